@@ -17,7 +17,7 @@ from web.http import payload
 from web.http.problems import Problem
 from web.serving import call
 from web.serving.agreement import ChampionAnswers
-from web.serving.answered import Answered, lines_of
+from web.serving.answered import Answered, line_of, lines_of
 from web.serving.inputs import Inputs, Matrix, from_rows
 from web.serving.predictor import Predictor
 from web.worker_state import Worker
@@ -128,7 +128,7 @@ def _answer_row(worker: Worker, chosen: Predictor, inputs: Inputs, caller: str, 
     prediction = chosen.decide(shares)
     latency = round((time.perf_counter() - started) * 1000, 3)
     answered = Answered(chosen, [prediction], [shares] if chosen.classes else None, worker.next_ids(1), latency)
-    _keep(worker, answered, list(lines_of(answered, inputs.values, caller)), inputs, [shares])
+    _keep(worker, answered, [line_of(answered, inputs.values[0], caller)], inputs, [shares])
     return answered
 
 

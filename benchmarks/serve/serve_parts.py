@@ -141,7 +141,7 @@ def _replaceable(worker: Worker, handler: Bridge, body: bytes) -> list[Part]:
         Part("JSON of the request", payload, "value", lambda _: document),
         Part("row to numbers", inputs, "from_rows", lambda *_: rows),
         Part("the model", Predictor, "answer", lambda *_: shares),
-        Part("a line of the log", predict, "lines_of", lambda *_: [b"\n"]),
+        Part("a line of the log", predict, "line_of", lambda *_: b"\n"),
         Part("writing it", PredictionLog, "append", lambda *_: None),
         Part("counting predictions", Counters, "predicted", lambda *_: None),
         Part("JSON of the answer", reply, "of", lambda *_: Reply(answered[2])),

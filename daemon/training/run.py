@@ -196,7 +196,7 @@ def _exported(work: Work, data: Data, scored: Scored, fitted: Any, seconds: floa
 
 def _answering(work: Work, fitted: Any, exported: Exported) -> Callable[[Matrix], Matrix]:
     if exported["backend"] == "onnx":
-        return backends.onnx_model((work.staging / bundle.ONNX).read_bytes(), exported["input"])
+        return backends.OnnxModel((work.staging / bundle.ONNX).read_bytes(), exported["input"]).answers
     return partial(model.answers, fitted, schema=work.schema)
 
 

@@ -1,5 +1,6 @@
 """daemon.training.export.export: what a bundle predicts is what scikit-learn predicts."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,18 @@ def test_corrected_probabilities_serve_as_onnx(tmp_path: Path, name: str) -> Non
     facts = exported(tmp_path / "s", fitted, matrix, MIXED)
     assert facts["backend"] == "sklearn"
     assert (loaded(tmp_path / "s", facts, MIXED).answers(fresh) == model.answers(fitted, fresh, MIXED)).all()
+
+
+def test_graph_answers_a_row_alone_as_among_others(tmp_path: Path) -> None:
+    """Also with gaps and with values that single precision lacks, and to several threads at once."""
+    matrix, codes = mixed(300)
+    fitted = candidates.build("forest", MIXED, 42).set_params(n_estimators=10).fit(matrix, codes)
+    got = loaded(tmp_path / "b", exported(tmp_path / "b", fitted, matrix, MIXED), MIXED)
+    matrix[:4, 2] = 1e39, -1e39, 1e100, 3e38
+    row, many = got.row, got.answers(matrix).tolist()
+    assert row is not None
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(row, matrix.tolist() * 3)) == many * 3
 
 
 LINEAR = {"logistic", "least_squares", "linear", "ridge"}

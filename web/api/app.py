@@ -80,10 +80,11 @@ class App(Bottle):  # type: ignore[misc]
     def template(self, environ: WSGIEnvironment) -> str:
         """The path template under which a request is counted, even if it is refused before routing."""
         route = environ.get("bottle.route")
-        try:
-            route = route or self.match(environ)[0]
-        except HTTPError:
-            return path_scopes.UNMATCHED
+        if route is None:
+            try:
+                route = self.match(environ)[0]
+            except HTTPError:
+                return path_scopes.UNMATCHED
         return str(route.name or route.rule)
 
     def answer(self, environ: WSGIEnvironment) -> Answer:

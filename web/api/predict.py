@@ -1,5 +1,6 @@
 """`POST /predict`: one row, or many."""
 
+from collections.abc import Mapping
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
@@ -17,8 +18,7 @@ def predict(worker: Worker, environ: WSGIEnvironment) -> Reply:
     chosen = answering.predictor(worker, environ)
     answered = answering.answer(worker, environ, chosen, inputs.from_rows(chosen.schema, rows))
     version = answered.predictor.version
-    predictions = answered.rows()
-    content = predictions[0] if is_single else {"predictions": predictions}
+    content: Mapping[str, object] = answered.first() if is_single else {"predictions": answered.rows()}
     return reply.of({**content, "model_version": version, "latency_ms": answered.latency_ms}, version)
 
 

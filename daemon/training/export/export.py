@@ -162,7 +162,7 @@ def _onnx(estimator: Any, width: int, schema: Schema) -> _Backend | None:
         return None
     try:
         graph, kind = onnx_export.convert(estimator, width)
-        return _Backend("onnx", kind, {bundle.ONNX: graph}, backends.onnx_model(graph, kind))
+        return _Backend("onnx", kind, {bundle.ONNX: graph}, backends.OnnxModel(graph, kind).answers)
     except Exception as error:  # noqa: BLE001 - skl2onnx and ONNX Runtime raise a score of types: not in ONNX
         log.warning("onnx_refused", estimator=type(estimator).__name__, error=str(error)[:200])
         return None
