@@ -80,7 +80,7 @@ def _exact(
 
 def _linear(
     estimator: Any, first: Matrix, rows: Matrix, schema: Schema, costs: Costs | None
-) -> tuple["_Backend", "_Found"] | None:
+) -> tuple["_Backend", "_Parity"] | None:
     """A linear model as data, which answers in the place of its graph; None if it is another model, or not exact."""
     try:
         form = linear_export.form_of(estimator, rows.shape[1])
