@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,22 @@ from daemon.core import durable, requests
 from daemon.core.home import Home
 from daemon.schema import labelled_row
 from daemon.storage.journal import Journal
+
+
+@pytest.fixture
+def empty(site: Site) -> Iterator[Site]:
+    """The shared worker, with nothing in the inbox, no request and no daemon that has spoken."""
+    _clear(site.home)
+    yield site
+    _clear(site.home)
+
+
+def _clear(home: Home) -> None:
+    for path in (*home.inbox.iterdir(), *home.requests.iterdir()):
+        if not path.is_dir():
+            path.unlink()
+    home.status.unlink(missing_ok=True)
+
 
 # Who may ask
 
@@ -78,15 +95,15 @@ def test_a_sample_posted_twice_counts_twice_and_a_key_once(site: Site) -> None:
 
 
 @pytest.mark.parametrize("what", ["pipe", "link"])
-def test_a_taken_name_delays_no_other_row(own: Site, what: str) -> None:
+def test_a_taken_name_delays_no_other_row(empty: Site, what: str) -> None:
     """Who may drop files may put anything under the name of a sample: it is not waited for, not followed, and said."""
     key = {"Idempotency-Key": f"order-{what}"}
     name = f"http-{durable.sha256(key['Idempotency-Key'].encode())[:32]}{labelled_row.SUFFIX}"
     if what == "pipe":
-        os.mkfifo(own.home.inbox / name)
+        os.mkfifo(empty.home.inbox / name)
     else:
-        (own.home.inbox / name).symlink_to(own.home.schema)
-    status, answer = own.post("/add_training_data", {**PREDICTION, "target": 0}, key)
+        (empty.home.inbox / name).symlink_to(empty.home.schema)
+    status, answer = empty.post("/add_training_data", {**PREDICTION, "target": 0}, key)
     assert status == 503
     assert name in answer["detail"]
 
@@ -115,9 +132,9 @@ def test_a_key_is_known_after_its_drop_was_ingested(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "body", [{}, {"features": bundles.SETOSA}, {**PREDICTION, "target": 9}, {**PREDICTION, "target": True}]
 )
-def test_bad_samples_leave_nothing_behind(own: Site, body: Any) -> None:
-    assert own.post("/add_training_data", body)[0] == 422
-    assert list(own.home.inbox.glob("*.json")) == []
+def test_bad_samples_leave_nothing_behind(empty: Site, body: Any) -> None:
+    assert empty.post("/add_training_data", body)[0] == 422
+    assert list(empty.home.inbox.glob("*.json")) == []
 
 
 def test_without_a_schema_samples_wait(tmp_path: Path) -> None:
@@ -129,9 +146,9 @@ def test_without_a_schema_samples_wait(tmp_path: Path) -> None:
     assert "inbox" in json.loads(text)["hint"]
 
 
-def test_many_retrain_requests_become_one(own: Site) -> None:
+def test_many_retrain_requests_become_one(empty: Site) -> None:
     answers: list[tuple[int, Any]] = []
-    ask = lambda: answers.append(own.post("/trigger_retrain", {"force_retrain": True}))  # noqa: E731
+    ask = lambda: answers.append(empty.post("/trigger_retrain", {"force_retrain": True}))  # noqa: E731
     threads = [threading.Thread(target=ask) for _ in range(20)]
     for thread in threads:
         thread.start()
@@ -139,28 +156,28 @@ def test_many_retrain_requests_become_one(own: Site) -> None:
         thread.join()
     assert {status for status, _ in answers} == {202}
     assert len({answer["request"] for _, answer in answers}) == 1
-    (request,) = requests.pending(own.home)
+    (request,) = requests.pending(empty.home)
     assert (request.kind, request.force, request.by) == ("retrain", True, "http")
-    assert own.get(f"/requests/{request.id}")[1]["state"] == "pending"
+    assert empty.get(f"/requests/{request.id}")[1]["state"] == "pending"
 
 
-def test_without_new_rows_nothing_is_retrained_unless_forced(own: Site) -> None:
-    own.tell_status(rows_pending=0)
-    status, answer = own.post("/trigger_retrain", {"force_retrain": False})
+def test_without_new_rows_nothing_is_retrained_unless_forced(empty: Site) -> None:
+    empty.tell_status(rows_pending=0)
+    status, answer = empty.post("/trigger_retrain", {"force_retrain": False})
     assert (status, answer["status"]) == (200, "skipped")
-    assert requests.pending(own.home) == []
-    own.tell_status(rows_pending=3)
-    assert own.post("/trigger_retrain", {})[0] == 202
+    assert requests.pending(empty.home) == []
+    empty.tell_status(rows_pending=3)
+    assert empty.post("/trigger_retrain", {})[0] == 202
 
 
-def test_only_drops_are_news(own: Site) -> None:
-    own.tell_status(rows_pending=0)
+def test_only_drops_are_news(empty: Site) -> None:
+    empty.tell_status(rows_pending=0)
     for name in ("README.md", ".hidden.csv", "rows.csv.part", "rows.csv~"):
-        (own.home.inbox / name).write_text("x")
-    (own.home.inbox / "link.csv").symlink_to(own.home.inbox / "README.md")
-    assert own.post("/trigger_retrain", {})[1]["status"] == "skipped"
-    (own.home.inbox / "rows.csv").write_text("x")
-    assert own.post("/trigger_retrain", {})[0] == 202
+        (empty.home.inbox / name).write_text("x")
+    (empty.home.inbox / "link.csv").symlink_to(empty.home.inbox / "README.md")
+    assert empty.post("/trigger_retrain", {})[1]["status"] == "skipped"
+    (empty.home.inbox / "rows.csv").write_text("x")
+    assert empty.post("/trigger_retrain", {})[0] == 202
 
 
 def test_a_full_disk_is_never_a_success_and_predictions_go_on(own: Site) -> None:

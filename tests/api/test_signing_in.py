@@ -26,9 +26,26 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 PUBLIC = Server(public_url="https://models.example.org", trusted_proxies=["unix"])
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A worker that asks everybody for a token, shared by the tests that leave it as it was."""
+    site = Site(tmp_path_factory.mktemp("shared"), ALWAYS)
+    yield site
+    site.close()
+
+
 @pytest.fixture
-def closed(tmp_path: Path) -> Iterator[Site]:
-    """A worker that asks everybody for a token."""
+def closed(shared: Site) -> Iterator[Site]:
+    """A worker that asks everybody for a token, and for which there is none yet."""
+    yield shared
+    for folder in (shared.home.tokens, shared.home.sessions, shared.home.requests):
+        for path in folder.iterdir():
+            path.unlink()
+
+
+@pytest.fixture
+def lone(tmp_path: Path) -> Iterator[Site]:
+    """A worker that asks everybody for a token, for one test."""
     site = Site(tmp_path / "home", ALWAYS)
     yield site
     site.close()
@@ -71,18 +88,18 @@ def test_sign_in_redirects_to_our_own_pages_only(closed: Site, goal: str) -> Non
     assert sign_in(closed, secret, goal=goal)[1]["location"] == "dashboard"
 
 
-def test_a_wrong_token_gives_the_form_again(closed: Site) -> None:
-    status, headers, page = sign_in(closed, "<script>")
+def test_a_wrong_token_gives_the_form_again(lone: Site) -> None:
+    status, headers, page = sign_in(lone, "<script>")
     assert status == 401
     assert "set-cookie" not in headers
     assert b'role="alert"' in page
     assert b"<script>" not in page
-    status, _, page = sign_in(closed, tokens.create(closed.home, "writer", [Scope.WRITE]))
+    status, _, page = sign_in(lone, tokens.create(lone.home, "writer", [Scope.WRITE]))
     assert (status, b"lacks the scope" in page) == (403, True)
-    assert sign_in(closed, "")[0] == 401
-    assert closed.ask("POST", "/sign-in", b"token=" + b"x" * 5000, FORM)[0] == 413
-    assert closed.ask("POST", "/sign-in", {"token": "x"})[0] == 415
-    statuses = [sign_in(closed, "guess")[0] for _ in range(12)]
+    assert sign_in(lone, "")[0] == 401
+    assert lone.ask("POST", "/sign-in", b"token=" + b"x" * 5000, FORM)[0] == 413
+    assert lone.ask("POST", "/sign-in", {"token": "x"})[0] == 415
+    statuses = [sign_in(lone, "guess")[0] for _ in range(12)]
     assert statuses[-1] == 429
 
 
@@ -160,17 +177,17 @@ def test_a_request_without_any_body_signs_out_too(closed: Site) -> None:
     connection.close()
 
 
-def test_a_session_outlives_the_worker_and_ends_with_its_token(closed: Site) -> None:
-    cookie = {"Cookie": cookie_of(sign_in(closed, tokens.create(closed.home, "ada", [Scope.READ]))[1])}
-    closed.stop()
-    closed.start()
-    wait_until(lambda: closed.ask("GET", "/livez")[0] == 200)
-    assert closed.ask("GET", "/drops", headers=cookie)[0] == 200
-    tokens.revoke(closed.home, "ada")
-    wait_until(lambda: closed.ask("GET", "/drops", headers=cookie)[0] == 401, 5)
-    tokens.create(closed.home, "ada", [Scope.READ])
-    assert closed.ask("GET", "/drops", headers=cookie)[0] == 401, "another token of that name is another token"
-    assert closed.get("/livez")[0] == 200, "a cookie that has ended is no wrong token"
+def test_a_session_outlives_the_worker_and_ends_with_its_token(lone: Site) -> None:
+    cookie = {"Cookie": cookie_of(sign_in(lone, tokens.create(lone.home, "ada", [Scope.READ]))[1])}
+    lone.stop()
+    lone.start()
+    wait_until(lambda: lone.ask("GET", "/livez")[0] == 200)
+    assert lone.ask("GET", "/drops", headers=cookie)[0] == 200
+    tokens.revoke(lone.home, "ada")
+    wait_until(lambda: lone.ask("GET", "/drops", headers=cookie)[0] == 401, 5)
+    tokens.create(lone.home, "ada", [Scope.READ])
+    assert lone.ask("GET", "/drops", headers=cookie)[0] == 401, "another token of that name is another token"
+    assert lone.get("/livez")[0] == 200, "a cookie that has ended is no wrong token"
 
 
 def test_nothing_on_the_disk_opens_a_session(closed: Site) -> None:

@@ -4,6 +4,8 @@ import json
 import os
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -279,30 +281,39 @@ def test_every_read_answers_on_an_empty_home(tmp_path: Path) -> None:
 # Health, figures, events
 
 
-def test_health_needs_a_model_and_a_living_daemon(own: Site) -> None:
-    assert own.get("/readyz")[0] == 503
-    own.tell_status(checks={"disk": Check(ok=True, detail="plenty")})
-    status, health = own.get("/health")
+@pytest.fixture
+def quiet(site: Site) -> Iterator[Site]:
+    """The shared worker; what the test says as the daemon is taken back."""
+    yield site
+    site.home.status.unlink()
+
+
+def test_health_needs_a_model_and_a_living_daemon(quiet: Site) -> None:
+    assert quiet.get("/readyz")[0] == 503
+    quiet.tell_status(checks={"disk": Check(ok=True, detail="plenty")})
+    status, health = quiet.get("/health")
     assert (status, health["status"], health["model_version"], health["reasons"]) == (200, "healthy", 1, [])
-    assert own.get("/readyz")[0] == 200
-    own.tell_status(checks={"disk": Check(ok=False, detail="full"), "inbox": Check(ok=True, detail="watched")})
-    status, health = own.get("/health")
+    assert quiet.get("/readyz")[0] == 200
+    quiet.tell_status(checks={"disk": Check(ok=False, detail="full"), "inbox": Check(ok=True, detail="watched")})
+    status, health = quiet.get("/health")
     assert (status, health["status"], health["reasons"]) == (503, "unhealthy", ["disk: full"])
-    assert own.get("/readyz")[1]["reasons"] == ["disk: full"]
+    assert quiet.get("/readyz")[1]["reasons"] == ["disk: full"]
     for dead in ({"heartbeat": time.monotonic() - 60}, {"heartbeat": time.monotonic() + 60}, {"boot": "another"}):
-        own.tell_status(**dead)
-        assert own.get("/health")[0] == 503
-    assert own.post("/predict", PREDICTION)[0] == 200
+        quiet.tell_status(**dead)
+        assert quiet.get("/health")[0] == 503
+    assert quiet.post("/predict", PREDICTION)[0] == 200
 
 
-def test_figures_count_what_happened(own: Site) -> None:
+def test_figures_count_what_happened(quiet: Site) -> None:
+    before = quiet.get("/metrics")[1]
     for _ in range(4):
-        own.post("/predict", PREDICTION)
-    own.post("/predict", {})
-    own.tell_status(rows=150, rows_pending=7)
-    figures = own.get("/metrics")[1]
-    assert (figures["prediction_count"], figures["predictions_by_version"]) == (4, {"1": 4})
-    assert figures["errors"]["422"] == 1
+        quiet.post("/predict", PREDICTION)
+    quiet.post("/predict", {})
+    quiet.tell_status(rows=150, rows_pending=7)
+    figures = quiet.get("/metrics")[1]
+    count = before["prediction_count"] + 4
+    assert (figures["prediction_count"], figures["predictions_by_version"]) == (count, {"1": count})
+    assert figures["errors"]["422"] == before["errors"].get("422", 0) + 1
     assert (figures["rows"], figures["rows_pending"], figures["model_version"], figures["workers"]) == (150, 7, 1, 1)
     assert 0 < figures["p50_ms"] <= figures["p95_ms"] <= figures["p99_ms"]
     assert figures["request_count"] >= 5
@@ -310,17 +321,17 @@ def test_figures_count_what_happened(own: Site) -> None:
     assert figures["uptime_seconds"] > 0
 
 
-def test_only_workers_that_hold_their_lock_are_alive(own: Site) -> None:
-    mine = Worker(own.home, Settings(), 7).snapshot()
-    path = own.home.workers / f"7-{mine.pid}.json"
+def test_only_workers_that_hold_their_lock_are_alive(site: Site) -> None:
+    mine = Worker(site.home, Settings(), 7).snapshot()
+    path = site.home.workers / f"7-{mine.pid}.json"
     fd = durable.try_lock(path.with_suffix(".lock"))
     assert fd is not None
     for change, workers in (({}, 2), ({"boot": "another"}, 1), ({"heartbeat": time.monotonic() + 60}, 1)):
         path.write_text(mine.model_copy(update=change).model_dump_json())
-        assert own.get("/metrics")[1]["workers"] == workers
+        assert site.get("/metrics")[1]["workers"] == workers
     path.write_text(mine.model_dump_json())
     os.close(fd)
-    assert own.get("/metrics")[1]["workers"] == 1
+    assert site.get("/metrics")[1]["workers"] == 1
 
 
 def test_a_scraper_gets_the_exposition_format(site: Site) -> None:
@@ -383,6 +394,17 @@ def test_events_are_streamed_and_replayed(own: Site) -> None:
     assert (answer["count"], answer["events"][0]["message"]) == (1, "second\nline")
 
 
+@pytest.fixture(scope="module")
+def eventful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A worker whose journal tells of three events."""
+    site = Site(tmp_path_factory.mktemp("eventful"))
+    with closing(Journal.open(site.home.journal)) as journal:
+        journal.events.record(EventKind.WORKER, "second")
+        journal.events.record(EventKind.WORKER, "third")
+    yield site
+    site.close()
+
+
 @pytest.mark.parametrize(
     ("query", "header", "first"),
     [
@@ -392,13 +414,9 @@ def test_events_are_streamed_and_replayed(own: Site) -> None:
         ("?after=1", "Last-Event-ID: none\r\n", 2),
     ],
 )
-def test_a_stream_begins_where_it_is_asked_to(own: Site, query: str, header: str, first: int) -> None:
-    journal = Journal.open(own.home.journal)
-    journal.events.record(EventKind.WORKER, "second")
-    journal.events.record(EventKind.WORKER, "third")
-    journal.close()
+def test_a_stream_begins_where_it_is_asked_to(eventful: Site, query: str, header: str, first: int) -> None:
     head = f"GET /events{query} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n{header}\r\n"
-    with socket.create_connection(("127.0.0.1", own.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", eventful.port), timeout=10) as connection:
         connection.sendall(head.encode())
         told = [line for line in read_stream(connection, "third").splitlines() if line.startswith("id: ")]
     assert told == [f"id: {number}" for number in range(first, 4)]

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import bundles
+from service import wait_until
 from sites import PREDICTION, ROOT, Site
 
 from daemon.core import durable
@@ -21,13 +22,13 @@ from daemon.storage.prediction_history import HistoryCopier
 # Swaps and crashes
 
 
-def test_a_swap_under_load_fails_no_request(own: Site) -> None:
-    pointers = [bundles.make(own.home, version, favourite=version % 3) for version in range(2, 8)]
+def test_a_swap_under_load_fails_no_request(site: Site) -> None:
+    pointers = [bundles.make(site.home, version, favourite=version % 3) for version in range(2, 8)]
     answers: list[tuple[int, int, str]] = []
     ended = threading.Event()
 
     def hammer() -> None:
-        connection = own.connect()
+        connection = site.connect()
         while not ended.is_set():
             connection.request("POST", "/predict", json.dumps(PREDICTION), {"Content-Type": "application/json"})
             answer = connection.getresponse()
@@ -39,8 +40,8 @@ def test_a_swap_under_load_fails_no_request(own: Site) -> None:
     for thread in threads:
         thread.start()
     for pointer in pointers:
-        bundles.point(own.home, pointer)
-        own.wait(pointer.version)
+        bundles.point(site.home, pointer)
+        site.wait(pointer.version)
     ended.set()
     for thread in threads:
         thread.join()
@@ -50,16 +51,19 @@ def test_a_swap_under_load_fails_no_request(own: Site) -> None:
     assert all(names[version] == name for _, version, name in answers)
 
 
-def test_a_broken_promotion_is_reported_and_the_old_model_answers(own: Site) -> None:
-    pointer = bundles.make(own.home, 2)
-    (own.home.bundle(2) / "model.onnx").write_bytes(b"broken")
-    bundles.point(own.home, pointer)
-    time.sleep(0.5)
-    assert own.post("/predict", PREDICTION)[1]["model_version"] == 1
-    status, health = own.get("/health")
+def test_a_broken_promotion_is_reported_and_the_old_model_answers(site: Site) -> None:
+    served = site.get("/health")[1]["model_version"]
+    pointer, good = bundles.make(site.home, 100), bundles.make(site.home, 101)
+    (site.home.bundle(100) / "model.onnx").write_bytes(b"broken")
+    bundles.point(site.home, pointer)
+    wait_until(lambda: site.get("/metrics")[1]["load_failures"])
+    assert site.post("/predict", PREDICTION)[1]["model_version"] == served
+    status, health = site.get("/health")
     assert status == 503
     assert "model.onnx" in health["checks"]["promoted_version"]["detail"]
-    assert own.get("/metrics")[1]["load_failures"] == 1
+    assert site.get("/metrics")[1]["load_failures"] == 1
+    bundles.point(site.home, good)
+    site.wait(101)
 
 
 def test_a_planted_pointer_is_refused_and_reported(own: Site) -> None:
@@ -133,7 +137,7 @@ def test_two_workers_scraped_in_turns_never_take_back_what_they_have_shown(own: 
     ended = threading.Event()
 
     def ask(site: Site) -> None:
-        while not ended.is_set():
+        while not ended.wait(0.002):
             site.post("/predict", PREDICTION)
 
     asking = [threading.Thread(target=ask, args=(site,)) for site in (own, other)]
@@ -198,17 +202,17 @@ def test_sigterm_ends_in_time_even_with_streams_and_stalled_bodies(tmp_path: Pat
 # Limits
 
 
-def test_clients_that_trickle_do_not_hold_others_up(own: Site) -> None:
+def test_clients_that_trickle_do_not_hold_others_up(site: Site) -> None:
     head = (
         b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
     )
-    slow = [socket.create_connection(("127.0.0.1", own.port)) for _ in range(200)]
+    slow = [socket.create_connection(("127.0.0.1", site.port)) for _ in range(200)]
     for connection in slow:
         connection.sendall(head)
     slowest = 0.0
     for _ in range(50):
         started = time.monotonic()
-        assert own.post("/predict", PREDICTION)[0] == 200
+        assert site.post("/predict", PREDICTION)[0] == 200
         slowest = max(slowest, time.monotonic() - started)
     for connection in slow:
         connection.close()

@@ -21,6 +21,23 @@ ROWS = 40_000
 """So many rows are worth hundreds of single ones."""
 
 
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A worker with one place in each lane."""
+    site = Site(tmp_path_factory.mktemp("narrow"), Settings(server=Server(max_inflight=1)))
+    yield site
+    site.close()
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A worker with one place in each lane, which asks everybody for a token."""
+    site = Site(tmp_path_factory.mktemp("closed"), Settings(server=Server(max_inflight=1, auth="always")))
+    site.home.token.write_text("secret\n")
+    yield site
+    site.close()
+
+
 def request(body: bytes, length: int | None = None, path: str = "/predict") -> bytes:
     """A POST; `length` is what it promises, if not the length of the body."""
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -64,8 +81,8 @@ def test_single_rows_are_answered_beside_many(site: Site) -> None:
     assert beside > 0
 
 
-def test_a_full_lane_says_so_and_single_rows_are_answered(tmp_path: Path) -> None:
-    site = Site(tmp_path, Settings(server=Server(max_inflight=1)))
+def test_a_full_lane_says_so_and_single_rows_are_answered(narrow: Site) -> None:
+    site = narrow
     body = many(2_000)
     with connected(site) as slow, connected(site) as refused:
         slow.sendall(request(body[:10], len(body)))
@@ -79,7 +96,6 @@ def test_a_full_lane_says_so_and_single_rows_are_answered(tmp_path: Path) -> Non
         slow.sendall(body[10:])
         assert answered(slow)[0] == 200
     assert site.post("/predict", {"instances": [bundles.SETOSA] * 2_000})[0] == 200
-    site.close()
 
 
 def test_what_takes_too_long_or_waits_too_long_is_given_up(tmp_path: Path) -> None:
@@ -141,9 +157,9 @@ def test_rows_in_pieces_are_answered_and_logged_in_their_order(own: Site) -> Non
     assert [logged[one["prediction_id"]] for one in whole] == rows
 
 
-def test_many_rows_of_few_bytes_are_no_matter_of_the_loop(tmp_path: Path) -> None:
+def test_many_rows_of_few_bytes_are_no_matter_of_the_loop(narrow: Site) -> None:
     """A value of a byte or two: a body that is no larger than that of a wide row may hold thousands of rows."""
-    site = Site(tmp_path, Settings(server=Server(max_inflight=1)))
+    site = narrow
     spec = {"name": "x", "datatype": "UINT8", "shape": [2000, 4], "parameters": {"binary_data_size": 8000}}
     text = json.dumps({"inputs": [spec]}).encode()
     table = (",".join(bundles.NAMES) + "\n" + "1,2,3,4\n" * 1000).encode()
@@ -162,7 +178,6 @@ def test_many_rows_of_few_bytes_are_no_matter_of_the_loop(tmp_path: Path) -> Non
         assert site.post("/predict", PREDICTION)[0] == 200
     for path, body, given in bodies:
         wait_for(site, path, body, given, 200)
-    site.close()
 
 
 def test_bodies_that_come_slowly_do_not_block_the_pages(tmp_path: Path) -> None:
@@ -182,10 +197,9 @@ def test_bodies_that_come_slowly_do_not_block_the_pages(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("length", [60, 2 * LARGE_BYTES, None])
 @pytest.mark.parametrize("path", ["/nothing", "/versions", "/sign-in", "/sign-out", "/v1/models/a/b:predict"])
-def test_bodies_of_strangers_take_no_place(tmp_path: Path, path: str, length: int | None) -> None:
+def test_bodies_of_strangers_take_no_place(closed: Site, path: str, length: int | None) -> None:
     """Of whom no token is asked, or who finds nothing: writing and large predictions go on beside any number of them."""
-    site = Site(tmp_path, Settings(server=Server(max_inflight=1, auth="always")))
-    site.home.token.write_text("secret\n")
+    site = closed
     admin = {"Authorization": "Bearer secret"}
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n"
     size = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
@@ -196,7 +210,6 @@ def test_bodies_of_strangers_take_no_place(tmp_path: Path, path: str, length: in
         for _ in range(3):
             assert site.ask("POST", "/trigger_retrain", {}, admin)[0] == 202
             assert site.ask("POST", "/predict", many(2_000), admin)[0] == 200
-    site.close()
 
 
 @pytest.mark.parametrize(
