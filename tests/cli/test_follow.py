@@ -1,17 +1,19 @@
 """retraind retrain --follow: from the request to the verdict, with the exit code that says how it ended."""
 
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 from commands import forked
-from service import Service
-from test_commands import a_status
+from service import Service, wait_until
+from test_commands import HERE, a_status
 from test_journal import a_version
 
 from daemon.cli import follow
-from daemon.core import status
+from daemon.core import requests, status
 from daemon.core.errors import Exit, Unavailable
 from daemon.core.home import Home
 from daemon.core.states import RequestState, RunState, VersionState
@@ -99,6 +101,23 @@ def test_without_a_daemon_nothing_is_waited_for(home: Home) -> None:
         follow.follow(home, "1" * 16, 0)
 
 
+def test_command_follows_its_request_to_the_verdict(home: Home, journal: Journal) -> None:
+    """Beside a daemon, which is this process: what it prints, and the exit code of the verdict."""
+    status.publish(home.status, a_status(training=TRAINING))
+    command = [sys.executable, "-m", "daemon", "retrain", "--force", "--follow", "--home", str(home.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **HERE) as process:
+        (request,) = wait_until(lambda: requests.pending(home))
+        assert (request.kind, request.force) == ("retrain", True)
+        journal.requests.take(request.id, "retrain", "forced", "2026-01-01T00:00:00Z")
+        run = journal.runs.start("requested, forced", "a" * 40, "b" * 32, 150)
+        journal.requests.end(request.id, RequestState.DONE, "")
+        journal.runs.end(run, RunState.TRAINED, "version 1 after 2 s", version=1, seconds=2.0)
+        journal.versions.judge(a_version(1), VersionState.REFUSED, "Worse.")
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (Exit.REFUSED, "Version 1 refused: Worse.\n"), err
+
+
+@pytest.mark.slow
 def test_service_is_followed_to_the_verdict(tmp_path: Path, served: Path) -> None:
     """Forced, the same rows are learnt again and the version is judged; without new rows nothing is started."""
     service = Service(tmp_path / "home", RETRAIND_TRAIN__CANDIDATES='["tree"]').copied(served).start()

@@ -6,58 +6,22 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import names, open_up
 from service import Service, flowers, parsed, wait_until
 from watchdog.observers.inotify_c import InotifyFD
+from watching import Watched, wait
 
 from daemon.core import durable
 from daemon.core.home import Home
-from daemon.core.settings import Inbox as Limits
-from daemon.inbox.inbox import Inbox
-from daemon.inbox.watcher import CANARY_SECONDS, RETRY_SECONDS, SILENT, STARTING, Watcher
+from daemon.inbox.watcher import CANARY_SECONDS, RETRY_SECONDS, SILENT, STARTING
 
 ROOT = Path(__file__).parents[2]
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="mounts and other users need root")
-
-
-class Watched:
-    """An inbox with its watcher; `woken` is released by each hint."""
-
-    def __init__(self, home: Home) -> None:
-        self.home, self.woken, self.now = home, threading.Semaphore(0), 100.0
-        self.inbox = Inbox(home, Limits(settle_seconds=0.5), self.woken.release)
-        self.watcher = Watcher(home, self.inbox.hint, self.woken.release)
-
-    def watch(self, seconds: float = 1.0) -> list[str]:
-        """What the loop does about once a second."""
-        self.now += seconds
-        return self.watcher.watch(self.now)
-
-    def until(self, manner: str) -> None:
-        wait(lambda: self.watcher.description().startswith(manner))
-
-    def forget(self) -> None:
-        while self.woken.acquire(blocking=False):
-            pass
-
-    def hears(self, name: str) -> bool:
-        """Whether a new file wakes the loop."""
-        self.forget()
-        (self.home.inbox / name).write_text("x")
-        return self.woken.acquire(timeout=30)
-
-
-def wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -107,7 +71,7 @@ def test_overflow_is_noticed_and_the_loop_woken(watched: Watched) -> None:
     reader = next(thread for thread in threading.enumerate() if isinstance(thread, InotifyFD))
     with reader._lock:  # the reader waits, as it would in a process that is stopped
         for _ in range(queued):
-            path.touch()
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
             path.unlink()
     wait(lambda: watched.watch() == [] and "The kernel dropped events" in watched.watcher.description())
     assert watched.watcher.watching() is None
@@ -220,7 +184,7 @@ PRELUDE = """
 import os, sys, time
 sys.path[:0] = ['tests/inbox', 'tests']
 from pathlib import Path
-from test_watcher import Watched
+from watching import Watched
 from daemon.core.home import Home
 from daemon.inbox.watcher import RETRY_SECONDS
 watched = Watched(Home(Path(sys.argv[1])))

@@ -1,6 +1,7 @@
 """Where our processes import from: never from the folder in which somebody has started them."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ MODULE = (sys.executable, "-m", "daemon")
     "command", [pytest.param(CONSOLE, id="console"), pytest.param(MODULE, id="module", marks=pytest.mark.slow)]
 )
 def test_nothing_is_imported_from_the_current_folder(
-    command: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
+    command: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory, migrated: Path
 ) -> None:
     """Whoever may write to it runs nothing as the daemon's user, and a folder `web/` there keeps no worker from starting."""
     folder = tmp_path_factory.mktemp("folder")
@@ -28,6 +29,8 @@ def test_nothing_is_imported_from_the_current_folder(
     (folder / "web/__init__.py").touch()
     service = Service(folder / "home", RETRAIND_BOOTSTRAP="none")
     service.command, service.folder = command, folder
+    service.home.registry.mkdir(parents=True)
+    shutil.copy(migrated, service.home.mlflow)
     try:
         service.start()
         wait_until(lambda: service.ask("/livez")[0] == 200, what=service.log()[-1500:])

@@ -4,15 +4,15 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import forks
 import orjson
 import pytest
 
@@ -21,11 +21,10 @@ from daemon.core.clock import DAY, Reading
 from daemon.core.home import Home
 from daemon.core.settings import Predictions, Settings
 from daemon.records.records import Records
+from daemon.storage import prediction_history
 from daemon.storage.prediction_history import HistoryCopier
 from web.serving import prediction_log
 from web.serving.prediction_log import PredictionLog
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -288,17 +287,11 @@ def test_a_reader_does_not_stop_the_copying(home: Home, history_copier: HistoryC
     assert ids(home) == ["id-0", "id-1"]
 
 
-COPIER = """
-import sys
-from pathlib import Path
-from daemon.storage.prediction_history import HistoryCopier
-from daemon.core.home import Home
-from daemon.core.settings import Predictions, Settings
-history_copier = HistoryCopier(Home(Path(sys.argv[1])), Settings())
-print("ready", flush=True)
-while True:
-    history_copier.copy()
-"""
+def copy_always(home: Home, ready: int) -> None:
+    history_copier = HistoryCopier(home, Settings())
+    os.write(ready, b"x")
+    while True:
+        history_copier.copy()
 
 
 def test_killed_at_any_moment_it_copies_each_line_exactly_once(home: Home) -> None:
@@ -306,17 +299,18 @@ def test_killed_at_any_moment_it_copies_each_line_exactly_once(home: Home) -> No
     log = PredictionLog(home.logs, 0, Predictions(rotate_bytes=20_000))
     chance, written = random.Random(1), 0
     for _ in range(10):
-        copier = subprocess.Popen([sys.executable, "-c", COPIER, str(home.root)], cwd=ROOT, stdout=subprocess.PIPE)
-        assert copier.stdout is not None
-        copier.stdout.readline()
+        waiting, ready = os.pipe()
+        copier = forks.start(partial(copy_always, home, ready))
+        assert os.read(waiting, 1) == b"x"
         end = time.monotonic() + chance.uniform(0.02, 0.2)
         while time.monotonic() < end:
             log.append([line(written) + b"\n"])
             written += 1
             time.sleep(0.0002)
-        copier.send_signal(signal.SIGKILL)
-        copier.wait()
-        copier.stdout.close()
+        os.kill(copier, signal.SIGKILL)
+        assert forks.end(copier) == -signal.SIGKILL
+        os.close(waiting)
+        os.close(ready)
     log.close()
     os.close(lock)
     history_copier = HistoryCopier(home, Settings())
@@ -347,9 +341,10 @@ def test_who_predicts_a_lot_pushes_out_only_what_they_have_predicted(home: Home)
     history_copier.close()
 
 
-def test_callers_with_as_many_give_way_alike(home: Home) -> None:
+def test_callers_with_as_many_give_way_alike(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prediction_history, "CHUNK_BYTES", 2**17)
     history_copier = HistoryCopier(home, Settings(predictions=Predictions(keep_rows=100)))
-    lines = [line(number, caller=f"token {number % 4}") for number in range(40_000)]
+    lines = [line(number, caller=f"token {number % 4}") for number in range(5_000)]
     (home.logs / "predictions-0-20260101T000000000000-1.jsonl").write_bytes(b"\n".join(lines) + b"\n")
     for _ in range(4):
         history_copier.copy()
