@@ -13,9 +13,9 @@ from daemon.core.scopes import Scope
 from daemon.core.settings import Server, Settings
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
-    running = Browser(tmp_path / "browser")
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    running = Browser(tmp_path_factory.mktemp("browser") / "profile")
     yield running
     running.close()
 

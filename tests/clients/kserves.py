@@ -1,9 +1,11 @@
 """KServe's own REST client asks a server on 127.0.0.1, in both protocols, and prints as JSON what it understood.
 
-Runs in the environment of `kserves.lock`.
+Runs in the environment of `kserves.lock`. Standard input says what to do: the server's address and the example of the page.
 """
 
 import asyncio
+import contextlib
+import io
 import json
 import sys
 
@@ -66,10 +68,18 @@ async def second(url):
         }
 
 
-async def main(address):
-    url = f"http://{address}"
-    print(json.dumps({"v1": await first(url), "v2": await second(url)}))
+async def both(url):
+    return {"v1": await first(url), "v2": await second(url)}
+
+
+def shown(code):
+    """What a program prints."""
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        exec(compile(code, "page", "exec"), {"__name__": "__main__"})
+    return out.getvalue()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    JOB = json.load(sys.stdin)
+    ANSWERS = {**asyncio.run(both(f"http://{JOB['flowers']}")), "page": shown(JOB["page"])}
+    print(json.dumps(ANSWERS))

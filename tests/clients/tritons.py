@@ -1,10 +1,14 @@
-"""Clients of the Open Inference Protocol V2 ask a server on 127.0.0.1, and print as JSON what they understood.
+"""Clients of the Open Inference Protocol V2 ask servers on 127.0.0.1, and print as JSON what they understood.
 
 Runs in the environment of `tritons.lock`: tritonclient (Triton, also what MLServer recommends), open-inference-openapi
-(generated from the protocol's own OpenAPI text) and pydantic-open-inference.
+(generated from the protocol's own OpenAPI text), pydantic-open-inference and MLServer's program `mlserver infer`. All in
+one process, because their imports take seconds. Standard input says what to do: the addresses of two servers, the
+example of the page, and the arguments of each run of `mlserver infer`.
 """
 
 import asyncio
+import contextlib
+import io
 import json
 import sys
 from typing import Annotated
@@ -12,6 +16,7 @@ from typing import Annotated
 import numpy as np
 import tritonclient.http
 import tritonclient.http.aio
+from mlserver.cli.main import root as mlserver
 from open_inference.openapi.client import InferenceRequest, OpenInferenceClient
 from pydantic_open_inference import DatatypeOverride, InputsBaseModel, OutputsBaseModel, RemoteModel
 from tritonclient.http import InferInput, InferRequestedOutput
@@ -162,18 +167,25 @@ def houses(address):
     return found
 
 
+def shown(code):
+    """What a program prints."""
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        exec(compile(code, "page", "exec"), {"__name__": "__main__"})
+    return out.getvalue()
+
+
 if __name__ == "__main__":
-    ADDRESS = sys.argv[1]
-    if sys.argv[2:] == ["houses"]:
-        print(json.dumps(houses(ADDRESS)))
-        sys.exit()
-    print(
-        json.dumps(
-            {
-                "sync": sync(ADDRESS),
-                "aio": asyncio.run(aio(ADDRESS)),
-                "generated": generated(ADDRESS),
-                "typed": typed(ADDRESS),
-            }
-        )
-    )
+    JOB = json.load(sys.stdin)
+    ADDRESS = JOB["flowers"]
+    ANSWERS = {
+        "sync": sync(ADDRESS),
+        "aio": asyncio.run(aio(ADDRESS)),
+        "generated": generated(ADDRESS),
+        "typed": typed(ADDRESS),
+        "houses": houses(JOB["houses"]),
+        "page": shown(JOB["page"]),
+    }
+    with contextlib.redirect_stdout(sys.stderr):
+        for arguments in JOB["mlserver"]:
+            mlserver.main(arguments, standalone_mode=False)
+    print(json.dumps(ANSWERS))

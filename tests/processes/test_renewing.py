@@ -67,12 +67,17 @@ def status(workers: Workers) -> int:
         return int(client.recv(65_536)[9:12])
 
 
-def test_what_a_worker_left_behind_speaks_for_no_other(served: Home) -> None:
+@pytest.mark.parametrize(
+    "replacements",
+    [(False, True, True), pytest.param((False, True, True, False, True), marks=pytest.mark.slow)],
+    ids=["few", "many"],
+)
+def test_what_a_worker_left_behind_speaks_for_no_other(served: Home, replacements: tuple[bool, ...]) -> None:
     """A new worker goes on with the counters of one that is gone before it can answer, as often as somebody asks for one."""
     model = served.bundle(1) / "model.onnx"
     whole = model.read_bytes()
     with running(served) as workers:
-        for damaged in (False, True, True, False, True):
+        for damaged in replacements:
             model.write_bytes(b"broken" if damaged else whole)
             workers.renew()
             assert ("could not be replaced" in next_message(workers)) == damaged
@@ -101,22 +106,19 @@ def test_the_workers_of_a_killed_daemon_stay_while_the_new_ones_have_no_model(se
             later.close()
 
 
-@pytest.mark.parametrize("shared", [False, True], ids=["elsewhere", "beside them"])
-def test_old_workers_do_not_let_us_share_the_port_of_another_program(served: Home, shared: bool) -> None:
+def test_old_workers_do_not_let_us_share_the_port_of_another_program(served: Home) -> None:
     """Where they listen themselves, nobody else may; where they don't, the port is asked for as if there were none."""
-    with running(served) as killed, socket.socket() as others:
+    with running(served) as killed:
         assert killed.address is not None
-        others.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        others.bind(killed.address if shared else ("127.0.0.1", 0))
-        others.listen()
-        with pytest.raises(PortTaken, match="another program answers there"):
-            Workers(served, Settings(server=Server(port=others.getsockname()[1])), 1)
-        assert locks(served) == 1
-
-
-def test_old_workers_elsewhere_delay_no_start(served: Home) -> None:
-    """At another address the new socket listens at once, so that who connects before the first worker answers waits."""
-    with running(served):
+        for address in (("127.0.0.1", 0), killed.address):
+            with socket.socket() as others:
+                others.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                others.bind(address)
+                others.listen()
+                with pytest.raises(PortTaken, match="another program answers there"):
+                    Workers(served, Settings(server=Server(port=others.getsockname()[1])), 1)
+                assert locks(served) == 1
+        # Elsewhere the new socket listens at once, so that who connects before the first worker answers waits.
         later = Workers(served, Settings(server=Server(port=0)), 0)
         try:
             connect(later).close()

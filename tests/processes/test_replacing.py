@@ -68,7 +68,7 @@ def others(service: Service, before: list[int]) -> bool:
 def test_no_request_is_lost(service: Service, replace: Callable[[Service], None]) -> None:
     """Neither on fresh connections nor on those that are kept; refused are only those that come while nobody is there."""
     before = service.workers()
-    with Load(service.port) as load:
+    with Load(service.port, pause=0.005) as load:
         wait_until(lambda: len(load.answers) > 100)
         replace(service)
         wait_until(partial(others, service, before), what=service.log()[-2000:])

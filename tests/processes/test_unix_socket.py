@@ -174,7 +174,7 @@ def test_no_request_is_lost_when_the_worker_is_replaced(workers: Workers, home: 
     ended = threading.Event()
 
     def ask() -> None:
-        while not ended.is_set():
+        while not ended.wait(0.002):
             with socket.socket(socket.AF_UNIX) as client:
                 client.connect(str(path))
                 client.sendall(request % len(BODY) + BODY)

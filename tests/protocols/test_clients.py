@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,18 +18,10 @@ ROWS = [bundles.SETOSA, [6.9, 3.1, 5.4, 2.1]]
 NAMES = ["setosa", "setosa"]
 
 
-def program(environment: str, name: str) -> str:
-    """A program of an environment that ci.sh makes."""
-    path = ROOT / f".venv-{environment}/bin" / name
-    if not (ROOT / f".venv-{environment}/.stamp").exists():
-        pytest.skip(f"{path.parent.parent} is not there; ./ci.sh makes it if there is a network")
-    return str(path)
-
-
-@pytest.fixture
-def houses(tmp_path: Path) -> Iterator[Site]:
+@pytest.fixture(scope="module")
+def houses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A worker that predicts prices from columns of every kind."""
-    site = Site(tmp_path, version=None)
+    site = Site(tmp_path_factory.mktemp("houses"), version=None)
     site.home.schema.write_bytes(bundles.PRICES.dump())
     bundles.point(site.home, bundles.make_prices(site.home, 1))
     site.wait(1)
@@ -38,13 +29,63 @@ def houses(tmp_path: Path) -> Iterator[Site]:
     site.close()
 
 
-def ask(site: Site, environment: str, *more: str) -> Any:
-    """What the clients of an environment say of the site."""
-    script = ROOT / f"tests/clients/{environment}.py"
-    command = [program(environment, "python"), str(script), f"127.0.0.1:{site.port}", *more]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+def ask(environment: str, **job: Any) -> Any:
+    """What the clients of an environment say that they were answered."""
+    folder = ROOT / f".venv-{environment}"
+    if not (folder / ".stamp").exists():
+        pytest.skip(f"{folder} is not there; ./ci.sh makes it if there is a network")
+    command = [str(folder / "bin/python"), str(ROOT / f"tests/clients/{environment}.py")]
+    done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+PAGE = (ROOT / "docs/clients.md").read_text()
+
+
+def example(library: str, site: Site) -> str:
+    """What the page shows of a library, for the worker of a test."""
+    examples: list[str] = re.findall("```python\n(.*?)```", PAGE, re.DOTALL)
+    (code,) = [text for text in examples if f"from {library}" in text]
+    return code.replace("5000", str(site.port))
+
+
+EXTRAS = {"plain": [], "binary": ["--binary-data"], "batches": ["--batch-size", "8", "--workers", "2"]}
+"""How `mlserver infer` is told to send a file of requests."""
+
+
+def inference(site: Site, folder: Path, name: str, extra: list[str]) -> list[str]:
+    """Arguments of `mlserver infer`; the requests are in NAME.jsonl, the answers go to NAME.answers."""
+    where = ["-u", f"127.0.0.1:{site.port}", "-m", "retraind"]
+    return ["infer", *where, "-i", str(folder / f"{name}.jsonl"), "-o", str(folder / f"{name}.answers"), *extra]
+
+
+@pytest.fixture(scope="module")
+def tritons(site: Site, houses: Site, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What the clients of Triton and MLServer were answered; in `folder`, the files of `mlserver infer`."""
+    folder = tmp_path_factory.mktemp("files")
+    kinds = ["FP64", "INT64", "BOOL", "BYTES", "BYTES"]
+    columns = zip(bundles.PRICES.features, kinds, bundles.HOUSE, strict=True)
+    tensors = [{"name": name, "shape": [1], "datatype": kind, "data": [value]} for name, kind, value in columns]
+    request = {"id": "one", "parameters": {"content_type": "pd"}, "inputs": tensors}
+    (folder / "houses.jsonl").write_text(json.dumps(request) + "\n")
+    wanted = [{"name": "predict"}, {"name": "predict_proba"}]
+    tensors = [
+        {"name": n, "shape": [1], "datatype": "FP64", "data": [v]} for n, v in zip(bundles.NAMES, ROWS[0], strict=True)
+    ]
+    lines = [json.dumps({"id": f"r{n}", "inputs": tensors, "outputs": wanted}) + "\n" for n in range(20)]
+    for name in EXTRAS:
+        (folder / f"{name}.jsonl").write_text("".join(lines))
+    runs = [inference(site, folder, name, extra) for name, extra in EXTRAS.items()]
+    addresses = {"flowers": f"127.0.0.1:{site.port}", "houses": f"127.0.0.1:{houses.port}"}
+    mlserver = [*runs, inference(houses, folder, "houses", [])]
+    return ask("tritons", **addresses, page=example("tritonclient", site), mlserver=mlserver) | {"folder": folder}
+
+
+@pytest.fixture(scope="module")
+def kserves(site: Site) -> Any:
+    """What KServe's client was answered."""
+    return ask("kserves", flowers=f"127.0.0.1:{site.port}", page=example("kserve", site))
 
 
 def shares(site: Site) -> list[float]:
@@ -53,8 +94,8 @@ def shares(site: Site) -> list[float]:
     return [value for one in answers for value in one["probabilities"].values()]
 
 
-def test_tritonclient_and_the_clients_of_the_open_inference_protocol(site: Site) -> None:
-    said = ask(site, "tritons")
+def test_tritonclient_and_the_clients_of_the_open_inference_protocol(site: Site, tritons: Any) -> None:
+    said = tritons
     everything = {"predict": NAMES, "predict_code": [0, 0], "predict_proba": shares(site), "shape": [2, 3]}
     for found in [said["sync"][name] for name in ("binary", "json", "mixed", "columns")] + [
         said["aio"][name] for name in ("binary", "json")
@@ -78,21 +119,13 @@ def test_tritonclient_and_the_clients_of_the_open_inference_protocol(site: Site)
 PRICES = [bundles.HOUSE_PRICE, bundles.HOUSE_PRICE - 50]
 
 
-def test_tritonclient_sends_columns_of_every_kind(houses: Site) -> None:
-    assert ask(houses, "tritons", "houses") == {"binary": pytest.approx(PRICES), "json": pytest.approx(PRICES)}
+def test_tritonclient_sends_columns_of_every_kind(tritons: Any) -> None:
+    assert tritons["houses"] == {"binary": pytest.approx(PRICES), "json": pytest.approx(PRICES)}
 
 
-def test_mlserver_infer_sends_columns_of_every_kind(houses: Site, tmp_path: Path) -> None:
-    kinds = ["FP64", "INT64", "BOOL", "BYTES", "BYTES"]
-    columns = zip(bundles.PRICES.features, kinds, bundles.HOUSE, strict=True)
-    tensors = [{"name": name, "shape": [1], "datatype": kind, "data": [value]} for name, kind, value in columns]
-    asked, answered = tmp_path / "asked.jsonl", tmp_path / "answered.jsonl"
-    asked.write_text(json.dumps({"id": "one", "parameters": {"content_type": "pd"}, "inputs": tensors}) + "\n")
-    command = [program("tritons", "mlserver"), "infer", "-u", f"127.0.0.1:{houses.port}", "-m", "retraind"]
-    files = ["-i", str(asked), "-o", str(answered)]
-    done = subprocess.run([*command, *files], capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(answered.read_text())["outputs"][0]["data"] == [pytest.approx(bundles.HOUSE_PRICE)]
+def test_mlserver_infer_sends_columns_of_every_kind(tritons: Any) -> None:
+    answer = json.loads((tritons["folder"] / "houses.answers").read_text())
+    assert answer["outputs"][0]["data"] == [pytest.approx(bundles.HOUSE_PRICE)]
 
 
 def test_the_client_of_mlflow_sends_what_pandas_holds(houses: Site) -> None:
@@ -110,9 +143,8 @@ def test_the_client_of_mlflow_sends_what_pandas_holds(houses: Site) -> None:
     assert (status, json.loads(body)["predictions"]) == (200, expected)
 
 
-def test_the_clients_of_kserve(site: Site) -> None:
-    said = ask(site, "kserves")
-    first, second = said["v1"], said["v2"]
+def test_the_clients_of_kserve(site: Site, kserves: Any) -> None:
+    first, second = kserves["v1"], kserves["v2"]
     assert (first["live"], first["ready"]) == (True, True)
     assert (first["rows"]["predictions"], first["columns"]["outputs"]) == (NAMES, NAMES)
     assert "3 values; the model takes 4" in first["refused"]
@@ -124,21 +156,9 @@ def test_the_clients_of_kserve(site: Site) -> None:
     assert "the model takes [n, 4]" in second["refused"]
 
 
-@pytest.mark.parametrize("extra", [[], ["--binary-data"], ["--batch-size", "8", "--workers", "2"]])
-def test_mlserver_infer_answers_a_file_of_requests(site: Site, tmp_path: Path, extra: list[str]) -> None:
-    wanted = [{"name": "predict"}, {"name": "predict_proba"}]
-    tensors = [
-        {"name": n, "shape": [1], "datatype": "FP64", "data": [v]} for n, v in zip(bundles.NAMES, ROWS[0], strict=True)
-    ]
-    asked, answered = tmp_path / "asked.jsonl", tmp_path / "answered.jsonl"
-    asked.write_text(
-        "".join(json.dumps({"id": f"r{n}", "inputs": tensors, "outputs": wanted}) + "\n" for n in range(20))
-    )
-    command = [program("tritons", "mlserver"), "infer", "-u", f"127.0.0.1:{site.port}", "-m", "retraind"]
-    files = ["-i", str(asked), "-o", str(answered)]
-    done = subprocess.run([*command, *files, *extra], capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in answered.read_text().splitlines()]
+@pytest.mark.parametrize("name", EXTRAS)
+def test_mlserver_infer_answers_a_file_of_requests(site: Site, tritons: Any, name: str) -> None:
+    lines = [json.loads(line) for line in (tritons["folder"] / f"{name}.answers").read_text().splitlines()]
     assert {line["id"] for line in lines} == {f"r{n}" for n in range(20)}
     for line in lines:
         labels, probabilities = line["outputs"]
@@ -168,19 +188,14 @@ def test_the_client_of_mlflow(site: Site) -> None:
         client.invoke(frame.assign(sepal_length=[1.0, np.nan]))
 
 
-PAGE = (ROOT / "docs/clients.md").read_text()
-INTERPRETERS = {"mlflow": None, "tritonclient": "tritons", "kserve": "kserves"}
+@pytest.mark.parametrize("clients", ["tritons", "kserves"])
+def test_what_the_page_shows_runs(clients: str, request: pytest.FixtureRequest) -> None:
+    assert "setosa" in request.getfixturevalue(clients)["page"]
 
 
-@pytest.mark.parametrize("library", INTERPRETERS)
-def test_what_the_page_shows_runs(site: Site, library: str) -> None:
-    (code,) = [text for text in re.findall("```python\n(.*?)```", PAGE, re.DOTALL) if f"from {library}" in text]
-    environment = INTERPRETERS[library]
-    interpreter = sys.executable if environment is None else program(environment, "python")
-    code = code.replace("5000", str(site.port))
-    done = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0, done.stderr
-    assert "setosa" in done.stdout
+def test_what_the_page_shows_of_mlflow_runs(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(example("mlflow", site), "page", "exec"), {"__name__": "__main__"})
+    assert "setosa" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
