@@ -63,6 +63,25 @@ clients() {
     wait
 }
 
+# Tests write a lot and wait for the disk each time: they do it in memory if there is room.
+scratch() {
+    local memory=/dev/shm
+    if [ ! -w "$memory" ] || [ "$(df --output=avail --block-size=1M "$memory" | tail -n 1)" -lt 4096 ] ||
+        grep -q " $memory [^ ]* [^ ]*noexec" /proc/mounts; then
+        return
+    fi
+    TMPDIR=$(mktemp --directory "$memory/retraind-ci.XXXXXX")
+    export TMPDIR
+    chmod 1777 "$TMPDIR" # as /tmp: some tests act as other users
+    trap 'rm -rf "$TMPDIR"' EXIT
+}
+
+# Half as many again as there are cores, because tests wait; more than four services at once would wait for each other.
+workers() {
+    local count=$(($(nproc) * 3 / 2))
+    echo $((count < 4 ? count : 4))
+}
+
 selection=(-m "not slow")
 case ${1:-} in
     "") ;;
@@ -87,12 +106,18 @@ say "linter"
 ruff check .
 say "layers"
 lint-imports
-say "types"
-mypy
-say "tests"
-# By modules side by side: most tests wait for processes. More than four services at once would wait for each other.
+say "types and tests"
+mypy >.venv-ci/types.log 2>&1 &
+types=$!
+scratch
 coverage erase
-coverage run -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder ${selection[@]+"${selection[@]}"} | tee .venv-ci/tests.log
+failed=0
+# By modules side by side.
+coverage run -m pytest --numprocesses="$(workers)" --dist=loadfile --no-loadscope-reorder ${selection[@]+"${selection[@]}"} |
+    tee .venv-ci/tests.log || failed=1
+wait "$types" || failed=1
+cat .venv-ci/types.log
+[ "$failed" -eq 0 ] || exit 1
 say "coverage"
 coverage combine --quiet
 coverage report
