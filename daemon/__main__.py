@@ -18,7 +18,10 @@ def main() -> None:
     """Entry point of the program."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
-    from daemon.cli.commands import main as command
+    from daemon.core import collector
+
+    with collector.importing():
+        from daemon.cli.commands import main as command
 
     # From here on there may be something to be tidied up, so both end the command by an exception.
     signal.signal(signal.SIGTERM, _end)

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from daemon.core import durable, logs, status
+from daemon.core import collector, durable, logs, status
 from daemon.core.errors import AlreadyRunning
 from daemon.core.home import Home
 from daemon.core.settings import Settings
@@ -107,7 +107,7 @@ def compose(
         trainer.keep_awake(time.monotonic())  # nothing is served before the first model; and it makes MLflow's database
     trainer.supervise(time.monotonic())
     # Imported only now, when the workers have been started.
-    with heartbeat.step("importing", START_SECONDS), wake.interruptible():
+    with heartbeat.step("importing", START_SECONDS), wake.interruptible(), collector.importing():
         from daemon.service.loop import Loop
         from daemon.service.parts import Frame, open_parts
 

@@ -1,9 +1,14 @@
 """One HTTP worker: a process with one event loop and Granian on an inherited socket."""
 
+import gc
+
+# All that imports make stays, and the collector would look through it again and again.
+if __name__ == "__main__":
+    gc.disable()
+
 import argparse
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import resource
@@ -132,6 +137,7 @@ def main(arguments: list[str] | None = None) -> int:
     # A computing thread releases the interpreter after this time, so a prediction does not wait for a page.
     sys.setswitchinterval(0.0005)
     gc.freeze()
+    gc.enable()
     granian.run(serve(worker, options.fd))
     follower.stop()
     worker.shadow.stop()
