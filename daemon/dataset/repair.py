@@ -45,6 +45,10 @@ class RepairRound:
         if self._problem:
             raise DatasetDamaged(self._problem, hint="Run `retraind doctor`.")
 
+    def has_opened(self, now: float) -> None:
+        """The dataset has just been looked at, as it was opened: the next look is due soon; `now` is monotonic seconds."""
+        self._look_at = now + AGAIN_SECONDS
+
     def _remaining_damage(self) -> str | None:
         """What is still damaged after everything was tried."""
         live = self._live()

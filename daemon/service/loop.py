@@ -45,6 +45,7 @@ class Loop:
 
     def run(self) -> None:
         """Step until the process is asked to end."""
+        self.parts.ingestion.upkeep.has_opened(time.monotonic())
         while not self._wake.stopping:
             now = time.monotonic()
             self.tick(now)

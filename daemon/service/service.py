@@ -29,7 +29,6 @@ from daemon.processes.stop_signals import Stopped, Wake
 from daemon.processes.systemd import notify
 from daemon.processes.worker_keeper import WorkerKeeper
 from daemon.processes.workers import Workers
-from daemon.service import bootstrap
 from daemon.service.heartbeat import START_SECONDS, Heartbeat
 
 if TYPE_CHECKING:
@@ -151,7 +150,11 @@ def prepare(home: Home, settings: Settings) -> None:
     """Make what a new home lacks: the token and, unless told otherwise, the Iris data as first drop."""
     if not home.token.exists():
         durable.write(home.token, secrets.token_urlsafe(32).encode() + b"\n", mode=0o600)
-    if settings.bootstrap == "iris" and bootstrap.iris(home):
+    if settings.bootstrap != "iris" or home.schema.exists():
+        return
+    from daemon.service import bootstrap  # only now: a schema takes longer to import than all else here
+
+    if bootstrap.iris(home):
         log.info("bootstrapped", drop=bootstrap.NAME)
 
 
