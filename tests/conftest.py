@@ -14,7 +14,8 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import bundles
@@ -79,12 +80,21 @@ def leave_nothing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def same_environment() -> Iterator[None]:
     """Take back what a test has changed of the environment: opening a dataset hides the user's settings in all of the process."""
+    with unchanged():
+        yield
+
+
+@contextmanager
+def unchanged() -> Iterator[None]:
+    """Take back what is changed of the environment; for fixtures that several tests share."""
     before = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    yield
-    for name in os.environ.keys() - before.keys():
-        if not name.startswith("PYTEST_"):
-            del os.environ[name]
-    os.environ.update(before)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            if not name.startswith("PYTEST_"):
+                del os.environ[name]
+        os.environ.update(before)
 
 
 def _leaked(before: set[threading.Thread]) -> list[str]:
@@ -141,15 +151,30 @@ def journal(home: Home) -> Iterator[Journal]:
     journal.close()
 
 
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that the processes that run tests side by side make once; who changes something takes a copy."""
+    base = factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with place.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not place.exists():
+            begun = place.with_suffix(".begun")
+            make(begun)
+            begun.rename(place)
+    return place
+
+
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database with every migration done, which takes seconds: tests copy it."""
-    from daemon.registry.registry import Registry
 
-    home = Home(tmp_path_factory.mktemp("migrated"))
-    home.registry.mkdir()
-    Registry(home).client.search_experiments()
-    return home.mlflow
+    def migrate(root: Path) -> None:
+        from daemon.registry.registry import Registry
+
+        Home(root).registry.mkdir(parents=True)
+        Registry(Home(root)).client.search_experiments()
+
+    return Home(once(tmp_path_factory, "migrated", migrate)).mlflow
 
 
 @pytest.fixture
@@ -159,21 +184,22 @@ def mlflow_home(home: Home, migrated: Path) -> Home:
     return home
 
 
+def home_below(root: Path, migrated: Path) -> Home:
+    """An empty home with a migrated MLflow database, for fixtures that several tests share."""
+    home = Home(root / "home")
+    home.root.mkdir()
+    home.make()
+    shutil.copy(migrated, home.mlflow)
+    return home
+
+
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home that serves its first version of Iris, at rest: tests of a running service begin with a copy.
 
-    The first start costs ten times what a later one does: git, DVC, MLflow's migrations, a training. The processes that
-    run tests side by side make it once.
+    The first start costs ten times what a later one does: git, DVC, MLflow's migrations, a training.
     """
-    base = tmp_path_factory.getbasetemp()
-    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "served"
-    with place.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not place.exists():
-            _serve_once(place.with_suffix(".begun"))
-            place.with_suffix(".begun").rename(place)
-    return place
+    return once(tmp_path_factory, "served", _serve_once)
 
 
 def _serve_once(root: Path) -> None:

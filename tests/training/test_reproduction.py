@@ -4,15 +4,20 @@ Real git, DVC, SQLite, MLflow and scikit-learn; at the end with the service, whi
 """
 
 import json
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import bundles
 import numpy as np
 import pytest
+from conftest import home_below, unchanged
 from service import Service, flowers, wait_until
 from test_commands import retraind
 from test_ingestion import Parts
+from test_run import Registered, stop
 
 from daemon.artifacts import bundle
 from daemon.core import durable, requests
@@ -23,7 +28,8 @@ from daemon.core.states import VersionState
 from daemon.processes.training_job import Job
 from daemon.registry.registry import Registry
 from daemon.schema.column import Column
-from daemon.schema.schema import Schema
+from daemon.schema.schema import Schema, load
+from daemon.service import bootstrap
 from daemon.storage.model_versions import ModelVersions
 from daemon.training import reproduction
 from daemon.training.reproduction import Reproduction
@@ -57,7 +63,8 @@ class Works(Parts):
         given = Train(candidates=list(candidates), report_rows=0, **settings).model_dump()
         first = self.journal.batches.first_rows()
         job = Job(1, "test", newest.revision, newest.dvc_md5, names, first, given, None, None)
-        train(self.home, job, lambda _: None)
+        with suppress(Registered):
+            train(self.home, job, lambda _: None, stop)
         version = ModelVersions(self.home).versions()[-1]
         assert version.bundle is not None
         self.home.staging(version.run).rename(self.home.bundle(version.version))
@@ -74,6 +81,14 @@ class Works(Parts):
             facts | {"version": version, "mlflow_run": run, "scores": scores}, VersionState.PROMOTED, "Good."
         )
 
+    def again(self, version: int) -> int:
+        """Another version with the same bundle, which a test may damage."""
+        row, number = self.journal.versions.get(version), 100 + len(list(self.home.bundles.iterdir()))
+        assert row is not None
+        shutil.copytree(self.home.bundle(version), self.home.bundle(number))
+        self.judge(number, row["mlflow_run"], row["bundle"])
+        return number
+
     def reseal(self, version: int, **changes: Any) -> None:
         """Change what is on record of a version."""
         folder, row = self.home.bundle(version), self.journal.versions.get(version)
@@ -89,6 +104,63 @@ def works(mlflow_home: Home, schema: Schema) -> Iterator[Works]:
     works = Works(mlflow_home)
     yield works
     works.close()
+
+
+@contextmanager
+def opened(home: Home, schema: Schema, *drops: str) -> Iterator[Works]:
+    """A home that tests share, with these drops in as many segments."""
+    home.schema.write_bytes(schema.dump())
+    with unchanged():
+        works = Works(home)
+        for number, text in enumerate(drops):
+            works.drop(f"{number}.csv", text)
+            works.run()
+        yield works
+        works.close()
+
+
+@pytest.fixture(scope="module")
+def garden(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Works]:
+    """A home with the 150 flowers of Iris."""
+    home = home_below(tmp_path_factory.mktemp("garden"), migrated)
+    bootstrap.iris(home)
+    text, schema = (home.inbox / bootstrap.NAME).read_text(), load(home.schema)
+    (home.inbox / bootstrap.NAME).unlink()
+    assert schema is not None
+    with opened(home, schema, text) as works:
+        yield works
+
+
+@pytest.fixture(scope="module")
+def tree(garden: Works) -> int:
+    """A version of the garden; who changes it takes a copy."""
+    return garden.train("tree")
+
+
+SMALL = {"forest": {"n_estimators": [10]}, "boosting": {"max_iter": [10]}}
+"""Few trees: how many there are makes no difference to a reproduction."""
+
+
+@pytest.fixture(scope="module")
+def priced(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[tuple[Works, dict[str, int]]]:
+    """Versions of a regression from two segments, by candidate; a third segment came after them."""
+    home = home_below(tmp_path_factory.mktemp("priced"), migrated)
+    with opened(home, PRICES, prices(1), prices(2)) as works:
+        versions = {name: works.train(name, grids=SMALL) for name in ("forest", "ridge", "boosting")}
+        works.drop("later.csv", prices(3))
+        works.run()
+        yield works, versions
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Works]:
+    """A home with flowers of which nothing can be told."""
+    random = np.random.default_rng(0)
+    lines = [f"{x},{random.normal()},{random.normal()},{random.normal()}," for x in random.normal(size=300)]
+    species = random.permuted(np.repeat(["setosa", "versicolor", "virginica"], 100))
+    text = csv([line + name for line, name in zip(lines, species, strict=True)])
+    with opened(home_below(tmp_path_factory.mktemp("noise"), migrated), bundles.SCHEMA, text) as works:
+        yield works
 
 
 def csv(rows: list[str]) -> str:
@@ -112,21 +184,19 @@ def prices(seed: int) -> str:
 @pytest.mark.parametrize(
     ("candidate", "settings"),
     [
-        ("forest", {}),
+        ("forest", {"grids": SMALL}),
         ("logistic", {"seed": 7, "holdout": 0.3}),
-        ("boosting", {"window_rows": 100, "grids": {"boosting": {"early_stopping": [True]}}}),
+        ("boosting", {"window_rows": 100, "grids": {"boosting": {"early_stopping": [True], "max_iter": [20]}}}),
         ("tree", {"grids": {"tree": {"max_depth": [2, 3]}}, "refit": False}),
-        ("logistic", {"tune_seconds": 2.0, "metric": "log_loss"}),
+        ("logistic", {"tune_seconds": 0.5, "metric": "log_loss"}),
         ("tree", {"costs": {"virginica": {"versicolor": 9}}}),
         ("tree", {"time": "sepal_width"}),
         ("sklearn.naive_bayes:GaussianNB", {}),
     ],
 )
-def test_model_of_classes_is_the_same(works: Works, iris: bytes, candidate: str, settings: dict[str, Any]) -> None:
+def test_model_of_classes_is_the_same(garden: Works, candidate: str, settings: dict[str, Any]) -> None:
     """Scores, what scikit-learn answers and what is served: bit for bit, with the settings of then, whatever those of now."""
-    works.drop("iris.csv", iris)
-    works.run()
-    found = again(works, works.train(candidate, **settings))
+    found = again(garden, garden.train(candidate, **settings))
     assert found["equal"] == "bit for bit", found
     twin = {"twin": 0.0} if settings.get("refit", True) and "time" not in settings else {}
     assert found["differences"] == {"scores": 0.0, "estimator": 0.0, "answers": 0.0} | twin
@@ -136,32 +206,22 @@ def test_model_of_classes_is_the_same(works: Works, iris: bytes, candidate: str,
 
 
 @pytest.mark.parametrize("candidate", ["forest", "ridge", "boosting"])
-def test_model_of_values_is_the_same(works: Works, candidate: str) -> None:
+def test_model_of_values_is_the_same(priced: tuple[Works, dict[str, int]], candidate: str) -> None:
     """Numbers, gaps and categories, from two segments, and with rows that came after the training."""
-    works.home.schema.write_bytes(PRICES.dump())
-    for seed in (1, 2):
-        works.drop(f"{seed}.csv", prices(seed))
-        works.run()
-    version = works.train(candidate)
-    works.drop("later.csv", prices(3))
-    works.run()
-    found = again(works, version)
+    works, versions = priced
+    found = again(works, versions[candidate])
     assert found["equal"] in ("bit for bit", "within 1e-12"), found
 
 
 @pytest.mark.parametrize(("budget", "corrected"), [(0, True), (1e-6, False)])
-def test_calibrated_model_is_the_same(works: Works, budget: float, corrected: bool) -> None:
+def test_calibrated_model_is_the_same(noise: Works, budget: float, corrected: bool) -> None:
     """The correction is found again from the same folds; where a budget cut them, another clock would give another model."""
-    random = np.random.default_rng(0)
-    lines = [f"{x},{random.normal()},{random.normal()},{random.normal()}," for x in random.normal(size=600)]
-    species = random.permuted(np.repeat(["setosa", "versicolor", "virginica"], 200))
-    works.drop("noise.csv", csv([line + name for line, name in zip(lines, species, strict=True)]))
-    works.run()
-    version = works.train("forest", calibrate=True, budget_seconds=budget)
-    row = works.journal.versions.get(version)
+    deep = {"tree": {"max_depth": [20]}}
+    version = noise.train("tree", grids=deep, calibrate=True, budget_seconds=budget)
+    row = noise.journal.versions.get(version)
     assert row is not None
-    assert bool(json.loads(row["scores"])["calibration"]) == corrected, "noise makes a forest far too sure"
-    assert again(works, version)["equal"] == "bit for bit"
+    assert bool(json.loads(row["scores"])["calibration"]) == corrected, "noise makes a deep tree far too sure"
+    assert again(noise, version)["equal"] == "bit for bit"
 
 
 def test_version_from_before_a_drop_was_forgotten(works: Works, iris: bytes) -> None:
@@ -170,10 +230,10 @@ def test_version_from_before_a_drop_was_forgotten(works: Works, iris: bytes) -> 
     extra = csv(flowers(1, 30))
     works.drop("extra.csv", extra)
     works.run()
-    before = works.train("forest")
+    before = works.train("tree")
     requests.submit(works.home, "forget", drop=durable.sha256(extra.encode()))
     works.run()
-    after = works.train("forest")
+    after = works.train("tree")
     assert again(works, before)["equal"] == "bit for bit"
     assert again(works, after)["equal"] == "bit for bit"
     requests.submit(works.home, "forget", drop=durable.sha256(extra.encode()), purge=True)
@@ -183,68 +243,61 @@ def test_version_from_before_a_drop_was_forgotten(works: Works, iris: bytes) -> 
     assert again(works, after)["equal"] == "bit for bit"
 
 
-def test_other_model_is_distinguished_from_the_recorded_one(works: Works, iris: bytes) -> None:
+def test_other_model_is_distinguished_from_the_recorded_one(garden: Works) -> None:
     """Another seed, or a library that was another version: not equal, how far apart, and which library it may be."""
-    works.drop("iris.csv", iris)
-    works.run()
-    version = works.train("forest")
-    row = works.journal.versions.get(version)
+    version = garden.train("forest", grids=SMALL)
+    row = garden.journal.versions.get(version)
     assert row is not None
-    manifest = bundle.read_manifest(works.home.bundle(version), row["bundle"])
+    manifest = bundle.read_manifest(garden.home.bundle(version), row["bundle"])
     libraries = manifest.libraries | {"scikit-learn": "0.1", "nowhere": "2"}
-    works.reseal(version, settings={**manifest.settings, "seed": 1}, libraries=libraries)
-    found = again(works, version)
+    garden.reseal(version, settings={**manifest.settings, "seed": 1}, libraries=libraries)
+    found = again(garden, version)
     assert found["equal"] is None
     assert 0.01 < (found["differences"]["answers"] or 0.0) < 1
     assert found["libraries"]["scikit-learn"][0] == "0.1"
     assert found["libraries"]["nowhere"] == ["2", None]
     said = reproduction.sentence(found)
-    assert said.startswith(f"DIFFERENT: version {version} (forest) from revision {manifest.revision[:10]}")
+    assert said.startswith(
+        f"DIFFERENT: version {version} (forest(n_estimators=10)) from revision {manifest.revision[:10]}"
+    )
     assert "scikit-learn was 0.1, is " in said
     assert "nowhere was 2, is not installed" in said
 
 
-def test_bundle_without_settings_takes_those_of_now(works: Works, iris: bytes) -> None:
+def test_bundle_without_settings_takes_those_of_now(garden: Works, tree: int) -> None:
     """One of an earlier retraind; it is said."""
-    works.drop("iris.csv", iris)
-    works.run()
-    version = works.train("tree")
-    works.reseal(version, settings={}, first_rows=0)
-    found = again(works, version)
+    version = garden.again(tree)
+    garden.reseal(version, settings={}, first_rows=0)
+    found = again(garden, version)
     assert found["equal"] == "bit for bit"
     assert "today's were used" in reproduction.sentence(found)
 
 
-def test_what_is_gone_or_damaged_is_named(works: Works, iris: bytes) -> None:
+def test_what_is_gone_or_damaged_is_named(garden: Works, tree: int) -> None:
     """No such version, no bundle, another md5 than the revision's, another object than its md5."""
-    works.drop("iris.csv", iris)
-    works.run()
-    version = works.train("tree")
-    with pytest.raises(NotFound, match="There is no version 9"):
-        again(works, 9)
-    works.reseal(version, dvc_md5="0" * 32 + ".dir")
+    version = garden.again(tree)
+    with pytest.raises(NotFound, match="There is no version 9999"):
+        again(garden, 9999)
+    garden.reseal(version, dvc_md5="0" * 32 + ".dir")
     with pytest.raises(DatasetDamaged, match="names DVC's"):
-        again(works, version)
-    (works.home.bundle(version) / bundle.PROBE).write_bytes(b"{}")
-    with pytest.raises(NotFound, match="nothing to compare version 1 with"):
-        again(works, version)
+        again(garden, version)
+    (garden.home.bundle(version) / bundle.PROBE).write_bytes(b"{}")
+    with pytest.raises(NotFound, match=f"nothing to compare version {version} with"):
+        again(garden, version)
 
 
-def test_nothing_in_the_home_is_touched(works: Works, iris: bytes) -> None:
+def test_nothing_in_the_home_is_touched(garden: Works, tree: int) -> None:
     """Neither the data, nor bundles, nor DVC's own databases; and nothing stays behind."""
-    works.drop("iris.csv", iris)
-    works.run()
-    version = works.train("tree")
 
     def stamps() -> dict[Path, tuple[int, int]]:
         # Whoever reads a database with a write-ahead log takes part in its index.
         files = (
-            path for path in works.home.root.rglob("*") if path.is_file() and not path.name.startswith("journal.db")
+            path for path in garden.home.root.rglob("*") if path.is_file() and not path.name.startswith("journal.db")
         )
         return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in files}
 
     before = stamps()
-    assert again(works, version)["equal"]
+    assert again(garden, tree)["equal"]
     assert stamps() == before
 
 

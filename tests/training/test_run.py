@@ -1,8 +1,11 @@
 """daemon.training.run: from segments to a registered version with its bundle, in this process, with the real MLflow."""
 
+import copy
 import json
 import shutil
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import bundles
@@ -12,6 +15,7 @@ import mlflow.sklearn
 import numpy as np
 import pyarrow as pa
 import pytest
+from conftest import home_below
 from sites import Client
 from sklearn.datasets import make_friedman1, make_regression
 from sklearn.model_selection import train_test_split
@@ -30,6 +34,7 @@ from daemon.schema.arrival_times import Window
 from daemon.schema.column import Column
 from daemon.schema.row_encoding import encode
 from daemon.schema.schema import Schema
+from daemon.storage import artifact_paths
 from daemon.storage.model_versions import NAME, ModelVersions
 from daemon.tabular import rows
 from daemon.training.data.revision import Data
@@ -57,6 +62,15 @@ LEAVES = Schema(
 )
 
 
+class Registered(Exception):
+    """Ends a training whose version is registered: pictures and nested runs come after that."""
+
+
+def stop() -> None:
+    """What a training calls then, for tests that look at no picture."""
+    raise Registered
+
+
 class Workshop:
     """A home with segments, in which one training follows another as the daemon would ask for them."""
 
@@ -69,6 +83,15 @@ class Workshop:
         self.said: list[Any] = []
         self.gate: Terms | None = None
         self.use(schema)
+
+    def copied(self, root: Path) -> "Workshop":
+        """The same in a folder of its own, as a copied home is when it is started."""
+        shutil.copytree(self.home.root, root)
+        other = copy.copy(self)
+        other.home, other.registry = Home(root), Registry(Home(root))
+        other.segments, other.said = dict(self.segments), []
+        assert artifact_paths.relocate(other.home)
+        return other
 
     def use(self, schema: Schema) -> None:
         self.schema = schema
@@ -86,12 +109,13 @@ class Workshop:
         self.first_rows = self.first_rows or count
 
     def train(self, *candidates: str, **settings: Any) -> Any:
-        """Train, put the bundle in its place and serve it; returns its manifest."""
+        """Train, put the bundle in its place and serve it; returns its manifest. With `report_rows` it draws pictures, too."""
         given = {"candidates": list(candidates), "report_rows": 0, **settings}
         number, sha256 = self.champion
         champion = number or None, sha256 or None, list(range(1, number + 1))
         job = Job(1, "test", "a" * 40, "b" * 32, self.segments, self.first_rows, given, *champion, self.gate)
-        train(self.home, job, self.said.append)
+        with suppress(Registered):
+            train(self.home, job, self.said.append, *([] if given["report_rows"] else [stop]))
         version = ModelVersions(self.home).versions()[-1]
         assert version.bundle is not None
         self.home.staging(version.run).rename(self.home.bundle(version.version))
@@ -127,13 +151,19 @@ def grown(schema: Schema, **changes: Any) -> Schema:
     return Schema.model_validate(schema.model_dump() | changes)
 
 
-@pytest.fixture
-def leafy(mlflow_home: Home) -> Workshop:
-    """A home with a champion that knows two trees, two edges and two columns."""
-    workshop = Workshop(mlflow_home, LEAVES)
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Workshop:
+    """A home with a champion that knows two trees, two edges and two columns: what `leafy` copies."""
+    workshop = Workshop(home_below(tmp_path_factory.mktemp("taught"), migrated), LEAVES)
     workshop.add(leaves("ash elm", 60))
     workshop.train("tree")
     return workshop
+
+
+@pytest.fixture
+def leafy(taught: Workshop, tmp_path: Path) -> Workshop:
+    """A home with a champion that knows two trees, two edges and two columns."""
+    return taught.copied(tmp_path / "leafy")
 
 
 def test_regression_from_segments_to_a_version(mlflow_home: Home) -> None:
@@ -368,7 +398,8 @@ def test_costs_choose_judge_and_decide(leafy: Workshop) -> None:
 
 def test_same_seed_gives_the_same_bundle(leafy: Workshop) -> None:
     """Trained twice on the same rows, every file of the bundle has the same bytes."""
-    first, second = (leafy.train("forest", "tree", "boosting", "logistic", seed=3) for _ in range(2))
+    small = {"forest": {"n_estimators": [5]}, "boosting": {"max_iter": [5]}}
+    first, second = (leafy.train("forest", "tree", "boosting", "logistic", seed=3, grids=small) for _ in range(2))
     assert first.files == second.files
     same = ("challenger", "importance", "calibration")
     assert [first.scores[key] for key in same] == [second.scores[key] for key in same]
@@ -415,7 +446,7 @@ def test_made_regression_is_trained_and_served(mlflow_home: Home, make: Any) -> 
     workshop = Workshop(mlflow_home, Schema(task="regression", target="y", columns=columns))
     texts = {f"x{index}": [repr(float(value)) for value in matrix[:, index]] for index in range(8)}
     workshop.add(texts | {"y": [repr(float(value)) for value in targets]})
-    manifest = workshop.train("linear", "ridge", "boosting")
+    manifest = workshop.train("linear" if make is make_regression else "boosting")
     assert manifest.backend == "onnx"
     assert manifest.scores["challenger"]["rolling"]["r2"] > 0.85
 
