@@ -32,7 +32,10 @@ FAST = {
     "RETRAIND_RETRAIN__COOLDOWN_SECONDS": "0",
     "RETRAIND_RETRAIN__THRESHOLD_ROWS": "5",
     "RETRAIND_RETRAIN__GROWTH": "0",
+    "RETRAIND_TRAIN__CANDIDATES": '["logistic"]',
+    "RETRAIND_TRAIN__REPORT_ROWS": "0",
 }
+"""Waits are short, and a training is one candidate without textbook figures: few tests of a service are about either."""
 
 
 def wait_until(ask: Callable[[], T | None], seconds: float = 150, what: str = "") -> T:

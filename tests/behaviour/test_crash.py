@@ -25,9 +25,9 @@ MOMENTS = (0.0, 0.05, 0.12, 0.16, 0.2, 0.26, 0.35, 0.6, 1.2, 2.0)
 moments = pytest.mark.parametrize("moments", [MOMENTS[1::4], pytest.param(MOMENTS, marks=pytest.mark.slow)])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, served: Path) -> Iterator[Service]:
-    """A service that already serves Iris."""
+    """A service that already serves Iris; each test leaves it whole."""
     running = Service(tmp_path_factory.mktemp("home")).copied(served).start()
     running.wait_served(1)
     running.wait_ingested()
@@ -38,6 +38,11 @@ def service(tmp_path_factory: pytest.TempPathFactory, served: Path) -> Iterator[
 def _replaced(ask: Callable[[], object], gone: object) -> bool:
     """Whether there is one, and it is not the one that was killed."""
     return ask() not in (None, [], gone)
+
+
+def _newest(service: Service) -> int:
+    """The newest version that has its verdict."""
+    return max(int(one["version"]) for one in service.ask("/versions")[1]["versions"])
 
 
 def _check(service: Service, expected: Counter[tuple[object, ...]]) -> None:
@@ -98,7 +103,8 @@ def test_killing_the_trainer_keeps_the_served_model_and_trains_again(
     service: Service, moments: tuple[float, ...]
 ) -> None:
     """A killed training is recorded as failed, the old version stays, and a new one comes without a human."""
-    expected = service.rows()
+    service.rest()
+    expected, before = service.rows(), _newest(service)
     for number, moment in enumerate(moments):
         rows = flowers(300 + number)
         service.drop(f"drop-{number}.csv", rows)
@@ -110,5 +116,5 @@ def test_killing_the_trainer_keeps_the_served_model_and_trains_again(
         wait_until(partial(_replaced, service.trainer, victim))
     service.wait_ingested()
     wait_until(lambda: '"detail":"Ready."' in service.home.status.read_text())
-    service.wait_served(2)
+    wait_until(lambda: _newest(service) > before, what=service.log()[-2000:])
     _check(service, expected)

@@ -25,8 +25,7 @@ ASKED = 3
 
 SETTINGS = {
     "RETRAIND_BOOTSTRAP": "none",
-    "RETRAIND_TRAIN__CANDIDATES": '["logistic", "tree", "ridge"]',
-    "RETRAIND_TRAIN__REPORT_ROWS": "0",
+    "RETRAIND_TRAIN__CANDIDATES": '["logistic", "ridge"]',
     "RETRAIND_PROMOTE__TOLERANCE": "1",
     "RETRAIND_PROMOTE__RECALL_TOLERANCE": "1",
 }
@@ -124,6 +123,7 @@ class Journey:
     def drop_in_pieces(self) -> None:
         """A large drop, a compressed one, and one whose columns come the other way round."""
         first, second = len(self.taught) * 6 // 10, len(self.taught) * 9 // 10
+        self.service.home.make()
         inbox = self.service.home.inbox
         (inbox / "first.csv").write_bytes(self.table.csv(self.taught[:first]))
         (inbox / "second.csv.gz").write_bytes(gzip.compress(self.table.csv(self.taught[first:second])))
@@ -204,8 +204,8 @@ def test_data_set_from_init_to_late_labels(journey: Journey, request: pytest.Fix
     schema = journey.init()
     regression = request.node.callspec.id in VALUES
     assert schema.task == ("regression" if regression else "classification")
-    journey.service.start()
     journey.drop_in_pieces()
+    journey.service.start()
     journey.wait_trained(len(journey.taught))
     assert sum(journey.service.rows().values()) == len(journey.taught)
     answers = [journey.predict(schema, row) for row in journey.asked]

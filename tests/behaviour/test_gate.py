@@ -18,6 +18,7 @@ from service import REPOSITORY, Service, flowers, wait_until
 from sklearn.datasets import load_iris
 
 from daemon.core import requests
+from daemon.core.states import RunState
 from daemon.records.records import Records
 from daemon.storage.journal import Journal
 from daemon.storage.model_versions import CHAMPION, NAME
@@ -40,6 +41,19 @@ def start(tmp_path: Path, served: Path) -> Iterator[Start]:
     yield begin
     for service in running:
         service.end()
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, served: Path) -> Iterator[Service]:
+    """A service that promotes and trains only when asked to, or when late labels speak for it; tests follow each other on it."""
+    settings = {"RETRAIND_PROMOTE__MODE": "manual", "RETRAIND_RETRAIN__THRESHOLD_ROWS": "100000"}
+    settings |= {"RETRAIND_TRAIN__CANDIDATES": '["logistic", "tree"]', "RETRAIND_RETRAIN__DRIFT": "false"}
+    running = Service(tmp_path_factory.mktemp("gate") / "home", **settings)
+    try:
+        running.copied(served).start().wait_served(1)
+        yield running
+    finally:
+        running.end()
 
 
 def idle(service: Service) -> bool:
@@ -92,14 +106,25 @@ def test_a_thousand_triggers_during_a_training_are_one_follow_up(start: Start) -
     assert runs(service) == ["trained"] * (before + 2)
 
 
-def test_manual_mode_holds_until_a_person_says_so(start: Start) -> None:
+def trained(service: Service, name: str, rows: list[str]) -> int:
+    """Drop rows and have them trained on; the number of the version once it is judged."""
+    last = max(versions(service))
+    service.drop(name, rows)
+    service.wait_ingested()
+    requests.submit(service.home, "retrain", force=True)
+    number = wait_until(lambda: max((one for one in versions(service) if one > last), default=None), what=name)
+    wait_until(lambda: idle(service), 120, "a service at rest")
+    return number
+
+
+def test_manual_mode_holds_until_a_person_says_so(service: Service) -> None:
     """Once with the button of the page, which posts, and once with the command; meanwhile the old one serves."""
-    service = start(promote__mode="manual")
-    for version in (2, 3):
-        service.drop(f"{version}.csv", flowers(version, 30))
-        wait_until(lambda: versions(service).get(version, {}).get("state") == "held")  # noqa: B023 - asked at once
-        assert service.wait_served(1)["model_version"] == version - 1
-        if version == 2:
+    for way in ("page", "command"):
+        before = service.wait_served(1)["model_version"]
+        version = trained(service, f"{way}.csv", flowers(before, 30))
+        assert versions(service)[version]["state"] == "held", versions(service)[version]["reason"]
+        assert service.wait_served(1)["model_version"] == before
+        if way == "page":
             assert service.ask("/promote", {})[0] == 202
         else:
             command = [sys.executable, "-m", "daemon", "promote", "--home", str(service.home.root)]
@@ -108,11 +133,9 @@ def test_manual_mode_holds_until_a_person_says_so(start: Start) -> None:
         assert versions(service)[version]["state"] == "promoted"
 
 
-def test_moving_the_alias_in_mlflow_moves_the_service(start: Start) -> None:
+def test_moving_the_alias_in_mlflow_moves_the_service(service: Service) -> None:
     """To a version that can be served; to one that can't it does not, and it is said why."""
-    service = start()
-    service.drop("more.csv", flowers(1, 30))
-    service.wait_served(2)
+    newest = service.wait_served(2)["model_version"]
     client = mlflow(service)
     client.set_registered_model_alias(NAME, CHAMPION, "1")
     wait_until(lambda: (service.predict() or {}).get("model_version") == 1)
@@ -122,11 +145,53 @@ def test_moving_the_alias_in_mlflow_moves_the_service(start: Start) -> None:
     foreign = client.create_model_version(NAME, "file:///nowhere", run.info.run_id)
     client.set_registered_model_alias(NAME, CHAMPION, foreign.version)
     wait_until(lambda: any(f"no bundle of version {foreign.version}" in one for one in _messages(service)))
-    (service.home.bundle(2) / "model.onnx").write_bytes(b"not a model")
-    client.set_registered_model_alias(NAME, CHAMPION, "2")
-    wait_until(lambda: versions(service)[2]["state"] == "unservable")
-    assert "is not the file that was recorded" in versions(service)[2]["reason"]
+    (service.home.bundle(newest) / "model.onnx").write_bytes(b"not a model")
+    client.set_registered_model_alias(NAME, CHAMPION, str(newest))
+    wait_until(lambda: versions(service)[newest]["state"] == "unservable")
+    assert "is not the file that was recorded" in versions(service)[newest]["reason"]
     assert service.wait_served(1)["model_version"] == 1
+
+
+def test_a_champion_that_is_wrong_live_is_rolled_back_automatically(service: Service) -> None:
+    """Mislabelled flowers of a kind that was never seen teach a model that is better on the holdouts; labels tell the truth."""
+    before = service.wait_served(1)["model_version"]
+    odd = [f"5.{index % 10},{8 + index / 1000},1.4,0.2" for index in range(150)]
+    bad = trained(service, "poison.csv", [f"{row},virginica" for row in odd])
+    assert versions(service)[bad]["state"] == "held", versions(service)[bad]["reason"]
+    assert service.ask("/promote", {})[0] == 202
+    service.wait_served(bad)
+    answers = [service.ask("/predict", {"features": [float(cell) for cell in row.split(",")]})[1] for row in odd[:60]]
+    assert {answer["prediction_name"] for answer in answers} == {"virginica"}
+    label(service, "honest.csv", answers, "setosa")
+    wait_until(lambda: (service.predict() or {}).get("model_version") == before, what=service.log()[-2000:])
+    found = versions(service)[bad]
+    assert found["state"] == "rolled back"
+    assert f"of version {bad} is 0.0000 on 60 late labels" in found["reason"]
+    assert f"version {before} has 1.0000 on the same ones" in found["reason"]
+    assert int(mlflow(service).get_model_version_by_alias(NAME, CHAMPION).version) == before
+    assert any(f"Version {bad} rolled back" in one for one in _messages(service))
+    assert f"v{bad} was rolled back" in service.ask("/dashboard")[1]
+
+
+def test_a_live_score_that_falls_starts_a_training(service: Service) -> None:
+    """The world has changed: the newest labels say so before enough rows for an ordinary training have come."""
+    wait_until(lambda: idle(service), 120, "a service at rest")
+    before, rows = len(runs(service)), sum(service.rows().values())
+    with Journal.reading(service.home.journal) as journal:
+        last = journal.runs.last(RunState.TRAINED)
+    assert last is not None
+    answers = [service.ask("/predict", {"features": [5.1, 3.5, 1.4, index / 100]})[1] for index in range(60)]
+    label(service, "labels.csv", answers, "virginica")
+    wait_until(lambda: len(runs(service)) == before + 1, what=service.log()[-2000:])
+    newest = Records(service.home).runs.newest(1)[0]["reason"]
+    assert newest.startswith("live score: accuracy 0.0000 on the newest 60 late labels")
+    assert newest.endswith(f" {rows + 60 - last['rows']} new rows")
+
+
+def label(service: Service, name: str, answers: list[dict[str, Any]], truth: str) -> None:
+    """Drop the same late label for some predictions."""
+    lines = ["prediction_id,species", *(f"{answer['prediction_id']},{truth}" for answer in answers)]
+    (service.home.inbox / name).write_text("\n".join(lines) + "\n")
 
 
 def _messages(service: Service) -> list[str]:
@@ -195,36 +260,3 @@ def test_flood_of_duplicates_counts_once_and_in_other_bytes_costs_nothing(start:
         for name, cells in {"setosa": [5.0, 3.4, 1.5, 0.2], "versicolor": [5.9, 2.8, 4.3, 1.3]}.items()
     }
     assert answers == {name: name for name in answers}
-
-
-def test_a_live_score_that_falls_starts_a_training(start: Start) -> None:
-    """The world has changed: the newest labels say so before enough rows for an ordinary training have come."""
-    service = start(retrain__threshold_rows="100000")
-    answers = [service.ask("/predict", {"features": [5.1, 3.5, 1.4, index / 100]})[1] for index in range(60)]
-    labels = ["prediction_id,species", *(f"{answer['prediction_id']},virginica" for answer in answers)]
-    (service.home.inbox / "labels.csv").write_text("\n".join(labels) + "\n")
-    wait_until(lambda: len(runs(service)) == 2, what=service.log()[-2000:])
-    newest = Records(service.home).runs.newest(1)[0]["reason"]
-    assert newest.startswith("live score: accuracy 0.0000 on the newest 60 late labels")
-    assert newest.endswith("60 new rows")
-
-
-def test_a_champion_that_is_wrong_live_is_rolled_back_automatically(start: Start) -> None:
-    """Mislabelled flowers of a kind that was never seen teach a model that is better on the holdouts; labels tell the truth."""
-    service = start(retrain__threshold_rows="100", retrain__live="false", retrain__drift="false")
-    odd = [f"5.{index % 10},{8 + index / 1000},1.4,0.2" for index in range(150)]
-    service.drop("poison.csv", [f"{row},virginica" for row in odd])
-    service.wait_served(2)
-    assert versions(service)[2]["state"] == "promoted"
-    answers = [service.ask("/predict", {"features": [float(cell) for cell in row.split(",")]})[1] for row in odd[:60]]
-    assert {answer["prediction_name"] for answer in answers} == {"virginica"}
-    labels = ["prediction_id,species", *(f"{answer['prediction_id']},setosa" for answer in answers)]
-    (service.home.inbox / "labels.csv").write_text("\n".join(labels) + "\n")
-    wait_until(lambda: (service.predict() or {}).get("model_version") == 1, what=service.log()[-2000:])
-    found = versions(service)[2]
-    assert found["state"] == "rolled back"
-    assert "of version 2 is 0.0000 on 60 late labels" in found["reason"]
-    assert "version 1 has 1.0000 on the same ones" in found["reason"]
-    assert int(mlflow(service).get_model_version_by_alias(NAME, CHAMPION).version) == 1
-    assert any("Version 2 rolled back" in one for one in _messages(service))
-    assert "v2 was rolled back" in service.ask("/dashboard")[1]
