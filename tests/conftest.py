@@ -10,6 +10,7 @@ if "PYTEST_XDIST_WORKER" in os.environ and os.environ.get("MEASURE") != "process
     os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 import fcntl
+import functools
 import shutil
 import tempfile
 import threading
@@ -168,9 +169,14 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], obje
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database with every migration done, which takes seconds: tests copy it."""
 
-    def migrate(root: Path) -> None:
-        from daemon.registry.registry import Registry
+    from mlflow.store.db import utils
 
+    from daemon.registry.registry import Registry
+
+    # For each database that it opens MLflow loads all of its migrations, to learn which is the newest.
+    utils._get_latest_schema_revision = functools.cache(utils._get_latest_schema_revision)
+
+    def migrate(root: Path) -> None:
         Home(root).registry.mkdir(parents=True)
         Registry(Home(root)).client.search_experiments()
 
