@@ -12,7 +12,7 @@ from sklearn import linear_model
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from test_bundle import sealed
-from test_model import MIXED, PRICES, mixed, priced
+from test_model import MIXED, PRICES, few_trees, mixed, priced
 
 from daemon import model
 from daemon.artifacts import bundle
@@ -62,7 +62,7 @@ def test_rows_on_a_threshold_go_the_same_way(tmp_path: Path, name: str) -> None:
     random = np.random.default_rng(3)
     matrix = random.integers(0, 40, (300, 2)) / 10 + 0.1
     codes = (matrix.sum(axis=1) > 4.2).astype(np.int64)
-    fitted = candidates.build(name, PLAIN, 42).fit(matrix, codes)
+    fitted = few_trees(name, PLAIN).fit(matrix, codes)
     got = loaded(tmp_path / "b", exported(tmp_path / "b", fitted, matrix, PLAIN), PLAIN)
     between = np.array([[a / 20, b / 20] for a in range(100) for b in range(100)])
     wanted = model.answers(fitted, between, PLAIN)
@@ -74,7 +74,7 @@ def test_model_that_lacks_a_class_is_served_by_scikit_learn(tmp_path: Path, name
     """A class without rows can't be in the graph; the bundle then holds the estimator itself, and gives every column."""
     matrix, codes = mixed()
     seen = codes != 2
-    fitted = candidates.build(name, MIXED, 42).fit(matrix[seen], codes[seen])
+    fitted = few_trees(name, MIXED).fit(matrix[seen], codes[seen])
     facts = exported(tmp_path / "b", fitted, matrix, MIXED)
     assert (facts["backend"], facts["input"]) == ("sklearn", "float64")
     got = loaded(tmp_path / "b", facts, MIXED).answers(matrix)
@@ -152,7 +152,7 @@ def test_values_on_a_threshold_go_the_same_way(tmp_path: Path, name: str) -> Non
     """No row crosses a split of a regression, also where a value is the threshold itself."""
     plain = Schema(task="regression", target="t", columns=PLAIN.columns)
     matrix = np.random.default_rng(3).integers(0, 40, (300, 2)) / 10 + 0.1
-    fitted = candidates.build(name, plain, 42).fit(matrix, matrix.sum(axis=1))
+    fitted = few_trees(name, plain).fit(matrix, matrix.sum(axis=1))
     got = loaded(tmp_path / "b", exported(tmp_path / "b", fitted, matrix, plain), plain)
     between = np.array([[a / 20, b / 20] for a in range(100) for b in range(100)])
     np.testing.assert_allclose(got.answers(between)[:, 0], fitted.predict(between), rtol=0, atol=1e-12)
@@ -162,7 +162,7 @@ def test_values_on_a_threshold_go_the_same_way(tmp_path: Path, name: str) -> Non
 def test_target_that_never_varies_is_served(tmp_path: Path, name: str) -> None:
     """Trees of a single leaf are trees, too."""
     matrix, prices = priced(50)
-    fitted = candidates.build(name, PRICES, 42).fit(matrix, np.full_like(prices, 7.0))
+    fitted = few_trees(name, PRICES).fit(matrix, np.full_like(prices, 7.0))
     facts = exported(tmp_path / "b", fitted, matrix, PRICES)
     assert facts["backend"] == "onnx"
     np.testing.assert_allclose(loaded(tmp_path / "b", facts, PRICES).answers(matrix), 7.0, atol=1e-6)
@@ -173,7 +173,7 @@ def test_regressor_can_be_served_by_scikit_learn(tmp_path: Path, name: str, monk
     """Where the graph is not exact enough the bundle holds the estimator, of the listed types only."""
     monkeypatch.setattr(bundle, "PARITY", -1.0)
     matrix, prices = priced(100)
-    fitted = candidates.build(name, PRICES, 42).fit(matrix, prices)
+    fitted = few_trees(name, PRICES).fit(matrix, prices)
     facts = exported(tmp_path / "b", fitted, matrix, PRICES)
     assert facts["backend"] == "sklearn"
     monkeypatch.setattr(bundle, "PARITY", 1e-6)
@@ -203,14 +203,14 @@ def test_parity_of_values_is_a_share_of_their_range(tmp_path: Path) -> None:
 def test_corrected_probabilities_serve_as_onnx(tmp_path: Path, name: str) -> None:
     """Calibration is part of the graph; where ONNX can't say it, as without a class, it is part of the estimator."""
     matrix, codes = mixed(400)
-    fitted = model.Calibrated(candidates.build(name, MIXED, 42).fit(matrix, codes), 0.6)
+    fitted = model.Calibrated(few_trees(name, MIXED).fit(matrix, codes), 0.6)
     facts = exported(tmp_path / "b", fitted, matrix, MIXED)
     assert facts["backend"] == "onnx"
     fresh, _ = mixed(500, seed=1)
     wanted = model.answers(fitted, fresh, MIXED)
     assert np.abs(loaded(tmp_path / "b", facts, MIXED).answers(fresh) - wanted).max() <= bundle.PARITY
     seen = codes != 1
-    fitted = model.Calibrated(candidates.build(name, MIXED, 42).fit(matrix[seen], codes[seen]), 0.6)
+    fitted = model.Calibrated(few_trees(name, MIXED).fit(matrix[seen], codes[seen]), 0.6)
     facts = exported(tmp_path / "s", fitted, matrix, MIXED)
     assert facts["backend"] == "sklearn"
     assert (loaded(tmp_path / "s", facts, MIXED).answers(fresh) == model.answers(fitted, fresh, MIXED)).all()

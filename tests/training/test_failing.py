@@ -96,12 +96,16 @@ def shop(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[S
     ],
 )
 def test_training_that_goes_wrong_says_how(shop: Shop, estimator: str, reason: str) -> None:
-    """The forked child dies or gives up; the trainer lives, leaves no bundle behind and trains the next one."""
+    """The forked child dies or gives up; the trainer lives, leaves no bundle behind and takes the next job.
+
+    That this can succeed is shown once for each way to end: killed, gone without a word, failed and said so.
+    """
     before, versions = shop.trainer.pid, len(ModelVersions(shop.workshop.home).versions())
     ended = shop.train(f"crashing:{estimator}", memory_bytes=300_000_000)
     assert str(ended["failed"]).startswith(reason)
     assert not list(shop.workshop.home.bundles.iterdir()) or estimator in ("Crashes", "Leaves")
-    assert shop.train("tree")["done"] == versions + 1
+    if estimator in ("Crashes", "Leaves", "Raises"):
+        assert shop.train("tree")["done"] == versions + 1
     assert shop.trainer.pid == before
     for folder in shop.workshop.home.bundles.iterdir():
         folder.rename(shop.workshop.home.root / folder.name)

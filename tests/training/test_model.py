@@ -1,5 +1,7 @@
 """daemon.model: our own estimators, and what a fitted one answers."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -51,6 +53,14 @@ def priced(count: int = 200, seed: int = 0) -> tuple[Matrix, Matrix]:
     rooms, garden, built = (np.nan_to_num(column) for column in gaps)
     price = 1e6 + 3 * rooms + 2 * garden + built / 5000 + 4 * (matrix[:, 1] == 2) + random.normal(0, 0.5, count)
     return np.column_stack([matrix, *gaps]), price
+
+
+FEW = {"forest": {"n_estimators": 10}, "extra_trees": {"n_estimators": 10}, "boosting": {"max_iter": 15}}
+
+
+def few_trees(name: str, schema: Schema, seed: int = 42) -> Any:
+    """A candidate as `candidates.build` makes it, of few trees: for tests in which their number makes no difference."""
+    return candidates.build(name, schema, seed).set_params(**FEW.get(name, {}))
 
 
 def test_design_imputes_scales_and_spreads_categories() -> None:
