@@ -2,11 +2,12 @@
 
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import names
+from conftest import home_below, names
 from mlflow.entities import ViewType
 from sklearn.dummy import DummyClassifier
 from test_promotion import Parts
@@ -19,6 +20,7 @@ from daemon.core.settings import Promote
 from daemon.promotion.champion import Champion
 from daemon.promotion.old_versions import OldVersions
 from daemon.promotion.servable import verify
+from daemon.storage import artifact_paths
 from daemon.storage.journal import Journal
 from daemon.storage.model_versions import CHALLENGER, CHAMPION, Registered
 
@@ -45,6 +47,27 @@ def parts(mlflow_home: Home, journal: Journal) -> Parts:
 @pytest.fixture
 def logged(mlflow_home: Home, journal: Journal) -> Logged:
     return Logged(mlflow_home, journal)
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Path:
+    """A home with three versions that were served one after the other: what `replaced` copies."""
+    home = home_below(tmp_path_factory.mktemp("three"), migrated)
+    with closing(Journal.open(home.journal)) as journal:
+        logged = Logged(home, journal)
+        for _ in range(3):
+            logged.champion()
+    return home.root
+
+
+@pytest.fixture
+def replaced(three: Path, tmp_path: Path) -> Iterator[Logged]:
+    """Three versions, of which the last is served."""
+    home = Home(tmp_path / "home")
+    shutil.copytree(three, home.root)
+    assert artifact_paths.relocate(home)
+    with closing(Journal.open(home.journal)) as journal:
+        yield Logged(home, journal)
 
 
 def clear(parts: Parts, keep: int) -> int:
@@ -167,18 +190,17 @@ def test_runs_of_candidates_go_and_the_version_keeps_its_own(logged: Logged) -> 
 
 
 @pytest.mark.parametrize("done", range(1, 7))
-def test_kill_at_any_moment_leaves_the_rest_to_the_next_call(logged: Logged, done: int) -> None:
+def test_kill_at_any_moment_leaves_the_rest_to_the_next_call(replaced: Logged, done: int) -> None:
     """Whatever share of the files has gone, the next call removes the others and says so once."""
-    first = logged.champion()
-    for _ in range(2):
-        logged.champion()
-    [version] = [one for one in logged.models.versions() if one.version == first]
-    for path in _in_order(logged, version)[:done]:
+    [version, *_] = replaced.models.versions()
+    paths = _in_order(replaced, version)
+    assert all(path.exists() for path in paths)
+    for path in paths[:done]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    assert clear(logged, keep=1) == 1
-    assert names(logged.home.bundle(first)) == [MANIFEST]
-    assert not any(folder.exists() for folder in logged.models.artifacts(version))
-    assert clear(logged, keep=1) == 0
+    assert clear(replaced, keep=1) == 1
+    assert names(replaced.home.bundle(version.version)) == [MANIFEST]
+    assert not any(folder.exists() for folder in replaced.models.artifacts(version))
+    assert clear(replaced, keep=1) == 0
 
 
 def _in_order(parts: Parts, version: Registered) -> list[Path]:

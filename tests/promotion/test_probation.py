@@ -380,6 +380,7 @@ def test_fall_of_values_without_the_history_must_be_as_sure(parts: Parts) -> Non
         assert found.sure == sure
 
 
+@pytest.mark.parametrize("trials", [40, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("fall", "alike", "labels", "least", "most"),
     [
@@ -389,14 +390,16 @@ def test_fall_of_values_without_the_history_must_be_as_sure(parts: Parts) -> Non
         (0.1, 0.8, 1000, 0.99, 1),
     ],
 )
-def test_chance_seldom_takes_a_version_out(fall: float, alike: float, labels: int, least: float, most: float) -> None:
-    """Labels come ten at a time and are looked at each time, from 50 on; 200 trials.
+def test_chance_seldom_takes_a_version_out(
+    fall: float, alike: float, labels: int, least: float, most: float, trials: int
+) -> None:
+    """Labels come ten at a time and are looked at each time, from 50 on.
 
     The version before is right in 80 of 100 cases, the new one in `fall` less; it answers the share `alike` of them as the other.
     """
     random = np.random.default_rng(0)
     truth, lost = "setosa", 0
-    for _ in range(200):
+    for _ in range(trials):
         before = random.random(labels) < 0.8
         fell = before & (random.random(labels) >= fall / 0.8)
         now = np.where(random.random(labels) < alike, fell, random.random(labels) < 0.8 - fall)
@@ -405,7 +408,7 @@ def test_chance_seldom_takes_a_version_out(fall: float, alike: float, labels: in
             for answers in (now, before)
         ]
         lost += any(_falls(rows[0][:n], rows[1][:n]) for n in range(50, labels + 1, 10))
-    assert least <= lost / 200 <= most
+    assert least <= lost / trials <= most
 
 
 def _falls(now: list[Any], before: list[Any]) -> bool:
