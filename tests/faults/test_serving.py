@@ -90,11 +90,18 @@ def test_no_answer_comes_before_the_fsync(traced: Traced) -> None:
     assert b'"hit": true' in traced.process.communicate()[0]
 
 
-@pytest.mark.parametrize("body", [PREDICTION, BATCH])
 @pytest.mark.parametrize(
-    "traced",
-    [(STRICT, {"at": 1, "kind": "once", "error": number}) for number in (errno.EIO, errno.ENOSPC)],
-    indirect=True,
+    ("traced", "body"),
+    [
+        pytest.param((STRICT, {"at": 1, "kind": "once", "error": number}), body, marks=marks)
+        for number, body, marks in (
+            (errno.EIO, PREDICTION, ()),
+            (errno.ENOSPC, BATCH, ()),
+            (errno.EIO, BATCH, pytest.mark.slow),
+            (errno.ENOSPC, PREDICTION, pytest.mark.slow),
+        )
+    ],
+    indirect=["traced"],
 )
 def test_what_the_disk_did_not_keep_is_not_answered(traced: Traced, body: dict[str, Any]) -> None:
     status, problem = traced.post("/predict", body)
