@@ -133,16 +133,20 @@ def test_a_request_beyond_the_limit_gets_a_sentence(home: Home) -> None:
     assert "256 requests already wait for the daemon" in done.stderr
 
 
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A worker where as many requests wait as may."""
+    site = Site(tmp_path_factory.mktemp("crowded"))
+    for number in range(MOST):
+        requests.submit(site.home, "promote", version=number + 1)
+    yield site
+    site.close()
+
+
 @pytest.mark.parametrize("path", ["/promote", "/refuse", "/rollback", "/trigger_retrain"])
-def test_too_many_requests_get_a_status_and_a_header(tmp_path: Path, path: str) -> None:
-    site = Site(tmp_path)
-    try:
-        for number in range(MOST):
-            requests.submit(site.home, "promote", version=number + 1)
-        status, answer = site.post(path, {"force_retrain": True} if path == "/trigger_retrain" else {})
-        assert (status, answer["title"]) == (429, "Too Many Requests")
-    finally:
-        site.close()
+def test_too_many_requests_get_a_status_and_a_header(crowded: Site, path: str) -> None:
+    status, answer = crowded.post(path, {"force_retrain": True} if path == "/trigger_retrain" else {})
+    assert (status, answer["title"]) == (429, "Too Many Requests")
 
 
 def test_a_waiting_request_is_read_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

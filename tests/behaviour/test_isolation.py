@@ -92,14 +92,19 @@ USERS: dict[str, User] = {
 }  # fmt: skip
 
 
-ALWAYS = ("ignore file", "core.excludesFile", "unreadable settings", "other repository")
-"""What has stopped commits; the others are looked at in the full run, since each takes some seconds."""
+ALWAYS = (
+    ("unreadable settings",),
+    ("ignore file", "clean filter", "other repository", "DVC settings", "sha256 by environment"),
+)
+"""What has stopped commits, and other kinds of settings; each alone is looked at in the full run, since each takes some seconds."""
 
 
 @pytest.mark.parametrize(
-    "name", [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.slow) for name in USERS]
+    "chosen",
+    [*ALWAYS, *(pytest.param((name,), marks=pytest.mark.slow) for name in USERS if (name,) not in ALWAYS)],
+    ids=", ".join,
 )
-def test_no_setting_of_the_user_reaches_the_data_repository(name: str, tmp_path: Path) -> None:
+def test_no_setting_of_the_user_reaches_the_data_repository(chosen: tuple[str, ...], tmp_path: Path) -> None:
     """Drops are committed, and revisions cloned, as without any setting."""
     user = tmp_path / "user"
     user.mkdir()
@@ -107,7 +112,8 @@ def test_no_setting_of_the_user_reaches_the_data_repository(name: str, tmp_path:
         "HOME": str(user),
         "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests/faults")]),
     }
-    environment |= USERS[name](user)
+    for name in chosen:
+        environment |= USERS[name](user)
     command = [sys.executable, "-c", WORK, str(tmp_path / "home")]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -12,25 +12,30 @@ from benchmarks.gate.poison import QUICK
 from daemon.core.settings import Promote
 
 SEEDS = range(3)
+"""Worlds in which an attack is played: the first alone whenever anything changes, all of them with `./ci.sh --full`."""
+
+worlds = pytest.mark.parametrize("seeds", [SEEDS[:1], pytest.param(SEEDS, marks=pytest.mark.slow)], ids=["one", "all"])
 
 
 def play(
-    attack: Attack, folder: Path, names: Sequence[str] = QUICK, **settings: int
+    attack: Attack, folder: Path, seeds: range = SEEDS, names: Sequence[str] = QUICK, **settings: int
 ) -> list[tuple[list[Judged], float]]:
     """An attack on several worlds."""
-    return [poison.play(attack, seed, folder / str(seed), Promote(**settings), names) for seed in SEEDS]
+    return [poison.play(attack, seed, folder / str(seed), Promote(**settings), names) for seed in seeds]
 
 
+@worlds
 @pytest.mark.parametrize("name", ["every a called b", "everything called a"])
-def test_class_that_is_flipped_is_stopped(name: str, tmp_path: Path) -> None:
+def test_class_that_is_flipped_is_stopped(name: str, seeds: range, tmp_path: Path) -> None:
     """The rolling holdout holds rows of the poisoned drop and is fooled; the reference one is older than the drop."""
-    for [judged], lost in play(ATTACKS[name], tmp_path):
+    for [judged], lost in play(ATTACKS[name], tmp_path, seeds):
         assert judged.loss > 0.1
         assert not judged.promoted
         assert "on the reference holdout" in judged.reason
         assert lost == 0
 
 
+@worlds
 @pytest.mark.parametrize(
     ("name", "most"),
     [
@@ -43,9 +48,9 @@ def test_class_that_is_flipped_is_stopped(name: str, tmp_path: Path) -> None:
         ("all the first rows, 5 times more", 0.06),
     ],
 )
-def test_what_is_let_through_costs_little(name: str, most: float, tmp_path: Path) -> None:
+def test_what_is_let_through_costs_little(name: str, most: float, seeds: range, tmp_path: Path) -> None:
     """Whatever the verdict: the version that serves afterwards is hardly worse on clean rows."""
-    assert all(lost <= most for _, lost in play(ATTACKS[name], tmp_path))
+    assert all(lost <= most for _, lost in play(ATTACKS[name], tmp_path, seeds))
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ needed = pytest.mark.skipif(
 )
 
 CONFIG = """
-global: {{scrape_interval: 2s, scrape_timeout: 2s, evaluation_interval: 2s}}
+global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 2s}}
 rule_files: ["{rules}"]
 scrape_configs:
   - job_name: own path
@@ -41,7 +41,7 @@ OLD_FORMAT = "text/plain;version=0.0.4"
 
 
 class Prometheus:
-    """A Prometheus in a folder of its own that scrapes one port every other second, asked over its HTTP API."""
+    """A Prometheus in a folder of its own that scrapes one port every second, asked over its HTTP API."""
 
     def __init__(self, root: Path, port: int) -> None:
         root.mkdir()
@@ -85,7 +85,7 @@ def asked(site: Site) -> Iterator[list[float]]:
     ended = threading.Event()
 
     def ask() -> None:
-        while not ended.wait(0.02):
+        while not ended.wait(0.05):
             assert site.post("/predict", PREDICTION)[0] == 200
             answered.append(time.time())
 
@@ -119,7 +119,7 @@ def test_promtool_takes_the_rules_of_the_examples() -> None:
 
 
 @needed
-@pytest.mark.parametrize("seconds", [14, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [8, pytest.param(60, marks=pytest.mark.slow)])
 def test_a_prometheus_scrapes_under_load_and_counts_as_we_do(own: Site, tmp_path: Path, seconds: int) -> None:
     prometheus = Prometheus(tmp_path / "prometheus", own.port)
     try:

@@ -63,8 +63,19 @@ def test_a_signal_at_any_moment_of_the_start_ends_everything(tmp_path: Path) -> 
     assert set(codes) <= {0, 1, 128 + signal.SIGTERM, 128 + signal.SIGINT, -signal.SIGTERM, -signal.SIGINT}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-@pytest.mark.parametrize("what", ["lock", "worker", "importing"])
+@pytest.mark.parametrize(
+    ("what", "number"),
+    [
+        ("lock", signal.SIGTERM),
+        ("worker", signal.SIGINT),
+        ("importing", signal.SIGTERM),
+        *(
+            pytest.param(*ends, marks=pytest.mark.slow)
+            for ends in (("lock", signal.SIGINT), ("worker", signal.SIGTERM), ("importing", signal.SIGINT))
+        ),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
 def test_a_signal_during_the_start_ends_everything(tmp_path: Path, what: str, number: signal.Signals) -> None:
     """With 0, and without waiting for what is still imported."""
     service = Service(tmp_path / "home")
