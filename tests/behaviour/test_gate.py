@@ -133,25 +133,6 @@ def test_manual_mode_holds_until_a_person_says_so(service: Service) -> None:
         assert versions(service)[version]["state"] == "promoted"
 
 
-def test_moving_the_alias_in_mlflow_moves_the_service(service: Service) -> None:
-    """To a version that can be served; to one that can't it does not, and it is said why."""
-    newest = service.wait_served(2)["model_version"]
-    client = mlflow(service)
-    client.set_registered_model_alias(NAME, CHAMPION, "1")
-    wait_until(lambda: (service.predict() or {}).get("model_version") == 1)
-    experiment = client.get_experiment_by_name(NAME)
-    assert experiment is not None
-    run = client.create_run(experiment.experiment_id)
-    foreign = client.create_model_version(NAME, "file:///nowhere", run.info.run_id)
-    client.set_registered_model_alias(NAME, CHAMPION, foreign.version)
-    wait_until(lambda: any(f"no bundle of version {foreign.version}" in one for one in _messages(service)))
-    (service.home.bundle(newest) / "model.onnx").write_bytes(b"not a model")
-    client.set_registered_model_alias(NAME, CHAMPION, str(newest))
-    wait_until(lambda: versions(service)[newest]["state"] == "unservable")
-    assert "is not the file that was recorded" in versions(service)[newest]["reason"]
-    assert service.wait_served(1)["model_version"] == 1
-
-
 def test_a_champion_that_is_wrong_live_is_rolled_back_automatically(service: Service) -> None:
     """Mislabelled flowers of a kind that was never seen teach a model that is better on the holdouts; labels tell the truth."""
     before = service.wait_served(1)["model_version"]
@@ -171,6 +152,25 @@ def test_a_champion_that_is_wrong_live_is_rolled_back_automatically(service: Ser
     assert int(mlflow(service).get_model_version_by_alias(NAME, CHAMPION).version) == before
     assert any(f"Version {bad} rolled back" in one for one in _messages(service))
     assert f"v{bad} was rolled back" in service.ask("/dashboard")[1]
+
+
+def test_moving_the_alias_in_mlflow_moves_the_service(service: Service) -> None:
+    """To a version that can be served; to one that can't it does not, and it is said why."""
+    newest = service.wait_served(2)["model_version"]
+    client = mlflow(service)
+    client.set_registered_model_alias(NAME, CHAMPION, "1")
+    wait_until(lambda: (service.predict() or {}).get("model_version") == 1)
+    experiment = client.get_experiment_by_name(NAME)
+    assert experiment is not None
+    run = client.create_run(experiment.experiment_id)
+    foreign = client.create_model_version(NAME, "file:///nowhere", run.info.run_id)
+    client.set_registered_model_alias(NAME, CHAMPION, foreign.version)
+    wait_until(lambda: any(f"no bundle of version {foreign.version}" in one for one in _messages(service)))
+    (service.home.bundle(newest) / "model.onnx").write_bytes(b"not a model")
+    client.set_registered_model_alias(NAME, CHAMPION, str(newest))
+    wait_until(lambda: versions(service)[newest]["state"] == "unservable")
+    assert "is not the file that was recorded" in versions(service)[newest]["reason"]
+    assert service.wait_served(1)["model_version"] == 1
 
 
 def test_a_live_score_that_falls_starts_a_training(service: Service) -> None:
