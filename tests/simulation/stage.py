@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 from daemon.dataset import segment_writer, segments
 from daemon.inbox import watcher
-from daemon.retraining import schedule
 from daemon.service import service
 from daemon.storage import database, prediction_history
 from daemon.tabular import csv_table, file_content
@@ -44,7 +43,6 @@ def install() -> None:
     _replace(service, Trainer=Trainee)
     _replace(watcher, Watcher=Lookout)
     _replace(prediction_history.HistoryCopier, start=lambda self: None, stop=lambda self: self.close())
-    _replace(schedule.Schedule, open=lambda self: None)
     _replace(file_content, SMALL_BYTES=SMALL_BYTES, BLOCK_BYTES=SMALL_BYTES)
     _replace(csv_table, BLOCK_BYTES=SMALL_BYTES)
     _replace(segments, PIECE_ROWS=PIECE_ROWS)
