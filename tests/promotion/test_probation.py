@@ -353,7 +353,7 @@ def test_comparison_that_fails_is_reported_and_skipped(parts: Parts, live: Live)
     parts.home.history.write_bytes(b"no database at all " * 100)
     parts.settle()
     assert parts.served == bad
-    assert "late labels can't be looked at: DatabaseError: file is not a database" in str(parts.promotion.live.problem)
+    assert "late labels can't be read: DatabaseError: file is not a database" in str(parts.promotion.live.problem)
     parts.home.history.write_bytes(history)
     parts.settle()
     assert (parts.served, parts.promotion.live.problem) == (good, None)
