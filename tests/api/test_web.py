@@ -11,6 +11,7 @@ from typing import Any
 
 import bundles
 import pytest
+from example_counts import some
 from hypothesis import given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
@@ -140,7 +141,7 @@ BODIES = st.one_of(
 )
 
 
-@profile(deadline=None, max_examples=100)
+@profile(deadline=None, max_examples=some(100))
 @given(body=BODIES)
 def test_no_body_breaks_predict(flowers: Client, body: bytes) -> None:
     status, _, text = flowers.ask("POST", "/predict", body)
@@ -148,7 +149,7 @@ def test_no_body_breaks_predict(flowers: Client, body: bytes) -> None:
     json.loads(text)
 
 
-@profile(deadline=None, max_examples=50)
+@profile(deadline=None, max_examples=some(50))
 @given(
     body=BODIES,
     path=st.sampled_from(
@@ -161,7 +162,7 @@ def test_no_body_breaks_a_writing_route(flowers: Client, body: bytes, path: str)
     json.loads(text)
 
 
-@profile(deadline=None, max_examples=50)
+@profile(deadline=None, max_examples=some(50))
 @given(path=st.text(max_size=30), query=st.text(alphabet=st.characters(max_codepoint=255), max_size=30))
 def test_no_path_breaks_the_routes(flowers: Client, path: str, query: str) -> None:
     raw = ("/" + path).encode("utf-8", "replace").decode("latin-1")

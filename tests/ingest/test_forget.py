@@ -199,14 +199,21 @@ def test_batches_out_of_order_are_sorted() -> None:
     assert sorted(left["_drop"].chunk(0).dictionary.to_pylist()) == ["b", "c"]
 
 
-def test_rows_come_back_to_an_old_set(merged: Parts) -> None:
+def test_rows_come_back_to_an_old_set(
+    home: Home, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is left may be just the rows of a segment that a merge replaced: it is another segment all the same."""
-    parts = merged
+    monkeypatch.setattr(segment_tiers, "FAN", 4)
+    grow(home, [(f"f{number}.csv", text(number)) for number in range(segment_tiers.FAN)], tmp_path_factory)
+    parts = Parts(home)
+    parts.run()
+    assert len(parts.journal.segments.current()) == 1
     for number in range(1, segment_tiers.FAN):
         forget(parts, number)
     parts.run()
     assert parts.lengths == [0]
     assert len({one["segment"] for one in parts.journal.batches.all()}) == len(parts.journal.batches.all())
+    parts.close()
 
 
 def take_two(parts: Parts) -> None:

@@ -632,18 +632,19 @@ def test_edit_of_the_schema_survives_growth(home: Home, parts: Parts) -> None:
 
 
 def test_kind_edited_by_hand_stops_neither_merging_nor_drops(
-    home: Home, tmp_path_factory: pytest.TempPathFactory
+    home: Home, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Segments of two types are not merged; those of one still are, and drops go on."""
-    grow(home, FILES[:10], tmp_path_factory)
+    monkeypatch.setattr(segment_tiers, "FAN", 4)
+    grow(home, FILES[:3], tmp_path_factory)
     parts = Parts(home)
     text = home.schema.read_text().replace('"kind": "number"', '"kind": "category"', 1)
     home.schema.write_text(text)
-    for number in range(10, 10 + segment_tiers.FAN + 6):
+    for number in range(3, 3 + segment_tiers.FAN + 2):
         parts.drop("a.csv", HEADER + row(number))
         parts.run()
-    assert len(parts.journal.segments.current()) <= segment_tiers.FAN + 7
-    assert parts.journal.batches.committed().rows == 10 + segment_tiers.FAN + 6
+    assert len(parts.journal.segments.current()) == 3 + 1 + 2
+    assert parts.journal.batches.committed().rows == 3 + segment_tiers.FAN + 2
     parts.close()
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pytest
+from example_counts import some
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ingesting import Parts
@@ -286,7 +287,7 @@ DAYS = st.datetimes(timezones=st.sampled_from([None, UTC, timezone(timedelta(hou
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=some(50))
 @given(st.tuples(st.none() | NUMBERS, WHOLE, st.none() | st.booleans(), WORDS, DAYS), st.sampled_from(".,"))
 def test_the_reader_gets_back_what_was_predicted_on(features: tuple[Any, ...], decimal: Literal[".", ","]) -> None:
     schema = Schema(**(WIDE.model_dump() | {"decimal": decimal}))

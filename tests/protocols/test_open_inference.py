@@ -8,6 +8,7 @@ from typing import Any
 import bundles
 import numpy as np
 import pytest
+from example_counts import some
 from hypothesis import given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
@@ -427,7 +428,7 @@ TENSORS = st.fixed_dictionaries(
 )
 
 
-@profile(deadline=None, max_examples=120)
+@profile(deadline=None, max_examples=some(120))
 @given(inputs=st.lists(TENSORS, min_size=1, max_size=5), tail=st.binary(max_size=50))
 def test_no_tensors_break_inference(inputs: list[Any], tail: bytes) -> None:
     try:

@@ -9,6 +9,7 @@ from typing import Any
 
 import bundles
 import pytest
+from example_counts import some
 from hypothesis import given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
@@ -75,7 +76,7 @@ BODIES = st.one_of(
 )
 
 
-@profile(deadline=None, max_examples=150)
+@profile(deadline=None, max_examples=some(150))
 @given(
     path=st.sampled_from(POSTS),
     body=BODIES,
@@ -95,7 +96,7 @@ def test_no_body_breaks_a_route(flowers: Client, path: str, body: bytes, kind: s
 CELLS = st.text(alphabet='0123456789.,-+eE"\n\r;naNtruefs\x00ü', max_size=60)
 
 
-@profile(deadline=None, max_examples=100)
+@profile(deadline=None, max_examples=some(100))
 @given(header=st.sampled_from([",".join(bundles.NAMES), ",".join(bundles.NAMES[::-1]), "x", ""]) | CELLS, rows=CELLS)
 def test_no_csv_breaks_invocations(flowers: Client, header: str, rows: str) -> None:
     status, _, answer = flowers.ask("POST", "/invocations", f"{header}\n{rows}".encode(), CONTENT_TYPE="text/csv")

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from example_counts import some
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -36,7 +37,7 @@ def codes(text: str) -> list[int]:
     ]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=some(50), deadline=None)
 @given(st.text())
 @example("Grüße, Grüsse! ﬁn 3.5")
 @example("东京都 is Tokyo")

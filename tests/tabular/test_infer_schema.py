@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pytest
+from example_counts import some
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -103,7 +104,7 @@ def test_kind_is_the_first_that_all_cells_fit(texts: list[str], kind: str) -> No
             assert kind in str(error)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=some(100), deadline=None)
 @given(
     st.lists(st.sampled_from(["1", "-2.5", "1,5", "007", "true", "0", "2026-01-31", "", " ", "red", "\x07", "1e400"]))
 )
@@ -474,7 +475,7 @@ NOTED = [
 ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=some(100), deadline=None)
 @given(
     st.sampled_from(NOTED),
     st.lists(st.text("0123456789.,'$% +-", max_size=9), min_size=1, max_size=5),

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pytest
+from example_counts import some
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
@@ -231,7 +232,7 @@ def columns(draw: st.DrawFn) -> tuple[list[str], Kind, str]:
     return draw(st.lists(cell, min_size=1, max_size=5)), kind, decimal
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=some(200), deadline=None)
 @given(columns(), st.booleans(), st.integers(1, 3))
 @example((["\x1f1"], "number", "."), False, 1)
 @example((["2024-02-29T00:00-00:30"], "date", "."), False, 1)
@@ -470,7 +471,7 @@ def judge(row: dict[str, str]) -> dict[str, Any] | str:
     return values | {"kind": label} if label else "kind"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=some(100), deadline=None)
 @given(files(), st.sampled_from([3, 10, 50, 8 << 20]))
 def test_file_gives_exactly_the_rows_that_the_schema_allows(file: tuple[str, str], block: int) -> None:
     """Good, bad and torn rows together are all rows; each bad one is found again by its text."""
