@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from daemon.training.export.category_sets import HALF, Memberships
+from daemon.training.export.onnx_nodes import IR, OPSET
 
-OPSET = {"": 18, "ai.onnx.ml": 5}
-CLASSES_OPSET = {"": 18, "ai.onnx.ml": 3}
-IR = 9
+VALUES_OPSET = {**OPSET, "ai.onnx.ml": 5}
 SUM, LESS_OR_EQUAL = 1, 0
 
 
@@ -113,7 +112,7 @@ def _model(nodes: list[NodeProto], width: int, kind: int, answers: str, columns:
     source = helper.make_tensor_value_info("rows", kind, [None, width])
     target = helper.make_tensor_value_info(answers, TensorProto.DOUBLE, [None, columns])
     arrays = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
-    opset = OPSET if any(node.op_type == "TreeEnsemble" for node in nodes) else CLASSES_OPSET
+    opset = VALUES_OPSET if any(node.op_type == "TreeEnsemble" for node in nodes) else OPSET
     made = helper.make_graph(nodes, "trees", [source], [target], arrays)
     return helper.make_model(made, opset_imports=[helper.make_opsetid(*one) for one in opset.items()], ir_version=IR)
 

@@ -1,0 +1,21 @@
+"""skl2onnx: the graphs of estimators that are none of ours.
+
+The only module that knows it, imported when such an estimator competes: it loads nearly all of scikit-learn.
+"""
+
+from typing import Any
+
+from onnx import ModelProto
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+from sklearn.base import is_regressor
+
+from daemon.training.export.onnx_nodes import OPSET
+
+
+def convert(estimator: Any, width: int, *, double: bool) -> ModelProto:
+    """The graph of a fitted estimator for rows (n, width) in double or single precision; raises what skl2onnx raises."""
+    types = [("rows", (DoubleTensorType if double else FloatTensorType)([None, width]))]
+    options = None if is_regressor(estimator) else {"zipmap": False}
+    made: ModelProto = to_onnx(estimator, initial_types=types, options=options, target_opset=OPSET)
+    return made
