@@ -29,7 +29,7 @@ from daemon.registry.registry import Registry
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema
 from daemon.tabular import rows
-from daemon.training import trainer
+from daemon.training import warming
 from daemon.training.run import train
 from daemon.training.selection import candidates
 
@@ -100,7 +100,8 @@ def measure(folder: Path, count: int, folds: int, names: list[str]) -> Measured:
     Registry(home).open()
     # As the daemon starts its trainer: one thread, and no team of OpenMP, which would hang in a forked child.
     threadpool_limits(1)
-    trainer.warm_up(home)
+    warming.load()
+    list(warming.steps())
     settings = {"candidates": names, "folds": folds, "budget_seconds": 0, "report_rows": 0}
     job = Job(1, "benchmark", "a" * 40, "b" * 32, written, count, settings, None, None)
     ours = _aside(lambda side: _ours(side, home, job))

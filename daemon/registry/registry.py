@@ -1,9 +1,10 @@
-"""The registry: what needs MLflow itself, on SQLite, offline: its database, runs, models and new versions.
+"""The registry: what needs MLflow itself, on SQLite, offline: runs, models, new versions, and a database of another MLflow.
 
 The only module that knows MLflow, and only the trainer's process imports it. Versions and aliases are read and moved, by
-the daemon too, in `daemon/storage/model_versions.py`.
+the daemon too, in `daemon/storage/model_versions.py`; `daemon/storage/mlflow_tables.py` makes the database.
 """
 
+# ruff: noqa: E402 - MLflow reads its environment, and is told what to leave out, before it is imported
 import functools
 import importlib
 import json
@@ -19,7 +20,8 @@ from daemon.artifacts import backends
 from daemon.core import durable
 from daemon.core.errors import Unavailable
 from daemon.core.home import Home
-from daemon.storage import mlflow_file
+from daemon.registry import deferred_packages
+from daemon.storage import mlflow_file, mlflow_tables
 from daemon.storage.model_versions import NAME, TAG, ModelVersions
 
 # Before the import: MLflow reads these once. It would phone home, start pip and uv, and log in a shape of its own otherwise.
@@ -32,6 +34,11 @@ os.environ.update(
     MLFLOW_ENABLE_ASYNC_LOGGING="false",
     MLFLOW_LOGGING_LEVEL="WARNING",
 )
+
+DEFERRED = ("mlflow.gateway", "mlflow.genai", "mlflow.genai.judges", "mlflow.genai.scorers", "mlflow.projects")
+"""Packages of MLflow that no training needs."""
+
+deferred_packages.defer(DEFERRED)
 
 import mlflow
 import mlflow.sklearn
@@ -92,8 +99,10 @@ class Registry:
     @translated
     def open(self) -> None:
         """Make the database, migrated, and in it the experiment and the registered model, where they are missing."""
+        if mlflow_tables.open_or_make(self._home):
+            return
         with mlflow_file.migrating(self._home.mlflow):
-            if self._models.layout() is None:  # a damaged one is found here at once: MLflow would try it for minutes
+            if self._models.layout() is None:
                 _create(self._home)
             self._fill()
 
@@ -102,18 +111,12 @@ class Registry:
         if self.client.get_experiment_by_name(NAME) is None:
             self.client.create_experiment(NAME, artifact_location=self._home.artifacts.absolute().as_uri())
         if not self.client.search_registered_models(f"name='{NAME}'"):
-            self.client.create_registered_model(NAME, description="Trained by retraind from labelled files.")
+            self.client.create_registered_model(NAME, description=mlflow_tables.DESCRIPTION)
         self._home.mlflow.chmod(0o600)
 
     def _experiment(self) -> str:
         experiment = self.client.get_experiment_by_name(NAME)
         return str(experiment.experiment_id) if experiment else ""
-
-    def prepare(self) -> None:
-        """Open the database and put right what a killed trainer may have left; call while no training runs."""
-        self.open()
-        self.stop_stale_runs()
-        self.prune()
 
     @translated
     def prune(self) -> None:
@@ -124,14 +127,6 @@ class Registry:
         store = self.client._tracking_client.store
         for run in self._models.leftover_runs():
             store._hard_delete_run(run)
-
-    @translated
-    def stop_stale_runs(self) -> int:
-        """Mark runs that a killed trainer left as running; call only while none runs. Returns how many."""
-        stale = self.client.search_runs([self._experiment()], "attributes.status = 'RUNNING'", max_results=1000)
-        for run in stale:
-            self.client.set_terminated(run.info.run_id, "KILLED")
-        return len(stale)
 
     # Runs, used by the trainer
 
@@ -220,12 +215,22 @@ def _create(home: Home) -> None:
     durable.fsync_dir(path.parent)
 
 
-def warm_up(folder: Path, estimator: Any) -> None:
-    """Do in memory and in `folder` what a run does, so that imports and mappings are done; opens no database."""
-    importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
-    importlib.import_module("mlflow.store.model_registry.sqlalchemy_store")
-    importlib.import_module("mlflow.tracing.processor.base_mlflow")
+LATER = (
+    *("alembic.command", "git", "mlflow.pyfunc", "mlflow.tracing.export.utils", "mlflow.tracing.processor.base_mlflow"),
+    "mlflow.store.model_registry.sqlalchemy_workspace_store",
+    "mlflow.store.tracking.sqlalchemy_workspace_store",
+)
+"""What MLflow imports when it opens a database, starts a run or logs a model."""
+
+
+REQUIRED = {"mlflow": ["mlflow"], "numpy": ["numpy"], "sklearn": ["scikit-learn"]}
+"""The packages of the modules that a model requires."""
+
+
+def load() -> None:
+    """Import what MLflow would import in each training, and have it map its tables; opens no database."""
+    for name in LATER:
+        importlib.import_module(name)
+    # To compare versions that are those installed with those installed, it would look into every package for a second.
+    vars(importlib.import_module("mlflow.utils.requirements_utils"))["_MODULES_TO_PACKAGES"] = REQUIRED
     importlib.import_module("sqlalchemy.orm").configure_mappers()
-    mlflow.sklearn.save_model(
-        estimator, str(folder / "model"), pip_requirements=["numpy"], skops_trusted_types=backends.TRUSTED
-    )

@@ -32,7 +32,7 @@ from daemon.promotion.promotion import Promotion
 from daemon.retraining.retraining import Retraining
 from daemon.retraining.schedule import Schedule
 from daemon.service.heartbeat import START_SECONDS, Heartbeat
-from daemon.storage import artifact_paths
+from daemon.storage import artifact_paths, mlflow_tables
 from daemon.storage.journal import Journal
 from daemon.storage.model_versions import LAYOUT, ModelVersions
 from daemon.storage.prediction_history import HistoryCopier
@@ -94,8 +94,8 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     promotion.recover()
     retraining = Retraining(home, settings, journal, trainer, schedule, promotion.live.fell)
     abandoned = retraining.recover()
-    if models.unfinished():
-        trainer.keep_awake(time.monotonic())  # it closes the runs that it has left open
+    if not _mlflow_in_order(home):
+        trainer.keep_awake(time.monotonic())  # it tries again, and the health says why
     inbox, watcher = _open_inbox(frame)
     ingestion = _open_ingestion(frame, inbox, dataset, journal, history_copier)
     driftwatch = stack.enter_context(closing(DriftWatch(home, settings.drift, journal)))
@@ -129,7 +129,7 @@ def _open_dataset(frame: Frame, journal: Journal) -> Dataset:
 def _open_models(frame: Frame, journal: Journal) -> ModelVersions:
     """What MLflow's database says of versions; raises Unavailable where it can't be used.
 
-    A new one is made by the trainer, in its own time. One with other tables than ours is first given to MLflow, which migrates it.
+    One with other tables than ours is first given to MLflow, which migrates it.
     """
     home, models = frame.home, ModelVersions(frame.home)
     with frame.heartbeat.step("opening MLflow's database", START_SECONDS), frame.wake.interruptible():
@@ -142,6 +142,17 @@ def _open_models(frame: Frame, journal: Journal) -> ModelVersions:
         if models.layout() not in (None, LAYOUT):
             _migrate(home)
     return models
+
+
+def _mlflow_in_order(home: Home) -> bool:
+    """Make MLflow's database if there is none, and close the runs of killed trainings; False: the trainer has to do it."""
+    try:
+        made = mlflow_tables.open_or_make(home)
+        mlflow_tables.kill_runs(home)
+    except (Unavailable, OSError) as error:
+        log.warning("mlflow_not_in_order", reason=str(error))
+        return False
+    return made
 
 
 def _migrate(home: Home) -> None:

@@ -102,8 +102,8 @@ def compose(
     settling.look(home, time.monotonic())
     trainer = Trainer(home, settings.train.nice, wake, settings.train.idle_seconds)
     stack.callback(trainer.close)
-    if not (home.pointer.exists() and home.mlflow.exists()):
-        trainer.keep_awake(time.monotonic())  # nothing is served before the first model; and it makes MLflow's database
+    if not home.pointer.exists() and _drops_wait(home):
+        trainer.keep_awake(time.monotonic())  # nothing is served before the first model, so its imports begin with ours
     trainer.supervise(time.monotonic())
     # Imported only now, when the workers have been started.
     with heartbeat.step("importing", START_SECONDS), wake.interruptible(), collector.importing():
@@ -111,6 +111,14 @@ def compose(
         from daemon.service.parts import Frame, open_parts
 
     return Loop(open_parts(Frame(home, settings, wake, heartbeat, stack, settling), keeper, trainer))
+
+
+def _drops_wait(home: Home) -> bool:
+    """Whether files lie in the inbox, as far as their names tell; the loop looks at them with more care."""
+    try:
+        return any(entry.is_file() and not entry.name.startswith(".") for entry in os.scandir(home.inbox))
+    except OSError:
+        return False  # the check `inbox` says why, and the trainer starts when a drop can be read
 
 
 def handle_sighup(wake: Wake, renew: Callable[[], None]) -> None:

@@ -36,6 +36,18 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 @contextmanager
+def writing(path: Path) -> Iterator[sqlite3.Connection]:
+    """One transaction; raises sqlite3.Error. A database that is gone is not made: `mode=rw`."""
+    uri = f"{path.resolve().as_uri()}?mode=rw"
+    with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        with connection:
+            # A transaction that begins with reading and then writes would fail at once, however long it may wait.
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+
+
+@contextmanager
 def migrating(path: Path) -> Iterator[None]:
     """Hold the lock under which the database at `path` is made or migrated; raises Unavailable, OSError.
 

@@ -9,7 +9,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from daemon.core.home import Home
 from daemon.core.states import VersionState
 from daemon.storage import mlflow_file
 from daemon.storage.artifact_paths import EXPERIMENT
-from daemon.storage.mlflow_file import BUSY_SECONDS
 
 NAME = EXPERIMENT
 """The registered model has the name of the experiment."""
@@ -172,15 +171,10 @@ class ModelVersions:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction. A database that is gone is not made: `mode=rw`."""
-        uri = f"{self._path.resolve().as_uri()}?mode=rw"
+        """One transaction."""
         try:
-            with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
-                connection.execute("PRAGMA foreign_keys = ON")
-                with connection:
-                    # A transaction that begins with reading and then writes would fail at once, however long it may wait.
-                    connection.execute("BEGIN IMMEDIATE")
-                    yield connection
+            with mlflow_file.writing(self._path) as connection:
+                yield connection
         except sqlite3.Error as error:
             raise _unusable(error) from error
 

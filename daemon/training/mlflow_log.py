@@ -17,7 +17,6 @@ from daemon.registry.registry import Registry, Source
 from daemon.schema.costs import Costs
 from daemon.schema.score_names import DECIDES
 from daemon.schema.scores import HOLDOUTS, Score
-from daemon.training import plots
 from daemon.training.data.revision import Data
 from daemon.training.evaluation.holdouts import answers_of
 from daemon.training.metrics import score
@@ -83,6 +82,8 @@ class RunLogger:
 
     def _draw(self, run: str, fitted: Any, name: str, *, everything: bool = False) -> Score:
         """Score a fitted candidate on the held-out rows and log the pictures of that; returns the scores."""
+        from daemon.training import plots  # with matplotlib, which no version waits for
+
         data = self._data
         answers, truth = answers_of(fitted, data), data.targets[data.held]
         costs = Costs.of(self._manifest.settings.get("costs"), data.schema.classes)

@@ -1,46 +1,42 @@
-"""The trainer: a process that has imported and warmed up everything, and forks a child for each training.
+"""The trainer: a process that has imported what a training needs, and forks a child for each.
 
 `python -m daemon.training HOME NICE DAEMON` says `ready`, then reads jobs from standard input, one JSON line each; it and
 its children say how far they are on standard output in the same way. `daemon.processes.child.Trainer` is the other end.
 
-What else needs MLflow (making and migrating its database, closing the runs that a killed training left open, removing those of
-old versions' candidates) is asked for by no message: it follows from the database, and is done before the first `ready` and
-after each training. So a kill of either process loses nothing of it.
+Before the first `ready` and after a training that left a run open, MLflow's database is made or put right. No message asks for
+that: it follows from the database, so a kill of either process loses nothing of it.
 """
 
+import gc
 import os
+import select
 import signal
 import sys
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import FrameType
 
-import numpy as np
 import orjson
 
-from daemon import model
 from daemon.core import file_modes, logs
 from daemon.core.errors import TooFewRows, Unavailable
 from daemon.core.home import Home
 from daemon.core.settings import Log
 from daemon.processes import parent
-from daemon.processes.training_job import Job, Message, Say
-from daemon.registry import registry
-from daemon.registry.registry import Registry
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
+from daemon.processes.training_job import Job, Message, Say, Unready
+from daemon.storage import mlflow_tables
 from daemon.storage.model_versions import ModelVersions
-from daemon.training import plots, resource_limits
-from daemon.training.export import export
-from daemon.training.metrics import score
-from daemon.training.run import train
-from daemon.training.selection import calibration, candidates
+from daemon.training import resource_limits
+
+log = logs.Logger()
 
 AGAIN_SECONDS = 5.0
 """After so long MLflow's database is tried again."""
+
+IDLE_SECONDS = 1.0
+"""A trainer that has no job for so long warms up for later ones."""
 
 REPORT_SECONDS = 300.0
 """What comes after registering is for people; it is given up when it takes longer, so that the next training can start."""
@@ -58,28 +54,59 @@ def main(arguments: list[str]) -> None:
         os.write(out, orjson.dumps(message) + b"\n")
 
     os.nice(nice)
-    prepare = partial(_prepare, home, say)
-    preparing = _fork(prepare)  # beside the warming up: a new database takes seconds
-    warm_up(home)
-    _wait_for(preparing, prepare)
+    _prepare(home, say)
+    warming = _load()
     say({"ready": os.getpid()})
-    for line in sys.stdin.buffer:
-        job = Job(**orjson.loads(line))
+    for job in _jobs(warming):
         code = _end_of(_fork(partial(_train, home, job, say)))
         # Of a training that has said how it ended, this is not heard any more.
         say({"run": job.run, "failed": f"The training {_exit_text(code)}"})
         if code != 0 or _unfinished(home):
-            _wait_for(_fork(prepare), prepare)
+            _prepare(home, say)
         say({"ready": os.getpid()})
+
+
+def _load() -> Iterator[None]:
+    """Import what every training needs; returns the steps of the warming up, none of which is done yet."""
+    # Nothing of so many imports is garbage, and looking for some would take a third of their time.
+    gc.disable()
+    from daemon.training import warming
+
+    warming.load()
+    return warming.steps()
+
+
+def _jobs(warming: Iterator[None]) -> Iterator[Job]:
+    """The jobs as they come, one after each `ready`; while none waits, the trainer warms up step by step."""
+    while True:
+        pause, warm = IDLE_SECONDS, True
+        while warm and not select.select([sys.stdin], [], [], pause)[0]:
+            pause, warm = 0.0, _step(warming)
+        line = sys.stdin.buffer.readline()
+        if not line:
+            return
+        yield Job(**orjson.loads(line))
+
+
+def _step(warming: Iterator[None]) -> bool:
+    """Take a step of the warming up; False: there is none left."""
+    try:
+        for _ in warming:
+            return True
+    except Exception:  # a full disk, say: trainings only take longer without it
+        log.exception("not_warmed_up")
+    return False
 
 
 def _fork(action: Callable[[], int]) -> int:
     """Do something in a child, which ends with the code that `action` gives; returns the child's process id."""
+    gc.freeze()  # what the collector of a child looks at is copied into it
     trainer, child = os.getpid(), os.fork()
     if child == 0:
         code = 1
         try:
             parent.end_with(trainer)
+            gc.enable()
             code = action()
         finally:
             os._exit(code)
@@ -92,21 +119,39 @@ def _end_of(child: int) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-def _prepare(home: Home, say: Say) -> int:
-    """Make and repair MLflow's database, in a child: an open one must not be forked. 0: it is as trainings need it."""
+def _prepare(home: Home, say: Say) -> None:
+    """Make and repair MLflow's database, trying as often as that fails; call while no training runs."""
+    while not _prepared(home, say):
+        time.sleep(AGAIN_SECONDS)
+
+
+def _prepared(home: Home, say: Say) -> bool:
+    """Put the database in order; says why that can't be done."""
     try:
-        Registry(home).prepare()
+        known = mlflow_tables.open_or_make(home)
+        if known:
+            mlflow_tables.kill_runs(home)
+    except Exception as error:  # noqa: BLE001 - whatever the disk or SQLite raises is told, and it is tried again
+        say(_unready(error))
+        return False
+    return known or _end_of(_fork(partial(_open_by_mlflow, home, say))) == 0
+
+
+def _open_by_mlflow(home: Home, say: Say) -> int:
+    """Open a database whose tables are not ours, in a child: an open one must not be forked. 0: it is in order."""
+    from daemon.registry.registry import Registry
+
+    try:
+        Registry(home).open()
+        mlflow_tables.kill_runs(home)
     except Exception as error:  # noqa: BLE001 - whatever MLflow raises is told, and it is tried again
-        say({"unready": f"{type(error).__name__}: {error}"[:1000]})
+        say(_unready(error))
         return 1
     return 0
 
 
-def _wait_for(child: int, prepare: Callable[[], int]) -> None:
-    """Wait until a child has prepared the database, trying again as often as it fails."""
-    while _end_of(child) != 0:
-        time.sleep(AGAIN_SECONDS)
-        child = _fork(prepare)
+def _unready(error: Exception) -> Unready:
+    return {"unready": f"{type(error).__name__}: {error}"[:1000]}
 
 
 def _unfinished(home: Home) -> bool:
@@ -127,6 +172,8 @@ def _exit_text(code: int) -> str:
 
 def _train(home: Home, job: Job, say: Say) -> int:
     """Train in the forked child; how it ended is said, so the exit code is 0."""
+    from daemon.training.run import train
+
     allowed = resource_limits.memory(job.train.memory_bytes)
     try:
         resource_limits.limit_memory(allowed)
@@ -151,31 +198,3 @@ def _set_deadline(seconds: float = REPORT_SECONDS) -> None:
 
     signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, seconds)
-
-
-def warm_up(home: Home) -> None:
-    """Do once, on toy rows, what each training does, so that the forked children find every import done.
-
-    Nothing here may leave a thread or a database connection behind: a fork would inherit its half.
-    """
-    columns = [Column(name=name, kind="number") for name in ("x", "z")]
-    toys = [
-        Schema(target="y", classes=["a", "b"], columns=columns),
-        Schema(task="regression", target="y", columns=columns),
-    ]
-    matrix, targets = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 2
-    with tempfile.TemporaryDirectory() as folder:
-        for schema in toys:
-            for name in candidates.NAMES[schema.task]:
-                if name in candidates.LATE:  # they need nothing that the others don't, and take longer than these
-                    continue
-                estimator = candidates.build(name, schema, 0).fit(matrix, targets)
-                export.write(estimator, matrix, schema, Path(folder))
-            answers = model.answers(estimator, matrix, schema)
-            score(answers, targets, schema)
-            plots.draw(answers, targets, schema, Path(folder) / "pictures", "")
-            plots.draw_more(answers, targets, schema, Path(folder) / "pictures", {"x": 1.0})
-            if schema.task == "classification":
-                export.write(model.Calibrated(estimator, 1.5), matrix, schema, Path(folder))
-                calibration.find(np.tile(answers, (2, 1)), np.tile(targets, 2), np.arange(2 * len(targets)), 0)
-        registry.warm_up(Path(folder), estimator)

@@ -34,6 +34,7 @@ def test_nothing_is_imported_from_the_current_folder(
     try:
         service.start()
         wait_until(lambda: service.ask("/livez")[0] == 200, what=service.log()[-1500:])
+        service.drop("empty.csv", [])  # the trainer starts when a drop comes
         wait_until(
             lambda: service.ask("/health")[1]["checks"].get("trainer", {}).get("detail") == "Ready.",
             what=service.log()[-1500:],

@@ -75,23 +75,14 @@ def test_run_holds_what_was_logged(registry: Registry, mlflow_home: Home, tmp_pa
     assert list(mlflow_home.artifacts.rglob("note.txt"))
 
 
-def test_runs_of_a_killed_trainer_are_closed(registry: Registry) -> None:
-    """What still seems to run when none can is marked as killed, once."""
-    runs = [registry.start_run("training", {}) for _ in range(3)]
-    registry.end_run(runs[0])
-    assert registry.stop_stale_runs() == 2
-    assert registry.stop_stale_runs() == 0
-    assert [registry.client.get_run(run).info.status for run in runs] == ["FINISHED", "KILLED", "KILLED"]
-
-
-def test_preparing_puts_right_what_a_killed_trainer_has_left(registry: Registry, mlflow_home: Home) -> None:
-    """Runs are closed; of versions whose files were removed, the candidates' runs go, as `mlflow gc` removes them."""
+def test_runs_of_candidates_of_cleared_versions_are_removed(registry: Registry) -> None:
+    """As `mlflow gc` removes them; the version keeps its own run."""
     run = registry.start_run("training", {})
     candidate = registry.start_run("tree", {}, run)
     other = registry.start_run("elsewhere", {})
     registry.client.create_model_version(NAME, "file:///nowhere", run, {"retraind.artifacts": "removed"})
-    Registry(mlflow_home).prepare()
-    assert [registry.client.get_run(one).info.status for one in (run, other)] == ["KILLED", "KILLED"]
+    registry.prune()
+    assert [registry.client.get_run(one).info.status for one in (run, other)] == ["RUNNING", "RUNNING"]
     with pytest.raises(MlflowException, match="not found"):
         registry.client.get_run(candidate)
 

@@ -20,7 +20,7 @@ from daemon.core.errors import NotFound, Unavailable
 from daemon.core.home import Home
 from daemon.core.states import VersionState
 from daemon.registry.registry import Registry
-from daemon.storage import artifact_paths, mlflow_file, model_versions
+from daemon.storage import artifact_paths, mlflow_file, mlflow_tables
 from daemon.storage.model_versions import CHALLENGER, CHAMPION, LAYOUT, NAME, PREVIOUS, ModelVersions, Registered
 
 BUNDLE = "b" * 64
@@ -119,7 +119,7 @@ def test_candidates_are_those_that_mlflow_finds(both: Both) -> None:
 
 def test_training_under_way_is_seen_as_mlflow_sees_it(both: Both) -> None:
     assert both.ours.unfinished()
-    assert both.registry.stop_stale_runs() == 4
+    mlflow_tables.kill_runs(both.home)
     assert not both.ours.unfinished()
     both.client.create_run(both.client.create_experiment("other"))
     assert not both.ours.unfinished()
@@ -209,7 +209,7 @@ def test_home_without_a_database_has_no_versions(home: Home) -> None:
 
 def test_locked_database_is_waited_out(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then it is Unavailable, as long as another program holds it."""
-    monkeypatch.setattr(model_versions, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(mlflow_file, "BUSY_SECONDS", 0.05)
     with closing(sqlite3.connect(both.home.mlflow)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         with pytest.raises(Unavailable, match="locked"):

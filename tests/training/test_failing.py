@@ -219,7 +219,7 @@ def test_trainer_that_can_not_open_the_database_says_why(tmp_path: Path) -> None
     home.make()
     home.mlflow.write_bytes(b"no database" * 100)
     said: list[Message] = []
-    assert trainer._prepare(home, said.append) == 1
+    assert not trainer._prepared(home, said.append)
     waiting = Trainer(home, 0, lambda: None)
     waiting._inbox.put(said[0])
     assert waiting.messages() == said

@@ -1,0 +1,60 @@
+"""What the trainer imports: first what every training needs before its version is registered, then, while it has no job, the rest.
+
+Nothing here may leave a thread or a database connection behind: a fork would inherit its half.
+"""
+
+import importlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from daemon.registry import registry
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
+from daemon.training import run
+
+PICTURES = (
+    *(
+        "matplotlib",
+        "matplotlib.cm",
+        "matplotlib.text",
+        "matplotlib.axes",
+        "matplotlib.projections",
+        "matplotlib.figure",
+    ),
+    "daemon.training.plots",
+)
+"""What pictures need, each in a step of its own: together they take half a second."""
+
+TOYS = [
+    Schema(target="y", classes=["a", "b"], columns=[Column(name="x", kind="number")]),
+    Schema(task="regression", target="y", columns=[Column(name="x", kind="number")]),
+]
+
+
+def load() -> None:
+    """Import what every training needs before its version is registered."""
+    assert run
+    registry.load()
+
+
+def steps() -> Iterator[None]:
+    """Do what comes after that, step by step, none longer than a fifth of a second: a job that comes meanwhile hardly waits."""
+    for name in PICTURES:
+        importlib.import_module(name)
+        yield
+    for schema in TOYS:
+        _draw(schema)
+        yield
+
+
+def _draw(schema: Schema) -> None:
+    """Draw a first picture, which loads fonts and the renderer."""
+    from daemon.training import plots
+
+    truth = np.arange(40) % 2
+    answers = np.full((40, len(schema.classes) or 1), 0.5)
+    with tempfile.TemporaryDirectory() as folder:
+        plots.draw(answers, truth, schema, Path(folder), "")
