@@ -45,9 +45,12 @@ def start(tmp_path: Path, served: Path) -> Iterator[Start]:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, served: Path) -> Iterator[Service]:
-    """A service that promotes and trains only when asked to, or when late labels speak for it; tests follow each other on it."""
+    """A service that promotes and trains only when asked to; tests follow each other on it."""
     settings = {"RETRAIND_PROMOTE__MODE": "manual", "RETRAIND_RETRAIN__THRESHOLD_ROWS": "100000"}
     settings |= {"RETRAIND_TRAIN__CANDIDATES": '["logistic", "tree"]', "RETRAIND_RETRAIN__DRIFT": "false"}
+    settings |= {
+        "RETRAIND_RETRAIN__LIVE": "false"
+    }  # or the labels that roll a version back might start a training first
     running = Service(tmp_path_factory.mktemp("gate") / "home", **settings)
     try:
         running.copied(served).start().wait_served(1)
@@ -176,6 +179,9 @@ def test_moving_the_alias_in_mlflow_moves_the_service(service: Service) -> None:
 def test_a_live_score_that_falls_starts_a_training(service: Service) -> None:
     """The world has changed: the newest labels say so before enough rows for an ordinary training have come."""
     wait_until(lambda: idle(service), 120, "a service at rest")
+    assert service.stop() == 0
+    service._settings["RETRAIND_RETRAIN__LIVE"] = "true"
+    service.start().wait_served(1)
     before, rows = len(runs(service)), sum(service.rows().values())
     with Journal.reading(service.home.journal) as journal:
         last = journal.runs.last(RunState.TRAINED)
