@@ -48,9 +48,8 @@ def service(tmp_path_factory: pytest.TempPathFactory, served: Path) -> Iterator[
     """A service that promotes and trains only when asked to; tests follow each other on it."""
     settings = {"RETRAIND_PROMOTE__MODE": "manual", "RETRAIND_RETRAIN__THRESHOLD_ROWS": "100000"}
     settings |= {"RETRAIND_TRAIN__CANDIDATES": '["logistic", "tree"]', "RETRAIND_RETRAIN__DRIFT": "false"}
-    settings |= {
-        "RETRAIND_RETRAIN__LIVE": "false"
-    }  # or the labels that roll a version back might start a training first
+    # Or the labels that roll a version back might start a training first.
+    settings |= {"RETRAIND_RETRAIN__LIVE": "false"}
     running = Service(tmp_path_factory.mktemp("gate") / "home", **settings)
     try:
         running.copied(served).start().wait_served(1)
