@@ -2,12 +2,12 @@
 ARG BASE=python:3.13-slim
 
 FROM ${BASE} AS builder
-RUN python3 -m venv /opt/retraind
-ENV PATH=/opt/retraind/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV PATH=/opt/retraind/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 UV_NO_CACHE=1
 # The packages first: this layer is rebuilt only when the lock changes. The secret is optional: a pip.conf for a mirror.
 COPY requirements.lock /src/
+COPY installer /src/installer
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    pip install --require-hashes --no-deps -r /src/requirements.lock
+    PYTHONPATH=/src python3 -P -m installer make /opt/retraind /src/requirements.lock --compile
 COPY pyproject.toml README.md LICENSE /src/
 COPY daemon /src/daemon
 COPY web /src/web

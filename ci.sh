@@ -33,34 +33,20 @@ system_packages() {
     DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+installer() { PYTHONPATH=$PWD "${PYTHON:-python3}" -P -m installer "$@"; }
+
+# From nothing whenever the lock changes: the tests prove that what is not in it is not needed.
 environment() {
-    local stamp
-    stamp=$("${PYTHON:-python3}" --version | cat - requirements-dev.lock | sha256sum)
-    [ "$(cat .venv-ci/.stamp 2>/dev/null)" != "$stamp" ] || return 0
-    say "making .venv-ci"
-    rm -rf .venv-ci
-    "${PYTHON:-python3}" -m venv .venv-ci
-    .venv-ci/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.lock
-    .venv-ci/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-    printf '%s\n' "$stamp" >.venv-ci/.stamp
+    installer make .venv-ci requirements-dev.lock --project . --fresh
 }
 
 # Clients of other projects whose dependencies clash with ours and with each other, each in an environment of its own.
 clients() {
-    local name stamp
+    local name
     for name in tritons kserves; do
-        stamp=$("${PYTHON:-python3}" --version | cat - "tests/clients/$name.lock" | sha256sum)
-        [ "$(cat ".venv-$name/.stamp" 2>/dev/null)" != "$stamp" ] || continue
-        say "making .venv-$name"
-        rm -rf ".venv-$name"
-        (
-            "${PYTHON:-python3}" -m venv ".venv-$name" &&
-                ".venv-$name/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
-                    --no-compile -r "tests/clients/$name.lock" &&
-                printf '%s\n' "$stamp" >".venv-$name/.stamp"
-        ) || say ".venv-$name could not be made; the tests that need it are skipped" &
+        installer make ".venv-$name" "tests/clients/$name.lock" --fresh ||
+            say ".venv-$name could not be made; the tests that need it are skipped"
     done
-    wait
 }
 
 # Tests write a lot and wait for the disk each time: they do it in memory if there is room.
@@ -95,9 +81,13 @@ case ${1:-} in
         ;;
 esac
 
-system_packages
+# Packages are compiled when a test first imports them: a quarter of them ever is.
+unset PYTHONDONTWRITEBYTECODE
+system_packages &
+packages=$!
 environment
 clients
+wait "$packages"
 export PATH="$PWD/.venv-ci/bin:$PATH"
 
 say "formatter"

@@ -22,6 +22,7 @@ Environment:
   RETRAIND_HOME     home folder of `local` and `docker` (default: this folder)
   RETRAIND_BASE     base image of `docker` (default: the one that Dockerfile names)
   RETRAIND_PUBLISH  ADDRESS:PORT where `docker` publishes the service (default: 127.0.0.1:5000)
+  RETRAIND_INSTALLER  `uv` (default; pip follows where uv cannot be had or fails) or `pip`
 
 Each command is safe to repeat. docs/operations.md has the rest.
 TEXT
@@ -47,29 +48,13 @@ require_tools() {
         die "$python has no venv module. Install it (Debian, Ubuntu: apt install python3-venv)."
 }
 
-# stamp SOURCE: what an environment depends on; an equal stamp means there is nothing to install.
-stamp() {
-    "$python" -P - "$1" <<'PY'
-import hashlib, json, pathlib, sys, tomllib
-source = pathlib.Path(sys.argv[1])
-project = tomllib.loads((source / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-facts = json.dumps([sys.version, str(source), project], sort_keys=True).encode()
-print(hashlib.sha256(facts + (source / "requirements.lock").read_bytes()).hexdigest())
-PY
-}
+installer() { PYTHONPATH=$root "$python" -P -m installer "$@"; }
 
-# make_environment VENV SOURCE: plain pip, so that the pip configuration of whoever runs this applies.
+# make_environment VENV SOURCE FLAGS…: the packages of SOURCE's lock, and SOURCE itself in place. What pip is configured with applies.
 make_environment() {
-    local venv=$1 source=$2 wanted
-    wanted=$(stamp "$source")
-    if [ "$(cat "$venv/.stamp" 2>/dev/null)" = "$wanted" ]; then return; fi
-    say "installing the locked packages into $venv; this happens once and takes a minute or two."
-    rm -f "$venv/.stamp"
-    "$python" -P -m venv "$venv"
-    "$venv/bin/python" -P -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r "$source/requirements.lock"
-    # hatchling and editables are in the lock, so building the project fetches nothing.
-    "$venv/bin/python" -P -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable "$source"
-    printf '%s\n' "$wanted" >"$venv/.stamp"
+    local venv=$1 source=$2
+    shift 2
+    installer make "$venv" "$source/requirements.lock" --project "$source" --with "${RETRAIND_INSTALLER:-uv}" "$@"
 }
 
 # await_ready SECONDS COMMAND…: repeat COMMAND about once a second until it succeeds.
@@ -103,8 +88,10 @@ deploy_local() {
     if [ "${1:-}" = "--" ]; then shift; fi
     require_tools
     say "the dashboard will be at http://127.0.0.1:$(announced_port "$@")/dashboard (stop with Ctrl-C)."
+    # Packages are compiled when they are first imported: a quarter of them ever is.
+    unset PYTHONDONTWRITEBYTECODE
     make_environment "$root/.venv" "$root"
-    unset RETRAIND_BASE RETRAIND_PUBLISH # the daemon refuses variables that it does not know
+    unset RETRAIND_BASE RETRAIND_PUBLISH RETRAIND_INSTALLER # the daemon refuses variables that it does not know
     exec "$root/.venv/bin/retraind" run --home "$home" "$@"
 }
 
@@ -213,8 +200,10 @@ deploy_systemd() {
     getent passwd retraind >/dev/null || useradd --system --user-group --home-dir "$state" --shell /usr/sbin/nologin retraind
     install_code
     # One environment per lock: the running daemon keeps its own until the restart.
-    venv=$prefix/venv-$(stamp "$prefix/app" | cut -c 1-12)
-    make_environment "$venv" "$prefix/app"
+    venv=$prefix/venv-$(installer stamp "$prefix/app/requirements.lock" --project "$prefix/app" | cut -c 1-12)
+    # The unit's user cannot write there, so nothing would be compiled later.
+    make_environment "$venv" "$prefix/app" --compile
+    "$venv/bin/python" -P -m compileall -q "$prefix/app/daemon" "$prefix/app/web"
     ln -sfn "$venv" "$prefix/venv"
     ln -sfn "$prefix/venv/bin/retraind" /usr/local/bin/retraind
     # Members of the group retraind may drop files and read the reports; what others have dropped they can't take away.

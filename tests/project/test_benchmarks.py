@@ -37,6 +37,7 @@ ROOT = Path(__file__).resolve().parents[2]
         "train.models",
         "month.month",
         "ingest.footprint",
+        "serve.install",
     ],
 )
 def test_help_says_what_is_measured(

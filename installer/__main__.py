@@ -1,0 +1,55 @@
+"""`python -P -m installer make FOLDER LOCK`, with PYTHONPATH naming the folder of this package; deploy.sh, ci.sh and the Dockerfile run it."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from installer.environment import InstallFailed, Wanted, make
+from installer.stamp import stamp
+
+
+def arguments() -> argparse.Namespace:
+    """What is asked for on the command line."""
+    parser = argparse.ArgumentParser(prog="installer", description="Makes an environment from a lock file.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    making = commands.add_parser("make", help="make or renew the environment in FOLDER")
+    making.add_argument("folder", type=Path)
+    asking = commands.add_parser("stamp", help="print what an environment depends on")
+    for command in (making, asking):
+        command.add_argument("lock", type=Path)
+        command.add_argument("--project", type=Path, help="a folder with a pyproject.toml that is installed in place")
+    making.add_argument("--compile", action="store_true", help="compile all modules now")
+    making.add_argument("--fresh", action="store_true", help="keep no package that is not in LOCK")
+    making.add_argument("--with", dest="program", choices=("uv", "pip"), default="uv")
+    return parser.parse_args()
+
+
+def end(number: int, _: FrameType | None) -> None:
+    """Leave by an exception, so that the program that installs is ended too."""
+    raise SystemExit(128 + number)
+
+
+def main() -> int:
+    """Carry the command out; gives the exit code."""
+    asked = arguments()
+    lock, project = asked.lock.resolve(), asked.project and asked.project.resolve()
+    if asked.command == "stamp":
+        sys.stdout.write(f"{stamp(lock, project)}\n")
+        return 0
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
+    wanted = Wanted(asked.folder.absolute(), lock, project, asked.compile, asked.fresh, asked.program == "uv")
+    try:
+        make(wanted)
+    except (InstallFailed, OSError) as error:
+        sys.stderr.write(f"install: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,191 @@
+"""The environment itself: made or renewed in its folder, by one installer at a time."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from installer import pip_settings, stamp, uv_program
+from installer.progress import Ended, Programs, Progress
+
+
+class InstallFailed(Exception):
+    """Why there is no environment, in words for a person."""
+
+
+class Wanted(NamedTuple):
+    """An environment: its folder, the lock file of its packages, and what else it has."""
+
+    folder: Path
+    lock: Path
+    project: Path | None = None
+    """The folder of a project that is installed in place (editable)."""
+
+    compiled: bool = False
+    """Whether all modules are compiled now: for environments that whoever runs them cannot write to."""
+
+    fresh: bool = False
+    """Whether packages that somebody else installed go, if anything has to be installed."""
+
+    with_uv: bool = True
+
+    @property
+    def python(self) -> Path:
+        """The interpreter of the environment."""
+        return self.folder / "bin" / "python"
+
+
+def make(wanted: Wanted) -> bool:
+    """Make the environment unless it is there; gives whether anything was installed. Raises InstallFailed, OSError."""
+    mark = wanted.folder / stamp.NAME
+    expected = stamp.stamp(wanted.lock, wanted.project)
+    if _read(mark) == expected:
+        return False
+    wanted.folder.mkdir(parents=True, exist_ok=True)
+    with Progress() as progress, _alone(wanted.folder, progress) as held:
+        if _read(mark) == expected:
+            return False  # the other installer has made it
+        progress.step(f"preparing {wanted.folder}")
+        kept = _prepare(wanted, mark)
+        programs = Programs(progress, held)
+        installer = "uv" if _with_uv(wanted, programs) else _with_pip(wanted, programs, kept)
+        for leftover in wanted.folder.glob(".uv-*"):
+            shutil.rmtree(leftover)
+        mark.write_text(f"{expected}\n", encoding="utf-8")
+        packages = sum(1 for _ in wanted.folder.glob("lib/python*/site-packages/*.dist-info"))
+        progress.say(f"{packages} packages are in {wanted.folder}: {progress.seconds:.0f} s with {installer}.")
+    return True
+
+
+def _read(mark: Path) -> str:
+    try:
+        return mark.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+
+
+@contextlib.contextmanager
+def _alone(folder: Path, progress: Progress) -> Iterator[int]:
+    """Hold the environment for this process and the programs that get the descriptor; the kernel gives it back however they end."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress.step(f"waiting for another installation into {folder}")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _prepare(wanted: Wanted, mark: Path) -> bool:
+    """Keep a complete environment of this Python, to be renewed (True); make any other from nothing: half a package looks like a whole one."""
+    kept = bool(_read(mark)) and not wanted.fresh and _version(wanted.python) == sys.version
+    mark.unlink(missing_ok=True)
+    if not kept:
+        _empty(wanted.folder)
+        venv.EnvBuilder(symlinks=True, with_pip=False).create(wanted.folder)
+    return kept
+
+
+def _version(python: Path) -> str:
+    """The version of an interpreter, or nothing if it does not run."""
+    command: list[str | Path] = [python, "-I", "-c", "import sys; sys.stdout.write(sys.version)"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _empty(folder: Path) -> None:
+    """Remove an environment but for its folder, which installers hold, and the file by which it is known as one. Raises InstallFailed."""
+    configuration = folder / "pyvenv.cfg"
+    paths = [path for path in folder.iterdir() if path != configuration]
+    if paths and not configuration.exists():
+        raise InstallFailed(f"{folder} is not a Python environment, so nothing is installed there. Move it away.")
+    configuration.touch()
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _environ() -> dict[str, str]:
+    """The variables for pip and uv, without the one by which this package was found."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
+def _with_uv(wanted: Wanted, programs: Programs) -> bool:
+    """Install with uv; where that fails, the progress says why, and pip is to follow."""
+    settings = pip_settings.read(_environ(), wanted.folder)
+    if reasons := sorted(pip_settings.ONLY_PIP & settings.keys()):
+        programs.progress.say(f"pip installs, because its settings have {' and '.join(reasons)}.")
+    elif wanted.with_uv and (program := _uv(wanted, programs)):
+        environ = pip_settings.for_uv(settings, _environ(), pip_settings.system_certificates())
+        if uv_program.cache(environ) is None:
+            environ.setdefault("UV_NO_CACHE", "1")
+        return _uv_installs(wanted, program, programs, environ)
+    return False
+
+
+def _uv(wanted: Wanted, programs: Programs) -> Path | None:
+    """A uv that works; where none can be had, the progress says why."""
+    place = uv_program.place(_environ(), wanted.folder)
+    if found := uv_program.usable(shutil.which("uv")) or uv_program.usable(place / "bin" / "uv"):
+        return found
+    wheel = uv_program.bundled_pip()
+    if wheel is None:
+        programs.progress.say(f"uv cannot be had, because {sys.executable} has no wheel of pip; pip installs.")
+        return None
+    programs.progress.step("fetching uv")
+    program, ended = uv_program.fetch([wanted.python, wheel / "pip"], place, programs, _environ())
+    if ended.code:
+        programs.progress.say(f"uv cannot be had, so pip installs. {ended.tail}")
+    return None if ended.code else program
+
+
+def _uv_installs(wanted: Wanted, program: Path, programs: Programs, environ: dict[str, str]) -> bool:
+    install: list[str | Path] = [program, "pip", "install", "--no-progress", "--python", wanted.python, "--no-deps"]
+    if wanted.compiled:
+        install.append("--compile-bytecode")
+    ended = _installed(wanted, install, programs, environ)
+    if ended.code:
+        programs.progress.say(f"uv failed, so pip installs. {ended.tail}")
+    return not ended.code
+
+
+def _with_pip(wanted: Wanted, programs: Programs, kept: bool) -> str:
+    """Install with pip, into an environment from nothing unless one was kept; gives pip's name. Raises InstallFailed."""
+    programs.progress.step("making an environment with pip")
+    if not kept:
+        _empty(wanted.folder)
+    venv.EnvBuilder(symlinks=True, with_pip=True).create(wanted.folder)
+    install: list[str | Path] = [wanted.python, "-P", "-m", "pip", "install", "--no-deps", "--progress-bar", "off"]
+    install.append("--compile" if wanted.compiled else "--no-compile")
+    ended = _installed(wanted, install, programs, _environ())
+    if ended.code:
+        raise InstallFailed(
+            f"the packages of {wanted.lock} cannot be installed into {wanted.folder}.\n{ended.tail}\n"
+            "Is the package index reachable (a mirror is taken from pip's settings: pip config list), and is there room "
+            "on the disk? The same command again uses what has been downloaded."
+        )
+    return "pip"
+
+
+def _installed(wanted: Wanted, install: list[str | Path], programs: Programs, environ: dict[str, str]) -> Ended:
+    """Install the packages of the lock, then the project, with a command that takes pip's flags."""
+    programs.progress.step(f"installing the packages of {wanted.lock.name}")
+    ended = programs.run([*install, "--require-hashes", "-r", wanted.lock], wanted.lock.parent, environ)
+    if ended.code or wanted.project is None:
+        return ended
+    # The builders are in the lock, so this fetches nothing.
+    programs.progress.step("installing the project in place")
+    return programs.run([*install, "--no-build-isolation", "--editable", wanted.project], wanted.project, environ)

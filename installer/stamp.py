@@ -1,0 +1,23 @@
+"""What an environment depends on, as one word: an equal stamp means that there is nothing to install."""
+
+import hashlib
+import json
+import sys
+import tomllib
+from pathlib import Path
+
+NAME = ".stamp"
+"""The file in an environment that has the stamp. An environment without it is not complete."""
+
+
+def stamp(lock: Path, project: Path | None) -> str:
+    """The stamp of an environment of this Python with the packages of `lock` and the project in the folder `project`."""
+    facts = json.dumps([sys.version, str(project), _metadata(project)], sort_keys=True).encode()
+    return hashlib.sha256(facts + lock.read_bytes()).hexdigest()
+
+
+def _metadata(project: Path | None) -> object:
+    """The project's own table: its entry points and its version are installed with it."""
+    if project is None:
+        return None
+    return tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
