@@ -1,10 +1,6 @@
 """Rows of the journal, one type for each table of `daemon.storage.journal_tables`, which says what the columns mean."""
 
-from collections.abc import Mapping
-from contextlib import suppress
-from enum import StrEnum
-from functools import cache
-from typing import Any, NotRequired, TypedDict, TypeVar, cast, get_type_hints
+from typing import NotRequired, TypedDict
 
 from daemon.core.states import (
     BatchKind,
@@ -17,27 +13,6 @@ from daemon.core.states import (
     RunState,
     VersionState,
 )
-
-T = TypeVar("T")
-
-
-def of_type(kind: type[T], columns: Mapping[Any, Any]) -> T:
-    """The columns of a row as the TypedDict `kind`: a text of a closed set becomes its member.
-
-    A text that is no member, as a later release may have written, stays a text.
-    """
-    row = dict(columns)
-    for name, members in _closed_sets(cast(type, kind)):
-        with suppress(KeyError, ValueError):  # KeyError: the query left the column out
-            row[name] = members(row[name])
-    return cast(T, row)
-
-
-@cache
-def _closed_sets(kind: type) -> list[tuple[str, type[StrEnum]]]:
-    """The columns of `kind` that hold a member of a closed set."""
-    hints = get_type_hints(kind).items()
-    return [(name, hint) for name, hint in hints if isinstance(hint, type) and issubclass(hint, StrEnum)]
 
 
 class DropRecord(TypedDict):

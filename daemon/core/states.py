@@ -3,7 +3,11 @@
 The values are public: they stand in the journal, in metrics, in answers of the API and on the page. They never change; new ones may come.
 """
 
+from collections.abc import Mapping
+from contextlib import suppress
 from enum import StrEnum
+from functools import cache
+from typing import Any, TypeVar, cast, get_type_hints
 
 
 class DropState(StrEnum):
@@ -199,3 +203,25 @@ class Trigger(StrEnum):
 
 ALARMS = (Trigger.DRIFT, Trigger.LIVE)
 """Triggers that the daemon sets off itself, because the served version does worse or is asked something else."""
+
+
+T = TypeVar("T")
+
+
+def of_type(kind: type[T], columns: Mapping[Any, Any]) -> T:
+    """The columns of a row as the TypedDict `kind`: a text of a closed set becomes its member.
+
+    A text that is no member, as a later release may have written, stays a text.
+    """
+    row = dict(columns)
+    for name, members in _closed_sets(cast(type, kind)):
+        with suppress(KeyError, ValueError):  # KeyError: the query left the column out
+            row[name] = members(row[name])
+    return cast(T, row)
+
+
+@cache
+def _closed_sets(kind: type) -> list[tuple[str, type[StrEnum]]]:
+    """The columns of `kind` that hold a member of a closed set."""
+    hints = get_type_hints(kind).items()
+    return [(name, hint) for name, hint in hints if isinstance(hint, type) and issubclass(hint, StrEnum)]

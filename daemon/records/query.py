@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from daemon.core import home_integrity
 from daemon.core.home import Home
-from daemon.core.journal_rows import of_type
+from daemon.core.states import of_type
 
 Row = Mapping[str, Any]
 """The columns of any query."""

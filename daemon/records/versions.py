@@ -7,7 +7,8 @@ from pathlib import Path
 
 from daemon.core.drift_report import DriftCheck, DriftReport
 from daemon.core.home import Home
-from daemon.core.journal_rows import DriftRow, SwapRow, VersionFacts, VersionRow, of_type
+from daemon.core.journal_rows import DriftRow, SwapRow, VersionFacts, VersionRow
+from daemon.core.states import of_type
 from daemon.records import challenger, late_labels, lineage, live_score
 from daemon.records.lineage_chain import Chain
 from daemon.records.query import first, newest, number

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from daemon.core.errors import RetraindError, Unavailable
 from daemon.core.home_integrity import OpenedFile
-from daemon.core.journal_rows import of_type
+from daemon.core.states import of_type
 from daemon.storage import journal_tables
 from daemon.storage.journal_tables import FORMAT
 
