@@ -1,6 +1,5 @@
 """Requests with many rows, a worker that is killed in the middle of them, and a disk that fills: what was answered is in the history once."""
 
-import contextlib
 import http.client
 import json
 import resource
@@ -38,20 +37,25 @@ def test_a_worker_that_is_killed_in_many_rows_loses_and_doubles_nothing(tmp_path
     kept = Predictions(durability=durability, rotate_bytes=400_000)
     site = Site(tmp_path, Settings(predictions=kept))
     answered: list[str] = []
+    interrupted: list[Exception] = []
     history_copier = HistoryCopier(site.home, site.settings)
 
-    def ask(body: bytes, killed: threading.Event) -> None:
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            while not killed.is_set():
+    def ask(body: bytes, times: int, killed: threading.Event) -> None:
+        try:
+            for _ in range(times):  # so many at most, or the copying would never catch up
+                if killed.is_set():
+                    break
                 status, _, text = site.ask("POST", "/predict", body)
                 assert status == 200, text
                 answer = json.loads(text)
                 answered.extend(row["prediction_id"] for row in answer.get("predictions", [answer]))
+        except (OSError, http.client.HTTPException) as error:
+            interrupted.append(error)
 
     for moment in (0.1, 0.2, 0.3):
         site.wait(1)
-        killed, bodies = threading.Event(), (BATCH, json.dumps(PREDICTION).encode())
-        threads = [threading.Thread(target=ask, args=(body, killed)) for body in bodies]
+        killed, bodies = threading.Event(), ((BATCH, 8), (json.dumps(PREDICTION).encode(), 400))
+        threads = [threading.Thread(target=ask, args=(*body, killed)) for body in bodies]
         for thread in threads:
             thread.start()
         time.sleep(moment / 2)
@@ -67,6 +71,7 @@ def test_a_worker_that_is_killed_in_many_rows_loses_and_doubles_nothing(tmp_path
     site.close()
     history = copied(site)
     assert answered
+    assert interrupted, "no request was under way when a worker was killed"
     assert set(history.values()) == {1}
     assert set(answered) <= history.keys()
     assert not list(site.home.logs.glob("*.jsonl"))
