@@ -1,4 +1,8 @@
-"""Checks: what the daemon publishes of itself about once a second, and with it how every part is."""
+"""Checks: what the daemon publishes of itself about once a second, and with it how every part is.
+
+What is still in place (`journal`, `data`, `registry`, `bundle`) is looked at in `self_checks.py`. Of `held` see `daemon/ingest/held_drops.py`,
+of `exams` `daemon/ingest/exam_runner.py`, of `live` `daemon/promotion/probation.py`; `health.py` keeps what fails.
+"""
 
 import os
 import shutil
