@@ -54,13 +54,24 @@ def make(wanted: Wanted) -> bool:
         progress.step(f"preparing {wanted.folder}")
         kept = _prepare(wanted, mark)
         programs = Programs(progress, held)
-        installer = "uv" if _with_uv(wanted, programs) else _with_pip(wanted, programs, kept)
+        before = _content(wanted.folder)
+        # What uv began to change may be half a package that pip would take for a whole one.
+        installer = (
+            "uv"
+            if _with_uv(wanted, programs)
+            else _with_pip(wanted, programs, kept and _content(wanted.folder) == before)
+        )
         for leftover in wanted.folder.glob(".uv-*"):
             shutil.rmtree(leftover)
         mark.write_text(f"{expected}\n", encoding="utf-8")
         packages = sum(1 for _ in wanted.folder.glob("lib/python*/site-packages/*.dist-info"))
         progress.say(f"{packages} packages are in {wanted.folder}: {progress.seconds:.0f} s with {installer}.")
     return True
+
+
+def _content(folder: Path) -> dict[str, int]:
+    """The packages in an environment, and when each of their folders was last changed (ns)."""
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("lib/python*/site-packages/*")}
 
 
 def _read(mark: Path) -> str:

@@ -23,6 +23,9 @@ PIECEWISE = "rows_to_encode"
 
 PIECE_ROWS = 1024
 
+MANY_ROWS = 4096
+"""Other graphs get so many rows at a time: what they make of a row for themselves is up to 4 KB (500 landmarks of a kernel)."""
+
 MOST = float(np.finfo(np.float32).max)
 """The largest number of single precision."""
 
@@ -66,9 +69,10 @@ class OnnxModel:
 
     def answers(self, rows: Matrix) -> Matrix:
         """(n, d) to (n, classes) probabilities or (n, 1) values."""
-        if self._input != PIECEWISE or len(rows) <= PIECE_ROWS:
+        most = PIECE_ROWS if self._input == PIECEWISE else MANY_ROWS
+        if len(rows) <= most:
             return self._run(rows)
-        return np.vstack([self._run(rows[start : start + PIECE_ROWS]) for start in range(0, len(rows), PIECE_ROWS)])
+        return np.vstack([self._run(rows[start : start + most]) for start in range(0, len(rows), most)])
 
     def row(self, values: Sequence[float]) -> list[float]:
         """The same for one row, in memory that is bound to the session once: less than half of the time."""

@@ -45,7 +45,8 @@ class SelfChecks:
         try:
             status = self._home.mlflow.stat()
         except FileNotFoundError:
-            return None
+            served = self._home.pointer.exists()
+            return f"{self._home.mlflow} is gone. {home_integrity.RESTORE}." if served else None
         state = status.st_ino, status.st_mtime_ns
         if self._layout[0] != state:
             self._layout = state, self._models.layout()

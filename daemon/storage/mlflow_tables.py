@@ -10,7 +10,7 @@ from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 
-from daemon.core import durable
+from daemon.core import durable, home_integrity
 from daemon.core.errors import Unavailable
 from daemon.core.home import Home
 from daemon.storage import mlflow_file
@@ -42,9 +42,13 @@ AND experiment_id IN (SELECT experiment_id FROM experiments WHERE name = '{NAME}
 
 
 def open_or_make(home: Home) -> bool:
-    """Make the database, and what is missing of ours in it; False: only MLflow can do it. Raises Unavailable, OSError."""
-    layout = ModelVersions(home).layout()
-    if layout != LAYOUT and not (layout is None and are_of_the_installed_mlflow()):
+    """Make the database, and what is missing of ours in it; False: only MLflow can do it. Raises Unavailable, OSError.
+
+    A home that serves a version has had a database. An empty one in its place would look healthy, and number versions from 1 again.
+    """
+    if not home.mlflow.exists() and home.pointer.exists():
+        raise Unavailable(f"{home.mlflow} is gone. {home_integrity.RESTORE}.")
+    if ModelVersions(home).layout() not in (None, LAYOUT) or not are_of_the_installed_mlflow():
         return False
     try:
         with mlflow_file.migrating(home.mlflow):
@@ -70,7 +74,11 @@ def kill_runs(home: Home) -> None:
 def are_of_the_installed_mlflow() -> bool:
     """Whether the statements were written by the MLflow that is installed: another patch release may have other tables."""
     with STATEMENTS.open() as text:
-        return text.readline().split()[-1] == metadata.version("mlflow")
+        written = text.readline().split()[-1]
+    try:
+        return written == metadata.version("mlflow")
+    except metadata.PackageNotFoundError:
+        return False
 
 
 def _make(home: Home) -> None:

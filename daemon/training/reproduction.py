@@ -134,7 +134,9 @@ def _data(home: Home, scratch: Home, manifest: Manifest, settings: Train) -> tup
 
 def _judge(manifest: Manifest, data: Data, train: Train, folder: Path) -> Judged:
     """The candidate that won, with the parameters that its name says, fitted, calibrated and exported as it was; raises TrainingFailed."""
-    planned = {one.name: one for one in candidates.plan(manifest.data_schema, train)}
+    # By its name: the candidates that compete unless the settings name others are not the same in each release.
+    named = train.model_copy(update={"candidates": [manifest.candidate.partition("(")[0]]})
+    planned = {one.name: one for one in candidates.plan(manifest.data_schema, named)}
     tuned = Tuned.of(manifest.scores)
     winner = tuned.made(manifest.data_schema, train) if tuned else planned.get(manifest.candidate)
     if winner is None:

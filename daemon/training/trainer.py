@@ -134,14 +134,19 @@ def _prepared(home: Home, say: Say) -> bool:
     except Exception as error:  # noqa: BLE001 - whatever the disk or SQLite raises is told, and it is tried again
         say(_unready(error))
         return False
-    return known or _end_of(_fork(partial(_open_by_mlflow, home, say))) == 0
+    if known:
+        return True
+    code = _end_of(_fork(partial(_open_by_mlflow, home, say)))
+    if code < 0:
+        say({"unready": f"Opening MLflow's database {_exit_text(code)}"})
+    return code == 0
 
 
 def _open_by_mlflow(home: Home, say: Say) -> int:
     """Open a database whose tables are not ours, in a child: an open one must not be forked. 0: it is in order."""
-    from daemon.registry.registry import Registry
-
     try:
+        from daemon.registry.registry import Registry
+
         Registry(home).open()
         mlflow_tables.kill_runs(home)
     except Exception as error:  # noqa: BLE001 - whatever MLflow raises is told, and it is tried again

@@ -46,6 +46,17 @@ def test_new_database_is_the_one_that_mlflow_makes(home: Home, tmp_path: Path) -
     assert sorted(path.name for path in home.registry.glob("mlflow*")) == ["mlflow.db", "mlflow.db.lock"]
 
 
+def test_lost_database_of_a_home_that_serves_is_not_replaced(home: Home) -> None:
+    """An empty one would look healthy, and number versions from 1 again; the reason says what to do."""
+    mlflow_tables.open_or_make(home)
+    home.mlflow.unlink()
+    home.pointer.write_text("{}")
+    for action in (lambda: mlflow_tables.open_or_make(home), Registry(home).open):
+        with pytest.raises(Unavailable, match=r"mlflow\.db is gone\. Put it back"):
+            action()
+    assert not home.mlflow.exists()
+
+
 def test_database_of_another_program_gets_what_is_ours(home: Home, migrated: Path) -> None:
     """MLflow's own pages may have made it: what is there stays, and opening it again changes nothing."""
     shutil.copy(migrated, home.mlflow)

@@ -97,6 +97,17 @@ def test_parameters_of_the_champion_are_tried_however_short_the_time() -> None:
     assert tuning.tune(outcome, trial, Tuned("ridge", {"alpha": 0.001}, 9, 1.0), progress) == outcome
 
 
+def test_candidate_of_the_champion_need_not_be_in_the_comparison() -> None:
+    """Too few rows or the budget have left it out: its parameters are tried all the same, and win, and others near them."""
+    outcome, trial, progress = compared()
+    train = Train(candidates=["linear", "ridge"], tune_seconds=0.3)
+    without = replace(outcome, scored=[one for one in outcome.scored if one.name == "linear"])
+    kept = tuning.tune(without, replace(trial, settings=train), Tuned("ridge", {"alpha": 44.0}, 9, 1.0), progress)
+    assert kept.tuned is not None
+    assert kept.tuned["candidate"] == "ridge"
+    assert kept.tuned["tried"] > tuning.MARGIN_TRIES
+
+
 def test_slow_parameters_of_the_champion_take_their_share_alone() -> None:
     """More rows may have made them so: they end after what a candidate may take, it is said, and others are tried as long as ever."""
     outcome, trial, progress = compared()

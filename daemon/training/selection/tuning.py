@@ -29,7 +29,7 @@ log = logs.Logger()
 FAMILIES = 2
 """So many of the best candidates that can be tuned are, for most of the time."""
 
-QUICK = 0.02
+QUICK = 0.05
 """A candidate whose cross-validation takes no larger share of the time than this gets FIRST tries, however it ranks."""
 
 FIRST = 8
@@ -86,7 +86,7 @@ def tune(outcome: Outcome, trial: Trial, before: Tuned | None, progress: Progres
     if not settings.tune_seconds or not search.families:
         return outcome
     progress.stage(f"tuning {', '.join(search.families)}", progress.candidates + 1)
-    if before is not None and before.candidate in settings.candidates and before.candidate in SPACES:
+    if before is not None and _can_be_kept(before, trial):
         outcome = search.keep(before, outcome, progress)
     search.budget = Budget(settings.tune_seconds)
     try:
@@ -96,6 +96,13 @@ def tune(outcome: Outcome, trial: Trial, before: Tuned | None, progress: Progres
     except BudgetUsed:
         log.info("tuning_ended", tried=search.tried)
     return search.result(outcome, progress)
+
+
+def _can_be_kept(before: Tuned, trial: Trial) -> bool:
+    """Whether the champion's parameters may be tried: a kernel on many more rows would take memory without bounds."""
+    if before.candidate == "kernel" and len(trial.targets) >= candidates.KERNEL_ROWS.stop:
+        return False
+    return before.candidate in trial.settings.candidates and before.candidate in SPACES
 
 
 class _Search:
@@ -130,6 +137,8 @@ class _Search:
         What was found once is not to be lost, so however short `train.tune_seconds` are they get what each candidate may take of
         `train.budget_seconds`: more rows may have made them so slow that no training would ever end.
         """
+        # The champion's candidate may have been left out of the comparison, by the budget or by the number of rows.
+        self._encoded.setdefault(before.candidate, before.encoded)
         seconds = self._trial.settings.budget_seconds / (len(outcome.scored) + len(outcome.left_out))
         try:
             with alarm(seconds or math.inf):
