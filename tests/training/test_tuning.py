@@ -99,9 +99,11 @@ def test_parameters_of_the_champion_are_tried_however_short_the_time() -> None:
 
 def test_candidate_of_the_champion_need_not_be_in_the_comparison() -> None:
     """Too few rows or the budget have left it out: its parameters are tried all the same, and win, and others near them."""
-    outcome, trial, progress = compared()
-    train = Train(candidates=["linear", "ridge"], tune_seconds=0.3)
-    without = replace(outcome, scored=[one for one in outcome.scored if one.name == "linear"])
+    _, trial, progress = compared()
+    few = {"forest": {"n_estimators": [2]}}
+    train = Train(candidates=["linear", "forest", "ridge"], grids=few, tune_seconds=0.5)
+    competing = candidates.plan(PRICES, train.model_copy(update={"candidates": ["linear", "forest"]}))
+    without = comparison.compare(competing, PRICES, (trial.rows, trial.targets), train, progress)
     kept = tuning.tune(without, replace(trial, settings=train), Tuned("ridge", {"alpha": 44.0}, 9, 1.0), progress)
     assert kept.tuned is not None
     assert kept.tuned["candidate"] == "ridge"
