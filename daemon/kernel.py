@@ -42,7 +42,7 @@ class _Kernel(BaseEstimator):  # type: ignore[misc]
         return np.asarray(self._nearness(rows) @ self._fold)
 
     def _keep(self, linear: Any) -> Self:
-        """Take over what the linear model has learnt: `weights_` (landmarks, k) and `intercept_` (k,)."""
+        """Take over the fitted linear model: `weights_` (landmarks, k) and `intercept_` (k,)."""
         self.weights_ = self._fold @ np.atleast_2d(linear.coef_).T
         self.intercept_ = np.atleast_1d(linear.intercept_)
         del self._fold

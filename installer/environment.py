@@ -31,7 +31,7 @@ class Wanted(NamedTuple):
     """Whether all modules are compiled now: for environments that whoever runs them cannot write to."""
 
     fresh: bool = False
-    """Whether packages that somebody else installed go, if anything has to be installed."""
+    """Whether packages that are not in the lock are removed, if anything has to be installed."""
 
     with_uv: bool = True
 

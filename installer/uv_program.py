@@ -41,7 +41,7 @@ def bundled_pip() -> Path | None:
 
 
 def cache(environ: Mapping[str, str]) -> Path | None:
-    """The cache folder of this user; None if it is another's, as under a sudo that keeps HOME: what root runs nobody else may exchange."""
+    """The cache folder of this user; None if it is another's, as under a sudo that keeps HOME: no other user may exchange what root runs."""
     home = Path(environ.get("HOME") or Path.home())
     folder = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
     try:

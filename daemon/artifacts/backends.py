@@ -82,8 +82,8 @@ class OnnxModel:
         try:
             if self._bound is None:
                 self._bound = self._bind(len(values))
-            binding, given, answers = self._bound
-            given[0] = values
+            binding, row, answers = self._bound
+            row[0] = values
             self._session.run_with_iobinding(binding)
             return list(answers.ravel().tolist())
         finally:
@@ -94,22 +94,22 @@ class OnnxModel:
         return answers.astype(np.float64, copy=False).reshape(len(rows), -1)
 
     def _bind(self, width: int) -> "_Bound":
-        given = np.zeros((1, width), dtype=self._bound_kind)
-        answers = np.zeros_like(self._session.run([self._output], {self._input: given})[0])
+        row = np.zeros((1, width), dtype=self._bound_kind)
+        answers = np.zeros_like(self._session.run([self._output], {self._input: row})[0])
         binding = self._session.io_binding()
         for bind, name, array in (
-            (binding.bind_input, self._input, given),
+            (binding.bind_input, self._input, row),
             (binding.bind_output, self._output, answers),
         ):
             bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-        return _Bound(binding, given, answers)
+        return _Bound(binding, row, answers)
 
 
 class _Bound(NamedTuple):
     """ONNX Runtime's binding, and the arrays that it reads and writes: a row (1, d), and its answer."""
 
     binding: Any
-    given: NDArray[Any]
+    row: NDArray[Any]
     answers: NDArray[Any]
 
 

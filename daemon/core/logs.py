@@ -39,7 +39,7 @@ class Logger:
         self._log.info(event, extra={"fields": fields})
 
     def warning(self, event: str, **fields: object) -> None:
-        """What somebody should look at."""
+        """What a person should look at."""
         self._log.warning(event, extra={"fields": fields})
 
     def error(self, event: str, *, exc_info: bool | BaseException = False, **fields: object) -> None:

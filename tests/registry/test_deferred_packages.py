@@ -1,4 +1,4 @@
-"""daemon.registry.deferred_packages: a package that nobody asks for anything costs nothing, and whoever asks notices no difference."""
+"""daemon.registry.deferred_packages: a package that is not used costs nothing, and whoever asks notices no difference."""
 
 import importlib
 import inspect

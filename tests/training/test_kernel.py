@@ -1,4 +1,4 @@
-"""daemon.kernel: smooth functions are learnt better than by lines or steps, and answers stay sound where there were no rows."""
+"""daemon.kernel: smooth functions are fitted better than by lines or steps, and answers stay sound where there were no rows."""
 
 import numpy as np
 import pytest

@@ -26,9 +26,9 @@ def compared(**settings: Any) -> tuple[Outcome, Trial, Progress]:
     matrix = np.column_stack([priced(60)[0][:, :3], random.normal(size=(60, 3))])
     train = Train(candidates=["linear", "ridge"], **settings)
     progress = Progress(1, 2, lambda message: None)
-    taught = matrix, random.normal(size=60)
-    outcome = comparison.compare(candidates.plan(PRICES, train), PRICES, taught, train, progress)
-    return outcome, Trial(PRICES, *taught, train), progress
+    examples = matrix, random.normal(size=60)
+    outcome = comparison.compare(candidates.plan(PRICES, train), PRICES, examples, train, progress)
+    return outcome, Trial(PRICES, *examples, train), progress
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -76,10 +76,10 @@ def test_quick_candidate_is_tuned_however_it_ranks() -> None:
         folds=3,
         metric="log_loss",
     )
-    taught, progress = (rows, codes), Progress(1, 2, lambda message: None)
-    outcome = comparison.compare(candidates.plan(schema, train), schema, taught, train, progress)
+    examples, progress = (rows, codes), Progress(1, 2, lambda message: None)
+    outcome = comparison.compare(candidates.plan(schema, train), schema, examples, train, progress)
     assert max(outcome.scored, key=lambda one: one.rank).name == "logistic"
-    search = tuning._Search(Trial(schema, *taught, train.model_copy(update={"tune_seconds": 1000})), outcome.ranking)
+    search = tuning._Search(Trial(schema, *examples, train.model_copy(update={"tune_seconds": 1000})), outcome.ranking)
     for _ in range(3 * tuning.FIRST):
         search.step()
     tuned = search.result(outcome, progress).tuned
@@ -154,12 +154,12 @@ def test_tuned_is_who_sees_categories_as_they_say_most() -> None:
     random = np.random.default_rng(0)
     towns, worth = random.integers(0, len(TOWNS), 240), random.normal(size=len(TOWNS)) * 10
     train = Train(candidates=["ridge"], folds=3, tune_seconds=0.5, grids={"ridge": {"alpha": [1e4]}})
-    taught = np.column_stack([random.normal(size=240), towns]), worth[towns] + random.normal(size=240)
+    examples = np.column_stack([random.normal(size=240), towns]), worth[towns] + random.normal(size=240)
     progress = Progress(1, 2, lambda message: None)
-    outcome = comparison.compare(candidates.plan(schema, train), schema, taught, train, progress)
+    outcome = comparison.compare(candidates.plan(schema, train), schema, examples, train, progress)
     assert [candidates.is_encoded(one.name) for one in outcome.scored] == [False, True]
     outcome = replace(outcome, scored=outcome.scored[1:])
-    trial = Trial(schema, *taught, train.model_copy(update={"grids": {}}))
+    trial = Trial(schema, *examples, train.model_copy(update={"grids": {}}))
     found = tuning.tune(outcome, trial, None, progress)
     assert found.tuned is not None
     assert found.tuned["encoded"]
