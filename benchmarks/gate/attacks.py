@@ -70,23 +70,23 @@ def honest(world: World, _random: np.random.Generator, _first: Rows) -> Iterator
 
 
 ATTACKS: dict[str, Attack] = {
-    "none: 1,000 clean rows": honest,
+    "no attack: 1,000 clean rows": honest,
     "5 % of the labels at random": flips(0.05),
     "20 % of the labels at random": flips(0.2),
     "50 % of the labels at random": flips(0.5),
-    "every a called b": one_class_flipped,
-    "everything called a": all_one_class,
-    "true rows of class a only": only_one_class,
-    "the first rows of a, 10 times more": flood(0, 10),
-    "all the first rows, 5 times more": flood(None, 5),
+    "class a labelled b": one_class_flipped,
+    "all labelled a": all_one_class,
+    "only rows of class a": only_one_class,
+    "10 copies of the first rows of a": flood(0, 10),
+    "5 copies of the first rows": flood(None, 5),
 }
 """One drop each, as large as the first."""
 
 DRIPS: dict[str, Attack] = {
-    "none: 30 times 100 clean rows": drip(0.0, 30),
-    "30 drips, half of a called b": drip(0.5, 30),
-    "30 drips, 70 % of a called b": drip(0.7, 30),
-    "15 drips, every a called b": drip(1.0, 15),
+    "no attack: 30 times 100 clean rows": drip(0.0, 30),
+    "30 drips, half of a labelled b": drip(0.5, 30),
+    "30 drips, 70 % of a labelled b": drip(0.7, 30),
+    "15 drips, class a labelled b": drip(1.0, 15),
 }
 """Many small drops each, played with the baseline and without it."""
 
@@ -188,12 +188,12 @@ DAYS: dict[str, Case] = {
     "another unit, then 10 days of 1,000 rows": Case(honest_days(10, FIRST), 24, new_unit),
     "prices rise for 20 days of 500 rows": Case(honest_days(20, FIRST // 2, slow=True), 24, rising),
     "nothing changes in 10 days of 1,000 rows": Case(honest_days(10, FIRST), 24),
-    "one drop of 5,000, every a called b, then 10 clean days": Case(one_large(10), 24),
-    "the same 1,000 rows, every a called b, on 10 days": Case(replayed(10), 24),
-    "30 drips within an hour, every a called b": Case(drip(1.0, 30), 1 / 30),
-    "10 days of 500 rows, every a called b, beside 500 clean ones": Case(mixed(10, FIRST // 2, FIRST // 2), 12),
-    "20 days of 100 rows, every a called b, beside 100 clean ones": Case(mixed(20, FIRST // 10, FIRST // 10), 12),
-    "20 days of 400 rows, every a called b, beside 100 clean ones": Case(mixed(20, 400, FIRST // 10), 12),
-    "10 days of 500 rows, every a called b, and no other source": Case(mixed(10, FIRST // 2, 0), 24),
+    "one drop of 5,000, class a labelled b, then 10 clean days": Case(one_large(10), 24),
+    "the same 1,000 rows, class a labelled b, on 10 days": Case(replayed(10), 24),
+    "30 drips within an hour, class a labelled b": Case(drip(1.0, 30), 1 / 30),
+    "10 days of 500 rows, class a labelled b, with 500 clean ones": Case(mixed(10, FIRST // 2, FIRST // 2), 12),
+    "20 days of 100 rows, class a labelled b, with 100 clean ones": Case(mixed(20, FIRST // 10, FIRST // 10), 12),
+    "20 days of 400 rows, class a labelled b, with 100 clean ones": Case(mixed(20, 400, FIRST // 10), 12),
+    "10 days of 500 rows, class a labelled b, and no other source": Case(mixed(10, FIRST // 2, 0), 24),
 }
 """What takes its time: the world changes honestly, or a liar wants it to look so."""

@@ -35,7 +35,7 @@ def unit(factor: float, offset: float = 0.0) -> Attack:
 UNITS: dict[str, Attack] = {
     "a column times 1,000": unit(1000.0),
     "a column times 2.54": unit(2.54),
-    "a column in another scale and origin": unit(1.8, 32.0),
+    "a column from °C to °F": unit(1.8, 32.0),
 }
 
 

@@ -25,7 +25,7 @@ def play(
 
 
 @worlds
-@pytest.mark.parametrize("name", ["every a called b", "everything called a"])
+@pytest.mark.parametrize("name", ["class a labelled b", "all labelled a"])
 def test_class_that_is_flipped_is_stopped(name: str, seeds: range, tmp_path: Path) -> None:
     """The rolling holdout holds rows of the poisoned drop and is fooled; the reference one is older than the drop."""
     for [judged], lost in play(ATTACKS[name], tmp_path, seeds):
@@ -39,13 +39,13 @@ def test_class_that_is_flipped_is_stopped(name: str, seeds: range, tmp_path: Pat
 @pytest.mark.parametrize(
     ("name", "most"),
     [
-        ("none: 1,000 clean rows", 0.005),
+        ("no attack: 1,000 clean rows", 0.005),
         ("5 % of the labels at random", 0.02),
         ("20 % of the labels at random", 0.03),
         ("50 % of the labels at random", 0.06),
-        ("true rows of class a only", 0.04),
-        ("the first rows of a, 10 times more", 0.06),
-        ("all the first rows, 5 times more", 0.06),
+        ("only rows of class a", 0.04),
+        ("10 copies of the first rows of a", 0.06),
+        ("5 copies of the first rows", 0.06),
     ],
 )
 def test_what_is_let_through_costs_little(name: str, most: float, seeds: range, tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_what_is_let_through_costs_little(name: str, most: float, seeds: range, 
 @pytest.mark.slow
 def test_slow_drip_does_not_add_up(tmp_path: Path) -> None:
     """Drops that are too small to be seen one by one are seen together, against the best version so far."""
-    drip = DRIPS["30 drips, 70 % of a called b"]
+    drip = DRIPS["30 drips, 70 % of a labelled b"]
     played, without = play(drip, tmp_path / "with"), play(drip, tmp_path / "without", baseline_versions=0)
     assert all(lost <= 0.04 for _, lost in played)
     said = [judged.reason for trainings, _ in played for judged in trainings if not judged.promoted]
@@ -97,6 +97,6 @@ def test_model_follows_a_world_that_has_changed(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_clean_drops_are_hardly_ever_refused(tmp_path: Path) -> None:
     """A gate that stops everything would be of no use: of 90 clean trainings few fail, and the service gets better."""
-    played = play(DRIPS["none: 30 times 100 clean rows"], tmp_path)
+    played = play(DRIPS["no attack: 30 times 100 clean rows"], tmp_path)
     assert sum(not judged.promoted for trainings, _ in played for judged in trainings) <= 18
     assert all(lost <= 0.01 for _, lost in played)
