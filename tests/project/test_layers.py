@@ -68,7 +68,11 @@ HEAVY = {
     },
     "onnxruntime": {"daemon.artifacts.backends", "daemon.training.run"},
     "treelite": {"daemon.artifacts.treelite_model"},
-    "skops": {"daemon.artifacts.backends", "daemon.training.export.export"},  # one loads, one writes
+    "skops": {  # they load, write, and have MLflow write
+        "daemon.artifacts.backends",
+        "daemon.training.export.export",
+        "daemon.registry.registry",
+    },
     "scipy": {
         "daemon.drift.two_sample",
         "daemon.training.losses",
@@ -215,6 +219,12 @@ def test_daemon_loads_only_what_takes_drops_and_serves() -> None:
         "import pyarrow; arrow_without_pandas.without_pandas(); pyarrow.table({'x': pyarrow.array([1])}).to_pydict()"
     )
     assert not loaded(f"import daemon.service.loop; from daemon.tabular import arrow_without_pandas; {arrays}") & heavy
+
+
+def test_trainer_leaves_out_what_serves_language_models() -> None:
+    """A question for one of their names would run the deferred packages of MLflow, and take a quarter of the trainer's start."""
+    run_by_a_question = {"fastapi", "mlflow.genai.agent_tester", "mlflow.genai.scorers.builtin_scorers"}
+    assert not loaded("from daemon.training import warming; warming.load()") & run_by_a_question
 
 
 def test_doctor_loads_the_model_and_no_rows() -> None:
