@@ -102,9 +102,8 @@ types=$!
 scratch
 coverage erase
 failed=0
-# By modules side by side.
-coverage run -m pytest --numprocesses="$(workers)" --dist=loadfile --no-loadscope-reorder ${selection[@]+"${selection[@]}"} |
-    tee .venv-ci/tests.log || failed=1
+# By modules side by side, in forks of one process (tests/forked_workers.py): three that import and collect cost a CPU minute.
+coverage run -m pytest --workers="$(workers)" ${selection[@]+"${selection[@]}"} | tee .venv-ci/tests.log || failed=1
 wait "$types" || failed=1
 cat .venv-ci/types.log
 [ "$failed" -eq 0 ] || exit 1

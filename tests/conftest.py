@@ -6,7 +6,7 @@ import os
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 # What the tests start is measured by `./ci.sh --full` only: tracing makes the imports of MLflow and DVC half as long again.
-if "PYTEST_XDIST_WORKER" in os.environ and os.environ.get("MEASURE") != "processes":
+if os.environ.get("MEASURE") != "processes":
     os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 import fcntl
@@ -28,6 +28,8 @@ from daemon.core.home import Home
 from daemon.schema.schema import Schema, load
 from daemon.service import bootstrap
 from daemon.storage.journal import Journal
+
+pytest_plugins = ["forked_workers"]
 
 LASTING = ("fsspecIO", "asyncio_", "ThreadPoolExecutor-", "tqdm_monitor", "Dummy-")
 """Threads that fsspec, DVC and MLflow start once per process and keep, and what Python thinks of a foreign one that has logged."""
