@@ -60,7 +60,7 @@ HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
 
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "DVC_NO_ANALYTICS": "1"}
-"""A benchmark calls nobody; all else is left as it comes."""
+"""A benchmark contacts no other host; everything else keeps its defaults."""
 
 
 class Peer:

@@ -102,7 +102,7 @@ class Grown(DecisionTreeClassifier):  # type: ignore[misc]
 
 
 class Slow(DecisionTreeClassifier):  # type: ignore[misc]
-    """A tree whose fit takes as long as anybody waits, in steps of a millisecond."""
+    """A tree whose fit never ends, in steps of a millisecond."""
 
     def fit(self, X: Any, y: Any, **more: Any) -> Any:
         while not Path("/nonexistent").exists():

@@ -170,7 +170,7 @@ class Month:
             self.problems.append(f"{path} answered {code}: {answer}")
 
     def look(self) -> None:
-        """Somebody looks at the page and at lists."""
+        """A user looks at the page and at lists."""
         for path in ("/dashboard", "/versions", "/drops", "/events", "/metrics", "/drift", "/predictions/history"):
             client = http.client.HTTPConnection("127.0.0.1", self.service.port, timeout=30)
             try:

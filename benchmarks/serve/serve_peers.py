@@ -24,7 +24,7 @@ QUIET = {
     # One thread for numerics, as in our worker: more would fight each other over two cores.
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
 }
-"""A benchmark calls nobody."""
+"""A benchmark contacts no other host."""
 
 FLASK = """
 import pickle, sys, numpy

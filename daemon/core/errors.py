@@ -17,7 +17,7 @@ class Exit(IntEnum):
     ALREADY_RUNNING = 3
     """Another daemon owns this home."""
     PORT_TAKEN = 4
-    """Somebody else listens on server.host:server.port."""
+    """Another program listens on server.host:server.port."""
     UNHEALTHY = 5
     """`status` or `doctor` found something wrong."""
     NOT_FOUND = 6

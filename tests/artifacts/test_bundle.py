@@ -168,7 +168,7 @@ def skops_bundle(folder: Path, estimator: Any) -> str:
 
 
 def test_scikit_learn_bundle_loads_listed_types_only(tmp_path: Path) -> None:
-    """An estimator that carries a function of somebody's choice is refused, whatever the file says of itself."""
+    """A bundle whose estimator contains an arbitrary function is refused, whatever its manifest says."""
     good = LogisticRegression().fit(np.eye(4), [0, 1, 0, 1])
     good.coef_[:], good.intercept_[:] = 0.0, 0.0
     bundle.load(tmp_path, skops_bundle(tmp_path, good))

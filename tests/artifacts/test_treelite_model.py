@@ -26,7 +26,7 @@ TWO = Schema(target="t", classes=["no", "yes"], columns=MIXED.columns)
 
 
 def boosted(schema: Schema) -> Any:
-    """Gradient boosting as a candidate of somebody else: it takes no gaps, so it stands behind Design."""
+    """Gradient boosting as a third-party candidate: it accepts no missing values, so `Design` comes before it."""
     kind = "Regressor" if schema.task == "regression" else "Classifier"
     (one,) = candidates.plan(schema, Train(candidates=[BOOSTED + kind]))
     return one.estimator

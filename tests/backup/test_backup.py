@@ -53,7 +53,7 @@ def parts(mlflow_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(autouse=True)
 def settle_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A backup made in this process takes what nobody has changed for a tenth of a second."""
+    """A backup made in this process takes files that have not changed for a tenth of a second."""
     monkeypatch.setattr(backup, "SETTLED_SECONDS", 0.1)
 
 

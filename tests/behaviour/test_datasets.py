@@ -200,7 +200,7 @@ def journeys(names: list[str], settings: dict[str, str], always: set[str]) -> py
 
 @journeys(DATA, SETTINGS, ALWAYS)
 def test_data_set_from_init_to_late_labels(journey: Journey, request: pytest.FixtureRequest) -> None:
-    """Whatever the data are: inferred, taken whole, learnt, served, and labelled afterwards, each row once."""
+    """Any data set is inferred, accepted whole, trained on, served and labelled afterwards; each row counts once."""
     schema = journey.init()
     regression = request.node.callspec.id in VALUES
     assert schema.task == ("regression" if regression else "classification")

@@ -1,4 +1,4 @@
-"""Drift from the question to the next version: a real service is asked what it was not taught, says so, and learns again."""
+"""Drift from a request to the next version: a real service predicts inputs unlike its training data, reports drift and trains again."""
 
 import random
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def training_rows(service: Service) -> list[list[float]]:
 
 
 def ask(service: Service, rows: list[list[float]], shift: float) -> None:
-    """100 predictions for flowers that were taught, with petals longer by `shift` cm."""
+    """100 predictions for flowers of the training data, with petals longer by `shift` cm."""
     for row in random.Random(int(shift)).choices(rows, k=100):
         assert service.ask("/predict", {"features": [*row[:2], row[2] + shift, row[3]]})[0] == 200
 

@@ -55,7 +55,7 @@ print(done, failed)
 
 @contextmanager
 def exchanging(home: Home, target: Path) -> Iterator[list[int]]:
-    """Somebody who may only write to the inbox puts a link to `target` in the place of `rejected`, again and again.
+    """A user who may only write to the inbox replaces `rejected` by a link to `target`, again and again.
 
     Gives, at the end, how often that worked and how often not.
     """

@@ -100,7 +100,7 @@ def test_mlflow_shows_the_runs_and_loads_the_champion(service: Service) -> None:
 
 
 def test_a_bad_row_is_kept_with_its_reason_and_the_others_are_taken(service: Service) -> None:
-    """A word where a number belongs: line, column and reason are on the disk and over HTTP; mended, the row is taken."""
+    """A word in place of a number: line, column and reason are on the disk and over HTTP; the corrected row is accepted."""
     service.wait_served(1)
     before = service.rows()
     service.drop("bad.csv", [*flowers(2, 3), "5.0,wide,1.4,0.2,setosa"])

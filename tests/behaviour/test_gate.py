@@ -251,7 +251,7 @@ def test_poisoned_drops_are_refused_and_stay_inspectable(start: Start) -> None:
 
 @pytest.mark.slow
 def test_flood_of_duplicates_counts_once_and_in_other_bytes_costs_nothing(start: Start) -> None:
-    """The same bytes are one drop however often they come; the same rows in another order are rows, and Iris is learnt still."""
+    """The same bytes are one drop, however often they come; the same rows in another order count, and Iris is still predicted well."""
     service = start(retrain__threshold_rows="100")
     rows = [",".join(row) for row in garden(1, 300) if row[4] == "setosa"]
     for number in range(20):

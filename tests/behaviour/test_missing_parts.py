@@ -94,7 +94,7 @@ def reasons(service: Service) -> str:
 
 
 def page(service: Service) -> str:
-    """What the page's tile of the health says, if it says that somebody has to act."""
+    """The text of the page's health tile, if the tile asks for an action."""
     status, answer = service.ask("/dashboard/data")
     tile = answer["tiles"][0] if status == 200 else {"state": "act", "headline": str(answer), "sentence": ""}
     return f"{tile['headline']} {tile['sentence']}" if tile["state"] == "act" else ""
@@ -138,7 +138,7 @@ def command(service: Service, name: str) -> tuple[int, str]:
 def test_what_is_removed_is_reported_within_seconds_and_recovers(
     service: Service, take: Callable[[Home], contextlib.AbstractContextManager[None]], named: str, doctor: bool
 ) -> None:
-    """/health, page, `status` and `doctor` name it, predictions go on, and nobody has to say when it is back."""
+    """/health, page, `status` and `doctor` name the missing part, predictions go on, and the service notices by itself when it is back."""
     if os.getuid() != 0:
         pytest.skip("mounting needs root")
     with take(service.home):
@@ -183,7 +183,7 @@ def test_journal_that_is_gone_takes_nothing_more(parts: Parts) -> None:
 
 
 def test_wal_that_is_gone_is_noticed(parts: Parts) -> None:
-    """What is recorded would be in a file that nobody can open any more; what was, the closing folds into the journal."""
+    """Nothing is recorded in a file that can't be opened any more; closing folds earlier records into the journal."""
     parts.journal.events.record(EventKind.STARTED, "kept")
     whole(parts.home)[1].unlink()
     assert "journal.db-wal is gone" in (parts.journal.problem() or "")

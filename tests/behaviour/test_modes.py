@@ -103,7 +103,7 @@ def test_private_home_is_its_owners_alone(tmp_path_factory: pytest.TempPathFacto
 def test_group_that_drops_reads_what_was_refused_and_nothing_else(
     tmp_path_factory: pytest.TempPathFactory, served: Path
 ) -> None:
-    """As systemd's unit is installed: a member can mend a copy, and sees neither the data nor the token."""
+    """With the systemd unit's installation, a member of the group can correct a copy, and reads neither the data nor the token."""
     home = Home(tmp_path_factory.mktemp("home"))
     Service(home.root).copied(served)
     open_up(home.root)

@@ -166,7 +166,7 @@ def test_new_database_names_the_home_alone(home: Home, tmp_path: Path, monkeypat
 @pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_home_of_another_user_is_examined_and_started(first: Service) -> None:
-    """Root looks after a home whose files are those of somebody else: git does not refuse it for its owner."""
+    """Root administers a home whose files belong to another user: git does not refuse it for its owner."""
     settled(first)
     first.stop()
     subprocess.run(["chown", "-R", "65534:65534", str(first.home.root)], check=True)

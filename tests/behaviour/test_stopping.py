@@ -122,7 +122,7 @@ def hears(pid: int, number: int) -> bool:
 @pytest.mark.skipif(not can_unshare(), reason="no PID namespace can be made here")
 @pytest.mark.parametrize("moment", [0.3, 1.0, 2.0])
 def test_the_first_process_of_a_container_hears_the_first_signal(tmp_path: Path, moment: float) -> None:
-    """The kernel gives PID 1 only signals that it has asked for; nobody is left in the end."""
+    """The kernel delivers to PID 1 only signals that it handles; no process is left in the end."""
     home = tmp_path / "home"
     process = started(home, "unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
     (first,) = wait_until(lambda: [pid for pid, command in of(home) if not command.startswith("unshare")][:1])

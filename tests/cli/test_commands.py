@@ -130,7 +130,7 @@ def test_second_daemon_says_who_owns_the_home(home: Home) -> None:
 
 @pytest.mark.parametrize("command", ["run", "serve"])
 def test_taken_port_is_reported(home: Home, command: str) -> None:
-    """Somebody else's port is not shared, whatever the kernel would allow."""
+    """The port of another program is not shared, even where the kernel would allow it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = retraind(command, "--port", taken.getsockname()[1], home=home)
     assert done.returncode == Exit.PORT_TAKEN
@@ -323,7 +323,7 @@ def test_drops_are_listed_and_shown_one_by_one(home: Home) -> None:
 
 
 def test_name_that_several_drops_share_is_not_forgotten(home: Home) -> None:
-    """A nightly export has the same name each day: nobody's rows go because one of them went before. The id says which."""
+    """A nightly export has the same name each day: a name that several drops have had removes no rows; the id says which drop."""
     first, second = (a_drop("export.csv", letter * 64, rows_accepted=rows) for letter, rows in (("a", 30), ("b", 33)))
     with closing(Journal.open(home.journal)) as journal:
         journal.batches.accept(a_batch(1), [first])
@@ -365,7 +365,7 @@ def test_duplicate_is_forgotten_where_its_rows_are(home: Home) -> None:
 
 
 def test_init_writes_schema_and_settings(home: Home, tmp_path: Path) -> None:
-    """Somebody's own file gives a schema; the settings file says every default; a second init changes nothing."""
+    """A user's file gives a schema, the settings file lists every default, and a second init changes nothing."""
     own = tmp_path / "churn.csv"
     own.write_text("age,plan [/x],left\n30,basic,no\n,plus,yes\n")
     done = forked("init", own, "--target", "left", home=home)

@@ -119,7 +119,7 @@ def test_command_follows_its_request_to_the_verdict(home: Home, journal: Journal
 
 @pytest.mark.slow
 def test_service_is_followed_to_the_verdict(tmp_path: Path, served: Path) -> None:
-    """Forced, the same rows are learnt again and the version is judged; without new rows nothing is started."""
+    """With --force the same rows are trained on again and the version is judged; without new rows no training starts."""
     service = Service(tmp_path / "home", RETRAIND_TRAIN__CANDIDATES='["tree"]').copied(served).start()
     try:
         service.wait_served(1)

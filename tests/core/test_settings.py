@@ -166,7 +166,7 @@ def test_candidates_are_those_of_the_model() -> None:
     ],
 )
 def test_trial_that_ends_before_it_begins_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
-    """Nobody turns automatic rollback off by the way; who wants that says it."""
+    """Automatic rollback is never turned off as a side effect, only by its own setting."""
     with pytest.raises(BadSettings, match=complaint):
         settings.load(file(tmp_path, f"[promote]\n{text}\n"))
     for fine in ("live_rows = 0\nlive_until = 20", "live_rows = 20\nlive_until = 20"):
@@ -174,7 +174,7 @@ def test_trial_that_ends_before_it_begins_is_refused(tmp_path: Path, text: str, 
 
 
 def test_complaint_about_live_rows_comes_alone(tmp_path: Path) -> None:
-    """What it would mean for live_until is nobody's question yet."""
+    """Its meaning for live_until is left open."""
     with pytest.raises(BadSettings) as caught:
         settings.load(file(tmp_path, "[promote]\nlive_rows = -1\n"))
     assert "live_until" not in str(caught.value)

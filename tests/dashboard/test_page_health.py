@@ -201,7 +201,7 @@ def test_failing_requests_are_watched_and_refused_ones_are_not(well: Story) -> N
 
 
 def test_requests_before_the_first_model_are_no_failures(well: Story) -> None:
-    """A client that polls a new home: its page is not marked for ever."""
+    """A client that polls a new home does not mark its page permanently."""
     polled = {"request_count": 100, "errors": {"503": 90}, "before_first_model": 90}
     page = well.document(alive(), polled)
     assert page["tiles"][0]["state"] == "ok"

@@ -46,5 +46,5 @@ def test_a_training_shows_its_stage(well: Story) -> None:
 
 @pytest.mark.parametrize(("pending", "said"), [(20, "30 more rows start a training"), (60, "60 new rows are enough")])
 def test_what_a_training_waits_for_is_reported(well: Story, pending: int, said: str) -> None:
-    """Rows, or the pause between two trainings: nobody should wonder why nothing happens."""
+    """The page says why no training runs: too few rows, or the pause between two trainings."""
     assert said in well.document(alive(rows_pending=pending))["now"]["sentence"]

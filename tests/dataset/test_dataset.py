@@ -145,7 +145,7 @@ def test_torn_object_of_dvc_is_made_again(home: Home, opened: Dataset, schema: S
 
 
 def test_commit_is_not_begun_without_room(home: Home, opened: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a full disk DVC would try again for ever without a pause; with room again the same commit succeeds."""
+    """On a full disk DVC would try again endlessly and without a pause; once there is room, the same commit succeeds."""
     first = segment(home, 1)
     with monkeypatch.context() as full:
         full.setattr(dvc, "LEAST_BYTES", 1 << 62)
@@ -177,7 +177,7 @@ def test_unknown_segment_is_set_aside(home: Home, opened: Dataset, schema: Schem
 
 
 def test_lost_segment_comes_back_from_dvc(home: Home, opened: Dataset, schema: Schema) -> None:
-    """A committed segment that somebody removed is restored at start, byte for byte."""
+    """A committed segment that was deleted is restored at the start, byte for byte."""
     first = segment(home, 1)
     opened.commit(1, {first.name: first.md5}, MESSAGE)
     opened.close()
@@ -241,7 +241,7 @@ def test_settings_of_the_user_and_repositories_around_do_not_matter(
 
 
 def test_revision_can_be_checked_out_elsewhere(home: Home, opened: Dataset, schema: Schema, tmp_path: Path) -> None:
-    """Anybody with git and DVC gets the rows of a revision back from a clone."""
+    """git and DVC alone get the rows of a revision from a clone."""
     from dvc.repo import Repo
 
     first = segment(home, 1)

@@ -42,7 +42,7 @@ def test_segment_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("recorded", [True, False])
 def test_segment_has_its_name_only_if_it_is_on_record(tmp_path: Path, recorded: bool) -> None:
-    """Until it is recorded nobody sees the file; if recording fails it goes, unless the record holds it all the same."""
+    """Until it is recorded, the file has no visible name. If recording fails, the file is removed, unless the record exists all the same."""
     folder = tmp_path / "dataset"
     folder.mkdir()
     sealed = segment_writer.write(folder, [rows(1, 2)])

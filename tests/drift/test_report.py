@@ -43,7 +43,7 @@ def letters(seed: int, n: int) -> Matrix:
 
 
 def check(schema: Schema, before: Matrix, now: Matrix, settings: Drift | None = None, **more: Any) -> Any:
-    """A report on rows that taught and rows that were asked; the answers are the sign of, or the value in, the first column."""
+    """A report on training rows and requested rows; the answers are the sign of the first column, or its value."""
     told = [rows[:, 0] > 0 if schema.classes else rows[:, 0] for rows in (before, now)]
     answers = [one.astype(float) for one in told]
     known = manifest(schema, scores={"importance": more["importance"]} if "importance" in more else {})

@@ -1,7 +1,7 @@
 """Death and errors at every change on the disk, through real ingestion, journal, DVC and git.
 
 Each case ingests the same drops in a process of its own, in which one of its changes of the disk, counted over all its
-threads and the git commands it starts, kills everything or fails: once, or from then on for ever. Then a process
+threads and the git commands it starts, kills everything or fails: once, or always from then on. Then a process
 without faults finishes the work, as a restart does, and everything that `checks` knows has to hold. The short form
 spreads some points over the whole run, `./ci.sh --full` takes many more.
 """

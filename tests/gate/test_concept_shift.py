@@ -80,7 +80,7 @@ def test_thirty_drips_in_an_hour_are_one_day() -> None:
 
 
 def test_two_large_drops_and_a_trickle_are_two_days() -> None:
-    """Days weigh by their rows: honest rows by the way lend nobody a third day; days that differ less are three."""
+    """Days are weighted by their rows: a few honest rows do not make a third day; days of similar size are three."""
     diary = Diary().drop(0, 1000, 0.3)
     for day in range(1, 9):
         diary.drop(day, 5, 0.0)

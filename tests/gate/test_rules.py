@@ -89,7 +89,7 @@ def test_nothing_below_the_floor_is_served(old: int | None) -> None:
 
 
 def test_floor_that_nothing_was_measured_against_is_not_reached() -> None:
-    """Without a held-out row nobody knows; whoever sets a floor wants to know."""
+    """Without a held-out row the score is unknown, and a floor needs a known score."""
     verdict = rules.judge(scores(0, None, 0), Promote(floor=0.8))
     assert verdict.state == "refused"
     assert verdict.reason == "No held-out row says whether it reaches promote.floor = 0.8: more rows are needed."
@@ -248,7 +248,7 @@ def regression(new: float | None, old: float | None, n: int = 100, *, first: boo
     ],
 )
 def test_regression_is_judged_by_r2(new: float | None, old: float | None, n: int, state: str) -> None:
-    """The same gate with the task's own figure; what can't be measured is not held against anybody."""
+    """The same gate with the task's own figure; a figure that can't be measured counts against no version."""
     verdict = rules.judge(regression(new, old, n), Promote())
     assert verdict.state == state
     if state == "refused":
@@ -256,7 +256,7 @@ def test_regression_is_judged_by_r2(new: float | None, old: float | None, n: int
 
 
 def test_answers_too_wild_to_be_scored_are_refused() -> None:
-    """Squares that overflow leave no figure at all: that is no lack of rows. A champion of that kind holds nobody back."""
+    """Squares that overflow leave no figure at all, which is not a lack of rows. Such a champion stops no challenger."""
     wild = {"n": 100, "r2": None, "rmse": None, "mae": 1e200}
     scored = regression(0.5, 0.5)
     scored["challenger"]["rolling"] = wild
@@ -275,7 +275,7 @@ def test_regression_has_a_floor_if_one_is_set() -> None:
 
 
 def test_verdict_on_a_regression_names_r2() -> None:
-    """Nobody takes an R² for an accuracy."""
+    """The reason names R², not accuracy."""
     reasons = [
         rules.judge(found, Promote()).reason for found in (regression(0.5, 0.4), regression(0.5, None, first=True))
     ]
@@ -306,7 +306,7 @@ def test_champion_without_its_twin_is_named_in_either_verdict() -> None:
     ],
 )
 def test_amounts_are_written_in_full(amount: float, said: str) -> None:
-    """An error in somebody's money is no power of ten."""
+    """An error in a currency is written without a power of ten."""
     assert score_names.plain(amount) == said
 
 

@@ -91,7 +91,7 @@ def test_change_starts_the_quiet_time_again(home: Home, inbox: Inbox) -> None:
 
 
 def test_file_that_is_open_for_writing_is_not_ready(home: Home, inbox: Inbox) -> None:
-    """However quiet it is: while some process holds it open for writing it is not read, and nobody spins waiting."""
+    """However quiet a file is, it is not read while a process has it open for writing, and nothing waits in a busy loop."""
     drop = home.inbox / "a.csv"
     code = "import sys; f = open(sys.argv[1], 'w'); f.write('x'); f.flush(); print(1, flush=True); sys.stdin.read()"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -130,7 +130,7 @@ print(settling._being_written(inbox(Home(Path(path).parent.parent)), "a.csv"))
 
 
 def test_reader_does_not_hold_a_drop_back(home: Home, inbox: Inbox) -> None:
-    """A file that somebody merely looks at is ready."""
+    """A file that is only open for reading is ready."""
     (home.inbox / "a.csv").write_text("x")
     inbox.settled(100.0)
     with (home.inbox / "a.csv").open():
@@ -257,7 +257,7 @@ def test_drop_that_changes_while_it_is_read_is_not_taken(
 
 
 def test_drop_that_is_opened_for_writing_while_it_is_read_is_not_taken(home: Home, inbox: Inbox) -> None:
-    """Its size and time are still those that had settled, but somebody is about to change it."""
+    """Its size and time have not changed since it settled, but a process is about to change it."""
     (home.inbox / "a.csv").write_bytes(b"x")
     with (home.inbox / "a.csv").open("r+"):
         assert read(home, inbox, "a.csv") is None
@@ -437,7 +437,7 @@ def test_any_name_can_be_rejected(home: Home, inbox: Inbox, name: str) -> None:
 
 
 def test_rejecting_what_is_gone_leaves_the_report(home: Home, inbox: Inbox) -> None:
-    """Somebody who takes the file away in that moment gets the report all the same."""
+    """If the file is taken away at that moment, the report is written all the same."""
     assert inbox.reject([("a.csv", Stamp(1, 2, 3), {"reason": "bad"})]) == {}
     assert names(home.rejected) == ["a.csv.report.json"]
 

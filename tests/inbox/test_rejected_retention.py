@@ -30,7 +30,7 @@ def sweep(home: Home, days: float, now: float) -> int:
 
 
 def test_old_files_go_and_young_ones_stay(home: Home) -> None:
-    """Drops with their reports, refused rows, and the report of a file that somebody has taken away."""
+    """Drops with their reports, rejected rows, and the report of a file that has been taken away."""
     refused(home, "a.csv", "gone.csv", os.fsdecode(b"\xff.csv"))
     (home.rejected / "gone.csv").unlink()
     (home.rejected / "a.csv.1a2b3c4d.bad.csv").touch()
@@ -90,7 +90,7 @@ def test_clock_that_is_set_makes_nothing_old(home: Home) -> None:
 
 
 def test_file_that_says_it_is_older_than_the_home_stays(home: Home) -> None:
-    """A clock was wrong when it was refused: nobody knows how old it is. A clock that was wrong earlier doesn't matter."""
+    """If the clock was wrong when a file was rejected, its age is unknown. A clock that was wrong earlier doesn't matter."""
     refused(home, "a.csv")
     now = time.time() + YEAR
     durable.write(home.token, b"secret")

@@ -79,7 +79,7 @@ def test_overflow_is_noticed_and_the_loop_woken(watched: Watched) -> None:
 
 
 def test_removed_folder_is_made_and_watched_again(watched: Watched) -> None:
-    """Somebody who removes inbox/ finds it again a moment later, and is told in the journal."""
+    """An inbox/ that is removed is made again a moment later, and the journal says so."""
     shutil.rmtree(watched.home.inbox)
     assert watched.woken.acquire(timeout=5), "the loop is woken, not only the next scan"
     [told] = watched.watch()
@@ -258,7 +258,7 @@ watched.watcher.close()
 
 
 def test_file_in_the_place_of_the_folder_is_reported(watched: Watched) -> None:
-    """Nobody's file is removed: the health asks for it."""
+    """No file of another user is removed: the health asks for that."""
     shutil.rmtree(watched.home.inbox)
     watched.home.inbox.write_text("mine")
     assert watched.watch() == []

@@ -29,7 +29,7 @@ def read_only(home: Home) -> Iterator[None]:
 
 
 def test_files_that_could_not_be_taken_out_go_once_they_can(home: Home, iris: bytes) -> None:
-    """Nobody has to come: neither the accepted nor the refused one waits for a person, or is read a second time."""
+    """Neither the accepted nor the rejected drop needs a person or is read a second time."""
     assert iris
     parts = Parts(home)
     parts.drop("good.csv", HEADER + "5.1,3.5,1.4,0.2,setosa\n")

@@ -238,7 +238,7 @@ WIDE = Schema(
     [
         ("1,2,u,x", 1),
         ("1.0,2.00,u,x", 1),
-        ("1,2,what,x", 1),  # a cell that was mended later
+        ("1,2,what,x", 1),  # a cell that was corrected later
         ("1,2,,x", 1),
         ("1,3,u,x", 0),
         ("1,2,u,y", 0),

@@ -328,7 +328,7 @@ def test_same_bytes_are_not_taken_again(parts: Parts) -> None:
 
 
 def test_what_is_not_in_the_dataset_is_refused(parts: Parts) -> None:
-    """A drop that nobody knows, or that was rejected."""
+    """A drop that is unknown or was rejected."""
     parts.drop("bad.csv", "nonsense")
     parts.run()
     asked = [requests.submit(parts.home, "forget", drop=durable.sha256(data)) for data in (b"nonsense", b"else")]

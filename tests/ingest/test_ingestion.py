@@ -269,7 +269,7 @@ def test_end_between_the_record_and_the_removal_records_nothing_twice(
 
 
 def test_bad_rows_go_into_quarantine_and_come_back_corrected(parts: Parts) -> None:
-    """The good rows go on; the bad ones lie in rejected/ verbatim with line, column and reason; mended, they are taken."""
+    """The good rows are accepted. The bad ones are in rejected/, verbatim, with line, column and reason; corrected, they are accepted."""
     parts.drop("a.csv", HEADER + row(1) + "x,3.5,1.4,0.2,setosa\n" + row(2) + '3,3.5,1.4,0.2,"ro\nse"\n4,1\n')
     parts.run()
     assert parts.lengths == [1, 2]
@@ -520,7 +520,7 @@ def test_segment_that_could_not_be_recorded_blocks_no_other(parts: Parts, monkey
 
 
 def test_drop_that_always_raises_is_given_up_without_a_restart(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What nobody thought of, in one file: it is found by halving while the daemon runs on."""
+    """An unforeseen error in one file: halving identifies the file while the daemon runs on."""
     for number in range(4):
         parts.drop(f"{number}.csv", HEADER + row(number))
     real = Inbox.reading
@@ -607,7 +607,7 @@ def test_being_stopped_is_not_the_drops_fault(parts: Parts, monkeypatch: pytest.
 
 
 def test_edit_of_the_schema_survives_growth(home: Home, parts: Parts) -> None:
-    """Somebody edits schema.json while a batch that lets it grow is read: the batch is read again with the edit."""
+    """schema.json is edited while a batch that extends it is read: the batch is read again with the edit."""
     parts.close()
     parts.settings = Settings(inbox=Limits(settle_seconds=0.0, new_classes="accept"))
     parts.open()

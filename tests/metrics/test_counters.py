@@ -1,4 +1,4 @@
-"""web.metrics.counters: what is counted while somebody looks."""
+"""web.metrics.counters: counting while another process reads."""
 
 import gc
 import shutil

@@ -50,7 +50,7 @@ def conforms(url: str, *options: str, config: Path = TESTS / "schemathesis.toml"
 
 @contextmanager
 def tended(site: Site) -> Iterator[str]:
-    """The site's address, while somebody speaks as its daemon: without one, /health rightly answers 503."""
+    """The site's address, while a stand-in publishes as its daemon: without a daemon, /health rightly answers 503."""
     ended = threading.Event()
 
     def tend() -> None:

@@ -73,7 +73,7 @@ def status(workers: Workers) -> int:
     ids=["few", "many"],
 )
 def test_what_a_worker_left_behind_speaks_for_no_other(served: Home, replacements: tuple[bool, ...]) -> None:
-    """A new worker goes on with the counters of one that is gone before it can answer, as often as somebody asks for one."""
+    """A new worker continues the counters of a worker that ended before it could answer, however often one is requested."""
     model = served.bundle(1) / "model.onnx"
     whole = model.read_bytes()
     with running(served) as workers:
@@ -107,7 +107,7 @@ def test_the_workers_of_a_killed_daemon_stay_while_the_new_ones_have_no_model(se
 
 
 def test_old_workers_do_not_let_us_share_the_port_of_another_program(served: Home) -> None:
-    """Where they listen themselves, nobody else may; where they don't, the port is asked for as if there were none."""
+    """Where they listen themselves, no other program may; elsewhere the port is requested as if they did not exist."""
     with running(served) as killed:
         assert killed.address is not None
         for address in (("127.0.0.1", 0), killed.address):
@@ -204,7 +204,7 @@ def test_no_more_workers_drain_than_there_are_slots(served: Home) -> None:
     with running(served, body_seconds=60) as workers, trickling(workers) as first:
         workers.renew()
         assert next_message(workers) == REPLACED
-        time.sleep(3)  # by then the old one accepts nobody
+        time.sleep(3)  # by then the old one accepts no connection
         with trickling(workers) as second:
             workers.renew()
             for _ in range(30):

@@ -1,4 +1,4 @@
-"""Workers that are replaced, one by one or with the daemon, under load: no request is lost, and nobody waits for long."""
+"""Workers that are replaced, one by one or with the daemon, under load: no request is lost or waits for long."""
 
 import os
 import signal
@@ -66,7 +66,7 @@ def others(service: Service, before: list[int]) -> bool:
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("replace", [stop_worker, reload, restart, crash])
 def test_no_request_is_lost(service: Service, replace: Callable[[Service], None]) -> None:
-    """Neither on fresh connections nor on those that are kept; refused are only those that come while nobody is there."""
+    """Neither on new connections nor on kept ones; connections are refused only while no worker runs."""
     before = service.workers()
     with Load(service.port, pause=0.005) as load:
         wait_until(lambda: len(load.answers) > 100)

@@ -36,7 +36,7 @@ def path() -> Iterator[Path]:
 
 
 def closed(path: Path) -> bool:
-    """Whether nobody listens at a path."""
+    """Whether no process listens at a path."""
     with socket.socket(socket.AF_UNIX) as client:
         return client.connect_ex(str(path)) != 0
 
@@ -60,7 +60,7 @@ def test_what_a_killed_service_left_is_replaced(path: Path) -> None:
 
 @pytest.mark.parametrize("what", ["file", "folder", "link", "listener", "busy", "datagrams"])
 def test_nothing_of_others_is_taken_away(path: Path, what: str) -> None:
-    """Also if it is a listener that takes nobody at the moment, or a socket that is asked in another way."""
+    """Also a listener that accepts no connection at the moment, or a socket of another type."""
     other = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM if what == "datagrams" else socket.SOCK_STREAM)
     client = socket.socket(socket.AF_UNIX)
     if what == "file":

@@ -1,4 +1,4 @@
-"""Where our processes import from: never from the folder in which somebody has started them."""
+"""Our processes never import from the folder in which they were started."""
 
 import os
 import shutil

@@ -75,7 +75,7 @@ def test_footprint_counts_each_part(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_short_month_ends_well() -> None:
-    """A service that is stopped, killed and has its clock set within a minute loses nothing and needs nobody."""
+    """A service that is stopped, killed and has its clock set within a minute loses nothing and needs no operator."""
     command = [sys.executable, "-m", "benchmarks.month.month", "--minutes", "1", "--days", "2"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=850)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -67,7 +67,7 @@ def test_held_version_that_was_deleted_in_mlflow_can_be_refused(parts: Parts) ->
 
 
 def test_champion_stays_if_the_one_before_was_deleted_in_mlflow(parts: Parts) -> None:
-    """What can't take its place back is told once, and nobody says that the champion was rolled back."""
+    """A bundle that can't be put back is reported once, and not as a rollback of the champion."""
     labels = Live(parts)
     good, bad = parts.champion(favourite=SETOSA), parts.champion(favourite=VERSICOLOR)
     delete(parts, good)
@@ -200,7 +200,7 @@ def test_repaired_version_is_served_again_by_hand(parts: Parts) -> None:
 
 @pytest.mark.parametrize("content", [b"", None], ids=["unreadable", "gone"])
 def test_lost_pointer_is_written_again(parts: Parts, content: bytes | None) -> None:
-    """The same version serves on: no swap, nobody's choice, and the version before is known still."""
+    """The same version keeps serving: there is no swap and no manual choice, and the previous version is still known."""
     first, second = parts.champion(97), parts.champion(96)
     before = parts.journal.swaps.last()
     parts.home.pointer.unlink()

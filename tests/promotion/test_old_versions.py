@@ -121,7 +121,7 @@ def test_version_that_waits_stays(parts: Parts) -> None:
 
 
 def test_cleared_version_is_not_served_and_it_is_reported_why(parts: Parts) -> None:
-    """On nobody's request, and for no alias."""
+    """Neither for a request nor for an alias."""
     first, _, third = (parts.champion() for _ in range(3))
     clear(parts, keep=1)
     state, detail = parts.ask("rollback", first)
@@ -133,7 +133,7 @@ def test_cleared_version_is_not_served_and_it_is_reported_why(parts: Parts) -> N
 
 
 def test_all_versions_stay_if_one_likes(parts: Parts) -> None:
-    """0 keeps them for ever."""
+    """0 keeps them permanently."""
     versions = [parts.champion() for _ in range(4)]
     assert clear(parts, keep=0) == 0
     assert whole(parts) == versions

@@ -181,7 +181,7 @@ def test_drop_that_was_forgotten_before_any_training_is_held_against_no_version(
 
 
 def test_comparison_with_another_version_does_not_count(parts: Parts) -> None:
-    """A version that was compared with one that is no longer served is refused: nobody knows who is better."""
+    """A version that was compared with a version that no longer serves is refused: it is unknown which is better."""
     first = parts.champion()
     second = parts.train(99, 50, champion=first)
     third = parts.train(99, 50, champion=first)
@@ -402,7 +402,7 @@ def test_request_that_means_nothing_is_refused(
 
 
 def test_request_for_a_damaged_version_is_refused(parts: Parts) -> None:
-    """A bundle that is not what was recorded is not served on anybody's request."""
+    """A bundle that differs from its record is never served, whoever requests it."""
     parts.champion()
     second = parts.champion()
     first = second - 1
@@ -481,7 +481,7 @@ def test_recovering_twice_changes_nothing(parts: Parts) -> None:
 
 
 def test_request_survives_as_a_file(home: Home) -> None:
-    """Requests come in the order in which they were made; what is no request stays and hurts nobody."""
+    """Requests come in the order in which they were made; a file that is not a request stays and does no harm."""
     made = [requests.submit(home, "retrain", force=True), requests.submit(home, "promote", version=3, by="http")]
     (home.requests / "0-note.json").write_text("{}")
     (home.requests / "1-torn.json").write_text('{"id')

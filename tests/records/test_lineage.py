@@ -91,7 +91,7 @@ def predict(home: Home, *versions: int) -> None:
 
 @pytest.fixture
 def recorded(home: Home) -> Home:
-    """Drops 1 and 2 taught version 1; drop 2 was forgotten and drop 3 came before version 2; version 1 served twice."""
+    """Version 1 was trained on drops 1 and 2; drop 2 was forgotten and drop 3 came before version 2; version 1 served twice."""
     with closing(Journal.open(home.journal)) as journal:
         take(journal, 1)
         take(journal, 2, rows=7)
@@ -139,7 +139,7 @@ def test_chain_from_the_drops_to_the_predictions(recorded: Home) -> None:
 
 
 def test_forgotten_drop_is_listed_for_the_versions_before(recorded: Home) -> None:
-    """What was forgotten later is still said of the versions that learnt from it, and that it is gone by now."""
+    """Versions that were trained on a drop still list it after it was forgotten, and say that it is gone."""
     found = of(recorded, 1)
     assert [(drop["name"], drop["state"]) for drop in found["drops"]["newest"]] == [
         ("2.csv", "forgotten"),
@@ -189,7 +189,7 @@ def test_version_whose_run_was_cut_off(home: Home, journal: Journal) -> None:
 
 
 def test_merged_batches_bring_nothing(home: Home, journal: Journal) -> None:
-    """A version on the revision of a merge was taught by the drops before it; the merge itself is no batch of theirs."""
+    """A version on the revision of a merge was trained on the drops before it; the merge is not one of its batches."""
     take(journal, 1)
     take(journal, 2)
     seq = journal.batches.merge(a_batch(9, rows=10), ["1.parquet", "2.parquet"])
@@ -230,7 +230,7 @@ def test_tree_is_for_people(recorded: Home) -> None:
 
 
 def test_command_and_endpoint_tell_the_same(recorded: Home) -> None:
-    """`--json` is the answer of `GET /versions/1`; `GET /versions` links to it; a drop names the versions it taught."""
+    """`--json` is the answer of `GET /versions/1`; `GET /versions` links to it; a drop names the versions that were trained on it."""
     client = Client(recorded)
 
     def get(path: str, query: str = "") -> Any:

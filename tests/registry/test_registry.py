@@ -88,7 +88,7 @@ def test_runs_of_candidates_of_cleared_versions_are_removed(registry: Registry) 
 
 
 def test_registered_model_can_be_loaded_by_mlflow(registry: Registry, mlflow_home: Home) -> None:
-    """Anybody with MLflow gets the estimator of a version back; its signature and data are on record."""
+    """MLflow alone can load the estimator of a version; its signature and data are recorded."""
     matrix = np.array([[0.0, 0.0], [1.0, 1.0]] * 5)
     fitted = DecisionTreeClassifier().fit(matrix, [0, 1] * 5)
     run = registry.start_run("training", {})

@@ -56,7 +56,7 @@ def same(got: list[float], wanted: list[float]) -> bool:
     ],
 )
 def test_features_become_numbers_in_column_order(features: Any, wanted: list[float]) -> None:
-    """Lists go by position, objects by name; what is missing is NaN or UNKNOWN, as is a category nobody has listed."""
+    """Lists go by position, objects by name; a missing value is NaN or UNKNOWN, and so is an unlisted category."""
     assert same(encode(SCHEMA, features), wanted)
 
 

@@ -109,7 +109,7 @@ def test_loop_without_file_descriptors_goes_on(mlflow_home: Home, loop: Loop) ->
 
 
 def test_file_that_is_no_request_is_reported_once(mlflow_home: Home, loop: Loop) -> None:
-    """It would be read again each second, and nobody would know why nothing comes of it."""
+    """Otherwise it would be read again each second, without any sign of the reason."""
     (mlflow_home.requests / "big.json").write_text('{"kind": "promote", "version": 18446744073709551616}')
     loop.tick(100.0)
     loop.tick(101.0)
@@ -146,7 +146,7 @@ def test_journal_that_fails_ends_nothing(mlflow_home: Home, loop: Loop, table: s
 def test_late_labels_that_can_not_be_looked_at_are_shown(
     mlflow_home: Home, loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By an exception that nobody thought of: in the health, under their own name, and for nobody else a reason to stop."""
+    """An unforeseen exception appears in the health under its own name and stops no other part."""
 
     def fails(_: Probation, swap: dict[str, Any]) -> None:
         raise OverflowError(swap["version"])
@@ -166,7 +166,7 @@ def test_late_labels_that_can_not_be_looked_at_are_shown(
 def test_tick_that_fails_in_one_part_does_the_others(
     mlflow_home: Home, loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even by an exception that nobody thought of, in the first of them."""
+    """Even after an unforeseen exception in the first of them."""
 
     def fails(_: Workers, now: float) -> list[str]:
         raise ZeroDivisionError(now)

@@ -1,4 +1,4 @@
-"""web.serving.canary: a share of the keys is answered by the held challenger, always the same ones, and nobody suffers."""
+"""web.serving.canary: the held challenger answers a share of the keys, always the same ones, and no request fails for it."""
 
 import json
 from contextlib import closing

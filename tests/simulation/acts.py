@@ -60,7 +60,7 @@ def rollback(life: "Life") -> str:
 
 
 def alias(life: "Life") -> str:
-    """Somebody moves the alias in MLflow's page."""
+    """The alias is moved on MLflow's page."""
     version = life.world.random.randint(1, max(1, life.versions()))
     life.registry.client.set_registered_model_alias("retraind", CHAMPION, str(version))
     return f"to version {version}"
@@ -103,7 +103,7 @@ def complains(life: "Life") -> str:
 
 
 def edit_schema(life: "Life") -> str:
-    """Somebody has an editor open: what is there is no schema for a while, or the same schema written again."""
+    """An editor writes the schema: for a while the file is not a schema, or the same schema is written again."""
     path, world = life.home.schema, life.world
     if world.schema_broken:
         mend_schema(life)
@@ -120,7 +120,7 @@ def edit_schema(life: "Life") -> str:
 
 
 def mend_schema(life: "Life") -> None:
-    """The schema is what it was before somebody broke it."""
+    """The schema is as it was before it was broken."""
     (life.home.schema.with_name("schema.json.kept")).rename(life.home.schema)
     life.world.schema_broken = False
     life.world.disturb()

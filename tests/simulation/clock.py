@@ -41,7 +41,7 @@ class Clock:
 
 
 class Times:
-    """What modules see instead of `time`; `clock` and `slept` (called while somebody sleeps) belong to the life at hand."""
+    """What modules see instead of `time`; `clock` and `slept` (called during a sleep) belong to the life at hand."""
 
     def __init__(self) -> None:
         self.clock = Clock(0.0, 0.0)

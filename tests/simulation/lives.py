@@ -104,7 +104,7 @@ class Life:
         return service.compose(self.home, self.settings, parts, wake, heartbeat, stack)
 
     def interruptible(self) -> AbstractContextManager[None]:
-        """Nobody asks for the end during a start."""
+        """No stop is requested during a start."""
         return nullcontext()
 
     def die(self, what: str) -> None:
@@ -146,7 +146,7 @@ class Life:
             return "wake"
         world = self.world
         world.idle += 1
-        # A pause after failed trainings may be long, and nobody wants to see each second of it.
+        # A pause after failed trainings may be long: skip it instead of simulating each second.
         world.clock.now += timeout if world.idle % 60 or not world.settling else 60.0
         self._acting = False
         try:

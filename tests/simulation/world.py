@@ -33,7 +33,7 @@ class Put:
 
 @dataclass
 class Asked:
-    """A request, whether it must be done (None: nobody can say), and how long it has been left."""
+    """A request, whether it must be done (None: unknown), and how long it has been left."""
 
     identity: str
     what: str

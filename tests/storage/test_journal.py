@@ -67,7 +67,7 @@ def test_batch_goes_from_accepted_to_committed(home: Home, journal: Journal) -> 
 
 
 def test_refused_drops_are_known_but_hold_no_rows(home: Home, journal: Journal) -> None:
-    """The bytes of a rejected drop may come again, after the schema was mended, and count then."""
+    """The bytes of a rejected drop may come again after the schema was corrected, and then count."""
     journal.drops.refuse(a_drop(reason="bad", line=3, column="x"), DropState.REJECTED, "a.csv: bad")
     assert journal.drops.batches_of(["a" * 64]) == {}
     journal.batches.accept(a_batch(), [a_drop()])
@@ -345,7 +345,7 @@ def test_batches_of_a_revision_are_found_by_an_index(home: Home, journal: Journa
 
 
 def test_only_rows_that_a_training_was_given_call_for_another_when_they_are_forgotten(journal: Journal) -> None:
-    """A drop that came after the training's revision and went before the next one has taught no version."""
+    """No version was trained on a drop that came after one training's revision and went before the next one's."""
     for number in (1, 2):
         journal.batches.accept(a_batch(number), [a_drop(f"{number}.csv", sha256=str(number))])
     assert not journal.erasures.any_after(1)

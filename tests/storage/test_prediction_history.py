@@ -217,7 +217,7 @@ def test_clock_that_is_wrong_for_a_moment_removes_no_history(home: Home, ahead: 
 
 
 def test_rows_of_a_wrong_clock_go_with_those_after_them(home: Home) -> None:
-    """Such a row neither stays for ever nor goes at once, and takes no other with it."""
+    """Such a row neither stays permanently nor goes at once, and removes no other row."""
     durable.write(home.token, b"secret")
     made = time.time() - 5 * DAY
     os.utime(home.token, (made, made))

@@ -288,7 +288,7 @@ def test_new_home_gets_iris(home: Home) -> None:
 
 
 def test_home_with_a_schema_or_data_is_left_alone(home: Home) -> None:
-    """Iris comes once; what somebody has begun is theirs."""
+    """Iris is written once; a home that was begun by hand stays as it is."""
     bootstrap.iris(home)
     (home.inbox / bootstrap.NAME).unlink()
     assert not bootstrap.iris(home)
@@ -447,7 +447,7 @@ def test_target_has_a_notation_too(tmp_path: Path) -> None:
 
 
 def test_date_that_may_be_two_is_asked_for(tmp_path: Path) -> None:
-    """Nobody guesses; a flag says it, and is not needed where one day above 12 tells."""
+    """The order is never guessed: a flag gives it, unless a day above 12 shows it."""
     text = "on,y\n01/02/2024,a\n03/04/2024,b\n"
     with pytest.raises(BadSchema, match=r"can be read in two ways: in '01/02/2024'.*--dates day/month/year"):
         schema_of(tmp_path, text)

@@ -332,7 +332,7 @@ def test_sample_may_have_markers() -> None:
 
 
 def test_decimal_comma_leaves_no_room_for_a_point() -> None:
-    """Where the schema says comma, 1.5 might be a thousand and a half of somebody: it is refused."""
+    """With a decimal comma in the schema, the point in 1.5 might separate thousands, so the cell is rejected."""
     schema = Schema(task="regression", target="y", decimal=",", columns=[SIZE])
     found = check("size;y\n1,5;-2,5e1\n1.5;1\n1;2.5\n1.000,5;1\n", schema)
     assert found.table.to_pylist() == [{"size": 1.5, "y": -25.0}]
@@ -372,7 +372,7 @@ def test_new_class_is_bad_or_a_class() -> None:
 
 
 def test_number_of_classes_is_limited() -> None:
-    """Rows beyond are bad: a target that is unlisted can't be learnt."""
+    """Rows beyond the limit are bad: a model can't be trained on an unlisted target."""
     found = check(HEADER + "".join(f"1,,,c{i}\n" for i in range(110)), new_classes="accept")
     assert len(found.schema.classes) == 100
     assert len(found.good) == 98
@@ -529,7 +529,7 @@ def test_sample_of_all_kinds_is_what_serving_sees() -> None:
     [({}, "size", "missing"), ({"size": "1"}, "size", "is a number"), ({"size": 1, "hue": 1}, "hue", "no column")],
 )
 def test_sample_that_does_not_fit_is_refused(features: dict[str, Any], column: str, part: str) -> None:
-    """The schema may have changed since it was posted, or somebody wrote it by hand."""
+    """The schema may have changed since the row was posted, or the file was written by hand."""
     with pytest.raises(InvalidDrop, match=part) as caught:
         rows.sample_cells(sample(features), SCHEMA)
     assert caught.value.column == column

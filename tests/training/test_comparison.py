@@ -93,7 +93,7 @@ def test_used_budget_leaves_one_at_least() -> None:
 
 
 def test_candidate_that_raises_is_left_out() -> None:
-    """Also one that asks for more memory than there may be; nobody left is an error with every reason."""
+    """Also a candidate that needs more memory than allowed; if no candidate is left, the error has every reason."""
     outcome = compare(MIXED, mixed(), candidates=["crashing:Raises", "tree"])
     assert outcome.left_out == {"crashing:Raises": "ZeroDivisionError: somebody divided by zero"}
     with pytest.raises(TrainingFailed, match="crashing:Raises: ZeroDivisionError"):

@@ -56,7 +56,7 @@ def test_class_within_another_is_learnt() -> None:
 
 
 def test_far_from_all_rows_the_answer_is_a_usual_one() -> None:
-    """A line would go on for ever; here nothing is near, so what is left is the intercept, within what was seen."""
+    """A linear model would extrapolate without limit. Here no training row is near, so only the intercept is left, within the range of the targets."""
     rows, values = waves(300, 0)
     fitted = KernelRegressor(random_state=0).fit(rows, values)
     assert values.min() <= fitted.predict([[1e9, -1e9, 1e9]])[0] <= values.max()

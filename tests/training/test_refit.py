@@ -1,4 +1,4 @@
-"""daemon.training.refit: what is served has learnt from all rows, what is compared has not."""
+"""daemon.training.refit: the served model was trained on all rows, the compared one was not."""
 
 from pathlib import Path
 from types import SimpleNamespace

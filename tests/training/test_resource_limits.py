@@ -10,7 +10,7 @@ MIB = 1024 * 1024
 
 
 def test_default_is_a_share_of_what_there_is() -> None:
-    """Less than the machine has, and what was asked for if somebody has asked."""
+    """Less than the machine has, and the configured limit if there is one."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     assert 0 < resource_limits.memory(0) < machine
     assert resource_limits.memory(12345) == 12345

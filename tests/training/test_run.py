@@ -354,7 +354,7 @@ def test_foreign_class_is_served_and_kept_in_mlflow(leafy: Workshop) -> None:
 
 
 def test_letters_are_answered_over_http_as_the_pipeline_does(mlflow_home: Home) -> None:
-    """A drop with a free text is trained, exported, and asked: the same probabilities, for gaps and words that nobody has seen too."""
+    """A drop with a free text is trained on, exported and served: the probabilities agree, also for missing texts and unseen words."""
     workshop, random = Workshop(mlflow_home, LETTERS), np.random.default_rng(0)
     spam = random.integers(0, 2, 240)
     words = np.array(["agenda minutes room", "lottery prize winner"])[spam]
