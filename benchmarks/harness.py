@@ -35,11 +35,11 @@ class NeverHappened(RuntimeError):
 def wait_for(what: str, probe: Callable[[], T | None], seconds: float = PATIENCE, pause: float = 0.005) -> T:
     """Ask `probe` every `pause` seconds until it gives something; raises NeverHappened after `seconds`."""
     deadline = time.monotonic() + seconds
-    while (found := probe()) is None:
+    while (result := probe()) is None:
         if time.monotonic() > deadline:
             raise NeverHappened(f"{what} did not happen within {seconds:g} s.")
         time.sleep(pause)
-    return found
+    return result
 
 
 class Client:
@@ -169,14 +169,14 @@ class Service:
 
     def worker_pids(self) -> list[int]:
         """Pids of the HTTP workers of this home: each holds the lock that carries its pid."""
-        found = []
+        pids = []
         for path in self.home.workers.glob("*.lock"):
             fd = durable.try_lock(path)
             if fd is None:
-                found.append(int(path.stem.split("-")[1]))
+                pids.append(int(path.stem.split("-")[1]))
             else:
                 os.close(fd)
-        return found
+        return pids
 
     def close(self) -> None:
         """Stop everything that was started, however it is by now."""
@@ -193,13 +193,13 @@ class Service:
 
     def _trainer_waits(self) -> bool | None:
         status = self.home.status
-        found = json.loads(status.read_bytes()) if status.exists() else {}
+        answer = json.loads(status.read_bytes()) if status.exists() else {}
         # The status of a daemon that was killed stays behind, and says that all is well.
-        if self._process is None or found.get("pid") != self._process.pid:
+        if self._process is None or answer.get("pid") != self._process.pid:
             return None
-        detail = found.get("checks", {}).get("trainer", {}).get("detail") or ""
+        detail = answer.get("checks", {}).get("trainer", {}).get("detail") or ""
         ready = detail.startswith(("Ready", "Asleep"))
-        return True if ready and found.get("training") is None else None
+        return True if ready and answer.get("training") is None else None
 
 
 @contextmanager

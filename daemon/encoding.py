@@ -206,8 +206,8 @@ def _means(codes: Matrix, size: int, targets: Matrix) -> Matrix:
     """The mean target of each code from -1 on, (size + 1, outputs), the nearer to that of all rows the fewer it has."""
     names = [np.arange(-1.0, size)]
     means = [
-        TargetEncoder(categories=names, target_type="continuous", smooth="auto").fit(codes.reshape(-1, 1), wanted)
-        for wanted in targets.T
+        TargetEncoder(categories=names, target_type="continuous", smooth="auto").fit(codes.reshape(-1, 1), target)
+        for target in targets.T
     ]
     return np.column_stack([one.encodings_[0] for one in means])
 

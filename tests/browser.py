@@ -59,9 +59,9 @@ class Browser:
         """The first true value of a JavaScript expression."""
         deadline = time.monotonic() + seconds
         while True:
-            found = self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
-            if found:
-                return found
+            value = self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+            if value:
+                return value
             assert time.monotonic() < deadline, (expression, self.complaints)
             time.sleep(0.1)
 
@@ -88,10 +88,10 @@ class Browser:
         return message
 
     def _note(self, message: dict[str, Any]) -> None:
-        told = message.get("params", {})
+        params = message.get("params", {})
         if message.get("method") == "Network.requestWillBeSent":
-            self.requests.append(told["request"]["url"])
+            self.requests.append(params["request"]["url"])
         elif message.get("method") == "Log.entryAdded":
-            self.complaints.append(told["entry"]["text"])
+            self.complaints.append(params["entry"]["text"])
         elif message.get("method") == "Runtime.exceptionThrown":
-            self.complaints.append(json.dumps(told["exceptionDetails"]))
+            self.complaints.append(json.dumps(params["exceptionDetails"]))

@@ -113,9 +113,9 @@ def names(folder: Path) -> list[str]:
 def open_up(folder: Path) -> None:
     """Let other users of this machine reach a folder of a test."""
     shared = Path(tempfile.gettempdir())
-    for one in (folder, *folder.parents):
-        if one != shared and one.is_relative_to(shared):
-            one.chmod(0o755)
+    for place in (folder, *folder.parents):
+        if place != shared and place.is_relative_to(shared):
+            place.chmod(0o755)
 
 
 @pytest.fixture
@@ -141,9 +141,9 @@ def iris(home: Home) -> bytes:
 def schema(home: Home, iris: bytes) -> Schema:
     """The schema of Iris."""
     assert iris
-    found = load(home.schema)
-    assert found is not None
-    return found
+    saved = load(home.schema)
+    assert saved is not None
+    return saved
 
 
 @pytest.fixture

@@ -71,9 +71,9 @@ class Service:
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        found = re.search(r"http://[^/]+", line)
-        assert found, f"no address in {line!r}: {(self.home.root / 'stderr.log').read_text()[-2000:]}"
-        self.url = found[0]
+        address = re.search(r"http://[^/]+", line)
+        assert address, f"no address in {line!r}: {(self.home.root / 'stderr.log').read_text()[-2000:]}"
+        self.url = address[0]
         return self
 
     def copied(self, home: Path) -> "Service":

@@ -73,8 +73,8 @@ class Site:
         connection = self.connect()
         try:
             data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-            given = {**(JSON if method == "POST" else {}), **(headers or {})}
-            connection.request(method, path, data, {name: value for name, value in given.items() if value})
+            sent = {**(JSON if method == "POST" else {}), **(headers or {})}
+            connection.request(method, path, data, {name: value for name, value in sent.items() if value})
             answer = connection.getresponse()
             return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
         finally:
@@ -120,8 +120,8 @@ class Client:
 
     def ask(self, method: str, path: str, body: bytes = b"", **environ: str) -> tuple[int, dict[str, str], bytes]:
         answer: list[Any] = []
-        given = {"HTTP_HOST": "localhost:5000", "CONTENT_TYPE": "application/json", "QUERY_STRING": ""}
-        given |= {"REMOTE_ADDR": "127.0.0.1", PROXIED: any(_header(key) in FORWARDED for key in environ), **environ}  # type: ignore[dict-item]
-        given |= {"REQUEST_METHOD": method, "PATH_INFO": path, "wsgi.input": io.BytesIO(body)}  # type: ignore[dict-item]
-        out = b"".join(self.app(given, lambda status, headers, _=None: answer.extend((status, headers))))
+        merged = {"HTTP_HOST": "localhost:5000", "CONTENT_TYPE": "application/json", "QUERY_STRING": ""}
+        merged |= {"REMOTE_ADDR": "127.0.0.1", PROXIED: any(_header(key) in FORWARDED for key in environ), **environ}  # type: ignore[dict-item]
+        merged |= {"REQUEST_METHOD": method, "PATH_INFO": path, "wsgi.input": io.BytesIO(body)}  # type: ignore[dict-item]
+        out = b"".join(self.app(merged, lambda status, headers, _=None: answer.extend((status, headers))))
         return int(answer[0][:3]), {name.lower(): value for name, value in answer[1]}, out

@@ -88,10 +88,10 @@ def rows(*, days: bool) -> Iterator[Row]:
     for name, attack in ({} if days else DRIPS).items():
         yield Row(name, name, Case(attack, 0), usual, QUICK)
         yield Row("the same without the baseline", name, Case(attack, 0), Promote(baseline_versions=0), QUICK)
-    for name, one in DAYS.items():
-        yield Row(name, name, one, usual, QUICK)
-        if one.change:
-            yield Row("the same with promote.follow_days = 0", name, one, Promote(follow_days=0), QUICK)
+    for name, case in DAYS.items():
+        yield Row(name, name, case, usual, QUICK)
+        if case.change:
+            yield Row("the same with promote.follow_days = 0", name, case, Promote(follow_days=0), QUICK)
 
 
 def main() -> None:

@@ -52,15 +52,15 @@ class Taken:
 
 def footprint(home: Home) -> dict[str, Taken]:
     """What each part of a home takes now; what vanishes meanwhile counts as not there."""
-    found = dict.fromkeys([*PARTS.values(), "other"], Taken())
+    taken = dict.fromkeys([*PARTS.values(), "other"], Taken())
     for path in _below(home.root):
         try:
             blocks = path.lstat().st_blocks
         except FileNotFoundError:
             continue
         part = part_of(str(path.relative_to(home.root)))
-        found[part] += Taken(1, blocks * 512)
-    return found
+        taken[part] += Taken(1, blocks * 512)
+    return taken
 
 
 def part_of(path: str) -> str:

@@ -44,8 +44,8 @@ def small(sizes: Sizes) -> None:
         measured = ingest_small.small(sizes.files, sizes.rounds, RATE, trainings=trainings)
         rows += ingest_small.table(name, measured)
         asked += ingest_small.asked_table(name, measured)
-    what = f"{sizes.files} files of {ingest_small.ROWS} rows, renamed into the inbox of a running service"
-    show(f"{what}, {sizes.rounds} rounds", ingest_small.COLUMNS, rows)
+    title = f"{sizes.files} files of {ingest_small.ROWS} rows, renamed into the inbox of a running service"
+    show(f"{title}, {sizes.rounds} rounds", ingest_small.COLUMNS, rows)
     print()
     show(f"Requests meanwhile, {RATE} a second to each path", ingest_small.ASKED_COLUMNS, asked)
 
@@ -62,12 +62,12 @@ def large(sizes: Sizes) -> None:
 def growth(sizes: Sizes) -> None:
     """Small batches to a small and to a large dataset; its cache; reading it."""
     title = f"One batch of {ingest_small.ROWS} rows, settled to committed, {sizes.commits} times at each stage, in turn"
-    with ingest_growth.stages(sizes.ingested, sizes.constructed, sizes.commits) as found:
-        show(title, ingest_growth.COLUMNS, ingest_growth.table(found))
+    with ingest_growth.stages(sizes.ingested, sizes.constructed, sizes.commits) as stages:
+        show(title, ingest_growth.COLUMNS, ingest_growth.table(stages))
         print()
-        show("Bytes on the disk", ingest_growth.CACHE_COLUMNS, ingest_growth.cache_table(found))
+        show("Bytes on the disk", ingest_growth.CACHE_COLUMNS, ingest_growth.cache_table(stages))
         print()
-        show("Reading all of it", ingest_reading.COLUMNS, [row for stage in found for row in stage.reading])
+        show("Reading all of it", ingest_reading.COLUMNS, [row for stage in stages for row in stage.reading])
 
 
 def idle(sizes: Sizes) -> None:
@@ -103,12 +103,12 @@ def main() -> None:
     # The threads of the load hand over often: a default of 5 ms would show in every latency.
     sys.setswitchinterval(0.0002)
     sizes = QUICK if options.quick else FULL
-    wanted = options.parts.split(",")
+    parts = options.parts.split(",")
     for name, part in (("small", small), ("large", large), ("growth", growth), ("idle", idle)):
-        if name in wanted:
+        if name in parts:
             part(sizes)
             print()
-    if "peers" in wanted:
+    if "peers" in parts:
         peers(sizes, options.peers)
 
 

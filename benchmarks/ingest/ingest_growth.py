@@ -55,27 +55,27 @@ def stages(ingested: Sequence[int], constructed: int, repeat: int) -> Iterator[l
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="retraind-benchmark-")))
-        found = []
+        measured = []
         for number in ingested:
-            found.append(Stage(_service(folder / str(number), stack), number, "ingested"))
-            found[-1].service.start()
-            found[-1].service.wait_started()
-            fill(found[-1].service, number - _batches(found[-1].service))
-            found[-1].service.terminate()
+            measured.append(Stage(_service(folder / str(number), stack), number, "ingested"))
+            measured[-1].service.start()
+            measured[-1].service.wait_started()
+            fill(measured[-1].service, number - _batches(measured[-1].service))
+            measured[-1].service.terminate()
         last = Stage(_service(folder / str(constructed), stack), constructed, "constructed")
-        shutil.copytree(found[-1].service.home.root, last.service.home.root)
+        shutil.copytree(measured[-1].service.home.root, last.service.home.root)
         grow(last.service.home, constructed - _batches(last.service))
-        found.append(last)
-        for stage in found:
+        measured.append(last)
+        for stage in measured:
             stage.start = _start(stage.service)
         for turn in range(WARMING + repeat):
-            for stage in found:
+            for stage in measured:
                 _drop_one(stage, turn)
-        for stage in found:
+        for stage in measured:
             stage.service.terminate()
             _weigh(stage)
             stage.reading = reading(stage.service.home, folder, repeat=5)
-        yield found
+        yield measured
 
 
 def _service(folder: Path, stack: ExitStack) -> Service:

@@ -80,19 +80,19 @@ def table(before: int, measured: list[Measured]) -> list[list[str]]:
     """Rows: each drop with its speed and the daemon's peak."""
     first = measured[0].peak
     rows = [["before", "", "", "", "", "", "", f"{before / 1e6:.0f}", ""]]
-    for one in measured:
-        megabytes = one.bytes / 1e6
+    for measure in measured:
+        megabytes = measure.bytes / 1e6
         rows.append(
             [
-                f"{one.files} x {megabytes / one.files:.0f} MB",
-                f"{one.timing.batches}",
-                f"{one.lacking}",
-                f"{one.timing.work:.2f}",
-                f"{megabytes / one.timing.work:.1f}",
-                f"{megabytes / one.timing.wall:.1f}",
-                f"{megabytes / one.timing.cpu:.1f}",
-                f"{one.peak / 1e6:.0f}",
-                f"{one.peak / first:.2f}x",
+                f"{measure.files} x {megabytes / measure.files:.0f} MB",
+                f"{measure.timing.batches}",
+                f"{measure.lacking}",
+                f"{measure.timing.work:.2f}",
+                f"{megabytes / measure.timing.work:.1f}",
+                f"{megabytes / measure.timing.wall:.1f}",
+                f"{megabytes / measure.timing.cpu:.1f}",
+                f"{measure.peak / 1e6:.0f}",
+                f"{measure.peak / first:.2f}x",
             ]
         )
     return [*rows, ["target", "", "0", "", f">= {MB_PER_SECOND}", "", "", f"< {PEAK_BYTES / 1e6:.0f}", "about 1x"]]

@@ -161,8 +161,8 @@ def compare(folder: Path, peers: Path | None, scripted: int, small: int, large: 
     rows.append(["Spark, small files", str(small), *_speeds(many.seconds, small, size), str(small * 10 - many.rows)])
     (folder / "large").mkdir()
     size = inputs.large_file(folder / "large/one.csv", large, seed=1)
-    one = spark(python, folder / "large", WIDE_COLUMNS)
-    rows.append(["Spark, one large file", "1", *_speeds(one.seconds, 1, size), str(large - one.rows)])
+    by_spark = spark(python, folder / "large", WIDE_COLUMNS)
+    rows.append(["Spark, one large file", "1", *_speeds(by_spark.seconds, 1, size), str(large - by_spark.rows)])
     return rows, f"Spark {many.version}, Structured Streaming, CSV to Parquet, AvailableNow, {_settings()}."
 
 

@@ -22,23 +22,23 @@ COLUMNS = ["reading the dataset", "median, s", "least", "most", "ratio"]
 def reading(home: Home, folder: Path, repeat: int) -> list[list[str]]:
     """Rows: reading all live segments as training does (verified, in pieces), against one Parquet file of the same rows."""
     with Journal.reading(home.journal) as journal:
-        wanted = {row["name"]: row["sha256"] for row in journal.segments.current()}
-    rows = pa.concat_tables((table for _, table in segments.read(home.segments, wanted)), promote_options="permissive")
+        digests = {row["name"]: row["sha256"] for row in journal.segments.current()}
+    rows = pa.concat_tables((table for _, table in segments.read(home.segments, digests)), promote_options="permissive")
     # Written as the daemon writes: with other settings, the file's encoding would be compared and not its number.
     path = folder / segment_writer.write(folder, [rows.unify_dictionaries()]).place().name
     count, columns = rows.num_rows, rows.column_names
     del rows
-    ours, one = _alternately(
+    ours, single = _alternately(
         [
-            lambda: pa.concat_tables(segments.pieces(home.segments, wanted, columns), promote_options="permissive"),
+            lambda: pa.concat_tables(segments.pieces(home.segments, digests, columns), promote_options="permissive"),
             lambda: pyarrow.parquet.read_table(path, read_dictionary=segments.REPEATED),
         ],
         repeat,
     )
-    quotient = ratio(statistics.median(ours), statistics.median(one))
+    quotient = ratio(statistics.median(ours), statistics.median(single))
     return [
-        [f"{count} rows in {len(wanted)} segments, hashed and read", *spread(ours), quotient],
-        [f"{count} rows in one Parquet file", *spread(one), f"target <= {TARGET}x"],
+        [f"{count} rows in {len(digests)} segments, hashed and read", *spread(ours), quotient],
+        [f"{count} rows in one Parquet file", *spread(single), f"target <= {TARGET}x"],
     ]
 
 

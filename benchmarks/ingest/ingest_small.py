@@ -68,21 +68,21 @@ def measure(service: Service, files: int, repeat: int, rate: int, quiet_seconds:
             timing = drop(service, staging)
         rounds.append(Round(files, size, timing, answered))
         staging.rmdir()
-    found = inputs.multiset(inputs.committed(service.home))
+    stored = inputs.multiset(inputs.committed(service.home))
     trainings = len(service.events("training", known))
-    return Measured(rounds, before, inputs.differing(found, expected), peak_bytes(service.pid), trainings)
+    return Measured(rounds, before, inputs.differing(stored, expected), peak_bytes(service.pid), trainings)
 
 
 @contextmanager
 def _asked(service: Service, rate: int) -> Iterator[dict[str, Outcome]]:
     """Ask each of PATHS `rate` times a second meanwhile; what came of it is there afterwards."""
-    loads, found = {path: Load(service.port, rate, path) for path in PATHS}, dict[str, Outcome]()
+    loads, outcomes = {path: Load(service.port, rate, path) for path in PATHS}, dict[str, Outcome]()
     for load in loads.values():
         load.start()
     try:
-        yield found
+        yield outcomes
     finally:
-        found.update({path: load.stop() for path, load in loads.items()})
+        outcomes.update({path: load.stop() for path, load in loads.items()})
 
 
 COLUMNS = ["variant", "median", "least", "most", "target"]

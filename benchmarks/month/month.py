@@ -86,11 +86,11 @@ class Day:
 def schedule(seed: int, days: int) -> list[tuple[float, str]]:
     """Moment (days) and name of each act."""
     source = random.Random(seed)
-    found = []
+    acts = []
     for name, often in ACTS.items():
         count = max(1, round(often * days))
-        found += [(source.uniform(0, days), name) for _ in range(count)]
-    return sorted(found)
+        acts += [(source.uniform(0, days), name) for _ in range(count)]
+    return sorted(acts)
 
 
 def live(month: Month, minutes: float, days: int, seed: int) -> Iterator[Day]:

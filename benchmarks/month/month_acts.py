@@ -251,9 +251,9 @@ class Month:
         said = status.read(self.service.home.status)
         if said is not None and said.longest_step and said.longest_step.seconds > self.longest.seconds:
             self.longest = said.longest_step
-        for one in self.ledger.waiting():
-            found = self.find("SELECT state FROM drops WHERE name = ? AND state != 'duplicate'", one.name)
-            one.state = found[0]["state"] if found else ""
-            if not one.state and self.up_seconds - one.asked_at > stall_seconds:
-                one.state = "undecided"
-                self.problems.append(f"{one.name} was not decided within {stall_seconds:g} s")
+        for drop in self.ledger.waiting():
+            state = self.find("SELECT state FROM drops WHERE name = ? AND state != 'duplicate'", drop.name)
+            drop.state = state[0]["state"] if state else ""
+            if not drop.state and self.up_seconds - drop.asked_at > stall_seconds:
+                drop.state = "undecided"
+                self.problems.append(f"{drop.name} was not decided within {stall_seconds:g} s")

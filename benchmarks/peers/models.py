@@ -87,9 +87,9 @@ def answer(peer: str, folder: Path, seconds: float) -> dict[str, Any]:
     """The peer's answers: (n, classes) probabilities under the names of the classes, or n values."""
     facts = json.loads((folder / "set.json").read_text())
     train, test = _read(folder, facts["target"])
-    wanted = train.pop(facts["target"])
+    target = train.pop(facts["target"])
     started = time.perf_counter()
-    model = _fitted(peer, train, wanted, facts["task"], seconds)
+    model = _fitted(peer, train, target, facts["task"], seconds)
     spent = time.perf_counter() - started
     if facts["task"] == "regression":
         return {"seconds": spent, "values": np.asarray(model.predict(test), dtype=float).tolist()}

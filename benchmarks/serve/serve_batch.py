@@ -39,14 +39,14 @@ def as_json(rows: Matrix) -> Request:
 def as_tensor(rows: Matrix) -> Request:
     """As a binary tensor of the Open Inference Protocol V2, which is what tritonclient sends."""
     data = rows.tobytes()
-    given = {
+    tensor = {
         "name": "rows",
         "shape": list(rows.shape),
         "datatype": "FP64",
         "parameters": {"binary_data_size": len(data)},
     }
-    wanted = {"name": "predict_proba", "parameters": {"binary_data": True}}
-    head = json.dumps({"inputs": [given], "outputs": [wanted]}).encode()
+    output = {"name": "predict_proba", "parameters": {"binary_data": True}}
+    head = json.dumps({"inputs": [tensor], "outputs": [output]}).encode()
     return Request(f"/v2/models/{bundle.MODEL}/infer", head + data, {"Inference-Header-Content-Length": str(len(head))})
 
 
@@ -61,9 +61,9 @@ class Batches:
         """One request; raises RuntimeError unless the answer is 200."""
         self._connection.request("POST", self._request.path, self._request.body, self._request.headers)
         answer = self._connection.getresponse()
-        found = answer.read()
+        received = answer.read()
         if answer.status != 200:
-            raise RuntimeError(f"{ROWS} rows were answered with {answer.status}: {found[:200]!r}")
+            raise RuntimeError(f"{ROWS} rows were answered with {answer.status}: {received[:200]!r}")
 
     def close(self) -> None:
         """Close the connection."""
@@ -92,14 +92,14 @@ def measure(homes: dict[str, Home]) -> list[list[str]]:
 
 def _turns(calls: list[Callable[[], object]]) -> list[list[float]]:
     """Milliseconds of each call, TIMES times in turns after one to warm up."""
-    found: list[list[float]] = [[] for _ in calls]
+    seconds_of: list[list[float]] = [[] for _ in calls]
     for number in range(TIMES + 1):
-        for call, times in zip(calls, found, strict=True):
+        for call, times in zip(calls, seconds_of, strict=True):
             started = time.perf_counter()
             call()
             if number:
                 times.append((time.perf_counter() - started) * 1000)
-    return found
+    return seconds_of
 
 
 def _row(way: str, model: str, times: list[float], backend: list[float], target: str = ">= 0.8x") -> list[str]:

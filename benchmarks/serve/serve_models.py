@@ -39,10 +39,10 @@ MOMENT = "2026-01-01T00:00:00.000Z"
 
 def rows(count: int = ROWS, seed: int = 0) -> tuple[Matrix, NDArray[np.int64]]:
     """`count` rows (n, 8) of three classes, and their codes."""
-    found: tuple[Matrix, NDArray[np.int64]] = make_classification(
+    drawn: tuple[Matrix, NDArray[np.int64]] = make_classification(
         count, COLUMNS, n_informative=6, n_classes=len(CLASSES), random_state=seed
     )
-    return found
+    return drawn
 
 
 def estimator(name: str, seed: int = 42) -> Any:
@@ -96,9 +96,9 @@ def add_version(home: Home, version: int, fitted: Any) -> Pointer:
 
 def pointer(home: Home) -> Pointer:
     """Which version is served."""
-    found = bundle.read_pointer(home.pointer)
-    assert found is not None
-    return found
+    pointer = bundle.read_pointer(home.pointer)
+    assert pointer is not None
+    return pointer
 
 
 def point(home: Home, pointer: Pointer) -> None:

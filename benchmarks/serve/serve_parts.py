@@ -98,7 +98,7 @@ def measure(homes: dict[str, Home], row: list[float], seconds: float) -> list[li
     empty = _served(homes["forest"], row, serve_site.EMPTY, seconds)
     names = [*parts["forest"], AROUND, "a worker's CPU, all of it"]
     figures = {
-        name: [*found.values(), served[name] - sum(found.values()), served[name]] for name, found in parts.items()
+        name: [*costs.values(), served[name] - sum(costs.values()), served[name]] for name, costs in parts.items()
     }
     return [
         [
@@ -116,13 +116,13 @@ async def _parts(home: Home, row: list[float]) -> dict[str, float]:
     worker = Worker(home, Settings(), 0)
     Follower(home, worker.slot).look()
     handler, body = Bridge(worker, Feed(worker)), orjson.dumps({"features": row})
-    found, wholes = {}, []
+    costs, wholes = {}, []
     for part in _replaceable(worker, handler, body):
         wholes.append(_fastest(handler, body))  # in turns, because the machine's speed changes
         with _replaced(part):
-            found[part.name] = wholes[-1] - _fastest(handler, body)
+            costs[part.name] = wholes[-1] - _fastest(handler, body)
     worker.log.close()
-    return {**found, REST: statistics.median(wholes) - sum(found.values())}
+    return {**costs, REST: statistics.median(wholes) - sum(costs.values())}
 
 
 def _replaceable(worker: Worker, handler: Bridge, body: bytes) -> list[Part]:

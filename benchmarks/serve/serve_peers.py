@@ -163,21 +163,21 @@ def python_of(name: str, cache: Path) -> Path:
 def serving(peer: Peer, cache: Path, model: Path, folder: Path, row: list[float]) -> Iterator[int]:
     """The port of the peer that serves `model`, until the end of the block; raises Unavailable if it never answers."""
     python = str(python_of(peer.name, cache))
-    given = dict(zip(("port", "second", "third"), _free_ports(3), strict=True))
+    ports = dict(zip(("port", "second", "third"), _free_ports(3), strict=True))
     folder.mkdir(parents=True)
     (folder / "model.joblib").write_bytes(model.read_bytes())
     for name, text in peer.files.items():
-        (folder / name).write_text(text % given if "%(" in text else text)
+        (folder / name).write_text(text % ports if "%(" in text else text)
     # `mlflow` starts uvicorn by its name.
     environment = os.environ | QUIET | {"PATH": f"{Path(python).parent}:{os.environ['PATH']}"}
     if peer.prepare:
         _run([python, *peer.prepare], 300, folder, environment)
-    command = [python, *(word % given for word in peer.command)]
+    command = [python, *(word % ports for word in peer.command)]
     with (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
-        _await(peer, given["port"], row, process)
-        yield given["port"]
+        _await(peer, ports["port"], row, process)
+        yield ports["port"]
     except NeverHappened as error:
         tail = (folder / "log.txt").read_text(errors="replace").strip().splitlines()[-1:]
         raise Unavailable(f"{error} {' '.join(tail)[:200]}") from None
@@ -226,6 +226,6 @@ def _run(
 def _free_ports(count: int) -> list[int]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
+    for listener in sockets:
+        listener.close()
     return ports

@@ -100,8 +100,8 @@ def measure(home: Home, row: list[float], rate: int, seconds: float) -> list[lis
         given_up = near.recv()
         process.join()
     base = percentile([one.seconds for one in before.answers], 0.99)
-    told = f"{HEADS} heads, {BODIES} bodies, {IDLE} idle ({given_up} given up meanwhile)"
-    return [_row("none", before, base, ""), _row(told, beside, base, "<= 2x")]
+    title = f"{HEADS} heads, {BODIES} bodies, {IDLE} idle ({given_up} given up meanwhile)"
+    return [_row("none", before, base, ""), _row(title, beside, base, "<= 2x")]
 
 
 def _load(port: int, rate: int, seconds: float, row: list[float]) -> Outcome:

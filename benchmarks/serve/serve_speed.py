@@ -44,8 +44,8 @@ def table(ours: Ours) -> list[list[str]]:
     rows = [_row("retraind", name, found, ours.models[name].rate, "") for name, found in ours.models.items()]
     rows.append(_row("an empty Bottle route on the same server", "", ours.empty, ours.empty.rate, ""))
     shares = [
-        [f"retraind / empty route, {name}", *[""] * 5, ratio(one.rate, ours.empty.rate), ">= 0.35x"]
-        for name, one in ours.models.items()
+        [f"retraind / empty route, {name}", *[""] * 5, ratio(model.rate, ours.empty.rate), ">= 0.35x"]
+        for name, model in ours.models.items()
     ]
     return rows + shares
 
@@ -60,12 +60,12 @@ def peers(ours: Ours, cache: Path, folder: Path, row: list[float], seconds: floa
                 with serve_peers.serving(
                     peer, cache, folder / f"{name}.joblib", folder / peer.name / name, row
                 ) as port:
-                    found = serve_wrk.ask(port, peer.body(row), seconds, peer.path)
+                    closed = serve_wrk.ask(port, peer.body(row), seconds, peer.path)
             except serve_peers.Unavailable as error:
                 rows.append([peer.name, name, *["-"] * 5, str(error)[:60]])
                 continue
-            best[name] = max(best[name], found.rate)
-            rows.append(_row(peer.settings, name, found, own.rate, TARGETS.get((peer.name, name), "")))
+            best[name] = max(best[name], closed.rate)
+            rows.append(_row(peer.settings, name, closed, own.rate, TARGETS.get((peer.name, name), "")))
     for name, rate in best.items():
         rows.append(
             ["the best peer", name, f"{rate:.0f}", *[""] * 3, ratio(ours.models[name].rate, rate), BEST_TARGETS[name]]

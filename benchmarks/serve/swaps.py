@@ -47,8 +47,8 @@ def retrain(service: Service) -> Span:
 
     def ended() -> EventRow | None:
         for kind in ("serving", "refused", "failed"):
-            if found := service.events(kind, after):
-                return found[0]
+            if events := service.events(kind, after):
+                return events[0]
         return None
 
     swapped = service.wait_for("the end of the retraining", ended, pause=0.05)["kind"] == "serving"
@@ -84,11 +84,11 @@ def measure_swaps(service: Service, rate: int, swaps: int) -> tuple[Outcome, lis
         # What the machine does to answers without a swap, for comparison.
         time.sleep(BEFORE_SECONDS)
         for number in range(swaps):
-            wanted, since = versions[number % 2], time.time()
-            status, answer = client.ask("/promote", {"version": wanted})
+            version, since = versions[number % 2], time.time()
+            status, answer = client.ask("/promote", {"version": version})
             if status != 202:
                 raise RuntimeError(f"/promote answered {status}: {answer}")
-            service.wait_for("the swap", functools.partial(_answers, client, wanted))
+            service.wait_for("the swap", functools.partial(_answers, client, version))
             spans.append(Span(since, time.time(), swapped=True))
     finally:
         client.close()
@@ -172,14 +172,14 @@ def main() -> None:
             outcome, spans = measure_swaps(service, options.rate, options.swaps)
         else:
             outcome, spans = measure(service, options.rate, options.seconds, options.retrainings)
-    what = "swaps" if options.swaps else "retrainings"
-    title = f"{options.rate} predictions a second for {outcome.seconds:.0f} s, {len(spans)} {what} meanwhile"
-    show(title, ["fact", "value"], facts(outcome, spans, what))
+    kind = "swaps" if options.swaps else "retrainings"
+    title = f"{options.rate} predictions a second for {outcome.seconds:.0f} s, {len(spans)} {kind} meanwhile"
+    show(title, ["fact", "value"], facts(outcome, spans, kind))
     print()
     show(
         "Latency from the moment a request was due, ms",
         ["when", "n", "p50", "p99", "p99.9", "most"],
-        latencies(outcome, spans, what),
+        latencies(outcome, spans, kind),
     )
 
 

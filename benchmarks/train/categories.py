@@ -21,8 +21,8 @@ MOST = 1 << 30
 
 def schema_of(path: Path, target: str, choices: list[str]) -> Schema:
     """What `init` would write, without missing values that drops can't have."""
-    found = infer_schema.of(path, target, kinds=schema_changes.choices(choices)).schema
-    return grown(found, columns=[grown(one, missing=True) for one in found.columns])
+    inferred = infer_schema.of(path, target, kinds=schema_changes.choices(choices)).schema
+    return grown(inferred, columns=[grown(one, missing=True) for one in inferred.columns])
 
 
 def main() -> None:
@@ -37,12 +37,12 @@ def main() -> None:
     targets = rows.targets(checked, schema) if schema.task == "regression" else rows.codes(checked, schema)
     settings = Train(candidates=[name for name in candidates.NAMES[schema.task] if name in candidates.ENCODABLE])
     trial = Trial(schema, rows.matrix(checked, schema), targets, settings)
-    for one in candidates.plan(schema, settings):
+    for candidate in candidates.plan(schema, settings):
         started = time.process_time()
-        scored = trial.of(one, whole=True)
+        scored = trial.of(candidate, whole=True)
         spent = time.process_time() - started
         print(
-            f"{one.name.replace(ENCODED, 'encoded'):24} {scored.score:8.4f} {scored.loss:10.5g} {spent:6.1f} s",
+            f"{candidate.name.replace(ENCODED, 'encoded'):24} {scored.score:8.4f} {scored.loss:10.5g} {spent:6.1f} s",
             flush=True,
         )
 

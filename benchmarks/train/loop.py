@@ -116,8 +116,8 @@ def table(drops: list[Drop], peer: dict[str, float] | None) -> list[list[str]]:
     rows.append([TOTAL, *spread(totals), f"{settle + ALLOWED_SECONDS:g} (aim {settle + AIM_SECONDS:g})"])
     rows.append([f"{TOTAL}, without settle_seconds", *spread([total - settle for total in totals]), beyond])
     for winner in sorted({drop.winner for drop in drops}):
-        found = [drop.seconds[TOTAL] - settle for drop in drops if drop.winner == winner]
-        rows.append([f"- {len(found)} won by {winner}", *spread(found), beyond])
+        of_winner = [drop.seconds[TOTAL] - settle for drop in drops if drop.winner == winner]
+        rows.append([f"- {len(of_winner)} won by {winner}", *spread(of_winner), beyond])
     if peer:
         rows += [[f"naive peer: {name}", figure(seconds), "", "", ""] for name, seconds in peer.items()]
         whole = sum(peer.values())

@@ -51,9 +51,9 @@ def scored(answered: dict[str, Any], folder: Path) -> Figures:
         truth = [row[facts["target"]] for row in csv.DictReader(file)]
     name = str(answered.get("candidate", ""))
     if facts["task"] == "regression":
-        values, wanted = np.array(answered["values"]), np.array(truth, dtype=np.float64)
-        error = float(((values - wanted) ** 2).mean())
-        return Figures(1 - error / float(wanted.var()), math.sqrt(error), answered["seconds"], name)
+        values, expected = np.array(answered["values"]), np.array(truth, dtype=np.float64)
+        error = float(((values - expected) ** 2).mean())
+        return Figures(1 - error / float(expected.var()), math.sqrt(error), answered["seconds"], name)
     shares, classes = np.clip(np.array(answered["probabilities"]), 1e-15, None), answered["classes"]
     places = np.array([classes.index(one) for one in truth])
     loss = -np.log((shares / shares.sum(axis=1, keepdims=True))[np.arange(len(places)), places])
@@ -108,11 +108,11 @@ class Line:
 
     def row(self) -> list[str]:
         """The line of the table."""
-        found = [figure(self.peers[name].score, 4) for name in PEERS]
+        figures = [figure(self.peers[name].score, 4) for name in PEERS]
         mine = [figure(one.score, 4) for one in (self.default, self.tuned)]
         seconds = [figure(one.seconds, 1) for one in (self.default, self.tuned)]
         apart = f"{self.tuned.score - self.best:+.4f}"
-        return [self.name, *found, *mine, apart, ratio(self.tuned.score, self.best), *seconds, self.tuned.name]
+        return [self.name, *figures, *mine, apart, ratio(self.tuned.score, self.best), *seconds, self.tuned.name]
 
 
 COLUMNS = ("set", *PEERS, "ours", "ours, tuned", "to the best peer", "ratio", "s", "s tuned", "winner")
@@ -155,11 +155,11 @@ def main() -> None:
     parser.add_argument("--set", dest="settings", nargs="*", default=[], help="settings of [train], name=JSON")
     options = parser.parse_args()
     seconds = QUICK_SECONDS if options.quick else options.seconds
-    wanted = set(options.sets or (QUICK if options.quick else ()))
+    names = set(options.sets or (QUICK if options.quick else ()))
     python = serve_peers.python_of("models", options.cache.resolve())
     lines = []
     for folder in sets(python, options.cache.resolve()):
-        if wanted and folder.name not in wanted:
+        if names and folder.name not in names:
             continue
         answered = {name: peer(python, name, folder, seconds) for name in PEERS}
         tuned = ours(folder, [*options.settings, f"tune_seconds={seconds:g}"])

@@ -70,20 +70,20 @@ def _rows(path: Path, schema: Schema) -> tuple[pa.Table, Schema]:
 def asked(folder: Path, model: bundle.Model) -> dict[str, Any]:
     """What the bundle answers to the rows of test.csv; a category that it never saw is unknown to it."""
     schema = model.manifest.data_schema
-    found = model.answers(rows.matrix(_rows(folder / ASKED, schema)[0], schema))
+    expected = model.answers(rows.matrix(_rows(folder / ASKED, schema)[0], schema))
     facts = {"candidate": model.manifest.candidate, "backend": model.manifest.backend}
     if schema.task == "regression":
-        return {**facts, "values": found[:, 0].tolist()}
-    return {**facts, "classes": list(schema.classes), "probabilities": found.tolist()}
+        return {**facts, "values": expected[:, 0].tolist()}
+    return {**facts, "classes": list(schema.classes), "probabilities": expected.tolist()}
 
 
 def main() -> None:
     """Train, answer, print."""
-    folder, given = Path(sys.argv[1]), dict(text.split("=", 1) for text in sys.argv[2:])
+    folder, options = Path(sys.argv[1]), dict(text.split("=", 1) for text in sys.argv[2:])
     task = json.loads((folder / "set.json").read_text())["task"]
     # The table counts accuracy; `auto` would choose by balanced accuracy where a class is common.
     counted = {"metric": "accuracy"} if task == "classification" else {}
-    settings = {"report_rows": 0} | counted | {name: json.loads(value) for name, value in given.items()}
+    settings = {"report_rows": 0} | counted | {name: json.loads(value) for name, value in options.items()}
     with tempfile.TemporaryDirectory(prefix="retraind-models-") as root:
         started = time.perf_counter()
         model, seconds = trained(folder, settings, Path(root) / "home")

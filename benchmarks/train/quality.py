@@ -25,8 +25,8 @@ BEST_SPLIT42, SELECTED_CV10 = "0.9667", "0.955"
 def split42(estimator: Any) -> float:
     """Accuracy on the textbook split of scikit-learn's Iris."""
     rows, codes = load_iris(return_X_y=True)
-    learn, test, known, wanted = train_test_split(rows, codes, test_size=0.2, random_state=42, stratify=codes)
-    return float(clone(estimator).fit(learn, known).score(test, wanted))
+    learn, test, known, truth = train_test_split(rows, codes, test_size=0.2, random_state=42, stratify=codes)
+    return float(clone(estimator).fit(learn, known).score(test, truth))
 
 
 def cv10(estimator: Any, folds: Any) -> float:

@@ -30,10 +30,10 @@ def small(drops: int, *, with_peer: bool) -> None:
     with running(**loop.SETTINGS) as service:
         client = Client(service.port)
         loop.measure(service, client, source, 0, 0.005)
-        found = [loop.measure(service, client, source, number + 1, 0.005).seconds for number in range(drops)]
+        measured = [loop.measure(service, client, source, number + 1, 0.005).seconds for number in range(drops)]
         folder = service.home.root.parent
-    whole = [one[loop.TOTAL] - one[SETTLE] for one in found]
-    own = [sum(one[name] for name in OWN) for one in found]
+    whole = [one[loop.TOTAL] - one[SETTLE] for one in measured]
+    own = [sum(one[name] for name in OWN) for one in measured]
     overhead = [total - part for total, part in zip(whole, own, strict=True)]
     rows = [
         ["settled drop to served version", *spread(whole), ""],

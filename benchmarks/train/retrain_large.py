@@ -128,16 +128,18 @@ def _ours(side: Side, home: Home, job: Job) -> None:
 def _theirs(side: Side, count: int, settings: Train) -> None:
     """cross_validate of each candidate behind what it needs: only linear models want numbers standardised."""
     values, codes = _frame(count, settings.holdout)
-    found = candidates.plan(SCHEMA, settings)
+    planned = candidates.plan(SCHEMA, settings)
     started = time.perf_counter()
-    for one in found:
+    for candidate in planned:
         plain = (
-            make_pipeline(StandardScaler(), one.estimator[-1]) if isinstance(one.estimator, Pipeline) else one.estimator
+            make_pipeline(StandardScaler(), candidate.estimator[-1])
+            if isinstance(candidate.estimator, Pipeline)
+            else candidate.estimator
         )
         folds = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed)
         before = time.perf_counter()
         cross_validate(plain, values, codes, cv=folds, scoring=SCORING)
-        side.fits[one.name] = time.perf_counter() - before
+        side.fits[candidate.name] = time.perf_counter() - before
     side.seconds, side.peak = time.perf_counter() - started, _resident("VmHWM")
 
 
@@ -166,9 +168,9 @@ def _aside(work: Callable[[Side], None]) -> Side:
             os._exit(0)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
-        told = pipe.read()
+        received = pipe.read()
     os.waitpid(child, 0)
-    return Side(**orjson.loads(told))
+    return Side(**orjson.loads(received))
 
 
 def _resident(name: str) -> int:
@@ -184,12 +186,12 @@ def table(measured: Measured) -> list[list[str]]:
     first = next(name for name in names if name.startswith("cross-validating"))
     fitting = next(name for name in names if name.startswith("fitting"))
     loading, compared = moments[first] - moments["reading the data"], moments[fitting] - moments["reading the data"]
-    found = [["loading, s", figure(loading, 2), "-", ""]]
-    found += [[f"{name}, s", figure(ours.fits[name], 2), figure(theirs.fits[name], 2), ""] for name in theirs.fits]
-    found.append(["loading and comparing, s", figure(compared, 2), figure(theirs.seconds, 2), ""])
-    found.append(["- against scikit-learn", ratio(compared, theirs.seconds), "1x", f"<= {1 + SLOWER:g}x"])
-    found.append(["final fit, scores, bundle, s", figure(moments["logging to MLflow"] - moments[fitting], 2), "-", ""])
-    found.append(["MLflow, register, s", figure(moments["done"] - moments["logging to MLflow"], 2), "-", ""])
+    lines = [["loading, s", figure(loading, 2), "-", ""]]
+    lines += [[f"{name}, s", figure(ours.fits[name], 2), figure(theirs.fits[name], 2), ""] for name in theirs.fits]
+    lines.append(["loading and comparing, s", figure(compared, 2), figure(theirs.seconds, 2), ""])
+    lines.append(["- against scikit-learn", ratio(compared, theirs.seconds), "1x", f"<= {1 + SLOWER:g}x"])
+    lines.append(["final fit, scores, bundle, s", figure(moments["logging to MLflow"] - moments[fitting], 2), "-", ""])
+    lines.append(["MLflow, register, s", figure(moments["done"] - moments["logging to MLflow"], 2), "-", ""])
     peaks = [ratio(side.peak, measured.frame) for side in (ours, theirs)]
-    found.append(["peak memory, of the float64 frame", *peaks, f"<= {PEAK:g}x"])
-    return found
+    lines.append(["peak memory, of the float64 frame", *peaks, f"<= {PEAK:g}x"])
+    return lines

@@ -85,7 +85,8 @@ class LinearModel:
         self._scores = list(zip(form.intercepts, form.weights, strict=True))
         self._nothing = [0.0] * len(form.intercepts)
         self._tables = [
-            (one.place, {float(code): row for code, row in enumerate(one.weights)}) for one in form.categories
+            (category.place, {float(code): row for code, row in enumerate(category.weights)})
+            for category in form.categories
         ]
         self._arrays = [_Table.of(one, len(form.intercepts)) for one in form.categories]
         self._link = partial(_clipped, form.least) if form.link == "clipped" else LINKS[form.link]

@@ -64,9 +64,9 @@ def altered(original: Schema, kinds: Mapping[str, Choice], missing: Iterable[str
         if name not in names:
             raise BadSchema(f"The schema has no column {name!r}.", hint=f"It has: {', '.join(sorted(names))[:500]}.")
     columns = [
-        one if kinds.get(one.name, one.kind) == one.kind else _of_kind(one, kinds[one.name], home)
-        for one in original.columns
-        if kinds.get(one.name) != "ignore"
+        column if kinds.get(column.name, column.kind) == column.kind else _of_kind(column, kinds[column.name], home)
+        for column in original.columns
+        if kinds.get(column.name) != "ignore"
     ]
     back = [name for name in original.ignored if kinds.get(name, "ignore") != "ignore"]
     columns += [_of_kind(Column(name=name, kind="number", missing=True), kinds[name], home) for name in back]

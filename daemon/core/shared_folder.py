@@ -101,7 +101,9 @@ class Folder:
     def sweep(self, seconds: float = 0.0) -> int:
         """`durable.sweep`, here."""
         ours = [
-            one.name for one in self.entries() if one.name.startswith(durable.MARK) and one.name.endswith(durable.TMP)
+            entry.name
+            for entry in self.entries()
+            if entry.name.startswith(durable.MARK) and entry.name.endswith(durable.TMP)
         ]
         stale = [name for name in ours if time.time() - self.stat(name).st_mtime >= seconds]
         for name in stale:

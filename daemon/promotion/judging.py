@@ -51,7 +51,8 @@ class Judging:
     def is_pending(self, version: int) -> bool:
         """Whether a version that the journal does not know will get its verdict here."""
         return any(
-            one.version == version and one.bundle is not None for one in self._models.versions(after=version - 1)
+            version_row.version == version and version_row.bundle is not None
+            for version_row in self._models.versions(after=version - 1)
         )
 
     def _judge(self, version: Registered, sha256: str, served: int | None) -> None:

@@ -33,10 +33,10 @@ def test_commands_make_list_and_withdraw(home: Home) -> None:
     secret = printed(home, "create", "shop", "--scope", "predict", "--scope", "read", "--days", "90").strip()
     assert secret.startswith(PREFIX)
     assert len(secret) > 50
-    found = json.loads(printed(home, "list", "--json"))
-    assert [(one["name"], one["scopes"]) for one in found] == [(FILE, ["admin"]), ("shop", ["predict", "read"])]
-    assert found[1]["used_at"] is None
-    lasts = datetime.fromisoformat(found[1]["expires_at"]) - datetime.fromisoformat(found[1]["created_at"])
+    listed = json.loads(printed(home, "list", "--json"))
+    assert [(one["name"], one["scopes"]) for one in listed] == [(FILE, ["admin"]), ("shop", ["predict", "read"])]
+    assert listed[1]["used_at"] is None
+    lasts = datetime.fromisoformat(listed[1]["expires_at"]) - datetime.fromisoformat(listed[1]["created_at"])
     assert lasts == timedelta(days=90)
     assert "shop" in printed(home, "list")
     printed(home, "revoke", "shop")
@@ -140,14 +140,14 @@ def test_of_two_threads_that_look_at_once_none_leaves_its_mark_on_the_other_s_ca
 
     tokens.create(home, "shop", [Scope.READ])
     os.utime(home.tokens, (1, 1))
-    found = Watched(home.tokens, Slow)
-    slow = threading.Thread(target=found.now)
+    cards = Watched(home.tokens, Slow)
+    slow = threading.Thread(target=cards.now)
     slow.start()
     assert reading.wait(20)
     tokens.revoke(home, "shop")
     os.utime(home.tokens, (2, 2))
-    found.now(fresh=True)
-    assert found.now(fresh=True) == {}
+    cards.now(fresh=True)
+    assert cards.now(fresh=True) == {}
 
 
 def test_a_file_that_is_written_over_counts_at_once_also_within_a_tick(home: Home) -> None:

@@ -46,9 +46,9 @@ def test_files_are_those_of_swagger_ui_and_no_others(site: Site) -> None:
 def test_an_endpoint_can_be_tried_out_without_another_host(site: Site, browser: Browser) -> None:
     address = f"http://127.0.0.1:{site.port}"
     browser.open(f"{address}/docs")
-    told = tried(browser, "#operations-predict-post_predict")
-    assert "200" in told
-    assert "prediction_name" in told
+    outcome = tried(browser, "#operations-predict-post_predict")
+    assert "200" in outcome
+    assert "prediction_name" in outcome
     assert browser.complaints == []
     assert {url.split("/")[2] for url in browser.requests if not url.startswith("data:")} == {f"127.0.0.1:{site.port}"}
 

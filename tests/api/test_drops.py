@@ -38,19 +38,19 @@ def get(client: Client, path: str, query: str = "") -> tuple[int, Any]:
 
 
 def test_a_drop_by_id_sha256_and_name(client: Client) -> None:
-    status, found = get(client, "/drops/1")
+    status, drop = get(client, "/drops/1")
     assert status == 200
-    assert found == get(client, "/drops/" + "a" * 64)[1] == get(client, "/drops/good.csv")[1]
-    assert found.items() >= {**GOOD, **REFUSED, **FIRST_BAD, "state": "accepted", "batch": 1}.items()
-    assert found["revision"] == "c" * 40
-    assert found["settled_at"] < found["decided_at"] <= found["committed_at"]
+    assert drop == get(client, "/drops/" + "a" * 64)[1] == get(client, "/drops/good.csv")[1]
+    assert drop.items() >= {**GOOD, **REFUSED, **FIRST_BAD, "state": "accepted", "batch": 1}.items()
+    assert drop["revision"] == "c" * 40
+    assert drop["settled_at"] < drop["decided_at"] <= drop["committed_at"]
     assert get(client, "/drops/7")[1]["state"] == "duplicate", "7 is no id here, but a name"
 
 
 def test_a_rejected_drop_says_why(client: Client) -> None:
-    found = get(client, "/drops/bad.csv")[1]
-    assert (found["state"], found["reason"], found["line"]) == ("rejected", "The file is empty.", None)
-    assert (found["batch"], found["revision"], found["committed_at"]) == (None, None, None)
+    drop = get(client, "/drops/bad.csv")[1]
+    assert (drop["state"], drop["reason"], drop["line"]) == ("rejected", "The file is empty.", None)
+    assert (drop["batch"], drop["revision"], drop["committed_at"]) == (None, None, None)
 
 
 @pytest.mark.parametrize("key", ["99", "c" * 64, "none.csv", "x' OR 1=1 --"])
@@ -61,11 +61,11 @@ def test_an_unknown_drop_is_a_problem(client: Client, key: str) -> None:
 
 
 def test_drops_are_listed_newest_first_and_in_pages(client: Client) -> None:
-    status, found = get(client, "/drops")
+    status, listed = get(client, "/drops")
     assert status == 200
-    assert [drop["name"] for drop in found["drops"]] == ["7", "bad.csv", "good.csv"]
-    assert {**found["drops"][2], "taught": {"count": 0, "newest": []}} == get(client, "/drops/1")[1]
-    assert found["count"] == 3
+    assert [drop["name"] for drop in listed["drops"]] == ["7", "bad.csv", "good.csv"]
+    assert {**listed["drops"][2], "taught": {"count": 0, "newest": []}} == get(client, "/drops/1")[1]
+    assert listed["count"] == 3
     assert [drop["id"] for drop in get(client, "/drops", "limit=1&before=3")[1]["drops"]] == [2]
 
 
@@ -108,7 +108,7 @@ def test_versions_show_their_live_score(home: Home, journal: Journal) -> None:
     journal.batches.accept(
         SEGMENT, [GOOD | {"source": "label"}], [label | {"prediction_id": f"p{n}"} for n in range(4)]
     )
-    found = get(Client(home), "/versions")[1]["versions"]
-    assert [(row["version"], row["live"] and row["live"]["accuracy"]) for row in found] == [(2, None), (1, 1.0)]
-    assert found[1]["live"]["n"] == 4
-    assert found[1]["live"]["interval"] == pytest.approx([0.5101092, 1.0], abs=1e-6)
+    versions = get(Client(home), "/versions")[1]["versions"]
+    assert [(row["version"], row["live"] and row["live"]["accuracy"]) for row in versions] == [(2, None), (1, 1.0)]
+    assert versions[1]["live"]["n"] == 4
+    assert versions[1]["live"]["interval"] == pytest.approx([0.5101092, 1.0], abs=1e-6)

@@ -94,5 +94,5 @@ def test_versions_are_listed_in_pages(full: Client) -> None:
 
 
 def test_command_line_lists_the_newest_versions(full: Client) -> None:
-    found = versions.listed(full.worker.home, 7)
-    assert [row["version"] for row in found] == list(range(MANY, MANY - 7, -1))
+    listed = versions.listed(full.worker.home, 7)
+    assert [row["version"] for row in listed] == list(range(MANY, MANY - 7, -1))

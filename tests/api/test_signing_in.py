@@ -136,7 +136,7 @@ def test_a_cookie_may_what_its_token_may(closed: Site) -> None:
 def test_other_sites_can_not_use_the_cookie(closed: Site, headers: dict[str, str]) -> None:
     """Even if a browser sent it to them: no writing way in, no door, no sign-in under another's name, no sign-out."""
     secret = tokens.create(closed.home, "admin", [Scope.ADMIN])
-    given = {"Cookie": cookie_of(sign_in(closed, secret)[1]), **headers}
+    cookie_headers = {"Cookie": cookie_of(sign_in(closed, secret)[1]), **headers}
     bodies = {"/predict": PREDICTION, "/invocations": {"inputs": [PREDICTION["features"]]}, "/v2/repository/index": {}}
     bodies |= {"/v1/models/retraind:predict": {"instances": [PREDICTION["features"]]}}
     for path in (
@@ -149,10 +149,10 @@ def test_other_sites_can_not_use_the_cookie(closed: Site, headers: dict[str, str
         "/add_training_data",
         *bodies,
     ):
-        assert closed.ask("POST", path, bodies.get(path, {}), given)[0] == 403, path
+        assert closed.ask("POST", path, bodies.get(path, {}), cookie_headers)[0] == 403, path
     assert sign_in(closed, secret, **headers)[0] == 403
-    assert closed.ask("POST", "/sign-out", b"", {**FORM, **given})[0] == 403
-    assert closed.ask("GET", "/drops", headers={"Cookie": given["Cookie"]})[0] == 200
+    assert closed.ask("POST", "/sign-out", b"", {**FORM, **cookie_headers})[0] == 403
+    assert closed.ask("GET", "/drops", headers={"Cookie": cookie_headers["Cookie"]})[0] == 200
 
 
 def test_signing_out_ends_the_session_here_and_in_the_browser(closed: Site) -> None:
@@ -213,15 +213,15 @@ def test_behind_tls_the_cookie_is_for_https_and_this_host_alone(tmp_path: Path) 
     home = Home(tmp_path)
     home.make()
     client, secret = Client(home, Settings(server=PUBLIC)), tokens.create(home, "ada", [Scope.READ])
-    given = {"REMOTE_ADDR": "", "HTTP_HOST": "models.example.org", "HTTP_X_FORWARDED_PROTO": "https"}
-    form = {**given, "CONTENT_TYPE": FORM["Content-Type"], "HTTP_ORIGIN": "https://models.example.org"}
+    proxied = {"REMOTE_ADDR": "", "HTTP_HOST": "models.example.org", "HTTP_X_FORWARDED_PROTO": "https"}
+    form = {**proxied, "CONTENT_TYPE": FORM["Content-Type"], "HTTP_ORIGIN": "https://models.example.org"}
     status, headers, _ = client.ask("POST", "/sign-in", f"token={secret}".encode(), **form)
     assert status == 303
     assert headers["set-cookie"].startswith(f"{SECURE}=")
     assert "; Secure" in headers["set-cookie"]
     value = cookie_of(headers).partition("=")[2]
-    assert client.ask("GET", "/drops", b"", **given, HTTP_COOKIE=f"{SECURE}={value}")[0] == 200
-    assert client.ask("GET", "/drops", b"", **given, HTTP_COOKIE=f"{PLAIN}={value}")[0] == 401
+    assert client.ask("GET", "/drops", b"", **proxied, HTTP_COOKIE=f"{SECURE}={value}")[0] == 200
+    assert client.ask("GET", "/drops", b"", **proxied, HTTP_COOKIE=f"{PLAIN}={value}")[0] == 401
 
 
 def test_sessions_are_bounded_and_the_ended_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

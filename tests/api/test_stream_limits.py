@@ -29,9 +29,9 @@ class Listeners:
     def listen(self, secret: str = "") -> socket.socket:
         """Another one, with a token or as a program of this machine."""
         connection = self._stack.enter_context(socket.create_connection(("127.0.0.1", self._site.port), timeout=10))
-        who = f"Via: proxy\r\nAuthorization: Bearer {secret}\r\n" if secret else ""
+        sender = f"Via: proxy\r\nAuthorization: Bearer {secret}\r\n" if secret else ""
         connection.sendall(
-            f"GET /events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n{who}\r\n".encode()
+            f"GET /events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n{sender}\r\n".encode()
         )
         assert connection.recv(15) == b"HTTP/1.1 200 OK"
         return connection
@@ -42,9 +42,9 @@ class Listeners:
 
 @pytest.fixture
 def listeners(own: Site) -> Iterator[Listeners]:
-    found = Listeners(own)
-    yield found
-    found.close()
+    streams = Listeners(own)
+    yield streams
+    streams.close()
 
 
 def ended(connection: socket.socket) -> bool:

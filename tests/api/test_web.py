@@ -203,9 +203,13 @@ def test_numbers_are_in_the_history_without_a_confidence(prices: Client) -> None
     history_copier = HistoryCopier(prices.worker.home, Settings())
     assert (history_copier.copy(), history_copier.skipped) == (1, 0)
     history_copier.close()
-    found = json.loads(prices.ask("GET", "/predictions/history")[2])["history"][0]
-    assert (found["prediction"], found["confidence"], found["prediction_name"]) == (answer["prediction"], None, None)
-    assert found["features"] == bundles.HOUSE
+    prediction = json.loads(prices.ask("GET", "/predictions/history")[2])["history"][0]
+    assert (prediction["prediction"], prediction["confidence"], prediction["prediction_name"]) == (
+        answer["prediction"],
+        None,
+        None,
+    )
+    assert prediction["features"] == bundles.HOUSE
     for path in ("/dashboard", "/metrics", "/prometheus_metrics"):
         assert prices.ask("GET", path)[0] == 200
 
@@ -419,12 +423,12 @@ def test_a_stream_begins_where_it_is_asked_to(eventful: Site, query: str, header
     head = f"GET /events{query} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n{header}\r\n"
     with socket.create_connection(("127.0.0.1", eventful.port), timeout=10) as connection:
         connection.sendall(head.encode())
-        told = [line for line in read_stream(connection, "third").splitlines() if line.startswith("id: ")]
-    assert told == [f"id: {number}" for number in range(first, 4)]
+        id_lines = [line for line in read_stream(connection, "third").splitlines() if line.startswith("id: ")]
+    assert id_lines == [f"id: {number}" for number in range(first, 4)]
 
 
 @pytest.mark.parametrize("query", ["?after=x", "?after=-1", "?after=", "?after=1&after=2.0", f"?after={'9' * 30}"])
 def test_a_stream_refuses_what_the_list_refuses(site: Site, query: str) -> None:
-    told = [site.ask("GET", f"/events{query}", headers={"Accept": kind}) for kind in ("*/*", "text/event-stream")]
-    assert [status for status, _, _ in told] == [422, 422]
-    assert told[0][2] == told[1][2]
+    answers = [site.ask("GET", f"/events{query}", headers={"Accept": kind}) for kind in ("*/*", "text/event-stream")]
+    assert [status for status, _, _ in answers] == [422, 422]
+    assert answers[0][2] == answers[1][2]

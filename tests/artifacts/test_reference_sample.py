@@ -37,26 +37,26 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     taught, unseen = rows(300), rows(150)
     taught[0, 0], taught[1, 1] = np.nan, -1.0
     files = reference_sample.write(tmp_path, taught, unseen, sign, 42)
-    found = reference_sample.read(tmp_path, manifest(files=files))
-    assert found is not None
-    assert np.array_equal(found.rows, taught, equal_nan=True)
-    assert np.array_equal(found.answers, (unseen[:, 0] > 0).astype(float))
+    sample = reference_sample.read(tmp_path, manifest(files=files))
+    assert sample is not None
+    assert np.array_equal(sample.rows, taught, equal_nan=True)
+    assert np.array_equal(sample.answers, (unseen[:, 0] > 0).astype(float))
 
 
 def test_few_unseen_rows_are_joined_by_training_rows(tmp_path: Path) -> None:
     reference_sample.write(tmp_path, rows(300), rows(20), sign, 42)
-    found = reference_sample.read(
+    sample = reference_sample.read(
         tmp_path, manifest(files=reference_sample.write(tmp_path, rows(300), rows(20), sign, 42))
     )
-    assert found is not None
-    assert len(found.answers) == 320
+    assert sample is not None
+    assert len(sample.answers) == 320
 
 
 def test_values_are_kept_as_they_are(tmp_path: Path) -> None:
     files = reference_sample.write(tmp_path, rows(300), rows(200), lambda asked: asked[:, :1] * 2, 42)
-    found = reference_sample.read(tmp_path, manifest(files=files))
-    assert found is not None
-    assert np.array_equal(found.answers, rows(200)[:, 0] * 2)
+    sample = reference_sample.read(tmp_path, manifest(files=files))
+    assert sample is not None
+    assert np.array_equal(sample.answers, rows(200)[:, 0] * 2)
 
 
 @pytest.mark.parametrize(("width", "kept"), [(4, 10_000), (400, 2500)])
@@ -64,11 +64,11 @@ def test_a_large_revision_gives_a_seeded_sample(tmp_path: Path, width: int, kept
     taught = np.arange(12_000.0)[:, None].repeat(width, axis=1)
     files = [reference_sample.write(tmp_path, taught, taught, sign, seed) for seed in (1, 1, 2)]
     assert files[0] == files[1] != files[2]
-    found = reference_sample.read(tmp_path, manifest(files=files[2]))
-    assert found is not None
-    assert found.rows.shape == (kept, width)
-    assert (np.diff(found.rows[:, 0]) > 0).all()
-    assert len(found.answers) == 10_000
+    sample = reference_sample.read(tmp_path, manifest(files=files[2]))
+    assert sample is not None
+    assert sample.rows.shape == (kept, width)
+    assert (np.diff(sample.rows[:, 0]) > 0).all()
+    assert len(sample.answers) == 10_000
 
 
 def test_bundles_without_one_have_none(tmp_path: Path) -> None:

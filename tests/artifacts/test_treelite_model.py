@@ -28,8 +28,8 @@ TWO = Schema(target="t", classes=["no", "yes"], columns=MIXED.columns)
 def boosted(schema: Schema) -> Any:
     """Gradient boosting as a third-party candidate: it accepts no missing values, so `Design` comes before it."""
     kind = "Regressor" if schema.task == "regression" else "Classifier"
-    (one,) = candidates.plan(schema, Train(candidates=[BOOSTED + kind]))
-    return one.estimator
+    (candidate,) = candidates.plan(schema, Train(candidates=[BOOSTED + kind]))
+    return candidate.estimator
 
 
 @pytest.mark.parametrize("schema", [MIXED, TWO, PRICES], ids=["three classes", "two classes", "values"])
@@ -44,11 +44,11 @@ def test_gradient_boosting_is_served_by_treelite(tmp_path: Path, schema: Schema,
     facts = exported(tmp_path / "b", fitted, matrix, schema)
     assert (facts["backend"], facts["input"]) == ("treelite", "float32")
     assert 0 <= facts["difference"] <= bundle.PARITY
-    wanted = model.answers(fitted, fresh, schema)
+    expected = model.answers(fitted, fresh, schema)
     got = loaded(tmp_path / "b", facts, schema).answers(fresh)
-    scale = 1.0 if schema.classes else np.ptp(wanted)
-    assert np.abs(got - wanted).max() / scale <= bundle.PARITY
-    assert (got.argmax(axis=1) == wanted.argmax(axis=1)).all()
+    scale = 1.0 if schema.classes else np.ptp(expected)
+    assert np.abs(got - expected).max() / scale <= bundle.PARITY
+    assert (got.argmax(axis=1) == expected.argmax(axis=1)).all()
 
 
 @pytest.mark.parametrize("name", EXTRA)
@@ -58,16 +58,16 @@ def test_candidate_of_the_extra_is_served_by_treelite(tmp_path: Path, name: str,
     pytest.importorskip(name)
     rows = mixed if schema.classes else priced
     (matrix, targets), (fresh, _) = rows(400), rows(2000, seed=1)
-    (one,) = candidates.plan(schema, Train(candidates=[name]))
-    one.estimator.set_params(n_estimators=20)
-    fitted = one.estimator.fit(
+    (candidate,) = candidates.plan(schema, Train(candidates=[name]))
+    candidate.estimator.set_params(n_estimators=20)
+    fitted = candidate.estimator.fit(
         matrix, np.minimum(targets, len(schema.classes) - 1) if schema.classes else targets - 1e6
     )
     facts = exported(tmp_path / "b", fitted, matrix, schema)
     assert facts["backend"] == "treelite"
-    wanted, got = model.answers(fitted, fresh, schema), loaded(tmp_path / "b", facts, schema).answers(fresh)
-    assert np.abs(got - wanted).max() / (1.0 if schema.classes else np.ptp(wanted)) <= bundle.PARITY
-    assert (got.argmax(axis=1) == wanted.argmax(axis=1)).all()
+    expected, got = model.answers(fitted, fresh, schema), loaded(tmp_path / "b", facts, schema).answers(fresh)
+    assert np.abs(got - expected).max() / (1.0 if schema.classes else np.ptp(expected)) <= bundle.PARITY
+    assert (got.argmax(axis=1) == expected.argmax(axis=1)).all()
     sha256 = sealed(tmp_path / "b", data_schema=schema, **facts)
     code = f"from pathlib import Path; from daemon.artifacts import bundle; bundle.load(Path({str(tmp_path / 'b')!r}), {sha256!r})"
     assert not set(EXTRA) & imported(code)

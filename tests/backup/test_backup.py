@@ -78,7 +78,7 @@ def test_backup_is_a_home_again(parts: Parts, tmp_path: Path) -> None:
     assert len(manifest.files) == facts["files"]
     assert all(one["ok"] for one in doctor.examine(again)), doctor.examine(again)
     assert [one.revision for one in git_history.recorded(again.journal)] == [
-        one.revision for one in git_history.recorded(parts.home.journal)
+        entry.revision for entry in git_history.recorded(parts.home.journal)
     ]
     assert again.token.read_text() == "secret\n"
     assert stat.S_IMODE(again.token.stat().st_mode) == 0o600
@@ -96,14 +96,14 @@ def test_tokens_are_in_a_backup_and_sign_ins_are_not(parts: Parts, tmp_path: Pat
     """A token goes on to be valid, and only its owner can read the file; whoever has signed in does it again."""
     home, again = parts.home, Home(tmp_path / "again")
     secret = tokens.create(home, "shop", [Scope.PREDICT])
-    (used := Keyring(home)).note(found := used.find(secret) or pytest.fail("no token"))
+    (used := Keyring(home)).note(card := used.find(secret) or pytest.fail("no token"))
     (home.sessions / "abc.json").write_text("{}")
     (home.tokens / f"{durable.MARK}shop.json.abc{durable.TMP}").touch()
     backup.backup(home, tmp_path / "home.tar")
     restore(tmp_path / "home.tar", again)
-    assert Keyring(again).find(secret) == found
+    assert Keyring(again).find(secret) == card
     assert [one.name for one, at in tokens.known(again) if at] == ["shop"], "that it was used is known, too"
-    assert sorted(names(again.tokens)) == sorted([f"{found.id}.used", "shop.json"]), "nothing unfinished"
+    assert sorted(names(again.tokens)) == sorted([f"{card.id}.used", "shop.json"]), "nothing unfinished"
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (again.tokens, *again.tokens.iterdir())]
     assert modes == [0o700, 0o600, 0o600]
     assert names(again.sessions) == []
@@ -319,11 +319,11 @@ def test_purge_during_a_backup_starts_it_again(parts: Parts, tmp_path: Path) -> 
     snapshot, calls = backup._snapshot, list[str]()
 
     def then_purge(path: Path, copy: Path) -> Path:
-        found = snapshot(path, copy)
+        result = snapshot(path, copy)
         if path == parts.home.journal and not calls:
             parts.journal.events.record(EventKind.PURGED, "A drop's rows.")
         calls.append(path.name)
-        return found
+        return result
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backup, "_snapshot", then_purge)

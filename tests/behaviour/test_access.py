@@ -164,14 +164,14 @@ def test_settings_say_from_whom_tokens_are_asked(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.make()
     asked = {"here": {}, "by socket": {"REMOTE_ADDR": ""}, "remote": {"REMOTE_ADDR": "192.168.1.5"}}
-    told = {
+    answered = {
         auth: [
-            Client(home, Settings(server=Server(auth=auth))).ask("GET", "/versions", b"", **who)[0]
-            for who in asked.values()
+            Client(home, Settings(server=Server(auth=auth))).ask("GET", "/versions", b"", **caller)[0]
+            for caller in asked.values()
         ]
         for auth in ("always", "beyond_loopback", "token", "none")
     }
-    assert told == {
+    assert answered == {
         "always": [401, 401, 401],
         "beyond_loopback": [200, 401, 401],
         "token": [200, 401, 401],  # its name until now
@@ -425,8 +425,8 @@ def test_whose_pages_may_write_through_a_proxy(tmp_path: Path, origin: str, host
     home.token.write_text("s3cret\n")
     server = Server(host="", unix_socket="x", public_url="https://models.example.org/", trusted_proxies=["unix"])
     client = Client(home, Settings(server=server))
-    given = {"REMOTE_ADDR": "", "HTTP_X_FORWARDED_PROTO": proto, "HTTP_AUTHORIZATION": "Bearer s3cret"}
-    answered = client.ask("POST", "/rollback", b"{}", HTTP_ORIGIN=origin, HTTP_HOST=host, **given)
+    environ = {"REMOTE_ADDR": "", "HTTP_X_FORWARDED_PROTO": proto, "HTTP_AUTHORIZATION": "Bearer s3cret"}
+    answered = client.ask("POST", "/rollback", b"{}", HTTP_ORIGIN=origin, HTTP_HOST=host, **environ)
     assert answered[0] == status, answered[2]
 
 
@@ -435,6 +435,6 @@ def test_our_public_page_has_no_say_over_the_loopback_address(tmp_path: Path) ->
     home.make()
     home.token.write_text("s3cret\n")
     client = Client(home, Settings(server=Server(public_url="https://models.example.org")))
-    given = {"HTTP_AUTHORIZATION": "Bearer s3cret"}
-    assert client.ask("POST", "/rollback", b"{}", HTTP_ORIGIN="https://models.example.org", **given)[0] == 403
-    assert client.ask("POST", "/rollback", b"{}", HTTP_ORIGIN="http://localhost:5000", **given)[0] == 202
+    environ = {"HTTP_AUTHORIZATION": "Bearer s3cret"}
+    assert client.ask("POST", "/rollback", b"{}", HTTP_ORIGIN="https://models.example.org", **environ)[0] == 403
+    assert client.ask("POST", "/rollback", b"{}", HTTP_ORIGIN="http://localhost:5000", **environ)[0] == 202

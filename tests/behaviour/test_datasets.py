@@ -47,18 +47,18 @@ class Table:
 
 def of_scikit_learn(name: str) -> Table:
     """A bundled data set, in an order that mixes its classes."""
-    found = getattr(sklearn.datasets, f"load_{name}")()
-    names = [str(one) for one in found.feature_names]
-    targets = [repr(float(y)) if name == "diabetes" else str(found.target_names[y]) for y in found.target]
-    rows = [[*map(repr, row.tolist()), target] for row, target in zip(found.data, targets, strict=True)]
+    bunch = getattr(sklearn.datasets, f"load_{name}")()
+    names = [str(one) for one in bunch.feature_names]
+    targets = [repr(float(y)) if name == "diabetes" else str(bunch.target_names[y]) for y in bunch.target]
+    rows = [[*map(repr, row.tolist()), target] for row, target in zip(bunch.data, targets, strict=True)]
     return Table([*names, "target"], mixed(rows))
 
 
 def made(name: str) -> Table:
     """Made by `sklearn.datasets.make_NAME`: eight columns of numbers, as the districts of California have, and a value."""
-    found, values = getattr(sklearn.datasets, f"make_{name}")(n_samples=600, n_features=8, noise=0.5, random_state=7)
+    matrix, values = getattr(sklearn.datasets, f"make_{name}")(n_samples=600, n_features=8, noise=0.5, random_state=7)
     names = ["income", "age", "rooms", "bedrooms", "population", "occupancy", "latitude", "longitude"]
-    rows = np.column_stack([found, values]).round(4).tolist()
+    rows = np.column_stack([matrix, values]).round(4).tolist()
     return Table([*names, "value"], [[repr(cell) for cell in row] for row in rows])
 
 
@@ -242,5 +242,5 @@ def test_values_are_judged_and_can_be_reproduced(journey: Journey) -> None:
     assert third["state"] == "refused"
     assert "R² on the reference holdout falls" in third["reason"]
     assert journey.service.ask("/versions")[1]["champion"] == 2
-    found = journey.reproduce(2)
-    assert (found["equal"], found["seed"]) == ("bit for bit", 42)
+    outcome = journey.reproduce(2)
+    assert (outcome["equal"], outcome["seed"]) == ("bit for bit", 42)

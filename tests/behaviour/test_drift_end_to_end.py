@@ -57,8 +57,8 @@ def test_inputs_unlike_the_training_data_raise_an_alarm_and_are_trained_on(servi
     assert drift(service, "ok")["drifted"] == 0
     assert alarm(service) == "retraind_drift_alarm 0.0"
     ask(service, rows, 3.0)
-    found = drift(service, "drift")
-    assert [one["name"] for one in found["features"] if one["drifted"]] == ["petal_length"]
+    report = drift(service, "drift")
+    assert [one["name"] for one in report["features"] if one["drifted"]] == ["petal_length"]
     assert alarm(service) == "retraind_drift_alarm 1.0"
     assert service.ask("/health")[0] == 200
     service.drop("few.csv", flowers(1))

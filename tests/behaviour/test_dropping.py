@@ -187,8 +187,8 @@ def test_refused_file_of_another_user_becomes_ours(shared: Home) -> None:
     inbox = Inbox(shared, Limits(), lambda: None)
     assert inbox.reject([("a.csv", stamp, {"reason": "bad"})]) == {}
     for name in ("a.csv", "a.csv.report.json"):
-        found = (shared.rejected / name).stat()
-        assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode), found.st_nlink) == (0, NOBODY, 0o640, 1)
+        status = (shared.rejected / name).stat()
+        assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode), status.st_nlink) == (0, NOBODY, 0o640, 1)
     assert (shared.rejected / "a.csv").read_bytes() == b"bad"
     assert stat.S_IMODE(shared.rejected.stat().st_mode) == 0o750
     assert names(shared.inbox) == ["rejected"]

@@ -92,9 +92,11 @@ def test_mlflow_shows_the_runs_and_loads_the_champion(service: Service) -> None:
     assert run.inputs.dataset_inputs[0].dataset.digest == champion.tags["retraind.dvc_md5"][:36]
     nested = registry.client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
     assert {one.data.tags["mlflow.runName"] for one in nested} == set(COMPETING)
-    for one in nested:
-        assert [file.path for file in registry.client.list_artifacts(one.info.run_id)] == ["confusion_matrix.png"]
-        assert "split42_accuracy" in one.data.metrics
+    for nested_run in nested:
+        assert [file.path for file in registry.client.list_artifacts(nested_run.info.run_id)] == [
+            "confusion_matrix.png"
+        ]
+        assert "split42_accuracy" in nested_run.data.metrics
     loaded = mlflow.pyfunc.load_model(f"models:/{NAME}@{CHAMPION}")
     assert loaded.predict(np.array([[5.1, 3.5, 1.4, 0.2]])).tolist() == [0]
 

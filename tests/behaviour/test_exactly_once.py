@@ -83,8 +83,8 @@ def test_a_disk_that_fills_in_many_rows_leaves_whole_lines(tmp_path: Path, durab
     site = Site(tmp_path, Settings(predictions=kept))
     limit = resource.prlimit(site.process.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(site.process.pid, resource.RLIMIT_FSIZE, (400_000, limit[1]))
-    told, answer = site.post("/predict", MANY)
-    assert told == status
+    code, answer = site.post("/predict", MANY)
+    assert code == status
     assert "prediction_log" in "".join(site.get("/health")[1]["reasons"])
     lost = site.get("/metrics")[1]["predictions_lost"]
     resource.prlimit(site.process.pid, resource.RLIMIT_FSIZE, limit)

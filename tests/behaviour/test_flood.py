@@ -99,8 +99,8 @@ def test_requests_that_ask_for_the_same_have_one_answer(service: Service) -> Non
     """They are carried out once, in their order: what stands between two of them is carried out between them."""
     said = [requests.submit(service.home, "promote", version=version).id for version in (1, 1, 1, 7, 7, 1)]
     with Journal.reading(service.home.journal) as journal:
-        found = wait_until(lambda: _answers(journal, said), 30)
-    assert [one.split(" is ")[0] for one in found] == [
+        answers = wait_until(lambda: _answers(journal, said), 30)
+    assert [one.split(" is ")[0] for one in answers] == [
         *["Version 1"] * 3,
         *["There"] * 2,
         "Version 1",

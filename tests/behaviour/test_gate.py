@@ -147,10 +147,10 @@ def test_a_champion_that_is_wrong_live_is_rolled_back_automatically(service: Ser
     assert {answer["prediction_name"] for answer in answers} == {"virginica"}
     label(service, "honest.csv", answers, "setosa")
     wait_until(lambda: (service.predict() or {}).get("model_version") == before, what=service.log()[-2000:])
-    found = versions(service)[bad]
-    assert found["state"] == "rolled back"
-    assert f"of version {bad} is 0.0000 on 60 late labels" in found["reason"]
-    assert f"version {before} has 1.0000 on the same ones" in found["reason"]
+    version_row = versions(service)[bad]
+    assert version_row["state"] == "rolled back"
+    assert f"of version {bad} is 0.0000 on 60 late labels" in version_row["reason"]
+    assert f"version {before} has 1.0000 on the same ones" in version_row["reason"]
     assert int(mlflow(service).get_model_version_by_alias(NAME, CHAMPION).version) == before
     assert any(f"Version {bad} rolled back" in one for one in _messages(service))
     assert f"v{bad} was rolled back" in service.ask("/dashboard")[1]
@@ -241,9 +241,9 @@ def test_poisoned_drops_are_refused_and_stay_inspectable(start: Start) -> None:
     for version, rows in enumerate(drops, start=2):
         service.drop(f"poison-{version}.csv", [",".join(row) for row in rows])
         wait_until(lambda: version in versions(service), what=service.log()[-2000:])  # noqa: B023 - asked at once
-        found = versions(service)[version]
-        assert (found["state"], service.wait_served(1)["model_version"]) == ("refused", 1), found["reason"]
-        assert "on the reference holdout falls from" in found["reason"]
+        version_row = versions(service)[version]
+        assert (version_row["state"], service.wait_served(1)["model_version"]) == ("refused", 1), version_row["reason"]
+        assert "on the reference holdout falls from" in version_row["reason"]
         assert (service.home.bundle(version) / "model.onnx").exists()
         run = mlflow(service).get_run(str(mlflow(service).get_model_version(NAME, str(version)).run_id))
         assert run.data.metrics["reference_accuracy"] < 0.9

@@ -70,16 +70,16 @@ def read_only(folder: Path) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, served: Path) -> Iterator[Service]:
     """A running service that serves Iris, and trains no more."""
-    found = Service(tmp_path_factory.mktemp("grounds") / "home", RETRAIND_RETRAIN__THRESHOLD_ROWS="100000").copied(
+    service = Service(tmp_path_factory.mktemp("grounds") / "home", RETRAIND_RETRAIN__THRESHOLD_ROWS="100000").copied(
         served
     )
     try:
-        found.start()
-        wait_until(found.predict, 180, "the first model")
-        wait_until(lambda: well(found), 60, "a service that is well")
-        yield found
+        service.start()
+        wait_until(service.predict, 180, "the first model")
+        wait_until(lambda: well(service), 60, "a service that is well")
+        yield service
     finally:
-        found.end()
+        service.end()
 
 
 def entry(number: int) -> bytes:

@@ -30,8 +30,8 @@ needs_root = pytest.mark.skipif(os.getuid() != 0, reason="a second user needs ro
 def table(column: int) -> dict[str, int]:
     """Path and mode, of a private home (0) or one with a group that drops files (1)."""
     section = (ROOT / "docs/operations.md").read_text().split("## File modes")[1].split("\n## ")[0]
-    found = PATHS.findall(section)
-    return {path: int(each[column], 8) for names, *each in found for path in names.split("`, `")}
+    rows = PATHS.findall(section)
+    return {path: int(each[column], 8) for names, *each in rows for path in names.split("`, `")}
 
 
 def check(home: Home, column: int) -> None:
@@ -42,15 +42,15 @@ def check(home: Home, column: int) -> None:
         for name in (*folders, *names):
             path = Path(at, name)
             place, mode = path.relative_to(home.root).as_posix(), stat.S_IMODE(path.lstat().st_mode)
-            what = f"{place}/" if path.is_dir() else place
-            if what in expected:
-                assert mode == expected[what], f"{what} {mode:o}"
+            shown = f"{place}/" if path.is_dir() else place
+            if shown in expected:
+                assert mode == expected[shown], f"{shown} {mode:o}"
             elif place.startswith("inbox/rejected/"):
-                assert mode == expected["inbox/rejected/*"], f"{what} {mode:o}"
+                assert mode == expected["inbox/rejected/*"], f"{shown} {mode:o}"
             elif place.startswith(("data/", "logs/", "registry/")):
-                assert not mode & 0o077 or place.startswith(KEPT), f"{what} {mode:o}"
+                assert not mode & 0o077 or place.startswith(KEPT), f"{shown} {mode:o}"
             else:
-                assert at == str(home.root), what  # the user's own: the log of the test, say
+                assert at == str(home.root), shown  # the user's own: the log of the test, say
 
 
 @contextmanager

@@ -146,10 +146,10 @@ def test_paths_that_merely_begin_alike_are_left_alone(mlflow_home: Home, tmp_pat
     mlflow_home.root.rename(moved.root)
     assert artifact_paths.relocate(moved)
     with closing(sqlite3.connect(moved.mlflow)) as connection:
-        found = dict(connection.execute("SELECT name, artifact_location FROM experiments").fetchall())
-    assert found["retraind"] == moved.artifacts.as_uri()
-    assert found["near"] == near
-    assert found["far"] == "s3://x"
+        locations = dict(connection.execute("SELECT name, artifact_location FROM experiments").fetchall())
+    assert locations["retraind"] == moved.artifacts.as_uri()
+    assert locations["near"] == near
+    assert locations["far"] == "s3://x"
 
 
 def test_new_database_names_the_home_alone(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,8 +157,8 @@ def test_new_database_names_the_home_alone(home: Home, tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     Registry(home).open()
     with closing(sqlite3.connect(home.mlflow)) as connection:
-        found = {place for (place,) in connection.execute("SELECT artifact_location FROM experiments")}
-    assert found == {home.artifacts.as_uri()}
+        locations = {place for (place,) in connection.execute("SELECT artifact_location FROM experiments")}
+    assert locations == {home.artifacts.as_uri()}
     assert "mlruns" not in names(tmp_path)
 
 

@@ -76,8 +76,8 @@ def test_slow_drip_does_not_add_up(tmp_path: Path) -> None:
 )
 def test_world_that_has_not_changed_is_not_said_to_have(name: str, tmp_path: Path) -> None:
     """By one drop, by many at once, and by drips beside honest drops: what serves is hardly worse."""
-    [found] = [case for title, case in DAYS.items() if title.startswith(name)]
-    judged, lost = poison.play(found.attack, 0, tmp_path, Promote(), ("tree",), found.hours)
+    [chosen] = [case for title, case in DAYS.items() if title.startswith(name)]
+    judged, lost = poison.play(chosen.attack, 0, tmp_path, Promote(), ("tree",), chosen.hours)
     assert not any(one.promoted and "world has changed" in one.reason for one in judged)
     assert lost <= 0.02
     assert max(one.loss for one in judged) > 0.1, "it would have done harm"

@@ -76,13 +76,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def nginx(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Iterator[Prefixed]:
     if NGINX is None:
         pytest.skip("nginx is not installed")
-    found = Prefixed(tmp_path_factory.mktemp("nginx"), site)
+    prefixed = Prefixed(tmp_path_factory.mktemp("nginx"), site)
     try:
-        wait_until(found.answers, 30)
-        yield found
+        wait_until(prefixed.answers, 30)
+        yield prefixed
     finally:
-        found.process.terminate()
-        found.process.wait(20)
+        prefixed.process.terminate()
+        prefixed.process.wait(20)
 
 
 @pytest.mark.parametrize("at", ["taken", "passed"])

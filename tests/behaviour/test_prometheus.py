@@ -106,16 +106,16 @@ def test_promtool_has_no_complaint(site: Site, path: str) -> None:
     site.post("/v2/models/retraind/infer", {})
     status, headers, body = site.ask("GET", path, headers={"Accept": OLD_FORMAT})
     assert (status, headers["content-type"].split(";")[0]) == (200, "text/plain")
-    found = subprocess.run([PROMTOOL, "check", "metrics"], input=body, capture_output=True, check=False)
-    assert (found.returncode, found.stdout, found.stderr) == (0, b"", b"")
+    outcome = subprocess.run([PROMTOOL, "check", "metrics"], input=body, capture_output=True, check=False)
+    assert (outcome.returncode, outcome.stdout, outcome.stderr) == (0, b"", b"")
 
 
 @needed
 def test_promtool_takes_the_rules_of_the_examples() -> None:
     assert PROMTOOL
-    found = subprocess.run([PROMTOOL, "check", "rules", "--lint=all", str(RULES)], capture_output=True, text=True)
-    assert (found.returncode, found.stderr) == (0, "")
-    assert "8 rules found" in found.stdout
+    outcome = subprocess.run([PROMTOOL, "check", "rules", "--lint=all", str(RULES)], capture_output=True, text=True)
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    assert "8 rules found" in outcome.stdout
 
 
 @needed
@@ -136,8 +136,8 @@ def test_a_prometheus_scrapes_under_load_and_counts_as_we_do(own: Site, tmp_path
         assert prometheus.values(counted) == [total]
         assert prometheus.values('sum by (job) (retraind_predictions_total{version="1"})') == [total] * 2
         for name in ("model_infer_request_success_total", "nv_inference_request_success", "nv_inference_count"):
-            told = f'sum by (job) ({name}{{model="retraind",version="1"}})'
-            wait_until(lambda told=told: prometheus.values(told) == [total] * 2, what=name)  # type: ignore[misc]
+            query = f'sum by (job) ({name}{{model="retraind",version="1"}})'
+            wait_until(lambda told=query: prometheus.values(told) == [total] * 2, what=name)  # type: ignore[misc]
         assert prometheus.values(f"min_over_time(up[{seconds}s])") == [1, 1]
         targets = prometheus.ask("targets")["activeTargets"]
         assert [(target["health"], target["lastError"]) for target in targets] == [("up", "")] * 2

@@ -56,8 +56,8 @@ class Proxy:
         connection = self.connect()
         try:
             data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-            given = {"Host": NAME, **(JSON if method == "POST" else {}), **(headers or {})}
-            connection.request(method, path, data, given)
+            sent = {"Host": NAME, **(JSON if method == "POST" else {}), **(headers or {})}
+            connection.request(method, path, data, sent)
             answer = connection.getresponse()
             return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
         finally:
@@ -65,8 +65,8 @@ class Proxy:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
@@ -141,10 +141,10 @@ def proxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         environment = {**os.environ, "XDG_DATA_HOME": folder, "XDG_CONFIG_HOME": folder, "HOME": folder}
         with (Path(folder) / "log").open("wb") as log:
             process = subprocess.Popen(command, stderr=log, stdout=log, env=environment)
-        found = Proxy(port, home, ssl.create_default_context(cafile=str(cert)))
+        proxy = Proxy(port, home, ssl.create_default_context(cafile=str(cert)))
         try:
-            wait_until(lambda: answers(found, process, Path(folder) / "log"), 30)
-            yield found
+            wait_until(lambda: answers(proxy, process, Path(folder) / "log"), 30)
+            yield proxy
         finally:
             process.terminate()
             process.wait(20)

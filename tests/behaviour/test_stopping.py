@@ -37,15 +37,15 @@ def can_unshare() -> bool:
 
 def of(home: Path) -> list[tuple[int, str]]:
     """Processes that name this home, with their command."""
-    found = []
+    members = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except (FileNotFoundError, ProcessLookupError):
             continue
         if str(home) in command:
-            found.append((int(folder.name), command))
-    return found
+            members.append((int(folder.name), command))
+    return members
 
 
 @pytest.mark.slow

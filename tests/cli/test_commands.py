@@ -146,17 +146,17 @@ def test_status_without_a_daemon(home: Home) -> None:
     assert done.returncode == Exit.UNHEALTHY
     assert "UNHEALTHY" in done.stdout
     assert "retraind run" in done.stdout
-    found = json.loads(forked("status", "--json", home=home).stdout)
-    assert (found["healthy"], found["model_version"], found["checks"]["daemon"]["ok"]) == (False, None, False)
+    printed = json.loads(forked("status", "--json", home=home).stdout)
+    assert (printed["healthy"], printed["model_version"], printed["checks"]["daemon"]["ok"]) == (False, None, False)
 
 
 def test_status_beside_a_daemon(home: Home) -> None:
     """All checks of the daemon count; one that fails makes the whole unhealthy."""
     bundles.point(home, bundles.make(home, 3))
     status.publish(home.status, a_status())
-    found = health.read(home)
-    assert (found["healthy"], found["model_version"], found["rows"], found["rows_pending"]) == (True, 3, 150, 7)
-    assert health.as_text(found).startswith("healthy")
+    report = health.read(home)
+    assert (report["healthy"], report["model_version"], report["rows"], report["rows_pending"]) == (True, 3, 150, 7)
+    assert health.as_text(report).startswith("healthy")
     status.publish(home.status, a_status(checks={"disk": Check(ok=False, detail="Full.")}))
     done = forked("status", home=home)
     assert done.returncode == Exit.UNHEALTHY
@@ -205,9 +205,9 @@ def test_status_tells_a_stopped_daemon_from_one_that_is_gone(home: Home) -> None
 def test_daemon_that_hangs_or_is_gone_is_not_alive(home: Home, changes: dict[str, Any]) -> None:
     """An old heartbeat, or a process that does not exist, is no daemon; nor is a file that is no status."""
     status.publish(home.status, a_status(**changes))
-    found = status.read(home.status)
-    assert found is not None
-    assert not found.alive
+    state = status.read(home.status)
+    assert state is not None
+    assert not state.alive
     home.status.write_text("{")
     assert status.read(home.status) is None
 
@@ -262,9 +262,9 @@ def test_versions_are_listed_newest_first(home: Home) -> None:
         journal.versions.judge(a_version(1), VersionState.PROMOTED, "First version.")
         journal.versions.judge(a_version(2), VersionState.REFUSED, "Recall of '[/b]' falls [red].")
     bundles.point(home, bundles.make(home, 1))
-    found = json.loads(forked("versions", "--json", home=home).stdout)
+    printed = json.loads(forked("versions", "--json", home=home).stdout)
     text = forked("versions", home=home).stdout
-    assert [(row["version"], row["state"], row["served"]) for row in found] == [
+    assert [(row["version"], row["state"], row["served"]) for row in printed] == [
         (2, "refused", False),
         (1, "promoted", True),
     ]
@@ -289,9 +289,9 @@ def test_versions_show_their_live_score(home: Home) -> None:
         truths = ("setosa", "setosa", "setosa", "virginica")
         labels: list[Any] = [{**label, "prediction_id": f"p{n}", "truth": truth} for n, truth in enumerate(truths)]
         journal.batches.accept(a_batch(), [a_drop(sha256=sha256)], labels)
-    found = json.loads(forked("versions", "--json", home=home).stdout)
+    printed = json.loads(forked("versions", "--json", home=home).stdout)
     assert "0.750 (n=4)" in forked("versions", home=home).stdout
-    assert found[0]["live"]["recall"] == {"setosa": 1.0, "virginica": 0.0}
+    assert printed[0]["live"]["recall"] == {"setosa": 1.0, "virginica": 0.0}
 
 
 def test_drops_are_listed_and_shown_one_by_one(home: Home) -> None:
@@ -310,11 +310,11 @@ def test_drops_are_listed_and_shown_one_by_one(home: Home) -> None:
     assert "\x1b" not in text
     assert json.loads(forked("drops", "--limit", 1, "--json", home=home).stdout) == listed[:1]
     for key in ("2", "b" * 64, "bad\x1b[31m.csv"):
-        found = json.loads(forked("drops", key, "--json", home=home).stdout)
-        assert found == {**listed[0], "taught": {"count": 0, "newest": []}}
-    one = forked("drops", "good.csv", home=home).stdout
-    assert "2026-01-01T00:00:00.000Z" in one
-    assert "c" * 40 in one
+        printed = json.loads(forked("drops", key, "--json", home=home).stdout)
+        assert printed == {**listed[0], "taught": {"count": 0, "newest": []}}
+    shown = forked("drops", "good.csv", home=home).stdout
+    assert "2026-01-01T00:00:00.000Z" in shown
+    assert "c" * 40 in shown
     none = forked("drops", "none.csv", home=home)
     assert (none.returncode, none.stdout) == (Exit.NOT_FOUND, "")
     assert "There is no drop 'none.csv'." in none.stderr
@@ -387,11 +387,11 @@ def test_init_says_what_it_decided(home: Home, tmp_path: Path) -> None:
     own.write_text("area;note;rooms\n" + "".join(f"{i},5;a note {i};{i % 4}\n" for i in range(101)) + "torn\n")
     done = forked("init", own, "--target", "rooms", "--task", "regression", home=home)
     assert done.returncode == Exit.OK, done.stderr
-    found = schema.load(home.schema)
-    assert found is not None
-    assert (found.task, found.decimal, found.features) == ("regression", ",", ["area"])
+    saved = schema.load(home.schema)
+    assert saved is not None
+    assert (saved.task, saved.decimal, saved.features) == ("regression", ",", ["area"])
     assert tomllib.loads(home.settings.read_text()) == {}
-    assert found.ignored == ["note"]
+    assert saved.ignored == ["note"]
     assert "ignore" in done.stdout
     assert "an id" in done.stdout
     assert "decimal comma" in done.stderr
@@ -405,13 +405,13 @@ def test_init_says_what_is_unusual_and_takes_advice(home: Home, tmp_path: Path) 
     own.write_text("id,zip,age,fee,y\n" + "".join(f"{i},{i % 5},{i * 7 % 50},{i}.5,{i % 4}\n" for i in range(100)))
     done = forked("init", own, "--target", "y", "--kind", "zip=category", "--ignore", "age", "--json", home=home)
     assert done.returncode == Exit.OK, done.stderr
-    found = json.loads(done.stdout)
-    lines = {line["column"]: (line["kind"], line["why"]) for line in found["columns"]}
+    printed = json.loads(done.stdout)
+    lines = {line["column"]: (line["kind"], line["why"]) for line in printed["columns"]}
     assert lines["zip"] == ("category", "")
     assert lines["age"] == ("ignore", "as you said")
     assert lines["id"] == ("ignore", "a row number")
     assert lines["y"] == ("target", "classification: 0, 1, 2, 3 (4 whole numbers; --task regression for the other)")
-    assert found["schema"]["ignored"] == ["id", "age"]
+    assert printed["schema"]["ignored"] == ["id", "age"]
     assert "retraind schema --kind COL=KIND" in done.stderr
     assert "Next: retraind run" in done.stderr
 
@@ -423,11 +423,11 @@ def test_schema_is_shown_and_changed_without_a_restart(home: Home, tmp_path: Pat
     assert forked("init", own, "--target", "y", home=home).returncode == Exit.OK
     done = forked("schema", "--ignore", "a", "--kind", "zip=category", "--missing", "NA", "--json", home=home)
     assert done.returncode == Exit.OK, done.stderr
-    found = schema.load(home.schema)
-    assert found is not None
-    assert (found.features, found.ignored, found.missing_values) == (["zip", "n"], ["a"], ["NA"])
-    assert found.columns[0].kind == "category"
-    assert json.loads(done.stdout)["schema"] == found.model_dump()
+    saved = schema.load(home.schema)
+    assert saved is not None
+    assert (saved.features, saved.ignored, saved.missing_values) == (["zip", "n"], ["a"], ["NA"])
+    assert saved.columns[0].kind == "category"
+    assert json.loads(done.stdout)["schema"] == saved.model_dump()
 
 
 def test_init_refuses_a_home_that_run_refuses(tmp_path: Path) -> None:
@@ -463,9 +463,9 @@ def test_doctor_looks_at_every_part(home: Home) -> None:
     with closing(Journal.open(home.journal)) as journal:
         journal.batches.accept(a_batch(1) | {"sha256": durable.sha256(b"x")}, [a_drop()])
     done = forked("doctor", "--json", home=home)
-    found = json.loads(done.stdout)
-    assert all(one["ok"] for one in found), found
-    assert {"settings", "schema", "journal", "segments", "bundle"} <= {one["what"] for one in found}
+    printed = json.loads(done.stdout)
+    assert all(one["ok"] for one in printed), printed
+    assert {"settings", "schema", "journal", "segments", "bundle"} <= {one["what"] for one in printed}
     assert done.returncode == Exit.OK
     (home.segments / "1.parquet").write_bytes(b"y")
     (home.bundle(1) / "model.onnx").unlink()

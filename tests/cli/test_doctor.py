@@ -133,13 +133,13 @@ def test_orphans_are_judged(parts: Parts) -> None:
         connection.exec_driver_sql("DELETE FROM drops WHERE name = 'lost.csv'")
         connection.exec_driver_sql("DELETE FROM segments WHERE name = ?", (new,))
     (parts.home.segments / new).unlink()
-    found = {one["what"]: one for one in doctor.examine(parts.home)}["orphans"]
-    assert "keep it" in found["detail"]
-    assert new in found["detail"]
+    findings = {one["what"]: one for one in doctor.examine(parts.home)}["orphans"]
+    assert "keep it" in findings["detail"]
+    assert new in findings["detail"]
     (orphans / new).unlink()
     shutil.copy(known, orphans / "copy.parquet")
-    found = {one["what"]: one for one in doctor.examine(parts.home)}["orphans"]
-    assert "keep it" in found["detail"], "a segment of the dataset is never called removable"
+    findings = {one["what"]: one for one in doctor.examine(parts.home)}["orphans"]
+    assert "keep it" in findings["detail"], "a segment of the dataset is never called removable"
 
 
 @pytest.mark.timeout(300)
@@ -151,10 +151,10 @@ def test_status_and_doctor_agree_on_a_running_service(tmp_path_factory: pytest.T
         running.rest()
         lose_head(running.home)
         done = forked("doctor", "--json", home=running.home)
-        found = {one["what"]: one for one in json.loads(done.stdout)}
+        printed = {one["what"]: one for one in json.loads(done.stdout)}
         assert done.returncode == Exit.UNHEALTHY
-        assert not found["git"]["ok"]
-        assert {"daemon", "work", "disk", "inbox", "model"} <= found.keys(), "what the daemon says is a part of it"
+        assert not printed["git"]["ok"]
+        assert {"daemon", "work", "disk", "inbox", "model"} <= printed.keys(), "what the daemon says is a part of it"
         done = forked("doctor", "--repair", home=running.home)
         assert done.returncode == Exit.OK, done.stdout + done.stderr
         assert forked("status", home=running.home).returncode == Exit.OK

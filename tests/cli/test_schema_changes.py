@@ -50,10 +50,10 @@ def test_column_leaves_without_a_trap_and_comes_back() -> None:
 
 def test_kind_and_markers_change() -> None:
     """What is known of the column as another kind goes; the rest stays; the same again changes nothing."""
-    found = schema_changes.altered(SCHEMA, {"zip": "category", "a": "number"}, ["-", "NA"])
-    assert found.columns == [A, Column(name="zip", kind="category", missing=True, missing_values=["?"])]
-    assert found.missing_values == ["NA", "-"]
-    assert schema_changes.altered(found, {"zip": "category"}, ["-"]) == found
+    altered = schema_changes.altered(SCHEMA, {"zip": "category", "a": "number"}, ["-", "NA"])
+    assert altered.columns == [A, Column(name="zip", kind="category", missing=True, missing_values=["?"])]
+    assert altered.missing_values == ["NA", "-"]
+    assert schema_changes.altered(altered, {"zip": "category"}, ["-"]) == altered
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,8 @@ def test_categories_come_from_the_data(home: Home) -> None:
     segment = segment_writer.write(home.segments, [rows_of]).place()
     with closing(Journal.open(home.journal)) as journal:
         journal.batches.accept(segment.record, [a_drop()])
-    found = schema_changes.altered(SCHEMA, {"zip": "category"}, [], home)
-    assert found.columns[1].categories == ["70", "9"]
+    altered = schema_changes.altered(SCHEMA, {"zip": "category"}, [], home)
+    assert altered.columns[1].categories == ["70", "9"]
 
 
 def test_overview_of_thousands_of_columns_is_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,9 +115,9 @@ def test_change_is_made_to_what_a_drop_let_grow_meanwhile(home: Home, monkeypatc
 
     monkeypatch.setattr(schema_changes, "altered", beside)
     schema_changes.change(home, {"a": "ignore"}, [])
-    found = schema.load(home.schema)
-    assert found is not None
-    assert (found.classes, found.features, found.ignored) == (["0", "1", "2"], ["zip"], ["a"])
+    saved = schema.load(home.schema)
+    assert saved is not None
+    assert (saved.classes, saved.features, saved.ignored) == (["0", "1", "2"], ["zip"], ["a"])
 
 
 def test_changes_at_the_same_moment_are_all_made(home: Home) -> None:
@@ -128,9 +128,9 @@ def test_changes_at_the_same_moment_are_all_made(home: Home) -> None:
 
     def grow(name: str) -> None:
         for _ in range(100):
-            found = schema.load(home.schema)
-            assert found is not None
-            if schema_file.write(home.schema, found, schema_growth.grown(found, classes=[*found.classes, name])):
+            saved = schema.load(home.schema)
+            assert saved is not None
+            if schema_file.write(home.schema, saved, schema_growth.grown(saved, classes=[*saved.classes, name])):
                 return
         raise AssertionError("never")
 
@@ -140,9 +140,9 @@ def test_changes_at_the_same_moment_are_all_made(home: Home) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(change, ["c", "M", "d", "N"]))
-    found = schema.load(home.schema)
-    assert found is not None
-    assert ({*found.classes}, {*found.missing_values}) == ({"0", "1", "c", "d"}, {"NA", "M", "N"})
+    saved = schema.load(home.schema)
+    assert saved is not None
+    assert ({*saved.classes}, {*saved.missing_values}) == ({"0", "1", "c", "d"}, {"NA", "M", "N"})
 
 
 def test_first_schema_of_another_process_stays(home: Home) -> None:
@@ -167,9 +167,9 @@ def test_change_waits_while_another_process_writes(home: Home) -> None:
             pass
         other.communicate(b"\n")
     schema_changes.change(home, {}, ["M"])
-    found = schema.load(home.schema)
-    assert found is not None
-    assert found.missing_values == ["NA", "M"]
+    saved = schema.load(home.schema)
+    assert saved is not None
+    assert saved.missing_values == ["NA", "M"]
 
 
 def test_change_is_reported_and_takes_effect_with_the_next_drop(home: Home) -> None:
@@ -189,10 +189,10 @@ def test_change_is_reported_and_takes_effect_with_the_next_drop(home: Home) -> N
     assert said == [f"The schema was changed: {changes}. Drops are read by it from now on."]
     assert counts == [2, 2]
     names = {one["name"]: one["sha256"] for one in parts.journal.segments.current()}
-    found = schema.load(parts.home.schema)
-    assert found is not None
+    saved = schema.load(parts.home.schema)
+    assert saved is not None
     lengths = [
-        rows.matrix(piece, found)[:, 0].tolist() for piece in segments.pieces(parts.home.segments, names, ["zip"])
+        rows.matrix(piece, saved)[:, 0].tolist() for piece in segments.pieces(parts.home.segments, names, ["zip"])
     ]
     parts.close()
     assert lengths[0] == [1.0, 1.0]  # numbers of before, as texts of one word

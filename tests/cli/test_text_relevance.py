@@ -29,18 +29,18 @@ def letters(path: Path, count: int = 300) -> Path:
 
 
 def draft_of(path: Path, **kinds: infer_schema.Choice) -> Draft:
-    found = infer_schema.of(path, "y", kinds=kinds)
-    return text_relevance.with_texts(path, found, MOST, partial(infer_schema.of, path, "y", None, MOST, None), kinds)
+    draft = infer_schema.of(path, "y", kinds=kinds)
+    return text_relevance.with_texts(path, draft, MOST, partial(infer_schema.of, path, "y", None, MOST, None), kinds)
 
 
 def test_text_that_helps_is_a_feature_and_another_is_not(tmp_path: Path) -> None:
-    found = draft_of(letters(tmp_path / "mail.csv"))
-    assert [(one.name, one.kind) for one in found.schema.columns] == [("size", "number"), ("subject", "text")]
-    assert "its words help (log loss" in found.notes["subject"]
-    assert "its words do not help (log loss" in found.left_out["noise"]
-    assert "--kind 'noise'=text takes it in" in found.left_out["noise"]
-    assert "its words" not in found.left_out["sender_id"]
-    assert found.schema.ignored == ["noise", "sender_id"]
+    draft = draft_of(letters(tmp_path / "mail.csv"))
+    assert [(one.name, one.kind) for one in draft.schema.columns] == [("size", "number"), ("subject", "text")]
+    assert "its words help (log loss" in draft.notes["subject"]
+    assert "its words do not help (log loss" in draft.left_out["noise"]
+    assert "--kind 'noise'=text takes it in" in draft.left_out["noise"]
+    assert "its words" not in draft.left_out["sender_id"]
+    assert draft.schema.ignored == ["noise", "sender_id"]
 
 
 def test_text_in_too_few_rows_is_left_out_with_the_reason(tmp_path: Path) -> None:
@@ -57,6 +57,6 @@ def test_text_in_too_few_rows_is_left_out_with_the_reason(tmp_path: Path) -> Non
 def test_text_alone_is_what_there_is_to_learn_from(tmp_path: Path) -> None:
     """The commonest file of texts has a label and a text: it is read by its words without a question."""
     path = letters(tmp_path / "mail.csv")
-    found = infer_schema.of(path, "y", kinds=dict.fromkeys(["size", "noise"], "ignore"))
-    assert [(one.name, one.kind) for one in found.schema.columns] == [("subject", "text")]
-    assert found.notes == {"subject": "free text: read by its words"}
+    draft = infer_schema.of(path, "y", kinds=dict.fromkeys(["size", "noise"], "ignore"))
+    assert [(one.name, one.kind) for one in draft.schema.columns] == [("subject", "text")]
+    assert draft.notes == {"subject": "free text: read by its words"}

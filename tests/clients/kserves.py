@@ -41,17 +41,17 @@ async def first(url):
 
 async def second(url):
     async with InferenceRESTClient(RESTConfig(protocol="v2")) as client:
-        found = {}
+        answers = {}
         for binary in (False, True):
             tensor = InferInput("x", list(ROWS.shape), "FP64")
             tensor.set_data_from_numpy(ROWS, binary_data=binary)
-            wanted = [
+            outputs = [
                 RequestedOutput(name, {"binary_data": binary}) for name in ("predict", "predict_proba", "prediction_id")
             ]
-            request = InferRequest(MODEL, [tensor], request_id="mine", request_outputs=wanted)
+            request = InferRequest(MODEL, [tensor], request_id="mine", request_outputs=outputs)
             answer = await client.infer(url, request, model_name=MODEL)
             labels, shares, ids = answer.outputs
-            found["binary" if binary else "json"] = {
+            answers["binary" if binary else "json"] = {
                 "id": answer.id,
                 "version": answer.model_version,
                 "predict": [one.decode() if isinstance(one, bytes) else one for one in labels.as_numpy().tolist()],
@@ -60,7 +60,7 @@ async def second(url):
             }
         wrong = InferInput("y", [1, 3], "FP64", [1.0, 2.0, 3.0])
         return {
-            **found,
+            **answers,
             "live": await client.is_server_live(url),
             "ready": [await client.is_server_ready(url), await client.is_model_ready(url, MODEL)],
             "unknown": await client.is_model_ready(url, "other"),

@@ -46,10 +46,10 @@ def wanted(binary):
 
 
 def plain(result, *names):
-    found = {name: result.as_numpy(name) for name in names}
+    arrays = {name: result.as_numpy(name) for name in names}
     return {
         name: [one.decode() if isinstance(one, bytes) else one for one in value.ravel().tolist()]
-        for name, value in found.items()
+        for name, value in arrays.items()
     }
 
 
@@ -138,11 +138,11 @@ class Kinds(OutputsBaseModel):
 
 def typed(address):
     model = RemoteModel(model_name=MODEL, inputs_model=Flowers, outputs_model=Kinds, server_url=f"http://{address}")
-    found = model.infer(Flowers(**dict(zip(NAMES, ROWS.T.tolist(), strict=True))))
+    typed = model.infer(Flowers(**dict(zip(NAMES, ROWS.T.tolist(), strict=True))))
     return {
         "ready": model.is_ready(),
-        "predict": found.predict,
-        "predict_proba": np.ravel(found.predict_proba).tolist(),
+        "predict": typed.predict,
+        "predict_proba": np.ravel(typed.predict_proba).tolist(),
     }
 
 
@@ -156,15 +156,15 @@ def houses(address):
         "town": np.array(["Zürich", "Aachen"], dtype=object),
     }
     kinds = dict(zip(columns, ("FP64", "INT64", "BOOL", "BYTES", "BYTES"), strict=True))
-    found = {}
+    answers = {}
     with tritonclient.http.InferenceServerClient(address) as client:
         for binary in (True, False):
             tensors = [InferInput(name, [2], kinds[name]) for name in columns]
             for tensor, values in zip(tensors, columns.values(), strict=True):
                 tensor.set_data_from_numpy(values, binary_data=binary)
             result = client.infer(MODEL, tensors, outputs=[InferRequestedOutput("predict", binary_data=binary)])
-            found["binary" if binary else "json"] = result.as_numpy("predict").tolist()
-    return found
+            answers["binary" if binary else "json"] = result.as_numpy("predict").tolist()
+    return answers
 
 
 def shown(code):

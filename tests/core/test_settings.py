@@ -23,9 +23,9 @@ def file(tmp_path: Path, text: str) -> Path:
 
 def test_no_file_means_defaults(tmp_path: Path) -> None:
     """A home without retraind.toml listens on loopback, and trains on its own."""
-    found = settings.load(tmp_path / "retraind.toml")
-    assert (found.server.host, found.server.port, found.promote.mode) == ("127.0.0.1", 5000, "auto")
-    assert found.model_dump() == settings.Settings().model_dump()
+    loaded = settings.load(tmp_path / "retraind.toml")
+    assert (loaded.server.host, loaded.server.port, loaded.promote.mode) == ("127.0.0.1", 5000, "auto")
+    assert loaded.model_dump() == settings.Settings().model_dump()
 
 
 @pytest.mark.parametrize(("key", "description", "default"), KEYS, ids=[key for key, _, _ in KEYS])
@@ -42,8 +42,8 @@ def test_flags_win_over_environment_over_file(tmp_path: Path, monkeypatch: pytes
     path = file(tmp_path, "[server]\nport = 1\nworkers = 1\nhost = '::1'\n")
     monkeypatch.setenv("RETRAIND_SERVER__PORT", "2")
     monkeypatch.setenv("RETRAIND_SERVER__WORKERS", "2")
-    found = settings.load(path, {"server": {"port": 3}}).server
-    assert (found.port, found.workers, found.host) == (3, 2, "::1")
+    loaded = settings.load(path, {"server": {"port": 3}}).server
+    assert (loaded.port, loaded.workers, loaded.host) == (3, 2, "::1")
 
 
 def test_environment_reaches_every_kind_of_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,9 +53,9 @@ def test_environment_reaches_every_kind_of_setting(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("RETRAIND_PROMOTE__TOLERANCE", "0.5")
     monkeypatch.setenv("RETRAIND_BOOTSTRAP", "none")
     monkeypatch.setenv("RETRAIND_HOME", "/somewhere")
-    found = settings.load(tmp_path / "none")
-    assert (found.retrain.schedule, found.train.candidates) == ("*/5 * * * *", ["tree"])
-    assert (found.promote.tolerance, found.bootstrap) == (0.5, "none")
+    loaded = settings.load(tmp_path / "none")
+    assert (loaded.retrain.schedule, loaded.train.candidates) == ("*/5 * * * *", ["tree"])
+    assert (loaded.promote.tolerance, loaded.bootstrap) == (0.5, "none")
 
 
 def test_empty_variable_is_no_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,8 +78,8 @@ def test_tables_are_merged_to_their_last_key(tmp_path: Path, monkeypatch: pytest
     path = file(tmp_path, "[train.grids.tree]\nmax_depth = [2]\n")
     monkeypatch.setenv("RETRAIND_TRAIN__GRIDS", '{"forest": {"max_depth": [3]}}')
     monkeypatch.setenv("retraind_server__port", "7")
-    found = settings.load(path)
-    assert (found.train.grids, found.server.port) == ({"tree": {"max_depth": [2]}, "forest": {"max_depth": [3]}}, 7)
+    loaded = settings.load(path)
+    assert (loaded.train.grids, loaded.server.port) == ({"tree": {"max_depth": [2]}, "forest": {"max_depth": [3]}}, 7)
 
 
 def test_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
@@ -206,9 +206,9 @@ def test_candidates_and_grids_can_be_named(tmp_path: Path) -> None:
         [train.grids."sklearn.svm:SVC"]
         kernel = ["linear", "rbf"]
     """
-    found = settings.load(file(tmp_path, text)).train
-    assert found.candidates == ["logistic", "sklearn.svm:SVC"]
-    assert found.grids == {"logistic": {"C": [0.1, 1, 10]}, "sklearn.svm:SVC": {"kernel": ["linear", "rbf"]}}
+    loaded = settings.load(file(tmp_path, text)).train
+    assert loaded.candidates == ["logistic", "sklearn.svm:SVC"]
+    assert loaded.grids == {"logistic": {"C": [0.1, 1, 10]}, "sklearn.svm:SVC": {"kernel": ["linear", "rbf"]}}
 
 
 def test_written_file_holds_every_default() -> None:
@@ -216,9 +216,9 @@ def test_written_file_holds_every_default() -> None:
     text = settings_file.text()
     assert tomllib.loads(text) == {}
     lines = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("# [") or " = " in line]
-    found = tomllib.loads("\n".join(lines))
-    assert settings.Settings(**found) == settings.Settings()
-    assert sorted(key for key, _, _ in KEYS) == sorted(_flat(found))
+    values = tomllib.loads("\n".join(lines))
+    assert settings.Settings(**values) == settings.Settings()
+    assert sorted(key for key, _, _ in KEYS) == sorted(_flat(values))
 
 
 def _flat(table: dict[str, Any]) -> list[str]:

@@ -30,20 +30,20 @@ story, well = pytest.fixture(stories.story), pytest.fixture(stories.well)
 
 def test_empty_home_is_unknown_and_shows_the_quick_start(tmp_path: Path) -> None:
     home = Home(tmp_path / "new")
-    found = document(home, Records(home), None, {})
-    assert states(found) == ["unknown"] * 5
-    page = render(found)
+    empty = document(home, Records(home), None, {})
+    assert states(empty) == ["unknown"] * 5
+    page = render(empty)
     assert str(home.inbox) in page
     assert "retraind init" in page
     assert 'class="tile ok"' not in page
 
 
 def test_all_well(well: Story) -> None:
-    found = well.document(alive())
-    assert states(found) == ["ok"] * 5
-    assert found["tiles"][1]["sentence"] == "The gate's sentence about version 1."
-    assert "n = 30" in str(found["tiles"][3]["facts"])
-    assert [station["kind"] for station in found["lineage"]] == [
+    page = well.document(alive())
+    assert states(page) == ["ok"] * 5
+    assert page["tiles"][1]["sentence"] == "The gate's sentence about version 1."
+    assert "n = 30" in str(page["tiles"][3]["facts"])
+    assert [station["kind"] for station in page["lineage"]] == [
         "drops",
         "batch",
         "revision",
@@ -51,7 +51,7 @@ def test_all_well(well: Story) -> None:
         "version",
         "predictor",
     ]
-    assert found["lineage"][0]["name"] == "iris.csv"
+    assert page["lineage"][0]["name"] == "iris.csv"
 
 
 def test_every_document_is_json(well: Story) -> None:
@@ -91,9 +91,9 @@ def test_curl_lines_survive_a_shell(well: Story) -> None:
 
 def test_assets_are_a_closed_set() -> None:
     name = dashboard.asset_name("dashboard.css")
-    found = dashboard.asset(name)
-    assert found is not None
-    assert found[1].startswith("text/css")
+    asset = dashboard.asset(name)
+    assert asset is not None
+    assert asset[1].startswith("text/css")
     assert re.fullmatch(r"dashboard\.[0-9a-f]{12}\.css", name)
     for outside in ("dashboard.css", "../dashboard.py", "", "/etc/passwd"):
         assert dashboard.asset(outside) is None

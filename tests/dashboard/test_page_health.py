@@ -110,11 +110,11 @@ def three_refusals(story: Story) -> Status:
 def test_what_is_wrong_is_shown(
     well: Story, scene: Callable[[Story], Status], tile: int, state: str, overall: str, said: str
 ) -> None:
-    found = well.document(scene(well))
-    assert found["tiles"][tile]["state"] == state
-    assert found["verdict"]["state"] == overall
-    assert said in found["tiles"][tile]["headline"] + found["tiles"][tile]["sentence"]
-    assert render(found)
+    page = well.document(scene(well))
+    assert page["tiles"][tile]["state"] == state
+    assert page["verdict"]["state"] == overall
+    assert said in page["tiles"][tile]["headline"] + page["tiles"][tile]["sentence"]
+    assert render(page)
 
 
 def test_a_start_without_a_model_promises_no_predictions(story: Story) -> None:
@@ -139,11 +139,11 @@ def test_drops_that_a_person_has_rejected_are_no_failures(well: Story) -> None:
     """They are decisions, and stand between others without a trace in the page's word."""
     for number in range(3):
         well.reject(f"{number}.csv", by="http")
-    found = well.document(alive())
-    assert (found["tiles"][2]["state"], found["verdict"]["state"]) == ("ok", "ok")
-    assert {step["name"]: step["state"] for step in found["now"]["steps"]}["validate"] == "done"
-    told = ask(well.home.journal, "SELECT level FROM events WHERE kind = 'rejected'")
-    assert [row["level"] for row in told] == ["info"] * 3
+    page = well.document(alive())
+    assert (page["tiles"][2]["state"], page["verdict"]["state"]) == ("ok", "ok")
+    assert {step["name"]: step["state"] for step in page["now"]["steps"]}["validate"] == "done"
+    levels = ask(well.home.journal, "SELECT level FROM events WHERE kind = 'rejected'")
+    assert [row["level"] for row in levels] == ["info"] * 3
     for number in range(3, 6):
         well.reject(f"{number}.csv")
     assert well.document(alive())["tiles"][2]["state"] == "watch"
@@ -152,9 +152,9 @@ def test_drops_that_a_person_has_rejected_are_no_failures(well: Story) -> None:
 def test_data_and_quality_alone_never_say_act(well: Story) -> None:
     for _ in range(3):
         a_failed_training(well)
-    found = well.document(alive())
-    assert found["tiles"][3]["state"] == "act"
-    assert found["verdict"]["state"] == "watch"
+    shown = well.document(alive())
+    assert shown["tiles"][3]["state"] == "act"
+    assert shown["verdict"]["state"] == "watch"
 
 
 def test_no_data_for_long_is_worth_a_look(well: Story) -> None:
@@ -176,14 +176,14 @@ def test_a_drop_that_waits_for_a_person_is_worth_a_look(well: Story) -> None:
     assert (tile["state"], tile["headline"]) == ("watch", "1 drop waits for you")
     assert tile["sentence"] == f"{HOSTILE[0]} is held because half is wrong. Accept or reject it."
     a_held_drop(well, "b.csv")
-    found = well.document(alive())
-    assert found["tiles"][2]["headline"] == "2 drops wait for you"
-    assert found["verdict"]["state"] == "watch"
-    page = render(found)
+    shown = well.document(alive())
+    assert shown["tiles"][2]["headline"] == "2 drops wait for you"
+    assert shown["verdict"]["state"] == "watch"
+    page = render(shown)
     assert HOSTILE[0] not in page
     assert page.count('data-action="accept"') == page.count('data-action="reject"') == 2
     reader = replace(LOCAL, scopes=frozenset({Scope.READ, Scope.WRITE}))
-    assert 'data-action="accept"' not in render(found, reader)
+    assert 'data-action="accept"' not in render(shown, reader)
 
 
 def test_tolerance_comes_from_the_settings(well: Story) -> None:

@@ -39,26 +39,26 @@ def a_regression(
 def test_a_score_on_few_rows_is_not_known(story: Story) -> None:
     story.accept("iris.csv")
     story.judge(1, "promoted", n=10)
-    found = story.document(alive())
-    assert found["tiles"][3]["state"] == "unknown"
-    assert "10 more" in found["tiles"][3]["sentence"]
-    assert found["verdict"]["state"] == "ok"
+    shown = story.document(alive())
+    assert shown["tiles"][3]["state"] == "unknown"
+    assert "10 more" in shown["tiles"][3]["sentence"]
+    assert shown["verdict"]["state"] == "ok"
 
 
 def test_a_regression_is_shown_by_its_figures(story: Story) -> None:
     story.accept("prices.csv")
     a_regression(story)
-    found = story.document(alive())
-    assert states(found) == ["ok"] * 5
-    assert found["tiles"][3]["headline"] == "0.800 R²"
-    assert "RMSE 12.25, MAE 9.5" in found["tiles"][3]["sentence"]
-    assert found["confusion"] is None
-    assert found["errors"]
-    assert found["errors"]["rows"] == [{"on": "held-out rows", "n": 60, "r2": 0.8, "rmse": 12.25, "mae": 9.5}]
-    assert found["candidates"]
-    assert (found["candidates"]["figure"], found["candidates"]["fitted"][0]["cv"]) == ("R²", 0.79)
-    assert (found["versions"][0]["score"], found["versions"][0]["loss_figure"]) == (0.8, "RMSE")
-    page = render(found)
+    shown = story.document(alive())
+    assert states(shown) == ["ok"] * 5
+    assert shown["tiles"][3]["headline"] == "0.800 R²"
+    assert "RMSE 12.25, MAE 9.5" in shown["tiles"][3]["sentence"]
+    assert shown["confusion"] is None
+    assert shown["errors"]
+    assert shown["errors"]["rows"] == [{"on": "held-out rows", "n": 60, "r2": 0.8, "rmse": 12.25, "mae": 9.5}]
+    assert shown["candidates"]
+    assert (shown["candidates"]["figure"], shown["candidates"]["fitted"][0]["cv"]) == ("R²", 0.79)
+    assert (shown["versions"][0]["score"], shown["versions"][0]["loss_figure"]) == (0.8, "RMSE")
+    page = render(shown)
     assert "12.25" in page
     assert "recall" not in page
     assert "The target, the last column, is a number." in page
@@ -75,9 +75,9 @@ def test_a_regression_that_got_worse_is_watched(story: Story) -> None:
 def test_a_score_without_meaning_is_unknown(story: Story) -> None:
     story.accept("prices.csv")
     a_regression(story, r2=None)
-    found = story.document(alive())
-    assert found["tiles"][3]["state"] == "unknown"
-    assert render(found)
+    shown = story.document(alive())
+    assert shown["tiles"][3]["state"] == "unknown"
+    assert render(shown)
 
 
 def test_examples_hold_for_every_kind(story: Story) -> None:

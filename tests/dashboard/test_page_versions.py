@@ -62,8 +62,8 @@ def test_the_backend_and_its_largest_difference_are_shown(well: Story, backend: 
     folder = well.home.bundle(1)
     manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
     well.point(1, bundle.seal(folder, manifest.model_copy(update={"backend": backend})))
-    [found] = [one for one in well.document(alive())["tiles"][1]["facts"] if one["label"] == "runs on"]
-    assert (found["value"], found["note"]) == said
+    [page] = [one for one in well.document(alive())["tiles"][1]["facts"] if one["label"] == "runs on"]
+    assert (page["value"], page["note"]) == said
 
 
 def test_it_is_reported_what_it_was_trained_on_and_whose_score_it_is(well: Story) -> None:
@@ -71,15 +71,15 @@ def test_it_is_reported_what_it_was_trained_on_and_whose_score_it_is(well: Story
     manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
     twin = bundle.Twin(backend="onnx", input="float64", difference=0.0, trained_rows=80)
     well.point(1, bundle.seal(folder, manifest.model_copy(update={"twin": twin, "trained_rows": 100})))
-    [found] = [one for one in well.document(alive())["tiles"][1]["facts"] if one["label"] == "trained on"]
+    [page] = [one for one in well.document(alive())["tiles"][1]["facts"] if one["label"] == "trained on"]
     whose = "scores are of its twin, fitted on 80 rows without the held-out ones"
-    assert (found["value"], found["note"]) == ("100 of 100 rows", f"revision {'0' * 10}; {whose}")
+    assert (page["value"], page["note"]) == ("100 of 100 rows", f"revision {'0' * 10}; {whose}")
 
 
 def test_a_worker_that_lags_behind_the_pointer(well: Story) -> None:
-    found = well.document(alive(), {"served_versions": [7]})
-    assert found["tiles"][1]["state"] == "watch"
-    assert "v7" in found["tiles"][1]["sentence"]
+    page = well.document(alive(), {"served_versions": [7]})
+    assert page["tiles"][1]["state"] == "watch"
+    assert "v7" in page["tiles"][1]["sentence"]
 
 
 def test_rollback_names_the_version_that_served_before(well: Story) -> None:
@@ -92,10 +92,10 @@ def test_a_version_brought_back_still_says_what_let_it_in(well: Story) -> None:
     well.judge(2, "promoted", old=1)
     well.journal.swaps.record(1, 2, "By request (rollback, http).")
     well.point(1, durable.sha256((well.home.bundle(1) / bundle.MANIFEST).read_bytes()))
-    found = well.document(alive())
-    assert found["tiles"][1]["sentence"] == "The gate's sentence about version 1."
-    assert "By request (rollback, http)." in str(found["tiles"][1]["facts"])
-    assert found["previous"] == 2
+    page = well.document(alive())
+    assert page["tiles"][1]["sentence"] == "The gate's sentence about version 1."
+    assert "By request (rollback, http)." in str(page["tiles"][1]["facts"])
+    assert page["previous"] == 2
 
 
 def test_since_when_rows_judge_is_shown(well: Story) -> None:
@@ -147,9 +147,9 @@ def test_a_version_that_waits_has_a_button(story: Story) -> None:
     story.judge(1, "promoted")
     assert 'data-action="promote"' not in render(story.document(alive()))
     story.judge(2, "held", old=1)
-    found = story.document(alive())
-    assert found["held"] == 2
-    assert "Promote v2</button>" in render(found)
+    page = story.document(alive())
+    assert page["held"] == 2
+    assert "Promote v2</button>" in render(page)
 
 
 @pytest.mark.parametrize(

@@ -189,13 +189,13 @@ def test_lost_segment_comes_back_from_dvc(home: Home, opened: Dataset, schema: S
 
 def test_verify_names_what_has_changed(home: Home, opened: Dataset, schema: Schema) -> None:
     """A changed segment and a missing one are both found."""
-    found = [segment(home, number) for number in range(3)]
-    changed = home.segments / found[0].name
+    segments = [segment(home, number) for number in range(3)]
+    changed = home.segments / segments[0].name
     changed.chmod(0o644)
     changed.write_bytes(b"x")
-    (home.segments / found[1].name).unlink()
-    assert sorted(opened.folder.verify({one.name: one.sha256 for one in found})) == sorted(
-        [found[0].name, found[1].name]
+    (home.segments / segments[1].name).unlink()
+    assert sorted(opened.folder.verify({one.name: one.sha256 for one in segments})) == sorted(
+        [segments[0].name, segments[1].name]
     )
 
 

@@ -166,8 +166,8 @@ def check_git(parts: Parts, batches: int) -> None:
     git(home, "fsck", "--strict", "--no-dangling")
     history = git_history.recorded(home.journal)
     assert [one.seq for one in history] == [*range(1, batches + 1)]
-    told = git(home, "log", "--reverse", "--format=%(trailers:key=Batch-Id,valueonly,separator=%x2C)").split()
-    assert told == [str(one.seq) for one in history]
+    batch_ids = git(home, "log", "--reverse", "--format=%(trailers:key=Batch-Id,valueonly,separator=%x2C)").split()
+    assert batch_ids == [str(one.seq) for one in history]
     assert git_history.damage(home.data, history[-1].name) is None
 
 
@@ -188,9 +188,9 @@ def test_what_can_be_read_keeps_its_commits(parts: Parts) -> None:
     """Only the lost commit is another one; it names the one that the journal has, and stands for it."""
     before = [one.revision for one in git_history.recorded(parts.home.journal)]
     lose_head(parts.home)
-    told: list[str] = []
+    replaced: list[str] = []
     parts.close()
-    dataset = Dataset(parts.home, told.append)
+    dataset = Dataset(parts.home, replaced.append)
     dataset.open({one["name"]: one["md5"] for one in Parts(parts.home).journal.segments.current()}, lambda _: set())
     now = git(parts.home, "log", "--reverse", "--format=%H").split()
     assert now[:-1] == before[:-1]

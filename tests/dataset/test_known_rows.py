@@ -184,7 +184,7 @@ def test_share_is_that_of_multisets(dataset: list[int], drops: list[list[int]], 
     index._add("a", row_hash_files.HashFile({}, [prints], [prints]))
     rows = np.array([value for drop in drops for value in drop], dtype=np.uint64) << np.uint64(40)
     codes = np.repeat(np.arange(len(drops)), [len(drop) for drop in drops]).astype(np.int64)
-    found = index.match(RowHashes(rows, rows), codes, skip=skip).known.tolist()
+    known = index.match(RowHashes(rows, rows), codes, skip=skip).known.tolist()
     there, expected = Counter(dataset), []
     for drop in drops:
         left, taken = Counter(there), Counter[int]()
@@ -194,7 +194,7 @@ def test_share_is_that_of_multisets(dataset: list[int], drops: list[list[int]], 
             expected.append(known_here)
             taken[value] += not (known_here and skip)
         there += taken
-    assert found == expected
+    assert known == expected
 
 
 def test_the_group_is_kept_and_no_feature(home: Home, schema: Schema) -> None:

@@ -131,11 +131,11 @@ def test_lists_of_old_revisions_go_and_come_again(parts: Parts, tmp_path: Path) 
         packer.step(0.0)
     packer.close()
     assert [one["seq"] for one in batches if cache.has(str(one["dvc_md5"]))] == [2, BATCHES]
-    for one in batches:
-        scratch = Home(tmp_path / str(one["seq"]))
+    for batch in batches:
+        scratch = Home(tmp_path / str(batch["seq"]))
         scratch.make()
-        checkout = check_out(home, scratch, Revision(str(one["revision"]), str(one["dvc_md5"])))
-        assert len(checkout) == one["seq"]
+        checkout = check_out(home, scratch, Revision(str(batch["revision"]), str(batch["dvc_md5"])))
+        assert len(checkout) == batch["seq"]
     take(parts, BATCHES + 1)
     assert parts.lengths == [*range(1, BATCHES + 2)]
 

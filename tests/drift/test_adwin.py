@@ -36,12 +36,12 @@ def test_a_risen_error_is_noticed_within_some_hundred_labels() -> None:
 
 
 def test_an_even_error_is_no_change() -> None:
-    found = 0
+    changes = 0
     for seed in range(100):
         detector = Detector()
         detector.add((np.random.default_rng(seed).random(2000) < 0.2).astype(float))
-        found += detector.change is not None
-    assert found <= 2
+        changes += detector.change is not None
+    assert changes <= 2
 
 
 def test_an_error_that_falls_is_no_alarm_and_ends_one() -> None:

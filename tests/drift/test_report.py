@@ -44,14 +44,14 @@ def letters(seed: int, n: int) -> Matrix:
 
 def check(schema: Schema, before: Matrix, now: Matrix, settings: Drift | None = None, **more: Any) -> Any:
     """A report on training rows and requested rows; the answers are the sign of the first column, or its value."""
-    told = [rows[:, 0] > 0 if schema.classes else rows[:, 0] for rows in (before, now)]
-    answers = [one.astype(float) for one in told]
+    labels = [rows[:, 0] > 0 if schema.classes else rows[:, 0] for rows in (before, now)]
+    answers = [one.astype(float) for one in labels]
     known = manifest(schema, scores={"importance": more["importance"]} if "importance" in more else {})
     reference = more.get("reference", Reference(before, answers[0]))
     detector = more.get("detector") or Detector()
-    found = driftreport.report(7, known, reference, RecentPredictions(now, answers[1]), detector, settings or Drift())
-    assert orjson.loads(orjson.dumps(found))["features"] == found["features"]
-    return found
+    report = driftreport.report(7, known, reference, RecentPredictions(now, answers[1]), detector, settings or Drift())
+    assert orjson.loads(orjson.dumps(report))["features"] == report["features"]
+    return report
 
 
 def by_name(report: Any) -> dict[str, Any]:
@@ -60,10 +60,10 @@ def by_name(report: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("rows", [100, 3000])
 def test_what_stays_the_same_is_calm(rows: int) -> None:
-    found = check(PRICES, houses(0, rows), houses(1, 400))
-    assert (found["state"], found["alarm"], found["drifted"], found["tested"]) == ("ok", 0, 0, 4)
-    assert found["reason"] == "In the last 400 predictions no feature differs from the training data."
-    assert not found["prediction"]["drifted"]
+    report = check(PRICES, houses(0, rows), houses(1, 400))
+    assert (report["state"], report["alarm"], report["drifted"], report["tested"]) == ("ok", 0, 0, 4)
+    assert report["reason"] == "In the last 400 predictions no feature differs from the training data."
+    assert not report["prediction"]["drifted"]
 
 
 @pytest.mark.parametrize("rows", [100, 3000])
@@ -81,19 +81,19 @@ def test_what_stays_the_same_is_calm(rows: int) -> None:
 def test_each_kind_of_column_can_drift(rows: int, column: str, value: float, says: str) -> None:
     now = houses(1, 400)
     now[:, PRICES.features.index(column)] = value
-    found = check(PRICES, houses(0, rows), now)
-    drifted = [name for name, one in by_name(found).items() if one["drifted"]]
+    report = check(PRICES, houses(0, rows), now)
+    drifted = [name for name, one in by_name(report).items() if one["drifted"]]
     assert drifted == [column]
-    assert by_name(found)[column]["sentence"].startswith(says)
-    assert (found["state"], found["alarm"]) == ("drift", 1)
-    assert column in found["reason"]
+    assert by_name(report)[column]["sentence"].startswith(says)
+    assert (report["state"], report["alarm"]) == ("drift", 1)
+    assert column in report["reason"]
 
 
 def test_dates_move_on_without_an_alarm() -> None:
     now = houses(1, 400)
     now[:, 3] += 5000
-    found = check(PRICES, houses(0, 100), now)
-    assert (found["state"], by_name(found)["built"]["test"]) == ("ok", None)
+    report = check(PRICES, houses(0, 100), now)
+    assert (report["state"], by_name(report)["built"]["test"]) == ("ok", None)
 
 
 @pytest.mark.parametrize("rows", [200, 3000])
@@ -101,9 +101,9 @@ def test_more_missing_values_are_drift(rows: int) -> None:
     before, now = letters(0, rows), letters(1, 400)
     before[: rows // 50, 1] = np.nan
     now[:80, 1] = np.nan
-    one = by_name(check(LETTERS, before, now))["b"]
-    assert one["drifted"]
-    assert one["missing"] == {"reference": 0.02, "now": 0.2, "p": one["missing"]["p"], "drifted": True}
+    column = by_name(check(LETTERS, before, now))["b"]
+    assert column["drifted"]
+    assert column["missing"] == {"reference": 0.02, "now": 0.2, "p": column["missing"]["p"], "drifted": True}
     now[8:80, 1] = 0.0
     assert not by_name(check(LETTERS, before, now))["b"]["missing"]["drifted"]
 
@@ -111,16 +111,16 @@ def test_more_missing_values_are_drift(rows: int) -> None:
 def test_a_column_with_few_values_left_is_judged_by_what_is_missing() -> None:
     now = letters(1, 400)
     now[:380, 2] = np.nan
-    one = by_name(check(LETTERS, letters(0, 200), now))["c"]
-    assert (one["test"], one["drifted"]) == (None, True)
-    assert one["sentence"] == "missing 95.0%, before 0.0%; only 20 values; drift.min_rows asks for 50."
+    column = by_name(check(LETTERS, letters(0, 200), now))["c"]
+    assert (column["test"], column["drifted"]) == (None, True)
+    assert column["sentence"] == "missing 95.0%, before 0.0%; only 20 values; drift.min_rows asks for 50."
 
 
 def test_columns_that_never_had_a_value_are_left_out() -> None:
     before, now = letters(0, 200), letters(1, 400)
     before[:, 3] = now[:, 3] = np.nan
-    found = check(LETTERS, before, now)
-    assert (found["state"], found["drifted"]) == ("ok", 0)
+    report = check(LETTERS, before, now)
+    assert (report["state"], report["drifted"]) == ("ok", 0)
 
 
 def shifted(*columns: int) -> Matrix:
@@ -131,23 +131,24 @@ def shifted(*columns: int) -> Matrix:
 
 def test_alarms_are_for_important_features() -> None:
     """Of shares 0.8, 0.2, 0 and 0 the first two matter; a fall below zero is no importance."""
-    found = check(LETTERS, letters(0, 200), shifted(2), importance=FALLS)
-    assert (found["state"], found["alarm"], found["drifted"]) == ("ok", 0, 1)
+    report = check(LETTERS, letters(0, 200), shifted(2), importance=FALLS)
+    assert (report["state"], report["alarm"], report["drifted"]) == ("ok", 0, 1)
     assert (
-        found["reason"] == "In the last 400 predictions c differs from the training data, but the model hardly uses it."
+        report["reason"]
+        == "In the last 400 predictions c differs from the training data, but the model hardly uses it."
     )
-    assert [one["name"] for one in found["features"]] == ["a", "b", "c", "d"]
-    assert [one["important"] for one in found["features"]] == [True, True, False, False]
-    found = check(LETTERS, letters(0, 200), shifted(1, 2), importance=FALLS)
-    assert found["alarm"] == 1
-    assert found["reason"].startswith(
+    assert [one["name"] for one in report["features"]] == ["a", "b", "c", "d"]
+    assert [one["important"] for one in report["features"]] == [True, True, False, False]
+    report = check(LETTERS, letters(0, 200), shifted(1, 2), importance=FALLS)
+    assert report["alarm"] == 1
+    assert report["reason"].startswith(
         "In the last 400 predictions b differs from the training data. b (20% of the importance): middle half 1."
     )
 
 
 def test_half_of_all_features_are_an_alarm_whatever_they_matter() -> None:
-    found = check(LETTERS, letters(0, 200), shifted(2, 3), importance=FALLS)
-    assert (found["alarm"], found["reason"]) == (
+    report = check(LETTERS, letters(0, 200), shifted(2, 3), importance=FALLS)
+    assert (report["alarm"], report["reason"]) == (
         1,
         "In the last 400 predictions 2 of 4 features differ from the training data.",
     )
@@ -160,9 +161,9 @@ def test_without_known_importance_every_feature_counts() -> None:
 
 
 def test_the_most_important_feature_counts_however_even_the_shares() -> None:
-    found = check(LETTERS, letters(0, 200), shifted(0), Drift(important=0.9), importance=FALLS)
-    assert [one["important"] for one in found["features"]] == [True, False, False, False]
-    assert found["alarm"] == 1
+    report = check(LETTERS, letters(0, 200), shifted(0), Drift(important=0.9), importance=FALLS)
+    assert [one["important"] for one in report["features"]] == [True, False, False, False]
+    assert report["alarm"] == 1
 
 
 @pytest.mark.parametrize(
@@ -174,34 +175,34 @@ def test_the_most_important_feature_counts_however_even_the_shares() -> None:
     ],
 )
 def test_too_little_is_waited_for(taught: int, asked: int, says: str) -> None:
-    found = check(LETTERS, letters(0, taught), letters(1, asked) + 9)
-    assert (found["state"], found["alarm"], found["reason"]) == ("waiting", 0, says)
+    report = check(LETTERS, letters(0, taught), letters(1, asked) + 9)
+    assert (report["state"], report["alarm"], report["reason"]) == ("waiting", 0, says)
 
 
 def test_without_a_reference_it_is_reported_and_nothing_more() -> None:
-    found = check(LETTERS, letters(0, 200), letters(1, 400), reference=None)
-    assert (found["state"], found["alarm"]) == ("waiting", 0)
-    assert "trained before drift was known" in found["reason"]
+    report = check(LETTERS, letters(0, 200), letters(1, 400), reference=None)
+    assert (report["state"], report["alarm"]) == ("waiting", 0)
+    assert "trained before drift was known" in report["reason"]
 
 
 def test_a_risen_error_is_an_alarm_of_its_own() -> None:
     detector = Detector()
     detector.add([0.0] * 200 + [1.0] * 100)
-    found = check(LETTERS, letters(0, 200), letters(1, 10), detector=detector)
-    assert (found["state"], found["alarm"]) == ("drift", 1)
-    assert found["reason"].startswith("The error on late labels changed from 0.103 to 1 after 224 labels.")
-    assert found["error"]["rose"]
+    report = check(LETTERS, letters(0, 200), letters(1, 10), detector=detector)
+    assert (report["state"], report["alarm"]) == ("drift", 1)
+    assert report["reason"].startswith("The error on late labels changed from 0.103 to 1 after 224 labels.")
+    assert report["error"]["rose"]
     detector.add([0.0] * 300)
     assert check(LETTERS, letters(0, 200), letters(1, 10), detector=detector)["state"] == "waiting"
 
 
 def test_the_mix_of_answers_is_reported_by_class_or_by_quartiles() -> None:
-    found = check(LETTERS, letters(0, 200), shifted(0))["prediction"]
-    assert found["drifted"]
-    assert [one["name"] for one in found["classes"]] == ["no", "yes"]
-    assert found["classes"][1]["now"] > 0.9
+    report = check(LETTERS, letters(0, 200), shifted(0))["prediction"]
+    assert report["drifted"]
+    assert [one["name"] for one in report["classes"]] == ["no", "yes"]
+    assert report["classes"][1]["now"] > 0.9
     now = houses(1, 400)
     now[:, 0] += 100
-    found = check(PRICES, houses(0, 200), now)["prediction"]
-    assert (found["test"], found["drifted"], found["classes"]) == ("KS", True, [])
-    assert found["quartiles"]["now"][1] == pytest.approx(200, abs=5)
+    report = check(PRICES, houses(0, 200), now)["prediction"]
+    assert (report["test"], report["drifted"], report["classes"]) == ("KS", True, [])
+    assert report["quartiles"]["now"][1] == pytest.approx(200, abs=5)

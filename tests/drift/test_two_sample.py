@@ -40,21 +40,21 @@ def test_samples_of_one_distribution_hardly_ever_drift(rows: int, asked: int) ->
     alarms = 0
     for seed in range(200):
         random = np.random.default_rng(seed)
-        found = [compare(draw(random, rows), draw(random, asked), named=named) for draw, named in KINDS.values()]
-        alarms += any(one.drifted(SETTINGS) for one in adjust(found))
+        comparison = [compare(draw(random, rows), draw(random, asked), named=named) for draw, named in KINDS.values()]
+        alarms += any(one.drifted(SETTINGS) for one in adjust(comparison))
     assert alarms / 200 <= SETTINGS.p_value + 0.03  # two standard deviations of a share of 0.05 in 200
 
 
 def test_a_distance_alone_would_take_chance_for_drift() -> None:
     """Why a distance counts only beside a test: fifty values of the same distribution are mostly farther away than the threshold."""
-    far = found = 0
+    far = drifted = 0
     for seed in range(50):
         random = np.random.default_rng(seed)
-        one = compare(random.lognormal(0, 1.5, 5000), random.lognormal(0, 1.5, 50), named=False)
-        far += (one.distance or 0) >= SETTINGS.distance
-        found += one.drifted(SETTINGS)
+        comparison = compare(random.lognormal(0, 1.5, 5000), random.lognormal(0, 1.5, 50), named=False)
+        far += (comparison.distance or 0) >= SETTINGS.distance
+        drifted += comparison.drifted(SETTINGS)
     assert far > 30
-    assert found <= 5
+    assert drifted <= 5
 
 
 SHIFTS: dict[str, tuple[Draw, Draw, bool]] = {
@@ -76,10 +76,10 @@ SHIFTS: dict[str, tuple[Draw, Draw, bool]] = {
 def test_shifts_are_found(shift: str, rows: int) -> None:
     before, after, named = SHIFTS[shift]
     random = np.random.default_rng(1)
-    found = compare(before(random, rows), after(random, 100), named=named)
-    assert found.drifted(SETTINGS), found
-    assert found.p < 0.005
-    assert 0.2 < found.size <= 1
+    comparison = compare(before(random, rows), after(random, 100), named=named)
+    assert comparison.drifted(SETTINGS), comparison
+    assert comparison.p < 0.005
+    assert 0.2 < comparison.size <= 1
 
 
 @pytest.mark.parametrize(
@@ -98,23 +98,23 @@ def test_shifts_are_found(shift: str, rows: int) -> None:
 def test_the_rule_is_evidentlys(rows: int, kind: str, test: str) -> None:
     draw, named = KINDS[kind]
     random = np.random.default_rng(0)
-    found = compare(draw(random, rows), draw(random, 500), named=named)
-    assert found.test == test
-    assert (found.distance is None) == (rows <= 1000)
+    comparison = compare(draw(random, rows), draw(random, 500), named=named)
+    assert comparison.test == test
+    assert (comparison.distance is None) == (rows <= 1000)
 
 
 def test_figures_are_those_of_scipy_stats() -> None:
     random = np.random.default_rng(3)
     before: Vector = random.normal(size=1500)
     now: Vector = random.normal(0.1, 1, 400)
-    found, wanted = compare(before, now, named=False), stats.ks_2samp(before, now)
-    assert found.size == pytest.approx(wanted.statistic)
-    assert found.p == pytest.approx(wanted.pvalue, rel=0.1)
-    assert found.distance == pytest.approx(stats.wasserstein_distance(before, now) / before.std())
+    comparison, by_scipy = compare(before, now, named=False), stats.ks_2samp(before, now)
+    assert comparison.size == pytest.approx(by_scipy.statistic)
+    assert comparison.p == pytest.approx(by_scipy.pvalue, rel=0.1)
+    assert comparison.distance == pytest.approx(stats.wasserstein_distance(before, now) / before.std())
     codes, later = random.integers(0, 5, 1500).astype(float), random.integers(0, 4, 400).astype(float)
-    found, table = compare(codes, later, named=True), counts(codes, later)
-    assert found.p == pytest.approx(stats.chi2_contingency(table, correction=False).pvalue)
-    assert found.distance == pytest.approx(jensenshannon(*(table / table.sum(axis=1, keepdims=True))))
+    comparison, table = compare(codes, later, named=True), counts(codes, later)
+    assert comparison.p == pytest.approx(stats.chi2_contingency(table, correction=False).pvalue)
+    assert comparison.distance == pytest.approx(jensenshannon(*(table / table.sum(axis=1, keepdims=True))))
     rare = compare(np.repeat([0.0, 1.0], [998, 2]), np.repeat([0.0, 1.0], [47, 3]), named=True)
     assert rare.p == pytest.approx(stats.fisher_exact([[998, 2], [47, 3]]).pvalue)
 
@@ -137,9 +137,9 @@ VALUES = st.lists(st.sampled_from([-1.0, 0.0, 1.0, 2.5, 1e9, -1.7e308, 1.7e308])
 def test_any_two_samples_can_be_compared(before: Any, now: Any, many: bool, named: bool) -> None:
     """Constant, tiny and absurd samples give finite figures in their ranges."""
     reference = np.array(before * 1001 if many else before)
-    found = compare(reference, np.array(now), named=named)
-    assert 0 <= found.p <= 1
-    assert 0 <= found.size <= 1 + 1e-9
-    assert found.distance is None or 0 <= found.distance <= 1e6
+    comparison = compare(reference, np.array(now), named=named)
+    assert 0 <= comparison.p <= 1
+    assert 0 <= comparison.size <= 1 + 1e-9
+    assert comparison.distance is None or 0 <= comparison.distance <= 1e6
     if sorted(before) == sorted(now):
-        assert not found.drifted(SETTINGS)
+        assert not comparison.drifted(SETTINGS)

@@ -89,9 +89,9 @@ class Stage:
         self.now += DRIFT.check_seconds
         self.step()
         self.finish()
-        found = self.newest()
-        assert found != before, "nothing was recorded"
-        return found
+        report = self.newest()
+        assert report != before, "nothing was recorded"
+        return report
 
     def finish(self) -> None:
         running = self.watch._running
@@ -100,8 +100,8 @@ class Stage:
             self.step()
 
     def newest(self) -> dict[str, Any]:
-        found = self.journal.drift_checks.last()
-        return dict(found) if found else {}
+        report = self.journal.drift_checks.last()
+        return dict(report) if report else {}
 
     def events(self) -> list[tuple[str, str]]:
         with closing(sqlite3.connect(self.home.journal)) as connection:
@@ -133,12 +133,18 @@ def test_shifted_predictions_raise_an_alarm_and_the_usual_ones_end_it(stage: Sta
     assert stage.check()["state"] == "ok"
     assert stage.events() == []
     stage.ask(200, shift=2.0)
-    found = stage.check()
-    assert (found["state"], found["alarm"], found["version"], found["n"], found["drifted"]) == ("drift", 1, 1, 200, 4)
-    assert orjson.loads(found["detail"])["features"][0]["drifted"]
+    report = stage.check()
+    assert (report["state"], report["alarm"], report["version"], report["n"], report["drifted"]) == (
+        "drift",
+        1,
+        1,
+        200,
+        4,
+    )
+    assert orjson.loads(report["detail"])["features"][0]["drifted"]
     stage.ask(10, shift=2.0)
     assert stage.check()["alarm"] == 1
-    assert stage.events() == [("warning", found["reason"])]
+    assert stage.events() == [("warning", report["reason"])]
     stage.ask(200)
     assert stage.check()["alarm"] == 0
     assert stage.events()[1:] == [
@@ -176,9 +182,9 @@ def test_an_alarm_ends_with_its_version(stage: Stage) -> None:
 def test_a_bundle_from_before_has_no_reference_and_no_alarm(stage: Stage) -> None:
     stage.champion = stage.make(2, known=False)
     stage.ask(200, shift=5.0)
-    found = stage.check()
-    assert (found["state"], found["alarm"]) == ("waiting", 0)
-    assert "no reference" in found["reason"]
+    report = stage.check()
+    assert (report["state"], report["alarm"]) == ("waiting", 0)
+    assert "no reference" in report["reason"]
 
 
 def test_a_damaged_reference_stops_nothing_and_is_tried_again(stage: Stage) -> None:
@@ -199,14 +205,14 @@ def test_a_risen_error_is_found_again_after_a_restart(stage: Stage) -> None:
     labelled(stage.journal, 1, *[("setosa", "setosa")] * 200)
     assert stage.check()["state"] == "waiting"
     labelled(stage.journal, 1, *[("virginica", "setosa")] * 100, start=200)
-    found = stage.check()
-    assert (found["state"], found["alarm"]) == ("drift", 1)
-    assert "The error on late labels changed from" in found["reason"]
+    report = stage.check()
+    assert (report["state"], report["alarm"]) == ("drift", 1)
+    assert "The error on late labels changed from" in report["reason"]
     stage.watch.close()
     stage.watch, stage.now = DriftWatch(stage.home, DRIFT, stage.journal), 0.0
     stage.step()
     again = stage.check()
-    assert (again["reason"], orjson.loads(again["detail"])["error"]["n"]) == (found["reason"], 300)
+    assert (again["reason"], orjson.loads(again["detail"])["error"]["n"]) == (report["reason"], 300)
 
 
 def test_errors_of_a_regression_are_absolute(home: Home, journal: Journal) -> None:
@@ -218,12 +224,12 @@ def test_errors_of_a_regression_are_absolute(home: Home, journal: Journal) -> No
     labelled(journal, 1, *[("100.0", repr(100.0 + number % 3)) for number in range(200)])
     labelled(journal, 1, *[("100.0", "60.0")] * 60, start=200)
     with closing(DriftWatch(home, DRIFT, journal)) as watch:
-        found = watch._check(1, sha256)
-    assert found is not None
-    assert found["error"] is not None
-    assert (found["state"], found["error"]["n"], found["error"]["rose"]) == ("drift", 260, True)
-    assert found["error"]["before"] == pytest.approx(1.0, abs=0.5)
-    assert found["error"]["now"] == pytest.approx(40.0, abs=10)
+        report = watch._check(1, sha256)
+    assert report is not None
+    assert report["error"] is not None
+    assert (report["state"], report["error"]["n"], report["error"]["rose"]) == ("drift", 260, True)
+    assert report["error"]["before"] == pytest.approx(1.0, abs=0.5)
+    assert report["error"]["now"] == pytest.approx(40.0, abs=10)
 
 
 def test_the_journal_keeps_the_newest_checks(home: Home, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,15 +277,15 @@ def test_drift_is_answered_scraped_and_shown(stage: Stage) -> None:
     assert "\nretraind_drift_share " not in scraped
     stage.ask(200, shift=2.0)
     stage.check()
-    found = orjson.loads(asked(client, "/drift"))
-    assert (found["state"], found["version"], found["n"], found["window"]) == ("drift", 1, 200, 200)
-    assert [one["name"] for one in found["features"]] == bundles.NAMES
+    answer = orjson.loads(asked(client, "/drift"))
+    assert (answer["state"], answer["version"], answer["n"], answer["window"]) == ("drift", 1, 200, 200)
+    assert [one["name"] for one in answer["features"]] == bundles.NAMES
     scraped = asked(client, "/prometheus_metrics").decode()
     for line in ("alarm 1.0", "features 4.0", "share 1.0"):
         assert f"retraind_drift_{line}\n" in scraped
     assert scraped.count("\nretraind_drift{feature=") == 4
     page = asked(client, "/dashboard").decode()
-    assert found["reason"].replace("'", "&#39;") in page
+    assert answer["reason"].replace("'", "&#39;") in page
     assert page.count('class="state drifted"') == 4
 
 

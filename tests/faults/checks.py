@@ -60,8 +60,8 @@ def check(parts: Parts, *, first: bool, dvc: bool) -> None:
 
 
 def _check_rows(parts: Parts, rows: Counter[float]) -> None:
-    found = lengths(parts)
-    assert found == rows, f"lost {rows - found}, too many {found - rows}"
+    stored = lengths(parts)
+    assert stored == rows, f"lost {rows - stored}, too many {stored - rows}"
     assert {path.name for path in parts.home.inbox.iterdir()} == {"rejected"}
     check_objects(parts)
     check_git(parts)
@@ -89,8 +89,8 @@ def _check_forgotten(parts: Parts) -> None:
     assert not parts.journal.requests.queued()
     objects = (parts.home.data / ".dvc/cache/files/md5").glob("*/*")
     tables = [pq.read_table(path, columns=["sepal_length"]) for path in objects if path.suffix != ".dir"]
-    found = {length for table in tables for length in table["sepal_length"].to_pylist()}
-    assert not found & set(expected(FORGOTTEN)), "rows in DVC's cache"
+    stored = {length for table in tables for length in table["sepal_length"].to_pylist()}
+    assert not stored & set(expected(FORGOTTEN)), "rows in DVC's cache"
 
 
 def check_objects(parts: Opened) -> None:

@@ -162,6 +162,6 @@ def drop(home: Home) -> None:
         put(home, name, content)
     put(home, "label.csv", b"prediction_id,species\nlate,virginica\n")
     requests.submit(home, "forget", drop=durable.sha256(rows_text(FORGOTTEN)), purge=True)
-    found = schema.load(home.schema)
-    assert found is not None
-    labelled_row.drop(home, labelled_row.make(found, [SAMPLE, 1.0, 1.0, 0.5], "virginica", key="one"))
+    saved = schema.load(home.schema)
+    assert saved is not None
+    labelled_row.drop(home, labelled_row.make(saved, [SAMPLE, 1.0, 1.0, 0.5], "virginica", key="one"))

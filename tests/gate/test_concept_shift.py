@@ -48,10 +48,10 @@ def test_several_days_of_drops_that_all_say_so() -> None:
         diary.drop(day, 200, -0.1)
     for day in range(4, 6):
         assert diary.drop(day, 200, 0.15).changed() is None
-    found = diary.drop(6, 200, 0.15).changed()
-    assert found is not None
-    assert found[:-1] == (START + 4 * DAY, START + 6 * DAY, 3, 3, 600)
-    assert found.gain == pytest.approx(0.15)
+    change = diary.drop(6, 200, 0.15).changed()
+    assert change is not None
+    assert change[:-1] == (START + 4 * DAY, START + 6 * DAY, 3, 3, 600)
+    assert change.gain == pytest.approx(0.15)
     assert diary.changed(follow_days=4) is None
     assert diary.changed(follow_days=0) is None
 
@@ -104,9 +104,9 @@ def test_drop_that_surely_says_otherwise_denies_it() -> None:
         assert diary.changed() is None
     for day in range(12, 14):
         assert diary.drop(day, 200, 0.3).changed() is None
-    found = diary.drop(14, 200, 0.3).changed()
-    assert found is not None
-    assert found.since == START + 12 * DAY
+    change = diary.drop(14, 200, 0.3).changed()
+    assert change is not None
+    assert change.since == START + 12 * DAY
 
 
 def test_late_labels_speak_for_themselves() -> None:
@@ -165,7 +165,7 @@ def test_gain_that_is_no_number_says_nothing() -> None:
 def test_slow_change_is_seen_when_it_has_added_up() -> None:
     """Each day a little more is gained: it counts from the day since which it is sure."""
     diary = Diary()
-    found = [diary.drop(day, 200, round(0.01 * day, 2)).changed() for day in range(15)]
-    first = next(day for day, change in enumerate(found) if change is not None)
+    changes = [diary.drop(day, 200, round(0.01 * day, 2)).changed() for day in range(15)]
+    first = next(day for day, change in enumerate(changes) if change is not None)
     assert 3 < first < 12
-    assert all(change is not None for change in found[first:])
+    assert all(change is not None for change in changes[first:])

@@ -217,8 +217,8 @@ def test_verdict_says_how_sure_a_difference_is(p: float, said: str) -> None:
 
 def test_verdict_on_a_regression_has_an_interval() -> None:
     """By how much the RMSE differs, in the target's unit."""
-    found = {"n": 100, "difference": -1.25, "low": -2.0, "high": 0.5}
-    scored = regression(0.6, 0.5) | {"paired": {"holdout": dict.fromkeys(HOLDOUTS, found)}}
+    gain = {"n": 100, "difference": -1.25, "low": -2.0, "high": 0.5}
+    scored = regression(0.6, 0.5) | {"paired": {"holdout": dict.fromkeys(HOLDOUTS, gain)}}
     assert "(RMSE -1.25, 95 % interval -2 to +0.5, n = 100)" in rules.judge(scored, Promote()).reason
 
 
@@ -277,7 +277,7 @@ def test_regression_has_a_floor_if_one_is_set() -> None:
 def test_verdict_on_a_regression_names_r2() -> None:
     """The reason names R², not accuracy."""
     reasons = [
-        rules.judge(found, Promote()).reason for found in (regression(0.5, 0.4), regression(0.5, None, first=True))
+        rules.judge(scores, Promote()).reason for scores in (regression(0.5, 0.4), regression(0.5, None, first=True))
     ]
     assert "R² 0.5000 against 0.4000 of version 7" in reasons[0]
     assert reasons[1] == "First version: R² 0.5000 on 100 held-out rows."
@@ -286,9 +286,9 @@ def test_verdict_on_a_regression_names_r2() -> None:
 
 def test_champion_without_its_twin_is_named_in_either_verdict() -> None:
     """It was trained on the rows that judge: who reads a refusal must know that it was compared with too good a figure."""
-    for found in (regression(0.5, 0.4), regression(0.1, 0.9)):
-        plain = rules.judge(found, Promote())
-        verdict = rules.judge(found | {"twin_problem": "twin-model.onnx is gone."}, Promote())
+    for scores in (regression(0.5, 0.4), regression(0.1, 0.9)):
+        plain = rules.judge(scores, Promote())
+        verdict = rules.judge(scores | {"twin_problem": "twin-model.onnx is gone."}, Promote())
         assert verdict.state == plain.state
         assert verdict.reason.startswith(plain.reason)
         assert "can't be loaded, so it was compared with version 7 itself" in verdict.reason
@@ -383,9 +383,9 @@ def test_a_fall_within_the_noise_is_no_reason_to_refuse(p: float, state: str) ->
 def test_versions_are_judged_by_the_metric_that_chooses() -> None:
     """A rise of balanced accuracy from 0.499 to 0.660 was refused because accuracy fell; nothing else decides now."""
     complete = scores(80, 90)
-    for who, value in (("challenger", 0.66), ("champion", 0.499)):
+    for version, value in (("challenger", 0.66), ("champion", 0.499)):
         for name in HOLDOUTS:
-            complete[who][name] |= {"metric": "balanced_accuracy", "balanced_accuracy": value}
+            complete[version][name] |= {"metric": "balanced_accuracy", "balanced_accuracy": value}
     verdict = rules.judge(complete, Promote())
     assert verdict.state == "promoted"
     assert verdict.reason.startswith("Balanced accuracy 0.6600 against 0.4990 of version 7")
@@ -399,9 +399,9 @@ def test_scores_by_another_metric_are_no_mark() -> None:
     """A changed metric sets a new baseline."""
     past: dict[int, PastScores] = {1: {"challenger": {"reference": holdout(99, 100)}}}
     complete = scores(90, 90)
-    for who in ("challenger", "champion"):
+    for version in ("challenger", "champion"):
         for name in HOLDOUTS:
-            complete[who][name] |= {"metric": "balanced_accuracy", "balanced_accuracy": 0.9}
+            complete[version][name] |= {"metric": "balanced_accuracy", "balanced_accuracy": 0.9}
     assert rules.judge(complete, Promote(), past).state == "promoted"
 
 

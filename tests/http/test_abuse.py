@@ -44,7 +44,7 @@ def good_client(site: Site) -> Iterator[None]:
 
 def talk(site: Site, data: bytes, *, ends: bool = False) -> tuple[list[Answer], bool]:
     """Send bytes (and perhaps no more after them); returns all answers, and whether the connection was closed."""
-    found, closed = b"", False
+    received, closed = b"", False
     with socket.create_connection(("127.0.0.1", site.port), timeout=0.5) as connection:
         with contextlib.suppress(OSError):  # it may be closed before all is sent
             connection.sendall(data)
@@ -52,9 +52,9 @@ def talk(site: Site, data: bytes, *, ends: bool = False) -> tuple[list[Answer], 
                 connection.shutdown(socket.SHUT_WR)
         with contextlib.suppress(TimeoutError, ConnectionResetError):
             while part := connection.recv(65_536):
-                found += part
+                received += part
             closed = True
-    return list(answers(found)), closed
+    return list(answers(received)), closed
 
 
 def answers(data: bytes) -> Iterator[Answer]:
@@ -123,8 +123,8 @@ def test_lengths_that_agree_and_extensions_are_taken(site: Site) -> None:
         POST + twice + twice + b"\r\n" + BODY,
         POST + CHUNKED + b"%x;a=b\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY),
     ):
-        found, _ = talk(site, data + NEXT)
-        assert [answer.status for answer in found] == [200, 503], "no daemon runs here, so it is not ready"
+        answers, _ = talk(site, data + NEXT)
+        assert [answer.status for answer in answers] == [200, 503], "no daemon runs here, so it is not ready"
 
 
 def test_a_body_beyond_the_limit_is_refused_before_it_has_come(site: Site) -> None:
@@ -158,15 +158,15 @@ SMUGGLED = {
 @pytest.mark.parametrize("name", SMUGGLED)
 def test_nothing_is_smuggled(site: Site, name: str) -> None:
     """One answer at most, then the connection ends: what follows is taken neither for a request nor for a body."""
-    found, closed = talk(site, SMUGGLED[name] + NEXT)
+    answers, closed = talk(site, SMUGGLED[name] + NEXT)
     assert closed
-    assert [answer.status for answer in found] == [200 if name == "TE.CL" else 400]
+    assert [answer.status for answer in answers] == [200 if name == "TE.CL" else 400]
 
 
 def test_bare_lf_ends_a_line_as_crlf_does(site: Site) -> None:
     """RFC 9112, 2.2 allows it; the length that hides behind it counts."""
-    found, _ = talk(site, GET.replace(b"\r\n", b"\n") + b"X: a\nContent-Length: %d\n\n" % len(NEXT) + NEXT + NEXT)
-    assert [answer.status for answer in found] == [200, 503]
+    answers, _ = talk(site, GET.replace(b"\r\n", b"\n") + b"X: a\nContent-Length: %d\n\n" % len(NEXT) + NEXT + NEXT)
+    assert [answer.status for answer in answers] == [200, 503]
 
 
 @pytest.mark.parametrize(
@@ -178,8 +178,8 @@ def test_bare_lf_ends_a_line_as_crlf_does(site: Site) -> None:
 )
 def test_who_is_turned_away_at_the_gate_is_answered_once(site: Site, data: bytes, status: int) -> None:
     """The connection ends with it: neither the body of what was refused nor what comes behind it is a request."""
-    found, closed = talk(site, data + WHOLE + NEXT)
-    assert [answer.status for answer in found] == [status]
+    answers, closed = talk(site, data + WHOLE + NEXT)
+    assert [answer.status for answer in answers] == [status]
     assert closed
 
 
@@ -195,9 +195,9 @@ def test_who_is_turned_away_at_the_gate_is_answered_once(site: Site, data: bytes
 )
 def test_after_an_error_the_next_request_is_the_next(site: Site, data: bytes, status: int) -> None:
     """The body of what was refused, a request in itself, is answered no second time."""
-    found, _ = talk(site, data + WHOLE + NEXT)
-    assert [answer.status for answer in found] == [status, 200, 503]
-    assert found[0].body["status"] == status
+    answers, _ = talk(site, data + WHOLE + NEXT)
+    assert [answer.status for answer in answers] == [status, 200, 503]
+    assert answers[0].body["status"] == status
 
 
 # What a head may be: H7 and H8
@@ -224,9 +224,9 @@ HEADS = {
 def test_what_is_no_http_is_refused_and_ends_the_connection(site: Site, name: str) -> None:
     """The library answers before there is a request that we could give a reason for."""
     data, status = HEADS[name]
-    found, closed = talk(site, data)
-    assert closed or not found, "a close can overtake what was still being sent"
-    assert [answer.status for answer in found] in ([status], []) if status else not found
+    answers, closed = talk(site, data)
+    assert closed or not answers, "a close can overtake what was still being sent"
+    assert [answer.status for answer in answers] in ([status], []) if status else not answers
 
 
 @pytest.mark.parametrize(
@@ -320,8 +320,8 @@ LARGE = POST + b"Content-Length: %d\r\n\r\n%s" % (len(ROWS), ROWS)
 
 def memory(site: Site) -> int:
     """Resident bytes of the worker."""
-    found = Path(f"/proc/{site.process.pid}/statm").read_text().split()[1]
-    return int(found) * 4096
+    pages = Path(f"/proc/{site.process.pid}/statm").read_text().split()[1]
+    return int(pages) * 4096
 
 
 def test_clients_that_read_slowly_delay_no_other_and_cost_bounded_memory(own: Site) -> None:

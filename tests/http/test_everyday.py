@@ -118,8 +118,8 @@ def test_training_rows_may_be_compressed(flowers: Client) -> None:
     ids=["large", "large in two parts", "deflated", "not packed", "cut off", "with a rest", "empty", "brotli", "twice"],
 )
 def test_compressed_bodies_that_can_not_be_taken(flowers: Client, coding: str, body: bytes, status: int) -> None:
-    found, headers, _ = flowers.ask("POST", "/predict", body, HTTP_CONTENT_ENCODING=coding)
-    assert found == status
+    code, headers, _ = flowers.ask("POST", "/predict", body, HTTP_CONTENT_ENCODING=coding)
+    assert code == status
     assert ("gzip" in headers.get("accept-encoding", "")) is (status == 415)
 
 
@@ -200,7 +200,7 @@ def test_browsers_are_refused_what_pages_of_other_sites_ask_for(site: Site) -> N
     """Neither a preflight nor an answer allows them anything."""
     page = {"Origin": "https://other.example", "Access-Control-Request-Method": "POST"}
     for method, path, status in (("OPTIONS", "/predict", 405), ("GET", "/versions", 200), ("POST", "/predict", 403)):
-        found, headers, _ = site.ask(method, path, PREDICTION if method == "POST" else None, page)
-        assert found == status
+        code, headers, _ = site.ask(method, path, PREDICTION if method == "POST" else None, page)
+        assert code == status
         assert [name for name in headers if name.startswith("access-control-")] == []
         assert headers["cross-origin-resource-policy"] == "same-origin"

@@ -197,9 +197,9 @@ def test_writer_that_opens_and_closes_again_is_waited_for(home: Home, inbox: Inb
             file.write(text)
         assert not inbox.settled(now)
     assert list(inbox.settled(101.3)) == ["a.csv"]
-    found = read(home, inbox, "a.csv")
-    assert found is not None
-    assert found.content.data == b"abc"
+    table = read(home, inbox, "a.csv")
+    assert table is not None
+    assert table.content.data == b"abc"
 
 
 @pytest.mark.parametrize("modified", [0, 4_102_444_800], ids=["1970", "2100"])
@@ -251,9 +251,9 @@ def test_drop_that_changes_while_it_is_read_is_not_taken(
     assert inbox.read(name, settled) is None
     assert not inbox.settled(101.0)
     [(name, settled)] = inbox.settled(101.5).items()
-    found = inbox.read(name, settled)
-    assert found is not None
-    assert found.sha256 == durable.sha256(packed)
+    result = inbox.read(name, settled)
+    assert result is not None
+    assert result.sha256 == durable.sha256(packed)
 
 
 def test_drop_that_is_opened_for_writing_while_it_is_read_is_not_taken(home: Home, inbox: Inbox) -> None:
@@ -503,9 +503,9 @@ def test_quarantine_reads_no_file_of_another_drop(home: Home, inbox: Inbox, monk
         return real(fd)
 
     monkeypatch.setattr(durable, "sha256_of", counted)
-    found = {quarantined(inbox, "a.csv", b"%d" % number, b"row %d" % number) for number in range(20)}
-    assert found == set(names(home.rejected))
-    assert len(hashed) == len(found) == 20
+    file_names = {quarantined(inbox, "a.csv", b"%d" % number, b"row %d" % number) for number in range(20)}
+    assert file_names == set(names(home.rejected))
+    assert len(hashed) == len(file_names) == 20
 
 
 # What is no file

@@ -82,8 +82,8 @@ def test_removed_folder_is_made_and_watched_again(watched: Watched) -> None:
     """An inbox/ that is removed is made again a moment later, and the journal says so."""
     shutil.rmtree(watched.home.inbox)
     assert watched.woken.acquire(timeout=5), "the loop is woken, not only the next scan"
-    [told] = watched.watch()
-    assert told.startswith("The inbox was gone and has been made again")
+    [message] = watched.watch()
+    assert message.startswith("The inbox was gone and has been made again")
     assert names(watched.home.inbox) == ["rejected"]
     assert watched.hears("a.csv")
     assert watched.watch() == []

@@ -46,8 +46,8 @@ def test_files_that_could_not_be_taken_out_go_once_they_can(home: Home, iris: by
     assert parts.lengths == [5.1]
     decided = parts.journal.database.rows(select(journal_tables.drops.c.name, journal_tables.drops.c.state))
     assert sorted((row["name"], row["state"]) for row in decided) == [("bad.csv", "rejected"), ("good.csv", "accepted")]
-    told = parts.journal.database.rows(
+    outcomes = parts.journal.database.rows(
         select(journal_tables.events.c.message).where(journal_tables.events.c.kind == "problem")
     )
-    assert sorted(row["message"].split()[0] for row in told) == ["bad.csv", "good.csv"]
+    assert sorted(row["message"].split()[0] for row in outcomes) == ["bad.csv", "good.csv"]
     parts.close()

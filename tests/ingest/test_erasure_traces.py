@@ -48,7 +48,7 @@ NO_DROP: Any = {"name": "held.csv", "source": "file", "bytes": 1, "settled_at": 
 
 def files_with_the_secret(home: Home) -> set[str]:
     """Every file below the home whose raw bytes hold the cell, as text or as a number, packed or not."""
-    found = set()
+    holding = set()
     for path in home.root.rglob("*"):
         if not path.is_file() or path.is_symlink():
             continue
@@ -56,8 +56,8 @@ def files_with_the_secret(home: Home) -> set[str]:
         data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
         packed = data[:4] == b"PAR1" and SECRET in pq.read_table(path).column("sepal_length").to_pylist()
         if packed or repr(SECRET).encode() in data or struct.pack("<d", SECRET) in data:
-            found.add(str(path.relative_to(home.root)))
-    return found
+            holding.add(str(path.relative_to(home.root)))
+    return holding
 
 
 def listed(parts: Parts, sha256: str) -> set[str]:
@@ -140,11 +140,11 @@ def test_rows_of_others_in_a_held_file_stay(home: Home) -> None:
         place = shared_folder.inbox(home)
         drop: Any = {"decided_at": "2026-01-01"}
         matcher = RowMatcher(bundles.SCHEMA, [ROW])
-        found = [one for one in held_files.search(place, journal.held.all(), matcher, drop) if one]
-        assert [(one.name, one.split and one.split.matched) for one in found] == [("copy.csv", 1), ("held.csv", 1)]
+        matches = [one for one in held_files.search(place, journal.held.all(), matcher, drop) if one]
+        assert [(one.name, one.split and one.split.matched) for one in matches] == [("copy.csv", 1), ("held.csv", 1)]
         (home.inbox / "copy.csv").write_text("another by now")
-        for one in found:
-            held_files.take_out(place, one)
+        for match in matches:
+            held_files.take_out(place, match)
         assert "9,9,9,9" in (home.inbox / "held.csv").read_text()
         assert repr(SECRET) not in (home.inbox / "held.csv").read_text()
         assert (home.inbox / "copy.csv").read_text() == "another by now"
@@ -183,8 +183,8 @@ def test_predictions_that_the_drop_labelled_go_by_their_ids(parts: Parts) -> Non
     sha256 = durable.sha256(text(2).encode())
     about = {"timestamp": "2026-01-01T00:00:00.000Z", "model_version": 1, "latency_ms": 0.5, "confidence": 0.9}
     lines = [
-        orjson.dumps({**about, "prediction_id": one, "features": [length, 3.5, 1.4, 0.2], "prediction": 0, "prediction_name": "setosa"})
-        for one, length in (("p1", SECRET), ("p2", 6.0))
+        orjson.dumps({**about, "prediction_id": prediction, "features": [length, 3.5, 1.4, 0.2], "prediction": 0, "prediction_name": "setosa"})
+        for prediction, length in (("p1", SECRET), ("p2", 6.0))
     ]  # fmt: skip
     path = parts.home.logs / "predictions-0-20260101T000000000000-1.jsonl"
     path.write_bytes(b"\n".join(lines) + b"\n")
@@ -218,10 +218,10 @@ def test_command_lists_as_text_and_as_json(parts: Parts) -> None:
     assert shown.returncode == 0, shown.stderr
     assert "data/dataset/" in shown.stdout
     assert "can't be known from here" in shown.stdout
-    found = json.loads(forked("forget", "a.csv", "--find", "--json", home=parts.home).stdout)
+    printed = json.loads(forked("forget", "a.csv", "--find", "--json", home=parts.home).stdout)
     parts.open()
-    assert (found["name"], found["state"]) == ("a.csv", "accepted")
-    assert {trace["goes"] for trace in found["traces"]} >= {"retraind forget", "retraind forget --purge", "stays"}
+    assert (printed["name"], printed["state"]) == ("a.csv", "accepted")
+    assert {trace["goes"] for trace in printed["traces"]} >= {"retraind forget", "retraind forget --purge", "stays"}
     assert requests.pending(parts.home) == []
     assert parts.lengths == [1]
 

@@ -154,15 +154,15 @@ def test_each_drop_of_a_batch_has_its_exam_and_the_small_ones_one_together(home:
     for number in range(5):
         parts.drop(f"small-{number}.csv", flowers(2, "virginica", begin=300 + 2 * number))
     parts.run()
-    found = {row["name"]: row for row in parts.journal.exams.newest(10)}
-    assert found.keys() == {"right.csv", "wrong.csv", ""}
-    assert {name: (row["n"], row["error"], row["suspicious"]) for name, row in found.items()} == {
+    exams = {row["name"]: row for row in parts.journal.exams.newest(10)}
+    assert exams.keys() == {"right.csv", "wrong.csv", ""}
+    assert {name: (row["n"], row["error"], row["suspicious"]) for name, row in exams.items()} == {
         "right.csv": (40, 0.0, 0),
         "wrong.csv": (100, 0.5, 1),
         "": (10, 1.0, 0),
     }
-    assert found["wrong.csv"]["reason"] == "50% of its labels disagree with v1, usual are 5%"
-    assert {row["batch"] for row in found.values()} == {1}
+    assert exams["wrong.csv"]["reason"] == "50% of its labels disagree with v1, usual are 5%"
+    assert {row["batch"] for row in exams.values()} == {1}
     assert len(parts.lengths) == 150, "it teaches all the same"
 
 
@@ -213,9 +213,9 @@ def test_a_damaged_bundle_keeps_no_drop_waiting(home: Home, parts: Parts) -> Non
         parts.run()
     assert len(parts.lengths) == 60
     assert list(parts.journal.exams.newest(10)) == []
-    told = [row["message"] for row in ask(home.journal, "SELECT message FROM events WHERE kind = 'problem'")]
-    assert len(told) == 1
-    assert "can't be examined" in told[0]
+    messages = [row["message"] for row in ask(home.journal, "SELECT message FROM events WHERE kind = 'problem'")]
+    assert len(messages) == 1
+    assert "can't be examined" in messages[0]
 
 
 def test_that_drops_are_not_examined_stays_in_the_health_until_an_exam_succeeds(home: Home, parts: Parts) -> None:
@@ -286,12 +286,12 @@ def test_exams_are_shown_with_their_drops(home: Home, parts: Parts) -> None:
     parts.drop("odd.csv", flowers(60, "setosa", "virginica", begin=100))
     parts.run()
     client = Client(home)
-    told = orjson.loads(client.ask("GET", "/drops")[2])
-    exams = {drop["name"]: drop["exam"] for drop in told["drops"]}
+    answer = orjson.loads(client.ask("GET", "/drops")[2])
+    exams = {drop["name"]: drop["exam"] for drop in answer["drops"]}
     assert (exams["odd.csv"]["suspicious"], exams["odd.csv"]["error"]) == (True, 0.5)
-    assert told["exams"] == {"n": 100, "error": 0.3, "suspicious": 1}
-    one = orjson.loads(client.ask("GET", "/drops/odd.csv")[2])
-    assert one["exam"]["reason"] == "50% of its labels disagree with v1, usual are 5%"
+    assert answer["exams"] == {"n": 100, "error": 0.3, "suspicious": 1}
+    shown = orjson.loads(client.ask("GET", "/drops/odd.csv")[2])
+    assert shown["exam"]["reason"] == "50% of its labels disagree with v1, usual are 5%"
     text = client.ask("GET", "/prometheus_metrics")[2].decode()
     assert "retraind_exam_error 0.3" in text
     assert "retraind_drops_suspicious_total 1.0" in text

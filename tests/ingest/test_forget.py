@@ -68,17 +68,17 @@ def answer(parts: Parts, request: Request) -> tuple[str, str]:
     """State and detail of a request that the journal knows."""
     with closing(sqlite3.connect(parts.home.journal)) as connection:
         query = "SELECT state, detail FROM requests WHERE id = ?"
-        found: tuple[str, str] = connection.execute(query, (request.id,)).fetchone()
-    return found
+        answer: tuple[str, str] = connection.execute(query, (request.id,)).fetchone()
+    return answer
 
 
 def in_cache(home: Home) -> set[float]:
     """The first column of every row in DVC's cache, of whatever revision."""
-    found: set[float] = set()
+    lengths: set[float] = set()
     for path in (home.data / ".dvc/cache/files/md5").glob("*/*"):
         if not path.name.endswith(".dir"):
-            found |= set(pq.read_table(io.BytesIO(path.read_bytes()))["sepal_length"].to_pylist())
-    return found
+            lengths |= set(pq.read_table(io.BytesIO(path.read_bytes()))["sepal_length"].to_pylist())
+    return lengths
 
 
 def test_rows_of_one_drop_leave_and_all_others_stay(parts: Parts) -> None:
@@ -236,9 +236,9 @@ def quarantined(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def test_end_at_any_step_forgets_once(quarantined: Parts, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever the process ends, the next one finishes: the rows are gone, once, also from the cache, and the request is answered."""
     parts = quarantined
-    wanted = durable.sha256((text(3) + "x,1,1,1,setosa\n").encode())
-    assert names(parts.home.rejected) == [f"b.csv.{wanted[:8]}.bad.csv"]
-    request = requests.submit(parts.home, "forget", drop=wanted, purge=True)
+    digest = durable.sha256((text(3) + "x,1,1,1,setosa\n").encode())
+    assert names(parts.home.rejected) == [f"b.csv.{digest[:8]}.bad.csv"]
+    request = requests.submit(parts.home, "forget", drop=digest, purge=True)
     with monkeypatch.context() as patch:
         cut(parts, step, patch)
         with pytest.raises(Killed):

@@ -392,12 +392,12 @@ def test_the_command_line_shows_what_waits_first(parts: Parts, capsys: pytest.Ca
     parts.drop("good.csv", flowers(40, "setosa", begin=100))
     parts.drop("odd.csv", ODD)
     parts.run()
-    found = drop_report.listed(parts.home, 20)
-    assert [(row["name"], row["state"]) for row in found] == [("odd.csv", "held"), ("good.csv", "accepted")]
-    drop_report.print_table(found)
+    listed = drop_report.listed(parts.home, 20)
+    assert [(row["name"], row["state"]) for row in listed] == [("odd.csv", "held"), ("good.csv", "accepted")]
+    drop_report.print_table(listed)
     assert f"held odd.csv: {REASON}" in capsys.readouterr().out
     assert drop_report.get(parts.home, "odd.csv")["reason"] == REASON
-    assert drop_report.held(parts.home, "odd.csv")["sha256"] == found[0]["sha256"]
+    assert drop_report.held(parts.home, "odd.csv")["sha256"] == listed[0]["sha256"]
     with pytest.raises(NotFound, match=r"No drop 'good.csv' waits.*These do: odd.csv"):
         drop_report.held(parts.home, "good.csv")
     facts = health.read(parts.home)

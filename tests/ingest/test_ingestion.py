@@ -61,8 +61,8 @@ def full_tier(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def bad_rows(parts: Parts, name: str) -> Path:
     """The only file of refused rows of drops with this name."""
-    [found] = parts.home.rejected.glob(f"{name}.????????.bad.csv")
-    return found
+    [file] = parts.home.rejected.glob(f"{name}.????????.bad.csv")
+    return file
 
 
 def test_drop_becomes_a_revision_and_leaves_the_inbox(parts: Parts, iris: bytes) -> None:
@@ -310,15 +310,15 @@ def test_many_small_files_are_read_as_one(parts: Parts) -> None:
     parts.run()
     assert parts.lengths == [1, 2, 3, 4, 5, 6, 7, 8]
     assert ("d.csv", "rejected") in parts.drops()
-    found = {drop["name"]: drop for drop in parts.journal.drops.of_batch(1)}
-    assert {name: drop["rows_accepted"] for name, drop in found.items()} == {
+    outcomes = {drop["name"]: drop for drop in parts.journal.drops.of_batch(1)}
+    assert {name: drop["rows_accepted"] for name, drop in outcomes.items()} == {
         "a.csv": 2, "b.csv": 1, "c.csv": 1, "e.csv": 1, "f.csv": 1, "g.csv": 1, "h.csv": 1,
     }  # fmt: skip
-    assert (found["c.csv"]["line"], found["c.csv"]["rows_refused"]) == (2, 2)
+    assert (outcomes["c.csv"]["line"], outcomes["c.csv"]["rows_refused"]) == (2, 2)
     known = {one["name"]: one["sha256"] for one in parts.journal.segments.current()}
     [(_, table)] = segments.read(parts.home.segments, known)
     place = {(drop, number) for drop, number in zip(table["_drop"].to_pylist(), table["_row"].to_pylist(), strict=True)}
-    assert (found["c.csv"]["sha256"], 1) in place
+    assert (outcomes["c.csv"]["sha256"], 1) in place
     assert len(place) == 8
 
 
@@ -387,7 +387,7 @@ def test_drop_that_comes_in_any_step_of_a_merge_stops_nothing(full_tier: Parts, 
     parts = full_tier
     for now in steps_of_a_merge(parts):
         assert {path.name for path in parts.home.segments.iterdir()} >= {
-            one["name"] for one in parts.journal.segments.current()
+            segment["name"] for segment in parts.journal.segments.current()
         }
         if now == moment:
             parts.drop("between.csv", HEADER + row(200))
@@ -680,8 +680,8 @@ def test_a_file_refused_whole_counts_all_its_rows(home: Home, schema: Schema, te
         parts.drop("a.csv", text)
         parts.run()
     with closing(sqlite3.connect(home.journal)) as connection:
-        found = connection.execute("SELECT state, rows_read, rows_refused FROM drops").fetchall()
-    assert found == [("rejected", 7, 7)]
+        recorded = connection.execute("SELECT state, rows_read, rows_refused FROM drops").fetchall()
+    assert recorded == [("rejected", 7, 7)]
     (report,) = home.rejected.glob("*.report.json")
     assert orjson.loads(report.read_bytes())["rows_read"] == 7
 

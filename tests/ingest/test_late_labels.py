@@ -131,16 +131,16 @@ def test_every_reason_is_reported_and_the_good_rows_go_on(home: Home, journal: J
     joined = labels.join(ids, ["low", "low", " ", "low", "high", " low", "low", "low"], WIDE)
     assert joined.rows.tolist() == [3]
     assert joined.duplicates == 1
-    found = {bad.row: (bad.column, bad.reason) for bad in joined.bad}
-    assert list(found) == [0, 1, 2, 4, 6, 7]
-    assert [column for column, _ in found.values()] == ["prediction_id"] * 2 + ["grade"] * 2 + ["prediction_id"] * 2
-    assert "'nobody' is not in the prediction history" in found[0][1]
-    assert "give the prediction_id" in found[1][1]
-    assert "leave the row out" in found[2][1]
-    assert "labelled 'low' already" in found[4][1]
-    assert "1 values" in found[6][1]
-    assert "version 9" in found[7][1]
-    assert all(reason.endswith(".") for _, reason in found.values())
+    reasons = {bad.row: (bad.column, bad.reason) for bad in joined.bad}
+    assert list(reasons) == [0, 1, 2, 4, 6, 7]
+    assert [column for column, _ in reasons.values()] == ["prediction_id"] * 2 + ["grade"] * 2 + ["prediction_id"] * 2
+    assert "'nobody' is not in the prediction history" in reasons[0][1]
+    assert "give the prediction_id" in reasons[1][1]
+    assert "leave the row out" in reasons[2][1]
+    assert "labelled 'low' already" in reasons[4][1]
+    assert "1 values" in reasons[6][1]
+    assert "version 9" in reasons[7][1]
+    assert all(reason.endswith(".") for _, reason in reasons.values())
 
 
 def test_a_prediction_is_labelled_once(home: Home, journal: Journal, labels: Labels) -> None:
@@ -249,13 +249,14 @@ def test_labels_come_as_a_drop_and_become_rows_once(home: Home, iris: bytes) -> 
     parts.run()
     assert parts.lengths == [5.1, 5.1]
     records = Records(home)
-    told = records.drops.newest()[0]
+    outcome = records.drops.newest()[0]
     counts = {"rows_read": 4, "rows_accepted": 2, "rows_refused": 1, "rows_duplicate": 1}
     assert (
-        told.items() >= {**counts, "state": "accepted", "source": "label", "line": 3, "column": "prediction_id"}.items()
+        outcome.items()
+        >= {**counts, "state": "accepted", "source": "label", "line": 3, "column": "prediction_id"}.items()
     )
-    assert told["bad_file"] is not None
-    quarantine = (home.rejected / told["bad_file"]).read_text().splitlines()
+    assert outcome["bad_file"] is not None
+    quarantine = (home.rejected / outcome["bad_file"]).read_text().splitlines()
     assert quarantine[1].startswith("3,prediction_id,")
     assert quarantine[1].endswith(",setosa,p9")
     live = records.versions.live(1)
@@ -295,8 +296,8 @@ def test_the_reader_gets_back_what_was_predicted_on(features: tuple[Any, ...], d
     checked = rows.check(pa.table({name: [text] for name, text in {**texts, "grade": "low"}.items()}), schema, Inbox())
     assert checked.bad == []
     assert checked.table["colour"].to_pylist() == [features[3]]
-    got, wanted = rows.matrix(checked.table, schema)[0].tolist(), encode(schema, list(features))
-    assert np.array_equal(np.array(got), np.array(wanted), equal_nan=True)
+    got, expected = rows.matrix(checked.table, schema)[0].tolist(), encode(schema, list(features))
+    assert np.array_equal(np.array(got), np.array(expected), equal_nan=True)
 
 
 @pytest.mark.parametrize(

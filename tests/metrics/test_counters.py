@@ -65,14 +65,14 @@ def test_no_thread_writes_older_counters_over_newer_ones(worker: Worker) -> None
     publishing = [threading.Thread(target=publish) for _ in range(4)]
     for thread in publishing:
         thread.start()
-    found: list[int] = []
-    while len(found) < 2_000:
-        found += [snapshot.requests["/predict"]["200"] for snapshot, _ in published(worker.home)]
+    counted: list[int] = []
+    while len(counted) < 2_000:
+        counted += [snapshot.requests["/predict"]["200"] for snapshot, _ in published(worker.home)]
     ended.set()
     for thread in publishing:
         thread.join()
-    assert found == sorted(found)
-    assert found[-1] > found[0]
+    assert counted == sorted(counted)
+    assert counted[-1] > counted[0]
 
 
 def test_counters_that_cannot_be_written_are_reported_nevertheless(worker: Worker) -> None:
@@ -113,7 +113,7 @@ def test_counters_that_change_their_name_are_counted_once(worker: Worker) -> Non
 
     renaming = threading.Thread(target=rename)
     renaming.start()
-    found = [len(published(worker.home)) for _ in range(2_000)]
+    counted = [len(published(worker.home)) for _ in range(2_000)]
     ended.set()
     renaming.join()
-    assert set(found) == {1}
+    assert set(counted) == {1}

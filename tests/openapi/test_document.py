@@ -30,9 +30,9 @@ PARTS = {"GET /static/{}", "GET /docs/{}/{}", "GET /sign-in", "POST /sign-in", "
 def described(client: Client) -> dict[str, Any]:
     status, headers, body = client.ask("GET", "/openapi.json")
     assert (status, headers["content-type"], headers["cache-control"]) == (200, "application/json", "no-cache")
-    found: dict[str, Any] = json.loads(body)
-    schemathesis.openapi.from_dict(found).validate()
-    return found
+    answer: dict[str, Any] = json.loads(body)
+    schemathesis.openapi.from_dict(answer).validate()
+    return answer
 
 
 def served(root: Path, schema: Schema = bundles.SCHEMA, settings: Settings | None = None) -> Client:

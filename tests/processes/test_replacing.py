@@ -192,8 +192,8 @@ def test_a_worker_that_does_not_get_ready_replaces_no_other(home: Home) -> None:
         (home.bundle(1) / "model.onnx").write_bytes(b"broken")
         workers.renew()
         workers.supervise(now)
-        (told,) = wait_until(lambda: workers.supervise(now))
-        assert "could not be replaced" in told
+        (message,) = wait_until(lambda: workers.supervise(now))
+        assert "could not be replaced" in message
         assert workers.address is not None
         with socket.create_connection(workers.address, timeout=5) as connection:
             connection.sendall(REQUEST)
@@ -213,9 +213,9 @@ def test_what_a_worker_cannot_load_is_reported_once(home: Home) -> None:
         pointer = bundles.make(home, 2)
         (home.bundle(2) / "model.onnx").write_bytes(b"broken")
         bundles.point(home, pointer)
-        (told,) = wait_until(lambda: workers.supervise(time.monotonic()))
-        assert told.startswith("HTTP worker 0: ")
-        assert "model.onnx is not the file that was recorded" in told
+        (message,) = wait_until(lambda: workers.supervise(time.monotonic()))
+        assert message.startswith("HTTP worker 0: ")
+        assert "model.onnx is not the file that was recorded" in message
         time.sleep(1.5)
         assert workers.supervise(time.monotonic()) == []
     finally:

@@ -184,10 +184,10 @@ def test_no_request_is_lost_when_the_worker_is_replaced(workers: Workers, home: 
     for thread in threads:
         thread.start()
     workers.renew()
-    told = wait_until(lambda: workers.supervise(0.0))
+    message = wait_until(lambda: workers.supervise(0.0))
     wait_until(lambda: len(list(home.workers.glob("0-*.lock"))) == 1)
     ended.set()
     for thread in threads:
         thread.join()
-    assert told == ["HTTP worker 0 was replaced."]
+    assert message == ["HTTP worker 0 was replaced."]
     assert set(answers) == {b"HTTP/1.1 200 OK"}

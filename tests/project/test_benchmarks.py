@@ -52,13 +52,13 @@ def test_help_says_what_is_measured(
 
 def test_every_benchmark_is_documented() -> None:
     text = (ROOT / "docs/benchmarks.md").read_text()
-    found = [
+    documented = [
         ".".join(path.relative_to(ROOT / "benchmarks").with_suffix("").parts)
         for path in (ROOT / "benchmarks").rglob("*.py")
         if 'prog="python -m' in path.read_text()
     ]
-    assert len(found) >= 5
-    assert [name for name in found if f"python -m benchmarks.{name}" not in text] == []
+    assert len(documented) >= 5
+    assert [name for name in documented if f"python -m benchmarks.{name}" not in text] == []
 
 
 @pytest.mark.parametrize(
@@ -157,16 +157,16 @@ def test_large_files_are_measured() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_constructed_dataset_goes_on_like_an_ingested_one() -> None:
-    with ingest_growth.stages([3], 40, 2) as found:
+    with ingest_growth.stages([3], 40, 2) as stages:
         pass
-    assert [(stage.batches, stage.how, len(stage.timings)) for stage in found] == [
+    assert [(stage.batches, stage.how, len(stage.timings)) for stage in stages] == [
         (3, "ingested", 2),
         (40, "constructed", 2),
     ]
-    assert found[1].live < 40
-    assert {len(row) for row in ingest_growth.table(found)} == {len(ingest_growth.COLUMNS)}
-    assert {len(row) for row in ingest_growth.cache_table(found)} == {len(ingest_growth.CACHE_COLUMNS)}
-    assert {len(row) for stage in found for row in stage.reading} == {len(ingest_reading.COLUMNS)}
+    assert stages[1].live < 40
+    assert {len(row) for row in ingest_growth.table(stages)} == {len(ingest_growth.COLUMNS)}
+    assert {len(row) for row in ingest_growth.cache_table(stages)} == {len(ingest_growth.CACHE_COLUMNS)}
+    assert {len(row) for stage in stages for row in stage.reading} == {len(ingest_reading.COLUMNS)}
 
 
 @pytest.mark.slow
@@ -183,11 +183,11 @@ def test_loading_ends_where_the_first_fold_begins() -> None:
         14.0, 300, {"tree": 8.0}, [*stages, ("fitting tree", 10.0), ("logging to MLflow", 13.0), ("done", 14.0)]
     )
     theirs = Side(8.0, 200, {"tree": 8.0})
-    found = {row[0]: row[1:] for row in retrain_large.table(Measured(ours, theirs, 100))}
-    assert found["loading, s"][0] == "1.50"
-    assert found["loading and comparing, s"][:2] == ["9.50", "8.00"]
-    assert found["- against scikit-learn"][0] == "1.19x"
-    assert found["peak memory, of the float64 frame"][:2] == ["3x", "2x"]
+    figures = {row[0]: row[1:] for row in retrain_large.table(Measured(ours, theirs, 100))}
+    assert figures["loading, s"][0] == "1.50"
+    assert figures["loading and comparing, s"][:2] == ["9.50", "8.00"]
+    assert figures["- against scikit-learn"][0] == "1.19x"
+    assert figures["peak memory, of the float64 frame"][:2] == ["3x", "2x"]
 
 
 @pytest.mark.slow

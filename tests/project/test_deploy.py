@@ -81,14 +81,14 @@ def test_unit_never_gives_up_and_is_not_root() -> None:
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read_string(UNIT.read_text())
     assert unit["Unit"]["StartLimitIntervalSec"] == "0"
-    wanted = {
+    expected = {
         "Type": "notify",
         "User": "retraind",
         "Restart": "always",
         "KillMode": "mixed",
         "CapabilityBoundingSet": "",
     }
-    assert {key: unit["Service"][key] for key in wanted} == wanted
+    assert {key: unit["Service"][key] for key in expected} == expected
 
 
 def test_image_does_not_run_as_root() -> None:

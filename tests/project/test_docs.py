@@ -38,9 +38,9 @@ def test_every_endpoint_is_described() -> None:
     """docs/http.md lists the operations of `/openapi.json`, in its order and words, and no others."""
     paths = document.document(None, None, "", secured=False)["paths"]
     rows = [
-        f"| {told['tags'][0]} | `{method.upper()} {path}` | {told['summary']} |"
+        f"| {operation['tags'][0]} | `{method.upper()} {path}` | {operation['summary']} |"
         for path, methods in paths.items()
-        for method, told in methods.items()
+        for method, operation in methods.items()
     ]
     assert [line for line in PAGES["docs/http.md"].splitlines() if "| `" in line] == rows, "\n".join(rows)
 

@@ -41,10 +41,10 @@ def test_ledger_knows_the_rows_of_its_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("days", [1, 30])
 def test_schedule_is_the_same_for_a_seed_and_leaves_nothing_out(days: int) -> None:
-    found = month.schedule(7, days)
-    assert found == month.schedule(7, days) != month.schedule(8, days)
-    assert {name for _, name in found} == set(month.ACTS)
-    assert all(0 <= moment <= days for moment, _ in found)
+    acts = month.schedule(7, days)
+    assert acts == month.schedule(7, days) != month.schedule(8, days)
+    assert {name for _, name in acts} == set(month.ACTS)
+    assert all(0 <= moment <= days for moment, _ in acts)
     assert all(callable(getattr(Month, name)) for name in month.ACTS)
 
 

@@ -33,8 +33,8 @@ class Logged(Parts):
         pictures = self.home.root / "pictures"
         pictures.mkdir(exist_ok=True)
         (pictures / "confusion_matrix.png").touch()
-        for one in (run, nested):
-            self.registry.log_files(one, pictures)
+        for run_id in (run, nested):
+            self.registry.log_files(run_id, pictures)
         rows = [[0.0], [1.0]]
         return self.registry.register(run, DummyClassifier().fit(rows, [0, 1]), rows, ["numpy"], {"bundle": sealed})
 
@@ -78,12 +78,12 @@ def clear(parts: Parts, keep: int) -> int:
 
 def whole(parts: Parts) -> list[int]:
     """The versions that can be served."""
-    found = []
+    whole = []
     for row in parts.journal.versions.newest():
         if names(parts.home.bundle(row["version"])) != [MANIFEST]:
             verify(parts.home, row["version"], row["bundle"])
-            found.append(row["version"])
-    return sorted(found)
+            whole.append(row["version"])
+    return sorted(whole)
 
 
 def refused(parts: Parts) -> int:

@@ -79,8 +79,8 @@ class Live:
             predicted(
                 self._parts.home,
                 *(
-                    {**common, "prediction_id": one, "prediction_name": name}
-                    for one, name in zip(ids, names, strict=True)
+                    {**common, "prediction_id": prediction, "prediction_name": name}
+                    for prediction, name in zip(ids, names, strict=True)
                 ),
             )
         live = [{"prediction_id": one, "prediction": name} for one, name in zip(ids, names, strict=True)]
@@ -264,8 +264,8 @@ def test_trial_ends(parts: Parts, live: Live) -> None:
     live.label(0, 100)
     parts.settle()
     assert parts.served == newer
-    found = Probation(parts.home, Promote(live_until=60), parts.journal).fell()
-    assert found == (
+    fall = Probation(parts.home, Promote(live_until=60), parts.journal).fell()
+    assert fall == (
         "accuracy 0.0000 on the newest 60 late labels (95 % interval up to 0.0602), where it was let in with 0.9500."
     )
 
@@ -366,7 +366,7 @@ def test_fall_of_values_without_the_history_must_be_as_sure(parts: Parts) -> Non
     live = truth + random.normal(0, 0.4, 60)
     rows = [Outcome(truth=repr(float(a)), prediction=repr(float(b))) for a, b in zip(truth, live, strict=True)]
     usual, surest = (
-        live_comparison.measure(rows, "r2", one) for one in (live_comparison.INTERVAL, live_comparison.SUREST)
+        live_comparison.measure(rows, "r2", bound) for bound in (live_comparison.INTERVAL, live_comparison.SUREST)
     )
     assert usual is not None
     assert surest is not None
@@ -374,10 +374,10 @@ def test_fall_of_values_without_the_history_must_be_as_sure(parts: Parts) -> Non
     for before, sure in (((usual.upper + surest.upper) / 2, False), (surest.upper + 0.001, True)):
         score = {"n": 100, "r2": before, "rmse": 1.0, "mae": 1.0}
         old: VersionRow = {**STORED, "scores": orjson.dumps({"challenger": {"rolling": score}}).decode()}
-        found = watch._on_their_own(old, rows, "r2")
-        assert found is not None
-        assert found.now.upper < before
-        assert found.sure == sure
+        fall = watch._on_their_own(old, rows, "r2")
+        assert fall is not None
+        assert fall.now.upper < before
+        assert fall.sure == sure
 
 
 @pytest.mark.parametrize("trials", [40, pytest.param(200, marks=pytest.mark.slow)])

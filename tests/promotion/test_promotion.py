@@ -82,9 +82,9 @@ class Parts:
         """Make a request and have it answered: state and detail."""
         request = requests.submit(self.home, kind, version=version)
         self.settle()
-        found = [row for row in self.requests() if row["id"] == request.id]
+        rows = [row for row in self.requests() if row["id"] == request.id]
         assert requests.pending(self.home) == []
-        return found[0]["state"], found[0]["detail"]
+        return rows[0]["state"], rows[0]["detail"]
 
     def requests(self) -> list[Any]:
         from sqlalchemy import select
@@ -105,8 +105,8 @@ class Parts:
         return self.registry.client.get_model_version(NAME, str(version)).description or ""
 
     def state(self, version: int) -> str | None:
-        found = self.journal.versions.get(version)
-        return None if found is None else str(found["state"])
+        version_row = self.journal.versions.get(version)
+        return None if version_row is None else str(version_row["state"])
 
 
 @pytest.fixture
@@ -187,9 +187,9 @@ def test_comparison_with_another_version_does_not_count(parts: Parts) -> None:
     third = parts.train(99, 50, champion=first)
     parts.settle()
     assert (parts.served, parts.state(third)) == (second, "refused")
-    found = parts.journal.versions.get(third)
-    assert found is not None
-    assert f"compared with version {first}, but version {second} is served" in found["reason"]
+    version_row = parts.journal.versions.get(third)
+    assert version_row is not None
+    assert f"compared with version {first}, but version {second} is served" in version_row["reason"]
     [asked] = requests.pending(parts.home)
     assert (asked.kind, asked.force, asked.by) == ("retrain", True, "daemon"), "or these rows would never be compared"
 
@@ -219,8 +219,8 @@ def test_damaged_twin_is_found_before_the_version_serves(parts: Parts) -> None:
     assert parts.ask("promote", version)[0] == "done"
     assert not [one for one in doctor.examine(parts.home) if one["what"] == "bundle" and not one["ok"]]
     (parts.home.bundle(version) / f"{bundle.TWIN}{bundle.ONNX}").unlink()
-    [found] = [one for one in doctor.examine(parts.home) if one["what"] == "bundle"]
-    assert (found["ok"], bundle.TWIN in found["detail"]) == (False, True)
+    [findings] = [one for one in doctor.examine(parts.home) if one["what"] == "bundle"]
+    assert (findings["ok"], bundle.TWIN in findings["detail"]) == (False, True)
 
 
 def test_version_without_its_bundle_is_refused(parts: Parts) -> None:
@@ -438,10 +438,10 @@ def test_swap_that_a_kill_left_unrecorded_is_recorded(parts: Parts) -> None:
     first = parts.champion()
     second = parts.train(96, 95, champion=first)
     parts.promotion.judge()
-    found = parts.journal.versions.get(second)
-    assert found is not None
+    version_row = parts.journal.versions.get(second)
+    assert version_row is not None
     bundles.point(
-        parts.home, bundle.Pointer(version=second, manifest=found["bundle"], since="2026-01-01T00:00:00.000Z")
+        parts.home, bundle.Pointer(version=second, manifest=version_row["bundle"], since="2026-01-01T00:00:00.000Z")
     )
     parts.restart()
     parts.promotion.recover()
@@ -495,20 +495,20 @@ def test_request_survives_as_a_file(home: Home) -> None:
 def test_what_is_no_request_is_set_aside_with_the_reason(home: Home) -> None:
     """A version beyond every number of the journal, a kind of a newer retraind, a torn file; what is one stays."""
     made = requests.submit(home, "retrain")
-    given = {
+    contents = {
         "0.json": '{"kind": "promote", "version": 9223372036854775808}',
         "1.json": '{"kind": "fly"}',
         "2.json": '{"id',
     }
-    for name, text in given.items():
+    for name, text in contents.items():
         (home.requests / name).write_text(text)
     said = requests.set_aside(home)
     assert [sentence.partition(" is not a request")[0] for sentence in said] == [
-        f"registry/requests/{name}" for name in given
+        f"registry/requests/{name}" for name in contents
     ]
     assert "version: Input should be less than or equal to 9007199254740992" in said[0]
     assert "kind: Input should be 'retrain'" in said[1]
-    for name, text in given.items():
+    for name, text in contents.items():
         assert (home.requests / f"{name}.unreadable").read_text() == text
     assert requests.set_aside(home) == []
     assert requests.pending(home) == [made]

@@ -69,11 +69,11 @@ def tritons(site: Site, houses: Site, tmp_path_factory: pytest.TempPathFactory) 
     tensors = [{"name": name, "shape": [1], "datatype": kind, "data": [value]} for name, kind, value in columns]
     request = {"id": "one", "parameters": {"content_type": "pd"}, "inputs": tensors}
     (folder / "houses.jsonl").write_text(json.dumps(request) + "\n")
-    wanted = [{"name": "predict"}, {"name": "predict_proba"}]
+    outputs = [{"name": "predict"}, {"name": "predict_proba"}]
     tensors = [
         {"name": n, "shape": [1], "datatype": "FP64", "data": [v]} for n, v in zip(bundles.NAMES, ROWS[0], strict=True)
     ]
-    lines = [json.dumps({"id": f"r{n}", "inputs": tensors, "outputs": wanted}) + "\n" for n in range(20)]
+    lines = [json.dumps({"id": f"r{n}", "inputs": tensors, "outputs": outputs}) + "\n" for n in range(20)]
     for name in EXTRAS:
         (folder / f"{name}.jsonl").write_text("".join(lines))
     runs = [inference(site, folder, name, extra) for name, extra in EXTRAS.items()]
@@ -97,11 +97,11 @@ def shares(site: Site) -> list[float]:
 def test_tritonclient_and_the_clients_of_the_open_inference_protocol(site: Site, tritons: Any) -> None:
     said = tritons
     everything = {"predict": NAMES, "predict_code": [0, 0], "predict_proba": shares(site), "shape": [2, 3]}
-    for found in [said["sync"][name] for name in ("binary", "json", "mixed", "columns")] + [
+    for answer in [said["sync"][name] for name in ("binary", "json", "mixed", "columns")] + [
         said["aio"][name] for name in ("binary", "json")
     ]:
-        assert len(set(found.pop("prediction_id"))) == 2
-        assert found == everything
+        assert len(set(answer.pop("prediction_id"))) == 2
+        assert answer == everything
     sync = said["sync"]
     assert (sync["live"], sync["ready"]) == ([True, True], [True, True, False])
     assert sync["server"]["name"] == "retraind"
@@ -149,9 +149,9 @@ def test_the_clients_of_kserve(site: Site, kserves: Any) -> None:
     assert (first["rows"]["predictions"], first["columns"]["outputs"]) == (NAMES, NAMES)
     assert "3 values; the model takes 4" in first["refused"]
     assert "There is no model 'other'" in first["unknown"]
-    for found in (second["json"], second["binary"]):
-        assert (found["id"], found["predict"], found["ids"]) == ("mine", NAMES, 2)
-        assert found["predict_proba"] == shares(site)
+    for answer in (second["json"], second["binary"]):
+        assert (answer["id"], answer["predict"], answer["ids"]) == ("mine", NAMES, 2)
+        assert answer["predict_proba"] == shares(site)
     assert (second["live"], second["ready"], second["unknown"]) == (True, [True, True], False)
     assert "the model takes [n, 4]" in second["refused"]
 
@@ -181,9 +181,13 @@ def test_the_client_of_mlflow(site: Site) -> None:
         json.dumps({"instances": ROWS}),
     ):
         assert client.invoke(data).get_predictions()[0].tolist() == NAMES
-    found = client.invoke(frame, params={"predict_method": "predict_proba"})
-    assert found.get_predictions("ndarray").ravel().tolist() == shares(site)
-    assert (found["classes"], found["model_version"], len(found["prediction_ids"])) == (bundles.CLASSES, 1, 2)
+    predictions = client.invoke(frame, params={"predict_method": "predict_proba"})
+    assert predictions.get_predictions("ndarray").ravel().tolist() == shares(site)
+    assert (predictions["classes"], predictions["model_version"], len(predictions["prediction_ids"])) == (
+        bundles.CLASSES,
+        1,
+        2,
+    )
     with pytest.raises(Exception, match=r"error code 400.*'sepal_length' must not be null"):
         client.invoke(frame.assign(sepal_length=[1.0, np.nan]))
 

@@ -86,8 +86,8 @@ def test_csv_as_pandas_writes_it(flowers: Client, kind: str) -> None:
 
 def test_cells_are_read_by_the_kind_of_their_column(prices: Client) -> None:
     cells = "size,rooms,garden,built,town\n100.0,4,True,2026-01-31,Zürich\n100,4.0,1,,NA\n"
-    found = dataframes.comma_separated(bundles.PRICES, cells)
-    assert found.values == [bundles.HOUSE, [100.0, 4, True, None, "NA"]]
+    parsed = dataframes.comma_separated(bundles.PRICES, cells)
+    assert parsed.values == [bundles.HOUSE, [100.0, 4, True, None, "NA"]]
     status, answer = invoke(prices, cells.rsplit("\n", 2)[0].encode(), "text/csv")
     assert (status, answer["predictions"]) == (200, [pytest.approx(bundles.HOUSE_PRICE)])
     assert invoke(prices, cells.replace("True", "maybe").encode(), "text/csv")[1]["message"].startswith(
@@ -97,8 +97,8 @@ def test_cells_are_read_by_the_kind_of_their_column(prices: Client) -> None:
 
 def test_nan_is_a_missing_value(prices: Client) -> None:
     body = b'{"inputs":{"size":[100.0],"rooms":[4],"garden":[true],"built":[NaN],"town":["NaN \\"NaN"]}}'
-    found = dataframes.columns(bundles.PRICES, json.loads(dataframes.without_nan(body))["inputs"])
-    assert found.values == [[100.0, 4, True, None, 'NaN "NaN']]
+    answer = dataframes.columns(bundles.PRICES, json.loads(dataframes.without_nan(body))["inputs"])
+    assert answer.values == [[100.0, 4, True, None, 'NaN "NaN']]
     assert invoke(prices, body)[0] == 200
     assert invoke(prices, body.replace(b"100.0", b"NaN"))[1]["message"] == "'size' must not be null."
 
@@ -107,14 +107,14 @@ def test_nan_is_a_missing_value(prices: Client) -> None:
 def test_only_tokens_are_replaced(value: Any) -> None:
     text = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
     expected = json.loads(text, parse_constant=lambda name: None if name == "NaN" else float(name))
-    found = json.loads(dataframes.without_nan(text))
-    assert json.dumps(found) == json.dumps(expected)
+    answer = json.loads(dataframes.without_nan(text))
+    assert json.dumps(answer) == json.dumps(expected)
 
 
 @given(st.text(alphabet='"\\NaN{', max_size=30))
 def test_texts_that_are_no_json_keep_all_but_nan(text: str) -> None:
-    found = dataframes.without_nan(text.encode()).decode()
-    assert found.replace("null", "NaN") == text
+    parsed = dataframes.without_nan(text.encode()).decode()
+    assert parsed.replace("null", "NaN") == text
 
 
 def test_a_text_without_end_is_left_to_the_parser(flowers: Client) -> None:

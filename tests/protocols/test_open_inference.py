@@ -79,15 +79,15 @@ def test_rows_come_as_a_matrix_or_by_columns(flowers: Client, inputs: list[Any])
 
 
 def test_outputs_come_as_they_are_asked_for(flowers: Client) -> None:
-    wanted = ["prediction_id", "predict_code", "predict_proba", "predict"]
-    status, answer, _ = infer(flowers, {"inputs": [MATRIX], "outputs": [{"name": name} for name in wanted]})
-    assert (status, [one["name"] for one in answer["outputs"]]) == (200, wanted)
-    found = outputs(answer)
-    assert (found["predict"], found["predict_code"]) == (["setosa"] * 2, [0, 0])
+    names = ["prediction_id", "predict_code", "predict_proba", "predict"]
+    status, answer, _ = infer(flowers, {"inputs": [MATRIX], "outputs": [{"name": name} for name in names]})
+    assert (status, [one["name"] for one in answer["outputs"]]) == (200, names)
+    tensors_by_name = outputs(answer)
+    assert (tensors_by_name["predict"], tensors_by_name["predict_code"]) == (["setosa"] * 2, [0, 0])
     assert answer["outputs"][2]["shape"] == [2, 3]
-    assert [sum(found["predict_proba"][at : at + 3]) for at in (0, 3)] == pytest.approx([1, 1])
+    assert [sum(tensors_by_name["predict_proba"][at : at + 3]) for at in (0, 3)] == pytest.approx([1, 1])
     logged = b"".join(path.read_bytes() for path in flowers.worker.home.logs.glob("*.jsonl"))
-    assert all(one.encode() in logged for one in found["prediction_id"])
+    assert all(one.encode() in logged for one in tensors_by_name["prediction_id"])
 
 
 def test_columns_of_every_kind(prices: Client) -> None:
@@ -98,18 +98,18 @@ def test_columns_of_every_kind(prices: Client) -> None:
 
 def test_metadata_names_columns_types_and_outputs(flowers: Client, prices: Client) -> None:
     for path in ("/v2/models/retraind", "/v2/models/retraind/versions/1"):
-        found = json.loads(flowers.ask("GET", path)[2])
-        assert found["versions"] == ["1"]
-        assert found["inputs"] == [{"name": name, "datatype": "FP64", "shape": [-1]} for name in bundles.NAMES]
-        assert [(one["name"], one["shape"]) for one in found["outputs"]] == [
+        answer = json.loads(flowers.ask("GET", path)[2])
+        assert answer["versions"] == ["1"]
+        assert answer["inputs"] == [{"name": name, "datatype": "FP64", "shape": [-1]} for name in bundles.NAMES]
+        assert [(one["name"], one["shape"]) for one in answer["outputs"]] == [
             ("predict", [-1]),
             ("predict_proba", [-1, 3]),
             ("predict_code", [-1]),
             ("prediction_id", [-1]),
         ]
-    found = json.loads(prices.ask("GET", "/v2/models/retraind")[2])
-    assert [one["datatype"] for one in found["inputs"]] == ["FP64", "INT64", "BOOL", "BYTES", "BYTES"]
-    assert [one["name"] for one in found["outputs"]] == ["predict", "prediction_id"]
+    answer = json.loads(prices.ask("GET", "/v2/models/retraind")[2])
+    assert [one["datatype"] for one in answer["inputs"]] == ["FP64", "INT64", "BOOL", "BYTES", "BYTES"]
+    assert [one["name"] for one in answer["outputs"]] == ["predict", "prediction_id"]
 
 
 def test_an_empty_server_lives_and_is_not_ready(tmp_path: Path) -> None:
@@ -195,16 +195,16 @@ def test_every_kind_comes_and_goes_in_binary(prices: Client) -> None:
 
 
 def test_one_output_may_be_binary_and_another_not(flowers: Client) -> None:
-    wanted = [{"name": "predict"}, {"name": "predict_proba", "parameters": {"binary_data": True}}]
-    status, answer, rest = infer(flowers, {"inputs": [MATRIX], "outputs": wanted})
+    requested = [{"name": "predict"}, {"name": "predict_proba", "parameters": {"binary_data": True}}]
+    status, answer, rest = infer(flowers, {"inputs": [MATRIX], "outputs": requested})
     labels, shares = answer["outputs"]
     assert (status, labels["data"], "data" in shares, len(rest)) == (200, ["setosa", "setosa"], False, 48)
     assert np.frombuffer(rest, "<f8").reshape(2, 3).sum(axis=1) == pytest.approx([1, 1])
 
 
 def test_classification_gives_the_likeliest_classes(flowers: Client) -> None:
-    wanted = [{"name": "predict_proba", "parameters": {"classification": 2}}]
-    _, answer, _ = infer(flowers, {"inputs": [MATRIX], "outputs": wanted})
+    requested = [{"name": "predict_proba", "parameters": {"classification": 2}}]
+    _, answer, _ = infer(flowers, {"inputs": [MATRIX], "outputs": requested})
     assert answer["outputs"][0]["shape"] == [2, 2]
     assert [text.split(":")[1:] for text in answer["outputs"][0]["data"]] == [
         ["0", "setosa"],
@@ -222,14 +222,14 @@ GAPS = Schema(
 
 
 def test_null_and_nan_are_missing_values() -> None:
-    given = [
+    declared = [
         tensors.Tensor(name="x", shape=[2], datatype="FP32", parameters={"binary_data_size": 8}),
         tensors.Tensor(name="c", shape=[2], datatype="BYTES", data=[None, "a"]),
     ]
-    found = tensors.read(GAPS, given, memoryview(np.array([np.nan, 1], "<f4").tobytes()))
-    assert found.values == [[None, None], [1.0, "a"]]
-    given[0] = tensors.Tensor(name="x", shape=[2], datatype="FP64", data=[None, 1])
-    assert tensors.read(GAPS, given, memoryview(b"")).values == [[None, None], [1, "a"]]
+    matrix = tensors.read(GAPS, declared, memoryview(np.array([np.nan, 1], "<f4").tobytes()))
+    assert matrix.values == [[None, None], [1.0, "a"]]
+    declared[0] = tensors.Tensor(name="x", shape=[2], datatype="FP64", data=[None, 1])
+    assert tensors.read(GAPS, declared, memoryview(b"")).values == [[None, None], [1, "a"]]
 
 
 MAYBE = Schema(
@@ -256,10 +256,10 @@ def test_booleans_and_whole_numbers_may_be_missing_in_any_data_type(
         tensors.Tensor(name=name, shape=[3], datatype=datatype, data=values)
         for name, datatype, values in zip("bi", datatypes, data, strict=True)
     ]
-    found = tensors.read(MAYBE, given_, memoryview(b""))
-    assert found.values == [[True, 4], [False, 0], [None, None]]
-    assert [type(row[0]) for row in found.values] == [bool, bool, type(None)], "the log keeps what /predict takes"
-    assert np.array_equal(found.matrix, np.array([[1, 4], [0, 0], [np.nan, np.nan]]), equal_nan=True)
+    matrix = tensors.read(MAYBE, given_, memoryview(b""))
+    assert matrix.values == [[True, 4], [False, 0], [None, None]]
+    assert [type(row[0]) for row in matrix.values] == [bool, bool, type(None)], "the log keeps what /predict takes"
+    assert np.array_equal(matrix.matrix, np.array([[1, 4], [0, 0], [np.nan, np.nan]]), equal_nan=True)
 
 
 def test_booleans_and_whole_numbers_are_nan_where_missing_in_binary() -> None:
@@ -433,11 +433,11 @@ TENSORS = st.fixed_dictionaries(
 def test_no_tensors_break_inference(inputs: list[Any], tail: bytes) -> None:
     try:
         given_ = [tensors.Tensor.model_validate(tensor) for tensor in inputs]
-        found = tensors.read(bundles.PRICES, given_, memoryview(tail))
+        matrix = tensors.read(bundles.PRICES, given_, memoryview(tail))
     except (InvalidFeatures, ValueError) as error:
         assert str(error)
     else:
-        assert found.matrix.shape[1] == 5
+        assert matrix.matrix.shape[1] == 5
 
 
 @given(

@@ -21,10 +21,10 @@ def test_no_more_classes_are_returned_than_the_version_that_answered_has() -> No
     """The champion may have answered for a challenger that knows more of them."""
     shares = [[0.5, 0.2, 0.3], [0.1, 0.8, 0.1]]
     answered = Answered(Flowers(), [0, 1], shares, ["a", "b"], 0.1)
-    told, _ = open_inference_outputs.tensor(answered, OutputSpec("predict_proba", binary=False, best=5))
-    assert told["shape"] == [2, 3]
-    assert told["data"][:2] == ["0.500000:0:setosa", "0.300000:2:virginica"]
-    assert len(told["data"]) == 6
+    tensor, _ = open_inference_outputs.tensor(answered, OutputSpec("predict_proba", binary=False, best=5))
+    assert tensor["shape"] == [2, 3]
+    assert tensor["data"][:2] == ["0.500000:0:setosa", "0.300000:2:virginica"]
+    assert len(tensor["data"]) == 6
 
 
 def test_an_output_is_asked_for_once_and_known() -> None:

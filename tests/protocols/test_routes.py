@@ -88,8 +88,8 @@ def test_no_body_breaks_a_route(flowers: Client, path: str, body: bytes, kind: s
     status, headers, answer = flowers.ask("POST", path, body, CONTENT_TYPE=kind, **more)
     assert status == 200 or 400 <= status < 500, answer
     if status != 200:
-        told = json.loads(answer)
-        assert told.get("error") or told.get("message")
+        error = json.loads(answer)
+        assert error.get("error") or error.get("message")
         assert headers["content-type"] == "application/json"
 
 
@@ -138,8 +138,8 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_what_is_refused_before_a_route_is_met_has_the_shape_too(strict: Site, path: str) -> None:
     status, headers, body = strict.ask("POST", path, b" " * 2000)
     assert (status, headers["content-type"], headers["connection"]) == (413, "application/json", "close")
-    told = json.loads(body)
-    assert "1024 bytes" in (told.get("error") or told["message"])
+    error = json.loads(body)
+    assert "1024 bytes" in (error.get("error") or error["message"])
     with socket.create_connection(("127.0.0.1", strict.port), timeout=10) as connection:
         connection.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{{".encode())
         answer = connection.makefile("rb").read()

@@ -68,8 +68,8 @@ def test_regress_gives_a_number_for_each_example(prices: Client) -> None:
 def test_the_status_is_that_of_both_protocols(flowers: Client, where: str) -> None:
     status, answer = get(flowers, MODEL + where)
     assert (status, answer["name"], answer["ready"]) == (200, "retraind", True)
-    told = {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
-    assert answer["model_version_status"] == [told]
+    available = {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+    assert answer["model_version_status"] == [available]
     assert get(flowers, "/v1/models") == (200, {"models": ["retraind"]})
 
 

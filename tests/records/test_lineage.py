@@ -107,31 +107,31 @@ def recorded(home: Home) -> Home:
 
 
 def of(home: Home, version: int, **more: Any) -> Chain:
-    found = lineage.of(home, version, **more)
-    assert found is not None
-    return found
+    chain = lineage.of(home, version, **more)
+    assert chain is not None
+    return chain
 
 
 def test_chain_from_the_drops_to_the_predictions(recorded: Home) -> None:
     """Every station names the next one by its identity."""
-    found = of(recorded, 2)
-    assert [(drop["name"], drop["sha256"], drop["batch"]) for drop in found["drops"]["newest"]] == [
+    chain = of(recorded, 2)
+    assert [(drop["name"], drop["sha256"], drop["batch"]) for drop in chain["drops"]["newest"]] == [
         ("3.csv", sha(3), 4),
         ("1.csv", sha(1), 1),
     ]
-    assert (found["drops"]["count"], found["drops"]["rows"], found["drops"]["forgotten"]) == (2, 10, 0)
-    assert [(one["seq"], one["kind"], one["rows"]) for one in found["batches"]["newest"]] == [
+    assert (chain["drops"]["count"], chain["drops"]["rows"], chain["drops"]["forgotten"]) == (2, 10, 0)
+    assert [(one["seq"], one["kind"], one["rows"]) for one in chain["batches"]["newest"]] == [
         (4, "drops", 5),
         (3, "forget", -7),
         (2, "drops", 7),
         (1, "drops", 5),
     ]
-    wanted = {"commit": revision(4), "dvc_md5": f"{4:032x}", "rows": 10, "batch": 4}
-    assert found["revision"].items() >= wanted.items()
-    assert (found["run"]["id"], found["run"]["reason"], found["run"]["mlflow_run"]) == (2, "50 new rows", "f" * 32)
-    assert set(bundle.summary(recorded.bundle(2), found["bundle"])["files"] or ()) == {"model.onnx", "probe.json"}
-    assert [(one["from"] <= (one["to"] or ""), one["reason"]) for one in found["served"]] == [(True, "Better.")]
-    assert found["predictions"] == {
+    expected = {"commit": revision(4), "dvc_md5": f"{4:032x}", "rows": 10, "batch": 4}
+    assert chain["revision"].items() >= expected.items()
+    assert (chain["run"]["id"], chain["run"]["reason"], chain["run"]["mlflow_run"]) == (2, "50 new rows", "f" * 32)
+    assert set(bundle.summary(recorded.bundle(2), chain["bundle"])["files"] or ()) == {"model.onnx", "probe.json"}
+    assert [(one["from"] <= (one["to"] or ""), one["reason"]) for one in chain["served"]] == [(True, "Better.")]
+    assert chain["predictions"] == {
         "count": 1,
         "first_at": "2026-01-01T00:00:02.000Z",
         "last_at": "2026-01-01T00:00:02.000Z",
@@ -140,17 +140,17 @@ def test_chain_from_the_drops_to_the_predictions(recorded: Home) -> None:
 
 def test_forgotten_drop_is_listed_for_the_versions_before(recorded: Home) -> None:
     """Versions that were trained on a drop still list it after it was forgotten, and say that it is gone."""
-    found = of(recorded, 1)
-    assert [(drop["name"], drop["state"]) for drop in found["drops"]["newest"]] == [
+    chain = of(recorded, 1)
+    assert [(drop["name"], drop["state"]) for drop in chain["drops"]["newest"]] == [
         ("2.csv", "forgotten"),
         ("1.csv", "accepted"),
     ]
-    assert (found["drops"]["count"], found["drops"]["rows"], found["drops"]["forgotten"]) == (2, 12, 1)
-    assert [(one["to"] is None, one["reason"]) for one in found["served"]] == [
+    assert (chain["drops"]["count"], chain["drops"]["rows"], chain["drops"]["forgotten"]) == (2, 12, 1)
+    assert [(one["to"] is None, one["reason"]) for one in chain["served"]] == [
         (True, "By request (rollback, cli)."),
         (False, "First version."),
     ]
-    assert found["predictions"]["count"] == 3
+    assert chain["predictions"]["count"] == 3
 
 
 def test_versions_that_were_trained_on_a_drop(recorded: Home) -> None:
@@ -183,9 +183,9 @@ def test_version_whose_run_was_cut_off(home: Home, journal: Journal) -> None:
     train(home, journal, 1)
     with closing(sqlite3.connect(home.journal)) as connection, connection:
         connection.execute("UPDATE runs SET state = 'abandoned', version = NULL")
-    found = of(home, 1)
-    assert found["run"] == {"id": None, "reason": "50 new rows", "mlflow_run": "f" * 32}
-    assert found["drops"]["count"] == 1
+    chain = of(home, 1)
+    assert chain["run"] == {"id": None, "reason": "50 new rows", "mlflow_run": "f" * 32}
+    assert chain["drops"]["count"] == 1
 
 
 def test_merged_batches_bring_nothing(home: Home, journal: Journal) -> None:
@@ -195,20 +195,20 @@ def test_merged_batches_bring_nothing(home: Home, journal: Journal) -> None:
     seq = journal.batches.merge(a_batch(9, rows=10), ["1.parquet", "2.parquet"])
     journal.batches.commit(seq, revision(seq), f"{seq:032x}")
     train(home, journal, 1)
-    found = of(home, 1)
-    assert [drop["name"] for drop in found["drops"]["newest"]] == ["2.csv", "1.csv"]
-    assert found["batches"]["count"] == 2
-    assert found["revision"]["batch"] == 3
+    chain = of(home, 1)
+    assert [drop["name"] for drop in chain["drops"]["newest"]] == ["2.csv", "1.csv"]
+    assert chain["batches"]["count"] == 2
+    assert chain["revision"]["batch"] == 3
 
 
 def test_bundle_that_is_gone_says_so(recorded: Home) -> None:
     """Its sha256 stays on record; so does everything else."""
     (recorded.bundle(1) / "manifest.json").unlink()
-    found = of(recorded, 1)
-    described = bundle.summary(recorded.bundle(1), found["bundle"])
+    chain = of(recorded, 1)
+    described = bundle.summary(recorded.bundle(1), chain["bundle"])
     assert described["files"] is None
     assert "not a readable bundle" in str(described["problem"])
-    assert found["drops"]["count"] == 2
+    assert chain["drops"]["count"] == 2
 
 
 def test_home_without_anything_has_no_version(tmp_path: Path) -> None:

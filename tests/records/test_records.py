@@ -182,8 +182,8 @@ def test_a_drop_tells_of_its_batch(home: Home) -> None:
 def labelled(journal: Journal, version: int, *pairs: tuple[str, str], start: int = 0) -> None:
     """One batch of late labels, each a truth and what had been predicted."""
     labels: list[JoinedLabel] = [
-        {"prediction_id": f"{version}-{start + number}", "version": version, "prediction": told, "truth": truth}
-        for number, (truth, told) in enumerate(pairs)
+        {"prediction_id": f"{version}-{start + number}", "version": version, "prediction": answer, "truth": truth}
+        for number, (truth, answer) in enumerate(pairs)
     ]
     batch: Any = {**BATCH, "segment": f"{version}-{start}.parquet"}
     journal.batches.accept(batch, [a_drop(source="label")], [{**label, "drop": "a" * 64} for label in labels])

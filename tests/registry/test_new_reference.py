@@ -27,9 +27,9 @@ from daemon.training.evaluation.baseline_comparison import Rules
 def judged(journal: Journal, version: int, state: str, **scores: Any) -> None:
     """A version with its verdict."""
     texts = dict.fromkeys(("mlflow_run", "bundle", "candidate", "backend", "revision", "dvc_md5", "trigger"), "x")
-    found = {"challenger": {"reference": {"n": 9}, "rolling": {"n": 99}}, "split": {"reference": "9-a"}, **scores}
+    merged = {"challenger": {"reference": {"n": 9}, "rolling": {"n": 99}}, "split": {"reference": "9-a"}, **scores}
     numbers = {"version": version, "rows": 0, "trained_rows": 0}
-    record: Any = {**texts, **numbers, "scores": json.dumps(found)}
+    record: Any = {**texts, **numbers, "scores": json.dumps(merged)}
     journal.versions.judge(
         record,
         VersionState(state),
@@ -76,6 +76,6 @@ def test_rows_of_a_new_era_are_the_same_for_who_reads_them_again(tmp_path: Path,
     scores = new_reference.compare(challenger, served, data, None, Rules(), gate).scores
     assert "objection" in (scores["world"] or {})
     again = read(tmp_path, tables, window=window, era=Era.of(scores))
-    found = new_reference.compare(challenger, None, again, None, Rules(), None).scores
-    assert found["challenger"] == scores["challenger"]
-    assert found["split"] == scores["split"]
+    comparison = new_reference.compare(challenger, None, again, None, Rules(), None).scores
+    assert comparison["challenger"] == scores["challenger"]
+    assert comparison["split"] == scores["split"]

@@ -59,15 +59,15 @@ def test_run_holds_what_was_logged(registry: Registry, mlflow_home: Home, tmp_pa
     source = Source(str(mlflow_home.data), "a" * 40, "d" * 32 + ".dir", 1000)
     registry.log_dataset([run, parent], {"x": [1.0, 2.0], "y": ["a", "b"]}, "y", source)
     registry.end_run(run)
-    found = registry.client.get_run(run)
-    assert found.info.status == "FINISHED"
-    assert found.data.params == {"depth": "None", "long": "x" * 500}
-    assert found.data.metrics == {"accuracy": 0.9}
-    assert found.data.tags["mlflow.parentRunId"] == parent
-    assert (found.data.tags["retraind.candidate"], found.data.tags["retraind.backend"]) == ("tree", "onnx")
-    for one in (found, registry.client.get_run(parent)):
-        assert one.inputs is not None
-        (logged,) = [entry.dataset for entry in one.inputs.dataset_inputs]
+    stored = registry.client.get_run(run)
+    assert stored.info.status == "FINISHED"
+    assert stored.data.params == {"depth": "None", "long": "x" * 500}
+    assert stored.data.metrics == {"accuracy": 0.9}
+    assert stored.data.tags["mlflow.parentRunId"] == parent
+    assert (stored.data.tags["retraind.candidate"], stored.data.tags["retraind.backend"]) == ("tree", "onnx")
+    for each_run in (stored, registry.client.get_run(parent)):
+        assert each_run.inputs is not None
+        (logged,) = [entry.dataset for entry in each_run.inputs.dataset_inputs]
         assert logged.digest == "d" * 32 + ".dir"
         assert json.loads(logged.source)["tags"]["mlflow.source.git.commit"] == "a" * 40
         assert json.loads(logged.profile or "")["num_rows"] == 1000

@@ -44,15 +44,15 @@ def test_answer_is_the_class_that_costs_least() -> None:
 
 def test_what_is_not_said_costs_one() -> None:
     """A class without costs has 0 on the diagonal and 1 elsewhere, so equal costs give the likeliest class."""
-    found = Costs.of({"b": {"a": 7.0}}, ["a", "b", "c"])
-    assert found is not None
-    assert found.matrix.tolist() == [[0, 1, 1], [7, 0, 1], [1, 1, 0]]
+    costs = Costs.of({"b": {"a": 7.0}}, ["a", "b", "c"])
+    assert costs is not None
+    assert costs.matrix.tolist() == [[0, 1, 1], [7, 0, 1], [1, 1, 0]]
     assert Costs.of({}, ["a", "b"]) is Costs.of(None, ["a", "b"]) is None
     usual = Costs.of({"b": {"a": 1.0}}, ["a", "b", "c"])
-    given = np.random.default_rng(0).dirichlet([1, 1, 1], 200)
+    probabilities = np.random.default_rng(0).dirichlet([1, 1, 1], 200)
     assert usual is not None
-    assert (usual.decide(given) == given.argmax(axis=1)).all()
-    assert set(usual.decide(given[:, :2])) == {0, 1}, "answers of before a class came"
+    assert (usual.decide(probabilities) == probabilities.argmax(axis=1)).all()
+    assert set(usual.decide(probabilities[:, :2])) == {0, 1}, "answers of before a class came"
 
 
 def test_unknown_class_is_reported() -> None:
@@ -84,16 +84,17 @@ def test_costs_choose_and_are_scored_beside_the_dummy() -> None:
     assert cross_validation.metric_of("classification", Train(costs=TABLE), np.array([0] * 9 + [1])) == "cost"
     assert cross_validation.metric_of("classification", Train(costs=TABLE, metric="roc_auc")) == "roc_auc"
     codes = np.array([0] * 7 + [1] * 3)
-    given = shares(0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.3, 0.3, 0.3, 0.1)
-    score = metrics.score(given, codes, LOANS, "cost", FIVE)
+    probabilities = shares(0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.3, 0.3, 0.3, 0.1)
+    score = metrics.score(probabilities, codes, LOANS, "cost", FIVE)
     assert (score["cost"], score["metric"], score["costs"]) == (0.6, "cost", TABLE)
     assert score["confusion"] == [[6, 1], [1, 2]]
     dummy = metrics.score(metrics.dummy_answers(codes, 10, LOANS), codes, LOANS, "cost", FIVE)
     assert dummy["cost"] == 0.7, "always bad"
-    assert metrics.score(given[:0], codes[:0], LOANS, "cost", FIVE)["cost"] is None
-    assert losses.of(given, codes, "cost", FIVE).mean() == pytest.approx(0.6 / 0.7)
+    assert metrics.score(probabilities[:0], codes[:0], LOANS, "cost", FIVE)["cost"] is None
+    assert losses.of(probabilities, codes, "cost", FIVE).mean() == pytest.approx(0.6 / 0.7)
     better = losses.compare(
-        losses.of(given, codes, "cost", FIVE), losses.of(metrics.dummy_answers(codes, 10, LOANS), codes, "cost", FIVE)
+        losses.of(probabilities, codes, "cost", FIVE),
+        losses.of(metrics.dummy_answers(codes, 10, LOANS), codes, "cost", FIVE),
     )
     assert better.loss == pytest.approx(-0.1 / 0.7)
 
@@ -136,12 +137,12 @@ def test_served_answer_costs_least_and_probabilities_stay(tmp_path: Path) -> Non
     pointer = pointer.model_copy(update={"version": 2, "manifest": bundle.seal(home.bundle(1), priced)})
     home.bundle(1).rename(home.bundle(2))
     bundles.point(home, pointer)
-    found = answered(home)
+    answers = answered(home)
     assert usual[0]["prediction_name"] == usual[1] == "setosa"
-    assert found[0]["prediction_name"] == found[1] == "virginica"
-    assert found[0]["prediction"] == 2
-    assert found[0]["probabilities"] == usual[0]["probabilities"]
-    assert found[0]["confidence"] == usual[0]["probabilities"]["virginica"] < 1e-9
+    assert answers[0]["prediction_name"] == answers[1] == "virginica"
+    assert answers[0]["prediction"] == 2
+    assert answers[0]["probabilities"] == usual[0]["probabilities"]
+    assert answers[0]["confidence"] == usual[0]["probabilities"]["virginica"] < 1e-9
 
 
 def answered(home: Home) -> tuple[dict[str, Any], Any]:

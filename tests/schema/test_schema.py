@@ -41,13 +41,13 @@ MARKED = Schema(
 def test_new_classes_that_look_alike_are_pointed_out() -> None:
     """Also where both come with one drop."""
     grown = schema_growth.grown(SCHEMA, classes=[*SCHEMA.classes, "later", "Later ", f"{SCHEMA.classes[0].upper()}"])
-    told = list(outcomes.growth(SCHEMA, grown))
-    assert told[0] == "The schema has the new class 'later'."
+    remarks = list(outcomes.growth(SCHEMA, grown))
+    assert remarks[0] == "The schema has the new class 'later'."
     assert (
-        told[1]
+        remarks[1]
         == "The schema has the new class 'Later ', which differs from 'later' in case or spaces only: is it the same?"
     )
-    assert f"differs from {SCHEMA.classes[0]!r} in case or spaces only" in told[2]
+    assert f"differs from {SCHEMA.classes[0]!r} in case or spaces only" in remarks[2]
 
 
 def test_markers_are_written_only_where_there_are_any() -> None:
@@ -95,10 +95,16 @@ def test_other_targets_are_refused(target: Any) -> None:
 
 def test_number_names_a_class_of_that_name_before_a_code() -> None:
     """Where classes are called 1 and 2, 1 means the class, not the code of the second one; and 0 means none."""
-    found = Schema(target="t", classes=["1", "2"], columns=[AGE])
-    assert [found.label(1), found.label(2), found.label("2"), found.label(1.0), found.label("01")] == list("12211")
+    numbered = Schema(target="t", classes=["1", "2"], columns=[AGE])
+    assert [
+        numbered.label(1),
+        numbered.label(2),
+        numbered.label("2"),
+        numbered.label(1.0),
+        numbered.label("01"),
+    ] == list("12211")
     with pytest.raises(InvalidFeatures, match="the classes are: 1, 2"):
-        found.label(0)
+        numbered.label(0)
     comma = Schema(target="t", classes=["1,5", "2"], columns=[AGE], decimal=",")
     assert [comma.label(1.5), comma.label("1,50"), comma.label(2.0)] == ["1,5", "1,5", "2"]
 
@@ -155,9 +161,9 @@ def wide(count: int) -> Schema:
 
 def test_schema_has_as_many_columns_as_a_drop_may_have() -> None:
     """With the target; one more is refused by the same limit."""
-    found = wide(MOST_COLUMNS - 1)
-    assert len(encode(found, dict.fromkeys(found.features, 1.0))) == MOST_COLUMNS - 1
-    text = ",".join([*REMARKS, *found.features, "t"]).encode()
+    widest = wide(MOST_COLUMNS - 1)
+    assert len(encode(widest, dict.fromkeys(widest.features, 1.0))) == MOST_COLUMNS - 1
+    text = ",".join([*REMARKS, *widest.features, "t"]).encode()
     assert len(csv_table.examine(Content.of(text + b"\n"), ["t"]).names) == MOST_COLUMNS + len(REMARKS)
     with pytest.raises(ValueError, match=f"{MOST_COLUMNS + 1} columns with the target"):
         wide(MOST_COLUMNS)
@@ -167,8 +173,8 @@ def test_schema_has_as_many_columns_as_a_drop_may_have() -> None:
 
 def test_drop_can_not_make_the_schema_too_wide() -> None:
     """One whose new columns would is refused, by the first of them."""
-    found = wide(MOST_COLUMNS - 1)
-    row = pa.table({name: pa.array(["1"]) for name in [*found.features, "t", "more"]})
+    widest = wide(MOST_COLUMNS - 1)
+    row = pa.table({name: pa.array(["1"]) for name in [*widest.features, "t", "more"]})
     with pytest.raises(InvalidDrop, match=f"would have 1 more; at most {MOST_COLUMNS}") as caught:
-        schema_growth.with_columns(row, found, Inbox(extra_columns="add"))
+        schema_growth.with_columns(row, widest, Inbox(extra_columns="add"))
     assert caught.value.column == "more"

@@ -26,12 +26,12 @@ COSTS = Schema(task="regression", target="cost", columns=[Column(name="income", 
 def rolling(truth: list[int], named: list[int], taught: list[int]) -> Any:
     """Scores of a first version that names these classes, on the rolling holdout."""
     codes, past = np.array(truth, dtype=np.int64), np.array(taught)
-    told = np.eye(2)[named] if named else np.zeros((0, 2))
+    answers = np.eye(2)[named] if named else np.zeros((0, 2))
     dummy = {**metrics.score(metrics.dummy_answers(past, len(codes), LOANS), codes, LOANS), "answer": "good"}
     support = {name: int((past == code).sum()) for code, name in enumerate(LOANS.classes)}
-    parts: dict[str, Any] = {"challenger": metrics.score(told, codes, LOANS), "dummy": dummy}
-    found = {who: dict.fromkeys(HOLDOUTS, score) for who, score in parts.items()}
-    return found | {"champion": None, "champion_version": None, "taught": {"n": len(past), "support": support}}
+    parts: dict[str, Any] = {"challenger": metrics.score(answers, codes, LOANS), "dummy": dummy}
+    scores = {who: dict.fromkeys(HOLDOUTS, score) for who, score in parts.items()}
+    return scores | {"champion": None, "champion_version": None, "taught": {"n": len(past), "support": support}}
 
 
 @pytest.mark.parametrize(
@@ -48,11 +48,11 @@ def test_what_a_version_lacks_stands_in_its_verdict(
     truth: list[int], named: list[int], taught: list[int], lacks: list[str]
 ) -> None:
     """It serves all the same, since there is nothing better; but its score is not taken for more than it is."""
-    found = rolling(truth, named, taught)
-    said = score_caveats.of(found)
+    scores = rolling(truth, named, taught)
+    said = score_caveats.of(scores)
     assert len(said) == len(lacks)
     assert all(part in clause for part, clause in zip(lacks, said, strict=True))
-    verdict = rules.judge(found, Promote())
+    verdict = rules.judge(scores, Promote())
     assert verdict.state == "promoted"
     assert ("On trial: " in verdict.reason) == bool(lacks)
     assert all(clause in verdict.reason for clause in said)
@@ -61,18 +61,18 @@ def test_what_a_version_lacks_stands_in_its_verdict(
 def test_mean_is_the_dummy_of_a_regression() -> None:
     """R² -0.21 was promoted without a word."""
     truth = np.array([1.0, 2.0, 3.0, 4.0])
-    told = metrics.score(np.array([[4.0], [3.0], [2.0], [1.0]]), truth, COSTS)
+    scored = metrics.score(np.array([[4.0], [3.0], [2.0], [1.0]]), truth, COSTS)
     guessed = metrics.score(metrics.dummy_answers(np.array([2.0, 3.0]), 4, COSTS), truth, COSTS)
     dummy: DummyScore = {**guessed, "answer": None}
     assert dummy["r2"] == 0
-    found: Scores = {"challenger": {"rolling": told}, "dummy": {"rolling": dummy}}
-    assert score_caveats.of(found) == ["it is no better than always answering the mean (R² 0.0000)"]
+    scores: Scores = {"challenger": {"rolling": scored}, "dummy": {"rolling": dummy}}
+    assert score_caveats.of(scores) == ["it is no better than always answering the mean (R² 0.0000)"]
 
 
 def test_scores_of_before_lack_nothing_that_was_not_asked() -> None:
     """An older home's versions have no dummy beside them: it is not said that they are no better."""
-    told = metrics.score(np.eye(2)[[0, 0]], np.array([0, 1]), LOANS)
-    assert score_caveats.of({"challenger": {"rolling": told}}) == []
+    score = metrics.score(np.eye(2)[[0, 0]], np.array([0, 1]), LOANS)
+    assert score_caveats.of({"challenger": {"rolling": score}}) == []
     assert score_caveats.of({}) == []
 
 

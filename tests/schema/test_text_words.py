@@ -47,9 +47,9 @@ def test_a_text_is_a_bounded_list_of_words(text: str) -> None:
     count, *words = encoded(text)
     assert len(words) == SLOTS
     assert all(word.is_integer() and 0 <= word < 2 ** (3 * BITS) for word in words)
-    found = codes(text)
-    assert len(found) == len(set(found)) <= MOST_WORDS
-    assert (count > 0) == bool(found)
+    text_codes = codes(text)
+    assert len(text_codes) == len(set(text_codes)) <= MOST_WORDS
+    assert (count > 0) == bool(text_codes)
 
 
 def test_words_count_and_not_how_they_are_written() -> None:

@@ -72,9 +72,9 @@ def post(port: int, path: str, body: bytes) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request("POST", path, body)
     answer = connection.getresponse()
-    found = answer.status, answer.read()
+    received = answer.status, answer.read()
     connection.close()
-    return found
+    return received
 
 
 def test_one_thread_takes_requests_over_and_answers_them(echo: tuple[Echo, int]) -> None:

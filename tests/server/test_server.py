@@ -115,21 +115,21 @@ def test_counters_go_on_after_a_restart(own: Site) -> None:
 def scraped(site: Site) -> float:
     """Predictions, as a scraper is told."""
     text = site.ask("GET", "/prometheus_metrics")[2].decode()
-    found = re.search(r'^retraind_predictions_total{version="1"} (\S+)$', text, re.MULTILINE)
-    return float(found[1]) if found else 0.0
+    line = re.search(r'^retraind_predictions_total{version="1"} (\S+)$', text, re.MULTILINE)
+    return float(line[1]) if line else 0.0
 
 
 def test_what_a_scrape_has_shown_no_successor_takes_back(own: Site) -> None:
-    told = 0.0
+    highest = 0.0
     for _ in range(3):
         own.post("/predict", PREDICTION)
-        assert scraped(own) == told + 1
-        told += 1
+        assert scraped(own) == highest + 1
+        highest += 1
         own.process.kill()
         own.process.wait()
         own.start()
         own.wait(1)
-        assert scraped(own) == told
+        assert scraped(own) == highest
 
 
 def test_two_workers_scraped_in_turns_never_take_back_what_they_have_shown(own: Site) -> None:
@@ -143,14 +143,14 @@ def test_two_workers_scraped_in_turns_never_take_back_what_they_have_shown(own: 
     asking = [threading.Thread(target=ask, args=(site,)) for site in (own, other)]
     for thread in asking:
         thread.start()
-    told = [scraped(site) for _ in range(30) for site in (own, other) if not ended.wait(0.02)]
+    counted = [scraped(site) for _ in range(30) for site in (own, other) if not ended.wait(0.02)]
     ended.set()
     for thread in asking:
         thread.join()
-    told += [scraped(own), scraped(other)]
+    counted += [scraped(own), scraped(other)]
     other.close()
-    assert told == sorted(told)
-    assert told[-1] > told[0]
+    assert counted == sorted(counted)
+    assert counted[-1] > counted[0]
 
 
 def test_a_restarted_worker_never_says_that_there_is_no_model(own: Site) -> None:
@@ -269,7 +269,7 @@ def test_the_log_rotates(tmp_path: Path) -> None:
 
 
 def test_help_works_and_no_heavy_library_is_loaded(site: Site) -> None:
-    found = subprocess.run([sys.executable, "-m", "web.server", "--help"], cwd=ROOT, capture_output=True, check=True)
-    assert b"--fd" in found.stdout
+    outcome = subprocess.run([sys.executable, "-m", "web.server", "--help"], cwd=ROOT, capture_output=True, check=True)
+    assert b"--fd" in outcome.stdout
     maps = Path(f"/proc/{site.process.pid}/maps").read_text()
     assert not any(name in maps for name in ("/sklearn/", "/pandas/", "/sqlalchemy/", "/scipy/"))

@@ -65,11 +65,11 @@ def answered(connection: socket.socket) -> tuple[int, bytes]:
 
 
 def test_single_rows_are_answered_beside_many(site: Site) -> None:
-    found: list[tuple[int, int]] = []
+    times: list[tuple[int, int]] = []
 
     def ask_many() -> None:
         status, answer = site.post("/predict", {"instances": [bundles.SETOSA] * ROWS})
-        found.append((status, len(answer["predictions"])))
+        times.append((status, len(answer["predictions"])))
 
     asking = threading.Thread(target=ask_many)
     asking.start()
@@ -77,7 +77,7 @@ def test_single_rows_are_answered_beside_many(site: Site) -> None:
     while asking.is_alive():
         assert site.post("/predict", PREDICTION)[0] == 200
         beside += asking.is_alive()
-    assert found == [(200, ROWS)]
+    assert times == [(200, ROWS)]
     assert beside > 0
 
 
@@ -172,12 +172,12 @@ def test_many_rows_of_few_bytes_are_no_matter_of_the_loop(narrow: Site) -> None:
     ]
     with connected(site) as slow:
         slow.sendall(request(b"{", 2 * LARGE_BYTES))  # takes the only place in the lane for batches
-        for path, body, given in bodies:
+        for path, body, headers in bodies:
             assert len(body) < LARGE_BYTES
-            wait_for(site, path, body, given, 503)
+            wait_for(site, path, body, headers, 503)
         assert site.post("/predict", PREDICTION)[0] == 200
-    for path, body, given in bodies:
-        wait_for(site, path, body, given, 200)
+    for path, body, headers in bodies:
+        wait_for(site, path, body, headers, 200)
 
 
 def test_bodies_that_come_slowly_do_not_block_the_pages(tmp_path: Path) -> None:

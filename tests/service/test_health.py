@@ -66,6 +66,6 @@ def test_what_is_expected_has_a_sentence_and_no_traceback(health: Health, caplog
 
 
 def test_look_that_fails_is_its_own_objection(health: Health, tmp_path: Path) -> None:
-    found = health.examine(CheckName.DATA, lambda: str(next((tmp_path / "gone").iterdir())), "In place.")
-    assert (found.ok, str(tmp_path / "gone") in found.detail) == (False, True)
+    report = health.examine(CheckName.DATA, lambda: str(next((tmp_path / "gone").iterdir())), "In place.")
+    assert (report.ok, str(tmp_path / "gone") in report.detail) == (False, True)
     assert health.examine(CheckName.DATA, lambda: None, "In place.").ok

@@ -30,9 +30,9 @@ def beating(home: Home) -> Iterator[Heartbeat]:
 
 def published(home: Home) -> Status:
     """The last word."""
-    found = status.read(home.status)
-    assert found is not None
-    return found
+    state = status.read(home.status)
+    assert state is not None
+    return state
 
 
 def test_a_long_step_has_a_heartbeat_and_a_name(home: Home) -> None:
@@ -42,10 +42,10 @@ def test_a_long_step_has_a_heartbeat_and_a_name(home: Home) -> None:
             heartbeat.rename("counting sheep")
             began = published(home).heartbeat
             wait_until(lambda: published(home).heartbeat > began + 3, 20)
-            found = published(home)
-            assert found.alive
-            assert found.step is not None
-            assert found.step.name == "counting sheep"
+            state = published(home)
+            assert state.alive
+            assert state.step is not None
+            assert state.step.name == "counting sheep"
         with heartbeat.step("a short one"):
             pass
         heartbeat.publish(published(home))
@@ -104,5 +104,5 @@ def test_the_figures_of_the_daemon_before_are_shown_until_they_are_counted(home:
     assert starting(home).rows == 0
     known = {"pid": 1, "state": "ready", "heartbeat": 0.0, "at": "then", "started_at": "then"}
     status.publish(home.status, Status.model_validate({**known, "rows": 150, "rows_pending": 3}))
-    found = starting(home)
-    assert (found.rows, found.rows_pending, found.pid, found.state) == (150, 3, os.getpid(), "starting")
+    state = starting(home)
+    assert (state.rows, state.rows_pending, state.pid, state.state) == (150, 3, os.getpid(), "starting")

@@ -44,9 +44,9 @@ def loop(mlflow_home: Home) -> Iterator[Loop]:
 
 def checks(home: Home) -> dict[str, Check]:
     """What the daemon says of itself."""
-    found = status.read(home.status)
-    assert found is not None
-    return found.checks
+    state = status.read(home.status)
+    assert state is not None
+    return state.checks
 
 
 def test_failing_retention_is_shown_by_its_own_name_and_tried_again_soon(
@@ -114,8 +114,8 @@ def test_file_that_is_no_request_is_reported_once(mlflow_home: Home, loop: Loop)
     loop.tick(100.0)
     loop.tick(101.0)
     with closing(sqlite3.connect(mlflow_home.journal)) as connection:
-        [(told,)] = connection.execute("SELECT message FROM events WHERE kind = 'request'").fetchall()
-    assert told.startswith("registry/requests/big.json is not a request: version: ")
+        [(message,)] = connection.execute("SELECT message FROM events WHERE kind = 'request'").fetchall()
+    assert message.startswith("registry/requests/big.json is not a request: version: ")
 
 
 class _Descriptors:
@@ -155,9 +155,9 @@ def test_late_labels_that_can_not_be_looked_at_are_shown(
     with monkeypatch.context() as patch:
         patch.setattr(Probation, "_fell", fails)
         loop.tick(100.0)
-    found = checks(mlflow_home)
-    assert found["live"].detail == "The late labels can't be read: OverflowError: 7. See the log."
-    assert [name for name, one in found.items() if not one.ok and name in ("disk", "work", "inbox")] == []
+    checked = checks(mlflow_home)
+    assert checked["live"].detail == "The late labels can't be read: OverflowError: 7. See the log."
+    assert [name for name, one in checked.items() if not one.ok and name in ("disk", "work", "inbox")] == []
     loop.parts.journal.events.record(EventKind.PROBLEM, "Something was written.")
     loop.tick(101.0)
     assert checks(mlflow_home)["live"].ok

@@ -31,9 +31,9 @@ def test_one_row_is_told_as_among_others(
         return Answered(Named(classes), [prediction] * count, probabilities, ["a", "b"][:count], 0.5)
 
     values: list[Any] = [5.1, None, "Aachen"]
-    one, (among, _) = line_of(answered(1), values, caller), lines_of(answered(2), [values] * 2, caller)
-    alone, others = orjson.loads(one), orjson.loads(among)
+    single, (among, _) = line_of(answered(1), values, caller), lines_of(answered(2), [values] * 2, caller)
+    alone, others = orjson.loads(single), orjson.loads(among)
     assert list(alone) == list(others)
     assert {**alone, "timestamp": ""} == {**others, "timestamp": ""}
-    assert one.endswith(b"}\n")
+    assert single.endswith(b"}\n")
     assert answered(1).first() == answered(2).rows()[0]

@@ -55,9 +55,9 @@ def asked(client: Client, **environ: str) -> int:
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.1, 0.5, 1.0])
 def test_the_share_of_the_keys_is_kept(share: float) -> None:
-    found = sum(canary.in_share(2, key, share) for key in KEYS)
+    share_of_keys = sum(canary.in_share(2, key, share) for key in KEYS)
     # Five standard deviations of a binomial: the hash is fixed, so this holds always or never.
-    assert abs(found - share * len(KEYS)) <= 5 * (len(KEYS) * share * (1 - share)) ** 0.5
+    assert abs(share_of_keys - share * len(KEYS)) <= 5 * (len(KEYS) * share * (1 - share)) ** 0.5
 
 
 def test_a_key_stays_with_its_version_and_a_larger_share_keeps_it() -> None:
@@ -74,8 +74,8 @@ def test_the_next_challenger_meets_other_keys() -> None:
 def test_requests_follow_their_key(home: Home) -> None:
     client = tried(home, 0.5)
     for key in KEYS[:40]:
-        wanted = 2 if canary.in_share(2, key, 0.5) else 1
-        assert [asked(client, HTTP_X_ROUTING_KEY=key) for _ in range(2)] == [wanted, wanted]
+        expected = 2 if canary.in_share(2, key, 0.5) else 1
+        assert [asked(client, HTTP_X_ROUTING_KEY=key) for _ in range(2)] == [expected, expected]
     assert asked(client) == 1
     figures = client.worker.counters.predictions
     assert figures["1"] + figures["2"] == 81
@@ -113,8 +113,8 @@ def test_it_ends_with_the_verdict(home: Home, end: str) -> None:
     else:
         bundles.record(home, bundles.make(home, 3, favourite=2), "held")
     follower.look()
-    wanted = {"promoted": 2, "refused": 1, "another": 1}[end]
-    assert asked(client, HTTP_X_ROUTING_KEY="a") == wanted
+    expected = {"promoted": 2, "refused": 1, "another": 1}[end]
+    assert asked(client, HTTP_X_ROUTING_KEY="a") == expected
     client.worker.challenger.look()
     assert asked(client, HTTP_X_ROUTING_KEY="a") == {"another": 3, "promoted": 2, "refused": 1}[end]
 
@@ -151,6 +151,6 @@ def test_a_challenger_that_takes_other_columns_gets_no_request(home: Home) -> No
 
 def recorded(home: Home, version: int) -> str:
     with Journal.reading(home.journal) as journal:
-        found = journal.versions.get(version)
-    assert found is not None
-    return str(found["bundle"])
+        version_row = journal.versions.get(version)
+    assert version_row is not None
+    return str(version_row["bundle"])

@@ -33,9 +33,9 @@ def test_many_rows_are_what_each_is_alone(rows: list[list[Any]]) -> None:
         with pytest.raises(InvalidFeatures):
             inputs.from_rows(bundles.SCHEMA, rows)
     else:
-        found = inputs.from_rows(bundles.SCHEMA, rows)
-        assert found.matrix.tolist() == expected
-        assert list(found.values) == rows
+        parsed = inputs.from_rows(bundles.SCHEMA, rows)
+        assert parsed.matrix.tolist() == expected
+        assert list(parsed.values) == rows
 
 
 @pytest.mark.parametrize("place", range(4))
@@ -53,10 +53,10 @@ def test_rows_columns_and_matrix_agree() -> None:
         bundles.SCHEMA, by_name(bundles.SCHEMA, [list(one) for one in zip(*rows, strict=True)])
     )
     matrix = inputs.from_matrix(bundles.SCHEMA, np.array(rows))
-    for found in (named, columns, matrix):
-        assert found.matrix.tolist() == rows
-        assert [list(row) for row in found.values] == rows
-        assert len(found) == 2
+    for parsed in (named, columns, matrix):
+        assert parsed.matrix.tolist() == rows
+        assert [list(row) for row in parsed.values] == rows
+        assert len(parsed) == 2
 
 
 def test_kinds_keep_their_meaning_in_columns() -> None:
@@ -64,16 +64,16 @@ def test_kinds_keep_their_meaning_in_columns() -> None:
         name: [value] * 2 for name, value in by_name(bundles.PRICES, bundles.HOUSE).items()
     }
     del columns["built"]
-    found = inputs.from_columns(bundles.PRICES, columns)
-    assert np.isnan(found.matrix[:, 3]).all(), "what may be missing may be left out"
-    assert found.values[1] == [100.0, 4, True, None, "Zürich"]
+    parsed = inputs.from_columns(bundles.PRICES, columns)
+    assert np.isnan(parsed.matrix[:, 3]).all(), "what may be missing may be left out"
+    assert parsed.values[1] == [100.0, 4, True, None, "Zürich"]
 
 
 def test_not_a_number_is_a_missing_value_where_one_may_be() -> None:
     schema = Schema(task="regression", target="y", columns=[Column(name="x", kind="number", missing=True)])
-    found = inputs.from_matrix(schema, np.array([[1.0], [np.nan]], dtype=np.float32))
-    assert found.values == [[1.0], [None]]
-    assert np.isnan(found.matrix[1, 0])
+    parsed = inputs.from_matrix(schema, np.array([[1.0], [np.nan]], dtype=np.float32))
+    assert parsed.values == [[1.0], [None]]
+    assert np.isnan(parsed.matrix[1, 0])
     with pytest.raises(InvalidFeatures, match="Row 2: 'sepal_length' must not be null"):
         inputs.from_matrix(bundles.SCHEMA, np.array([bundles.SETOSA, [np.nan, 1, 1, 1]]))
 
@@ -81,9 +81,9 @@ def test_not_a_number_is_a_missing_value_where_one_may_be() -> None:
 def test_booleans_of_an_array_are_zero_and_one() -> None:
     kinds = [Column(name="b", kind="boolean", missing=True), Column(name="i", kind="integer")]
     schema = Schema(task="regression", target="y", columns=kinds)
-    found = inputs.from_matrix(schema, np.array([[1.0, 1.0], [0.0, 0.0], [np.nan, 7.0]]))
-    assert found.values == [[True, 1.0], [False, 0.0], [None, 7.0]]
-    assert [type(row[0]) for row in found.values] == [bool, bool, type(None)]
+    parsed = inputs.from_matrix(schema, np.array([[1.0, 1.0], [0.0, 0.0], [np.nan, 7.0]]))
+    assert parsed.values == [[True, 1.0], [False, 0.0], [None, 7.0]]
+    assert [type(row[0]) for row in parsed.values] == [bool, bool, type(None)]
     for row in ([2.0, 1.0], [1.0, 0.5]):
         with pytest.raises(InvalidFeatures):
             inputs.from_matrix(schema, np.array([row]))
@@ -149,8 +149,8 @@ def test_where_requests_are_handed_over_answers_are_small(classes: int, most: in
 def test_an_array_of_booleans_is_kept_as_what_its_columns_take() -> None:
     """Whoever reads the log encodes what stands there once more."""
     truths = np.array([[True, False, True, True]])
-    found = inputs.from_matrix(bundles.SCHEMA, truths)
-    assert [type(value) for value in found.values[0]] == [int] * 4
-    assert encode(bundles.SCHEMA, list(found.values[0])) == found.matrix[0].tolist() == [1, 0, 1, 1]
+    parsed = inputs.from_matrix(bundles.SCHEMA, truths)
+    assert [type(value) for value in parsed.values[0]] == [int] * 4
+    assert encode(bundles.SCHEMA, list(parsed.values[0])) == parsed.matrix[0].tolist() == [1, 0, 1, 1]
     schema = Schema(task="regression", target="y", columns=[Column(name=n, kind="boolean") for n in "abcd"])
     assert list(inputs.from_matrix(schema, truths).values[0]) == [True, False, True, True]

@@ -137,14 +137,14 @@ def test_agreement_is_logged_and_copied_once(home: Home) -> None:
     copied(home)
     records = Records(home)
     assert len(records.predictions.newest(100)) == 8
-    found = records.versions.agreements(1, [2]).get(2)
-    assert found is not None
-    assert (found["n"], found["agreed"], found["failed"]) == (8, 0, 0)
-    assert found["difference"] is not None
-    assert 0.9 < found["difference"] <= found["largest"] <= 1
-    told = lineage.of(home, 2)
-    assert told is not None
-    newest = told["shadow"][0]["newest"]
+    agreement = records.versions.agreements(1, [2]).get(2)
+    assert agreement is not None
+    assert (agreement["n"], agreement["agreed"], agreement["failed"]) == (8, 0, 0)
+    assert agreement["difference"] is not None
+    assert 0.9 < agreement["difference"] <= agreement["largest"] <= 1
+    chain = lineage.of(home, 2)
+    assert chain is not None
+    newest = chain["shadow"][0]["newest"]
     assert len(newest) == 8
     assert (newest[0]["told"], newest[0]["shadow"]) == ("setosa", "versicolor")
     assert {one["prediction_id"] for one in newest} == {one["prediction_id"] for one in records.predictions.newest(100)}
@@ -158,8 +158,8 @@ def test_disagreements_are_kept_up_to_a_number(home: Home, monkeypatch: pytest.M
     client.worker.shadow.compare()
     client.worker.log.close()
     copied(home)
-    [found] = lineage.of(home, 2)["shadow"]  # type: ignore[index]
-    assert (found["n"], len(found["newest"])) == (9, 3)
+    [chain] = lineage.of(home, 2)["shadow"]  # type: ignore[index]
+    assert (chain["n"], len(chain["newest"])) == (9, 3)
 
 
 @pytest.mark.parametrize(
@@ -207,9 +207,9 @@ def test_a_challenger_that_breaks_disturbs_no_answer(home: Home, monkeypatch: py
     predict(client)
     client.worker.log.close()
     copied(home)
-    found = Records(home).versions.agreements(1, [2]).get(2)
-    assert found is not None
-    assert (found["n"], found["failed"], found["difference"]) == (0, 1, None)
+    agreement = Records(home).versions.agreements(1, [2]).get(2)
+    assert agreement is not None
+    assert (agreement["n"], agreement["failed"], agreement["difference"]) == (0, 1, None)
     assert "out of order" in (client.worker.challenger.problem or "")
 
 
@@ -253,15 +253,15 @@ def test_a_worker_shadows_and_its_answers_are_the_champions(tmp_path: Path) -> N
     hold(own.home, favourite=1)
     own.tell_status()
     deadline = time.monotonic() + 20
-    found = None
-    while found is None and time.monotonic() < deadline:
+    agreement = None
+    while agreement is None and time.monotonic() < deadline:
         assert own.post("/predict", PREDICTION)[1]["model_version"] == 1
         time.sleep(0.1)
         copied(own.home)
-        found = Records(own.home).versions.agreements(1, [2]).get(2)
+        agreement = Records(own.home).versions.agreements(1, [2]).get(2)
     own.close()
-    assert found is not None
-    assert found["agreed"] == 0
+    assert agreement is not None
+    assert agreement["agreed"] == 0
 
 
 # Where it is shown
@@ -287,11 +287,11 @@ def compared(home: Home) -> Client:
 
 
 def test_versions_tell_it(compared: Client) -> None:
-    two, one = json.loads(compared.ask("GET", "/versions")[2])["versions"]
-    assert one["shadow"] is None
+    two, first = json.loads(compared.ask("GET", "/versions")[2])["versions"]
+    assert first["shadow"] is None
     assert (two["shadow"]["n"], two["shadow"]["agreed"], two["shadow"]["champion"]) == (4, 3, 1)
-    found = json.loads(compared.ask("GET", "/versions/2")[2])["shadow"]
-    assert [(one["champion"], len(one["newest"])) for one in found] == [(1, 1)]
+    answer = json.loads(compared.ask("GET", "/versions/2")[2])["shadow"]
+    assert [(one["champion"], len(one["newest"])) for one in answer] == [(1, 1)]
 
 
 def test_prometheus_sees_it(compared: Client) -> None:
@@ -304,8 +304,8 @@ def test_prometheus_sees_it(compared: Client) -> None:
 
 def test_the_dashboard_shows_it(compared: Client) -> None:
     tile = json.loads(compared.ask("GET", "/dashboard/data")[2])["tiles"][1]
-    [found] = [one for one in tile["facts"] if one["label"] == "compared with the champion"]
-    assert (found["value"], found["share"]) == ("same label for 75.00% of 4 answers", 0.75)
+    [fact] = [one for one in tile["facts"] if one["label"] == "compared with the champion"]
+    assert (fact["value"], fact["share"]) == ("same label for 75.00% of 4 answers", 0.75)
     assert b"same label for 75.00% of 4 answers" in compared.ask("GET", "/dashboard")[2]
 
 
@@ -314,8 +314,8 @@ def test_the_dashboard_shows_the_canary(home: Home) -> None:
     client = tried(home, Settings(promote=Promote(mode="manual", canary_share=1.0)))
     assert client.ask("POST", "/predict", json.dumps(PREDICTION).encode(), HTTP_X_ROUTING_KEY="a")[0] == 200
     tile = json.loads(client.ask("GET", "/dashboard/data")[2])["tiles"][1]
-    [found] = [one for one in tile["facts"] if one["label"] == "answers itself"]
-    assert (found["value"], found["note"]) == ("100% of the keys, 1 so far", "X-Routing-Key")
+    [fact] = [one for one in tile["facts"] if one["label"] == "answers itself"]
+    assert (fact["value"], fact["note"]) == ("100% of the keys, 1 so far", "X-Routing-Key")
 
 
 def test_the_command_line_says_it(
@@ -331,7 +331,7 @@ def test_the_command_line_says_it(
 
 
 def test_the_last_disagreement_is_not_rounded_away() -> None:
-    found: Agreement = {
+    agreement: Agreement = {
         "version": 2,
         "champion": 1,
         "n": 1_000_000,
@@ -341,8 +341,8 @@ def test_the_last_disagreement_is_not_rounded_away() -> None:
         "largest": 0.1,
         "at": "2026-01-01T00:00:00Z",
     }
-    assert "99.99%" in score_names.agreement(found)
-    assert "100.00%" in score_names.agreement({**found, "agreed": 1_000_000})
+    assert "99.99%" in score_names.agreement(agreement)
+    assert "100.00%" in score_names.agreement({**agreement, "agreed": 1_000_000})
 
 
 def test_a_damaged_history_hides_nothing_else(compared: Client) -> None:

@@ -32,18 +32,18 @@ def home(tmp_path: Path) -> Home:
 
 
 def taken(own: VersionCache, version: int) -> Predictor:
-    found = own.find(version)
-    if isinstance(found, Future):
-        found.result(20)
-        found = own.find(version)
-    assert isinstance(found, Predictor)
-    return found
+    predictor = own.find(version)
+    if isinstance(predictor, Future):
+        predictor.result(20)
+        predictor = own.find(version)
+    assert isinstance(predictor, Predictor)
+    return predictor
 
 
 def refused(own: VersionCache, version: int) -> Problem:
-    with pytest.raises(Problem) as found:
+    with pytest.raises(Problem) as problem:
         taken(own, version)
-    return found.value
+    return problem.value
 
 
 def clear(home: Home, version: int) -> None:
@@ -83,9 +83,9 @@ def test_many_at_once_load_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> 
         return taken(own, 2)
 
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(ask, range(8)))
+        predictors = list(pool.map(ask, range(8)))
     assert len(loads) == 1
-    assert len(set(map(id, found))) == 1
+    assert len(set(map(id, predictors))) == 1
 
 
 @pytest.mark.parametrize("damage", ["model", "manifest", "probe", "journal"])
@@ -136,9 +136,9 @@ def test_a_request_that_waited_gets_the_outcome_however_late(home: Home) -> None
     assert isinstance(loading, Future)
     loading.result(20)
     time.sleep(version_cache.ABSENT_SECONDS)
-    with pytest.raises(Problem) as found:
+    with pytest.raises(Problem) as problem:
         own.find(9, asked)
-    assert found.value.status_code == 404
+    assert problem.value.status_code == 404
     assert isinstance(own.find(9, time.monotonic()), Future), "who comes now has it looked for again"
 
 
@@ -236,5 +236,5 @@ def test_more_versions_than_there_is_room_for_answer_all_the_same(site: Site) ->
         return [(status, headers.get("x-model-version", "")) for status, headers, _ in answers]
 
     with ThreadPoolExecutor(len(versions)) as pool:
-        for number, found in zip(versions, pool.map(ask, versions), strict=True):
-            assert found == [(200, str(number))] * 15
+        for number, predictor in zip(versions, pool.map(ask, versions), strict=True):
+            assert predictor == [(200, str(number))] * 15

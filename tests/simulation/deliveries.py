@@ -88,21 +88,21 @@ def refused(life: "Life") -> str:
 
 def again(life: "Life") -> str:
     """The same bytes as those of an earlier drop, whatever has become of it."""
-    found = life.world.random.choice(list(life.world.contents.values()))
-    return "again " + put(life, found)
+    content = life.world.random.choice(list(life.world.contents.values()))
+    return "again " + put(life, content)
 
 
 def posted(life: "Life") -> str:
     """A labelled row over HTTP."""
     (row,), _ = _rows(life, 1)
-    one = labelled_row.make(bundles.SCHEMA, [row, 1.0, 1.0, 0.5], "virginica", key=str(row))
-    content = Content((row,), (), one.dump(), one.name)
+    sample = labelled_row.make(bundles.SCHEMA, [row, 1.0, 1.0, 0.5], "virginica", key=str(row))
+    content = Content((row,), (), sample.dump(), sample.name)
     sha256 = durable.sha256(content.data)
     life.world.contents[sha256] = content
-    labelled_row.drop(life.home, one)
-    _date(life, life.home.inbox / one.name)
-    life.world.puts.append(Put(one.name, sha256))
-    return one.name
+    labelled_row.drop(life.home, sample)
+    _date(life, life.home.inbox / sample.name)
+    life.world.puts.append(Put(sample.name, sha256))
+    return sample.name
 
 
 def predicted(life: "Life") -> str:

@@ -121,12 +121,12 @@ def _opening_file(real: Callable[..., Any]) -> Callable[..., Any]:
 
 def _measuring(real: Callable[..., Any]) -> Callable[..., Any]:
     def call(path: Any) -> Any:
-        found = real(path)
+        result = real(path)
         if POINTS.on and POINTS.fault is not None and POINTS.fault.kind == "full":
-            figures = list(found)
+            figures = list(result)
             figures[3] = figures[4] = 0  # f_bfree, f_bavail
             return os.statvfs_result(figures)
-        return found
+        return result
 
     return call
 

@@ -62,6 +62,6 @@ def _replace(owner: Any, **values: Any) -> None:
 
 def let_go() -> None:
     """Close every connection to a database: a child must not inherit one."""
-    for one in gc.get_objects():
-        if isinstance(one, Engine):
-            one.dispose()
+    for held_object in gc.get_objects():
+        if isinstance(held_object, Engine):
+            held_object.dispose()

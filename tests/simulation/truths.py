@@ -83,15 +83,15 @@ class Truths:
         self._live = {one["name"]: one["rows"] for one in journal.segments.current()}
 
     def _count_rows(self) -> None:
-        found: Counter[float] = Counter()
+        counts: Counter[float] = Counter()
         for name in self._live:
             if name not in self.world.rows:
                 table = pq.read_table(self.home.segments / name, columns=["sepal_length"])
                 self.world.rows[name] = Counter(table["sepal_length"].to_pylist())
-            found += self.world.rows[name]
+            counts += self.world.rows[name]
         expected = Counter(row for sha256 in self.accepted for row in self.world.contents[sha256].rows)
-        if found != expected:
-            raise Violated(f"rows are lost: {_some(expected - found)}, too many: {_some(found - expected)}")
+        if counts != expected:
+            raise Violated(f"rows are lost: {_some(expected - counts)}, too many: {_some(counts - expected)}")
 
     def _find_drops(self) -> None:
         there = os.listdir(self.home.inbox)
@@ -161,16 +161,16 @@ class Truths:
         """What is still to come."""
         problems = life.loop.health.problems
         files = [name for name in os.listdir(self.home.inbox) if name != "rejected"]
-        found = [f"in the inbox: {files}"] if files else []
+        reasons = [f"in the inbox: {files}"] if files else []
         pending = [one.kind for one in requests.pending(self.home)]
-        found += [f"asked for: {pending}"] if pending else []
+        reasons += [f"asked for: {pending}"] if pending else []
         queued = [one["kind"] for one in life.journal.requests.queued()]
-        found += [f"queued: {queued}"] if queued else []
-        found += ["a batch is not committed"] if life.journal.batches.uncommitted() else []
-        found += ["a training runs"] if life.retraining.progress else []
-        found += [f"problems: {problems}"] if problems else []
-        found += [f"a training is due: {reason}"] if (reason := self._coming(life)) else []
-        return found
+        reasons += [f"queued: {queued}"] if queued else []
+        reasons += ["a batch is not committed"] if life.journal.batches.uncommitted() else []
+        reasons += ["a training runs"] if life.retraining.progress else []
+        reasons += [f"problems: {problems}"] if problems else []
+        reasons += [f"a training is due: {reason}"] if (reason := self._coming(life)) else []
+        return reasons
 
     def _coming(self, life: "Life") -> str | None:
         """Why a training should start as soon as it may: the pause after failures is none of what keeps things at rest."""
@@ -211,9 +211,9 @@ class Truths:
                     raise Violated(f"bad row {mark} is kept {times} times")
 
     def _check_answers(self, journal: Journal) -> None:
-        found = {row["id"]: row for row in journal.database.rows(select(answers))}
+        answered = {row["id"]: row for row in journal.database.rows(select(answers))}
         for asked in self.world.asked:
-            row = found.get(asked.identity)
+            row = answered.get(asked.identity)
             if row is None or row["state"] not in ("done", "refused"):
                 raise Violated(f"{asked.what} {asked.identity[:8]} has no answer")
             if asked.known and row["state"] != "done":
@@ -239,8 +239,8 @@ class Truths:
     def _check_served(self, life: "Life") -> None:
         """What the alias names is served, every version has a verdict, and no training is on record as running."""
         served, alias = life.served(), life.models.alias("champion")
-        found = None if alias is None else life.journal.versions.get(alias)
-        if served != alias and (found is None or found["state"] != "unservable"):
+        version_row = None if alias is None else life.journal.versions.get(alias)
+        if served != alias and (version_row is None or version_row["state"] != "unservable"):
             raise Violated(f"version {served} is served, the alias names {alias}")
         judged = {row["version"] for row in life.journal.versions.newest()}
         if unjudged := {one.version for one in life.models.versions()} - judged:

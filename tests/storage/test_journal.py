@@ -85,10 +85,10 @@ def test_run_is_open_until_it_has_ended(home: Home, journal: Journal) -> None:
     again = journal.runs.start("more", "r" * 40, "d" * 32, 6)
     journal.runs.end(again, RunState.FAILED, "no luck")
     assert journal.runs.open() == []
-    found = [journal.runs.last(), journal.runs.last(RunState.TRAINED), journal.runs.last(RunState.ABANDONED)]
-    assert [one and one["id"] for one in found] == [again, run, None]
-    found = [journal.runs.last(because=["first", "drift"]), journal.runs.last(because=["drift"])]
-    assert [one and one["id"] for one in found] == [run, None]
+    runs = [journal.runs.last(), journal.runs.last(RunState.TRAINED), journal.runs.last(RunState.ABANDONED)]
+    assert [one and one["id"] for one in runs] == [again, run, None]
+    runs = [journal.runs.last(because=["first", "drift"]), journal.runs.last(because=["drift"])]
+    assert [one and one["id"] for one in runs] == [run, None]
     assert events(home)[-1] == ("failed", "error")
 
 
@@ -99,9 +99,9 @@ def test_later_verdict_replaces_the_earlier(journal: Journal) -> None:
     journal.versions.judge(a_version(1), VersionState.PROMOTED, "by request")
     assert [(row["version"], row["state"]) for row in journal.versions.newest()] == [(2, "refused"), (1, "promoted")]
     journal.versions.mark_unservable(1, "the bundle is gone")
-    found = journal.versions.get(1)
-    assert found is not None
-    assert (found["state"], found["reason"]) == ("unservable", "the bundle is gone")
+    version_row = journal.versions.get(1)
+    assert version_row is not None
+    assert (version_row["state"], version_row["reason"]) == ("unservable", "the bundle is gone")
     assert journal.versions.get(3) is None
 
 

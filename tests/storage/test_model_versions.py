@@ -95,7 +95,7 @@ def test_versions_are_read_as_mlflow_reads_them(both: Both) -> None:
     versions = both.ours.versions()
     known = sorted(both.client.search_model_versions(f"name = '{NAME}'"), key=lambda version: int(version.version))
     assert [(one.version, one.run, one.bundle) for one in versions] == [
-        (int(one.version), one.run_id, one.tags.get("retraind.bundle")) for one in known
+        (int(registered.version), registered.run_id, registered.tags.get("retraind.bundle")) for registered in known
     ]
     assert [one.cleared for one in versions] == [True, False, False]
     assert [one.model for one in versions[:2]] == [str(known[0].source).removeprefix("models:/")] * 2

@@ -321,10 +321,10 @@ def test_killed_at_any_moment_it_copies_each_line_exactly_once(home: Home) -> No
 
 
 def callers(home: Home) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    ids: dict[str, list[str]] = {}
     for row in reversed(Records(home).predictions.newest(10_000)):
-        found.setdefault(row["caller"], []).append(row["prediction_id"])
-    return found
+        ids.setdefault(row["caller"], []).append(row["prediction_id"])
+    return ids
 
 
 def test_who_predicts_a_lot_pushes_out_only_what_they_have_predicted(home: Home) -> None:
@@ -335,9 +335,9 @@ def test_who_predicts_a_lot_pushes_out_only_what_they_have_predicted(home: Home)
     (home.logs / "predictions-0-20260101T000000000000-1.jsonl").write_bytes(b"\n".join([*seldom, *flood]) + b"\n")
     for _ in range(3):
         history_copier.copy()
-    found = callers(home)
-    assert {name: len(rows) for name, rows in found.items()} == {"": 10, "shop": 20, "anonymous": 70}
-    assert found["anonymous"][-1] == "id-3999"
+    ids = callers(home)
+    assert {name: len(rows) for name, rows in ids.items()} == {"": 10, "shop": 20, "anonymous": 70}
+    assert ids["anonymous"][-1] == "id-3999"
     history_copier.close()
 
 

@@ -80,9 +80,9 @@ def by_python(source: str, delimiter: str) -> list[list[str]]:
 def test_one_row_written_in_many_ways(source: str, delimiter: str, line: int) -> None:
     """Delimiter, line ends, byte order mark, empty lines and quotes do not matter."""
     for block in (2, 7, 8 << 20):
-        found = read(source, block)
-        assert (found.header.names, found.header.delimiter, found.header.line) == (("size", "note"), delimiter, line)
-        assert (found.good, found.torn) == ({0: ["1", "2"]}, {})
+        table = read(source, block)
+        assert (table.header.names, table.header.delimiter, table.header.line) == (("size", "note"), delimiter, line)
+        assert (table.good, table.torn) == ({0: ["1", "2"]}, {})
 
 
 def test_delimiter_is_the_one_that_fits_the_names_best() -> None:
@@ -104,9 +104,9 @@ def test_cells_are_text_and_nothing_else() -> None:
 @pytest.mark.parametrize("block", [2, 10, 8 << 20])
 def test_ragged_records_are_torn_not_shifted(block: int) -> None:
     """Each has its number among all records; the trap of a trailing comma in every row is none."""
-    found = read(HEADER + '1,2\n\n3\n4,5,\n"6\n7",8\n,\n9', block)
-    assert found.good == {0: ["1", "2"], 3: ["6\n7", "8"], 4: ["", ""]}
-    assert {number: reason.split(";")[0] for number, reason in found.torn.items()} == {
+    table = read(HEADER + '1,2\n\n3\n4,5,\n"6\n7",8\n,\n9', block)
+    assert table.good == {0: ["1", "2"], 3: ["6\n7", "8"], 4: ["", ""]}
+    assert {number: reason.split(";")[0] for number, reason in table.torn.items()} == {
         1: "This row has 1 cells",
         2: "This row has 3 cells",
         5: "This row has 1 cells",
@@ -168,9 +168,9 @@ def test_record_that_no_end_is_found_of_is_refused(monkeypatch: pytest.MonkeyPat
 def test_record_larger_than_a_block_is_read() -> None:
     """The block grows, and nothing that was handed out before comes again."""
     long = "x\n" * 3_000
-    found = read(f'{HEADER}1,2\n3\n5,6\n7,"{long}"\n8,9\n', 8)
-    assert found.good == {0: ["1", "2"], 2: ["5", "6"], 3: ["7", long], 4: ["8", "9"]}
-    assert list(found.torn) == [1]
+    table = read(f'{HEADER}1,2\n3\n5,6\n7,"{long}"\n8,9\n', 8)
+    assert table.good == {0: ["1", "2"], 2: ["5", "6"], 3: ["7", long], 4: ["8", "9"]}
+    assert list(table.torn) == [1]
 
 
 # Any text
@@ -201,17 +201,17 @@ def files(draw: st.DrawFn) -> tuple[str, str]:
 def test_every_cell_is_what_python_wrote(file: tuple[str, str], block: int) -> None:
     """Good and torn records together are all records, none is shifted, and the text of each can be found again."""
     source, delimiter = file
-    wanted = by_python(source, delimiter)[1:]
-    assume(wanted)  # csv.writer leaves a lone carriage return unquoted
-    found = read(source)
-    assert found.header.delimiter == delimiter
-    assert found.good == {i: row for i, row in enumerate(wanted) if len(row) == 2}
-    assert found.torn.keys() == {i for i, row in enumerate(wanted) if len(row) != 2}
-    assert read(source, block) == found
+    expected = by_python(source, delimiter)[1:]
+    assume(expected)  # csv.writer leaves a lone carriage return unquoted
+    table = read(source)
+    assert table.header.delimiter == delimiter
+    assert table.good == {i: row for i, row in enumerate(expected) if len(row) == 2}
+    assert table.torn.keys() == {i for i, row in enumerate(expected) if len(row) != 2}
+    assert read(source, block) == table
     whole = Content.of(source.encode())
-    texts = list(csv_table.locate(whole, found.header, range(len(wanted))))
-    assert [number for number, _, _ in texts] == list(range(len(wanted)))
-    assert [by_python("\n" + verbatim, delimiter) for _, _, verbatim in texts] == [[row] for row in wanted]
+    texts = list(csv_table.locate(whole, table.header, range(len(expected))))
+    assert [number for number, _, _ in texts] == list(range(len(expected)))
+    assert [by_python("\n" + verbatim, delimiter) for _, _, verbatim in texts] == [[row] for row in expected]
 
 
 @settings(max_examples=some(150), deadline=None)
@@ -228,19 +228,19 @@ def test_any_bytes_are_records_or_an_invalid_drop(source: str | bytes, block: in
     for data in (source.encode() if isinstance(source, str) else source,):
         for file in (data, HEADER.encode() + data, b"size;note\r" + data):
             try:
-                found = read(file)
+                table = read(file)
             except InvalidDrop as error:
                 again = refused(file, block)
                 assert (again.line, again.column, again.reason) == (error.line, error.column, error.reason)
                 continue
-            wanted = by_python(file.decode(), found.header.delimiter)[1:]
-            width = len(found.header.names)
-            assert found.good == {i: row for i, row in enumerate(wanted) if len(row) == width}
-            assert found.torn.keys() == {i for i, row in enumerate(wanted) if len(row) != width}
-            assert read(file, block) == found
-            texts = csv_table.locate(Content.of(file), found.header, found.torn)
-            assert [by_python("\n" + verbatim, found.header.delimiter) for _, _, verbatim in texts] == [
-                [wanted[number]] for number in sorted(found.torn)
+            expected = by_python(file.decode(), table.header.delimiter)[1:]
+            width = len(table.header.names)
+            assert table.good == {i: row for i, row in enumerate(expected) if len(row) == width}
+            assert table.torn.keys() == {i for i, row in enumerate(expected) if len(row) != width}
+            assert read(file, block) == table
+            texts = csv_table.locate(Content.of(file), table.header, table.torn)
+            assert [by_python("\n" + verbatim, table.header.delimiter) for _, _, verbatim in texts] == [
+                [expected[number]] for number in sorted(table.torn)
             ]
 
 

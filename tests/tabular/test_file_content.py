@@ -29,32 +29,32 @@ def taken(folder: Path, data: bytes, *, inflate: bool = False, most: int = 1 << 
 )
 def test_bytes_come_back_as_they_were(tmp_path: Path, data: bytes) -> None:
     """Whatever the size: all bytes, their sha256, and as many readers as one likes; no file stays behind."""
-    found = taken(tmp_path, data)
-    assert (found.size, found.sha256) == (len(data), durable.sha256(data))
-    assert (found.data is None) == (len(data) > file_content.SMALL_BYTES)
-    with found.open() as one, found.open() as other:
-        assert one.read(10) == data[:10]
+    content = taken(tmp_path, data)
+    assert (content.size, content.sha256) == (len(data), durable.sha256(data))
+    assert (content.data is None) == (len(data) > file_content.SMALL_BYTES)
+    with content.open() as first, content.open() as other:
+        assert first.read(10) == data[:10]
         assert other.read() == data
-        assert one.read() == data[10:]
+        assert first.read() == data[10:]
     assert names(tmp_path) == ["drop"]
 
 
 def test_later_writes_do_not_reach_what_was_taken(tmp_path: Path) -> None:
     """The drop may be truncated or rewritten afterwards: what was hashed is what is read."""
-    found = taken(tmp_path, LARGE)
+    content = taken(tmp_path, LARGE)
     (tmp_path / "drop").write_bytes(b"")
-    with found.open() as reader:
-        assert durable.sha256(reader.read()) == found.sha256
+    with content.open() as reader:
+        assert durable.sha256(reader.read()) == content.sha256
 
 
 @pytest.mark.parametrize("parts", [[b"a,b\n"], [b"a,b\n", b"", b"1,2\n"], [LARGE], [LARGE, b"end"]])
 def test_gzip_is_inflated_with_all_its_members(tmp_path: Path, parts: list[bytes]) -> None:
     """Files that were packed piece by piece are one; the identity is that of the packed bytes."""
     packed = b"".join(gzip.compress(part) for part in parts)
-    found = taken(tmp_path, packed, inflate=True)
-    with found.open() as reader:
+    content = taken(tmp_path, packed, inflate=True)
+    with content.open() as reader:
         assert reader.read() == b"".join(parts)
-    assert found.sha256 == durable.sha256(packed)
+    assert content.sha256 == durable.sha256(packed)
 
 
 @pytest.mark.parametrize("inflate", [False, True], ids=["plain", "packed"])
@@ -75,8 +75,8 @@ def test_large_file_is_taken_in_pieces(tmp_path: Path, inflate: bool) -> None:
 def test_zeros_after_a_gzip_member_are_padding(tmp_path: Path, zeros: int) -> None:
     """gzip ignores them too, also before another member."""
     packed, padding = gzip.compress(b"a,b\n"), bytes(zeros)
-    for data, wanted in ((packed + padding, b"a,b\n"), (packed + padding + packed, b"a,b\na,b\n")):
-        assert taken(tmp_path, data, inflate=True).data == wanted
+    for data, expected in ((packed + padding, b"a,b\n"), (packed + padding + packed, b"a,b\na,b\n")):
+        assert taken(tmp_path, data, inflate=True).data == expected
 
 
 @pytest.mark.parametrize(("name", "packed"), [("a.csv.gz", True), ("D.CSV.GZ", True), ("a.csv", False), ("gz", False)])

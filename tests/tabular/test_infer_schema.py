@@ -53,8 +53,8 @@ def test_columns_are_what_their_cells_are(tmp_path: Path) -> None:
         "basic,yes,-1,2.5,False,,1234,2",
         ",no, 7,-1e1,TRUE,1970-01-02T12:00Z,99,3",
     ]
-    found = schema_of(tmp_path, "\n".join(lines))
-    assert found.columns == [
+    inferred = schema_of(tmp_path, "\n".join(lines))
+    assert inferred.columns == [
         Column(name="plan", kind="category", missing=True, categories=["basic", "plus"]),
         Column(name="age", kind="integer", minimum=-1, maximum=30),
         Column(name="fee", kind="number", missing=True, minimum=-10, maximum=2.5),
@@ -62,7 +62,7 @@ def test_columns_are_what_their_cells_are(tmp_path: Path) -> None:
         Column(name="since", kind="date", missing=True, minimum=1.5, maximum=20_484),
         Column(name="zip", kind="category", categories=["0070", "1234", "99"]),
     ]
-    assert (found.task, found.target, found.classes) == ("classification", "y", ["no", "yes"])
+    assert (inferred.task, inferred.target, inferred.classes) == ("classification", "y", ["no", "yes"])
 
 
 @pytest.mark.parametrize(
@@ -157,9 +157,9 @@ def test_number_in_several_spellings_is_one_class(tmp_path: Path) -> None:
 def test_task_follows_from_the_target(tmp_path: Path, values: list[str], times: int, task: Task) -> None:
     """Numbers with fractions or many values are predicted as numbers; the command line may say otherwise."""
     text = "x,y\n" + "".join(f"1,{value}\n" for value in values * times)
-    found = schema_of(tmp_path, text)
-    assert found.task == task
-    assert bool(found.classes) == (task == "classification")
+    inferred = schema_of(tmp_path, text)
+    assert inferred.task == task
+    assert bool(inferred.classes) == (task == "classification")
     other: Task = "regression" if task == "classification" else "classification"
     if len(values) <= 100 and values[0] not in {"a", "01", "2026-01-01"}:
         assert schema_of(tmp_path, text, task=other).task == other
@@ -179,32 +179,32 @@ def test_task_follows_from_the_target(tmp_path: Path, values: list[str], times: 
 )
 def test_decimal_comma_is_recognised_by_the_numbers(tmp_path: Path, text: str, decimal: Literal[".", ","]) -> None:
     """Only where the comma is not the delimiter, and more columns speak for it than against it."""
-    found = schema_of(tmp_path, text)
-    assert found.decimal == decimal
-    assert not check(text.encode(), found).bad
+    inferred = schema_of(tmp_path, text)
+    assert inferred.decimal == decimal
+    assert not check(text.encode(), inferred).bad
     if decimal == ",":
-        assert found.columns[0].kind == "number"
+        assert inferred.columns[0].kind == "number"
 
 
 def test_what_no_candidate_can_learn_from_is_left_out(tmp_path: Path) -> None:
     """Free text, ids, empty columns, columns without a name: each with its reason; the drops may still have them."""
     header = "x,text,empty,,prediction_id," + "n" * 201 + ",y\n"
     text = header + "".join(f"{i},some {i},,1,{i},1,{i % 2}\n" for i in range(101))
-    found = draft_of(tmp_path, text)
-    assert found.schema.features == ["x"]
-    assert list(found.left_out) == ["text", "empty", "", "prediction_id", "n" * 201]
-    assert "more than 100 texts" in found.left_out["text"]
-    assert "empty" in found.left_out["empty"]
+    draft = draft_of(tmp_path, text)
+    assert draft.schema.features == ["x"]
+    assert list(draft.left_out) == ["text", "empty", "", "prediction_id", "n" * 201]
+    assert "more than 100 texts" in draft.left_out["text"]
+    assert "empty" in draft.left_out["empty"]
     assert (
-        len(check(text.encode().replace(b"prediction_id", b"note"), found.schema, extra_columns="ignore").good) == 101
+        len(check(text.encode().replace(b"prediction_id", b"note"), draft.schema, extra_columns="ignore").good) == 101
     )
-    assert found.schema.ignored == ["text", "empty", "", "n" * 201]
+    assert draft.schema.ignored == ["text", "empty", "", "n" * 201]
 
 
 def test_torn_rows_are_counted_and_not_looked_at(tmp_path: Path) -> None:
     """They would be refused when the file is dropped."""
-    found = draft_of(tmp_path, "x,y\n1,a\nz\n2,b\n3,c,d\n")
-    assert (found.torn, found.schema.classes, found.schema.columns[0].kind) == (2, ["a", "b"], "integer")
+    draft = draft_of(tmp_path, "x,y\n1,a\nz\n2,b\n3,c,d\n")
+    assert (draft.torn, draft.schema.classes, draft.schema.columns[0].kind) == (2, ["a", "b"], "integer")
 
 
 def test_compressed_file_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,8 +212,8 @@ def test_compressed_file_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(file_content, "SMALL_BYTES", 100_000)
     path = tmp_path / "own.csv.gz"
     path.write_bytes(gzip.compress(b"x,y\n" + b"1,a\n2.5,b\n" * 20_000, 1))
-    found = infer_schema.of(path, "y").schema
-    assert found == Schema(
+    inferred = infer_schema.of(path, "y").schema
+    assert inferred == Schema(
         target="y", classes=["a", "b"], columns=[Column(name="x", kind="number", minimum=1, maximum=2.5)]
     )
     with pytest.raises(BadSchema, match="more than 1000 bytes"):
@@ -263,11 +263,11 @@ def test_draft_takes_the_file_it_was_made_of(tmp_path: Path) -> None:
     """The file can be dropped as it is, and so can the schema's own text."""
     text = "plan,y,age,fee,new,on\nplus,0,30,,true,2026-01-31\nbasic,1,-1e1,2.5,false,\n,0,7,,,2026-01-31 10:00\n"
     for swap in itertools.product([text, text.replace(",", ";")], ["y", "age", "fee"]):
-        found = schema_of(tmp_path, *swap)
-        checked = check(swap[0].encode(), found)
-        assert (len(checked.bad), checked.schema is found) == (2 if swap[1] == "fee" else 0, True)
-        (tmp_path / "schema.json").write_bytes(found.dump())
-        assert load(tmp_path / "schema.json") == found
+        inferred = schema_of(tmp_path, *swap)
+        checked = check(swap[0].encode(), inferred)
+        assert (len(checked.bad), checked.schema is inferred) == (2 if swap[1] == "fee" else 0, True)
+        (tmp_path / "schema.json").write_bytes(inferred.dump())
+        assert load(tmp_path / "schema.json") == inferred
 
 
 # Iris
@@ -277,10 +277,10 @@ def test_new_home_gets_iris(home: Home) -> None:
     """150 rows wait in the inbox, and the schema is the one that a draft of the file would be."""
     assert bootstrap.iris(home)
     drop = home.inbox / bootstrap.NAME
-    found = load(home.schema)
-    assert found == infer_schema.of(drop, bootstrap.TARGET).schema
-    assert found is not None
-    table = check(drop.read_bytes(), found).table
+    saved = load(home.schema)
+    assert saved == infer_schema.of(drop, bootstrap.TARGET).schema
+    assert saved is not None
+    table = check(drop.read_bytes(), saved).table
     assert table.num_rows == 150
     assert table["species"].value_counts().to_pylist() == [
         {"values": name, "counts": 50} for name in ("setosa", "versicolor", "virginica")
@@ -302,9 +302,9 @@ def test_an_id_is_no_category_however_few_rows_there_are(tmp_path: Path) -> None
     """A text that differs in nearly every row says nothing about the next one: it is left out, with the reason."""
     rows = [f"C{number},{'red' if number % 2 else 'blue'},{'yes' if number % 3 else 'no'}" for number in range(30)]
     (tmp_path / "own.csv").write_text("\n".join(["customer,colour,left", *rows]) + "\n")
-    found = infer_schema.of(tmp_path / "own.csv", "left")
-    assert found.schema.features == ["colour"]
-    assert found.left_out == {"customer": "an id: 30 texts in 30 rows, such as 'C0'"}
+    draft = infer_schema.of(tmp_path / "own.csv", "left")
+    assert draft.schema.features == ["colour"]
+    assert draft.left_out == {"customer": "an id: 30 texts in 30 rows, such as 'C0'"}
 
 
 # Missing values as the world writes them
@@ -324,15 +324,15 @@ NA,Dream,46.5,3500,female,2008-11-09,false
 
 
 def numbers_of(text: str, target: str, folder: Path) -> Any:
-    found = schema_of(folder, text, target)
-    checked = check(text.encode(), found)
-    return rows.matrix(checked.table, found).tolist()
+    inferred = schema_of(folder, text, target)
+    checked = check(text.encode(), inferred)
+    return rows.matrix(checked.table, inferred).tolist()
 
 
 def test_markers_are_recognised_by_the_other_values(tmp_path: Path) -> None:
     """Beside numbers, dates and booleans, and where rare among names; kinds stay, counts and places are said."""
-    found = draft_of(tmp_path, PENGUINS, "species")
-    assert [(column.name, column.kind, column.missing, column.missing_values) for column in found.schema.columns] == [
+    draft = draft_of(tmp_path, PENGUINS, "species")
+    assert [(column.name, column.kind, column.missing, column.missing_values) for column in draft.schema.columns] == [
         ("island", "category", False, []),
         ("bill", "number", True, []),
         ("mass", "integer", True, ["?"]),
@@ -340,13 +340,15 @@ def test_markers_are_recognised_by_the_other_values(tmp_path: Path) -> None:
         ("seen", "date", True, []),
         ("ringed", "boolean", True, []),
     ]
-    assert found.schema.missing_values == ["NA"]
-    assert found.schema.classes == ["Adelie", "Chinstrap", "Gentoo"]
-    assert found.schema.columns[3].categories == ["female", "male"]
-    told = list(found.cell_remarks())
-    assert told[0] == "'NA' is taken for a missing value, 6 times (species 1, bill 1, mass 1, sex 1, seen 1, ringed 1)."
-    assert told[1] == "'?' is taken for a missing value, 1 times (mass 1)."
-    assert "without a label, which no model is trained on: 1." in told[2]
+    assert draft.schema.missing_values == ["NA"]
+    assert draft.schema.classes == ["Adelie", "Chinstrap", "Gentoo"]
+    assert draft.schema.columns[3].categories == ["female", "male"]
+    remarks = list(draft.cell_remarks())
+    assert (
+        remarks[0] == "'NA' is taken for a missing value, 6 times (species 1, bill 1, mass 1, sex 1, seen 1, ringed 1)."
+    )
+    assert remarks[1] == "'?' is taken for a missing value, 1 times (mass 1)."
+    assert "without a label, which no model is trained on: 1." in remarks[2]
 
 
 @functools.cache
@@ -369,10 +371,10 @@ def test_file_with_markers_gives_the_same_schema_as_with_blanks(tmp_path: Path, 
 def test_frequent_marker_among_names_is_a_name(tmp_path: Path) -> None:
     """`None` may be a kind of alley, `NA` a continent, `-` a class: where they are not rare they stay what they are."""
     text = "alley,size,y\n" + "None,1,+\nGrvl,NA,-\nPave,3,+\n" * 10
-    found = schema_of(tmp_path, text)
-    assert found.columns[0] == Column(name="alley", kind="category", categories=["Grvl", "None", "Pave"])
-    assert (found.classes, found.missing_values) == (["+", "-"], ["NA"])
-    assert len(check(text.encode(), found).good) == 30
+    inferred = schema_of(tmp_path, text)
+    assert inferred.columns[0] == Column(name="alley", kind="category", categories=["Grvl", "None", "Pave"])
+    assert (inferred.classes, inferred.missing_values) == (["+", "-"], ["NA"])
+    assert len(check(text.encode(), inferred).good) == 30
     both = schema_of(tmp_path, text.replace("None", "NA"))
     assert both.columns[0].categories == ["Grvl", "NA", "Pave"]
     assert check(text.replace("None", "NA").encode(), both).table["alley"].null_count == 0
@@ -382,8 +384,8 @@ def test_frequent_marker_among_names_is_a_name(tmp_path: Path) -> None:
 def test_target_that_is_missing_changes_no_task(tmp_path: Path, task: Task | None) -> None:
     """A price that is not known yet makes no class of its own, however often it is missing."""
     text = "x,y\n" + "".join(f"{i},{i / 3:.3f}\n{i},N/A\n" for i in range(50))
-    found = draft_of(tmp_path, text, task=task)
-    assert (found.schema.task, found.schema.missing_values, found.unlabelled) == ("regression", ["N/A"], 50)
+    draft = draft_of(tmp_path, text, task=task)
+    assert (draft.schema.task, draft.schema.missing_values, draft.unlabelled) == ("regression", ["N/A"], 50)
     classes = draft_of(tmp_path, "x,y\n" + "1,a\n2,b\n3,NULL\n" * 9)
     assert (classes.schema.classes, classes.unlabelled) == (["a", "b"], 9)
     assert schema_of(tmp_path, "x,y\n1,EU\n2,NA\n").classes == ["EU", "NA"]
@@ -395,11 +397,11 @@ def test_one_wrong_cell_in_a_thousand_is_a_slip(tmp_path: Path, slip: str) -> No
     lines = [f"{i}.5,{i % 7},2026-01-{i % 28 + 1:02d},{i % 2}" for i in range(1000)]
     lines[700] = f"{slip},{slip},{slip},1"
     text = "x,n,on,y\n" + "torn\n" + "\n".join(lines) + "\n"
-    found = draft_of(tmp_path, text)
-    assert [column.kind for column in found.schema.columns] == ["number", "integer", "date"]
-    assert found.findings["x"].slips == found.findings["on"].slips == {slip: 703}
-    assert any(f"'x' has 1 wrong cells ('{slip}' in line 703)" in told for told in found.cell_remarks())
-    assert len(check(text.encode(), found.schema).bad) == 1
+    draft = draft_of(tmp_path, text)
+    assert [column.kind for column in draft.schema.columns] == ["number", "integer", "date"]
+    assert draft.findings["x"].slips == draft.findings["on"].slips == {slip: 703}
+    assert any(f"'x' has 1 wrong cells ('{slip}' in line 703)" in told for told in draft.cell_remarks())
+    assert len(check(text.encode(), draft.schema).bad) == 1
     few = "x,y\n" + "1,a\n2,b\n" * 20 + f"{slip},a\n"
     assert schema_of(tmp_path, few).columns[0].kind == "category"
 
@@ -427,23 +429,28 @@ def test_numbers_and_dates_are_read_as_people_write_them(
 ) -> None:
     """The notation stands in the schema; a drop, one cell alone, and JSON are read by it, and plain cells as ever."""
     text = "".join(f'"{cell}"{delimiter}{at % 2}\n' for at, cell in enumerate(texts * 2))
-    found = schema_of(tmp_path, f"x{delimiter}y\n{text}")
-    [column] = found.columns
+    inferred = schema_of(tmp_path, f"x{delimiter}y\n{text}")
+    [column] = inferred.columns
     assert column.kind == kind
-    assert rows.matrix(check(f"x{delimiter}y\n{text}".encode(), found).table, found).ravel().tolist() == values * 2
+    assert (
+        rows.matrix(check(f"x{delimiter}y\n{text}".encode(), inferred).table, inferred).ravel().tolist() == values * 2
+    )
     for cell, value in zip(texts, values, strict=True):
-        assert rows.matrix(check(f'x{delimiter}y\n"{cell}"{delimiter}1\n'.encode(), found).table, found)[0, 0] == value
-        assert encode(found, [cell]) == [value]
-    assert Schema.model_validate_json(found.dump()) == found
+        assert (
+            rows.matrix(check(f'x{delimiter}y\n"{cell}"{delimiter}1\n'.encode(), inferred).table, inferred)[0, 0]
+            == value
+        )
+        assert encode(inferred, [cell]) == [value]
+    assert Schema.model_validate_json(inferred.dump()) == inferred
 
 
 def test_target_has_a_notation_too(tmp_path: Path) -> None:
     """Prices with a currency are values, in drops and as late labels."""
     text = "x,y\n" + "".join(f'{i},"${i},{i}00.50"\n' for i in range(1, 10))
-    found = schema_of(tmp_path, text)
-    assert (found.task, found.notation and found.notation.unit) == ("regression", "$")
-    assert check(text.encode(), found).table["y"].to_pylist() == [i * 1100 + 0.5 for i in range(1, 10)]
-    assert plain("$1,100.50", found) == "1100.5"
+    inferred = schema_of(tmp_path, text)
+    assert (inferred.task, inferred.notation and inferred.notation.unit) == ("regression", "$")
+    assert check(text.encode(), inferred).table["y"].to_pylist() == [i * 1100 + 0.5 for i in range(1, 10)]
+    assert plain("$1,100.50", inferred) == "1100.5"
 
 
 def test_date_that_may_be_two_is_asked_for(tmp_path: Path) -> None:
@@ -453,8 +460,8 @@ def test_date_that_may_be_two_is_asked_for(tmp_path: Path) -> None:
         schema_of(tmp_path, text)
     orders: dict[Order, int] = {"day/month/year": 19754, "month/day/year": 19724}
     for order, day in orders.items():
-        found = infer_schema.of(tmp_path / "own.csv", "y", order=order).schema
-        assert found.columns[0].minimum == day
+        inferred = infer_schema.of(tmp_path / "own.csv", "y", order=order).schema
+        assert inferred.columns[0].minimum == day
     clear = schema_of(tmp_path, text + "13/04/2024,a\n")
     assert clear.columns[0].notation == Notation(order="day/month/year")
 
@@ -486,8 +493,8 @@ def test_a_text_says_the_same_alone_and_in_a_column(notation: Notation, texts: l
         pa.array(texts, pa.string()), Column(name="x", kind="number", missing=True, notation=notation)
     )
     for text, value in zip(texts, values.values.to_pylist(), strict=True):
-        wanted = notation.number(text.strip())
-        assert wanted is None or wanted == value
+        number = notation.number(text.strip())
+        assert number is None or number == value
 
 
 # Ids, and files that are no plain table
@@ -497,11 +504,11 @@ def test_whole_numbers_that_tell_rows_apart_are_suspected(tmp_path: Path) -> Non
     """One that is called like an id is left out; another is kept, for it may be measured, and named."""
     header = "Unnamed: 0,customer_id,income,rownames,orderId,idle,y\n"
     text = header + "".join(f"{i},{i * 7 % 101},{i * 11 % 103},{i + 1},{i % 9},{i % 3},{i % 2}\n" for i in range(100))
-    found = draft_of(tmp_path, text)
-    assert found.schema.features == ["income", "orderId", "idle"]
-    assert found.left_out["rownames"] == found.left_out["Unnamed: 0"] == "a row number"
-    assert found.left_out["customer_id"] == "an id: whole numbers that differ in every row"
-    assert found.notes == {
+    draft = draft_of(tmp_path, text)
+    assert draft.schema.features == ["income", "orderId", "idle"]
+    assert draft.left_out["rownames"] == draft.left_out["Unnamed: 0"] == "a row number"
+    assert draft.left_out["customer_id"] == "an id: whole numbers that differ in every row"
+    assert draft.notes == {
         "income": "differs in every row: an id? --ignore 'income' leaves it out",
         "orderId": "an id that repeats? train.group = 'orderId' keeps its rows on one side of a score, --ignore 'orderId' leaves it out",
     }
@@ -524,12 +531,12 @@ def test_file_without_a_plain_header_is_named_for_what_it_is(tmp_path: Path, tex
     path = tmp_path / "own.csv"
     path.write_text(text)
     try:
-        found = infer_schema.of(path, "y")
+        draft = infer_schema.of(path, "y")
     except BadSchema as error:
         assert part in str(error)
     else:
-        assert found.backslashes
-        assert part in found.BACKSLASHES
+        assert draft.backslashes
+        assert part in draft.BACKSLASHES
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -548,10 +555,10 @@ def test_ignored_column_is_not_read() -> None:
     """Whether drops have it or not; written as a column of the kind `ignore` it is the same."""
     x = {"name": "x", "kind": "number"}
     ignored = {"name": "z", "kind": "ignore"}
-    found = Schema.model_validate({"target": "y", "classes": ["a", "b"], "columns": [ignored, x]})
-    assert (found.features, found.ignored) == (["x"], ["z"])
+    reduced = Schema.model_validate({"target": "y", "classes": ["a", "b"], "columns": [ignored, x]})
+    assert (reduced.features, reduced.ignored) == (["x"], ["z"])
     for text in (b"x,y\n1,a\n", b"z,x,y\nq,1,a\n"):
-        assert check(text, found, extra_columns="reject").table.to_pylist() == [{"x": 1, "y": "a"}]
+        assert check(text, reduced, extra_columns="reject").table.to_pylist() == [{"x": 1, "y": "a"}]
 
 
 @pytest.mark.parametrize(
@@ -572,16 +579,16 @@ def test_year_of_two_digits_is_read_where_it_is_asked_for(
     assert without.schema.columns[0].kind == "category"
     assert "two digits? --dates" in without.notes["on"]
     assert order in without.notes["on"]
-    found = infer_schema.of(own, "y", order=order).schema
-    assert (found.columns[0].kind, found.columns[0].notation) == ("date", Notation(order=order))
-    checked = check(own.read_bytes(), found).table
-    assert rows.matrix(checked, found)[:, 0].tolist() == days
-    assert [encode(found, [text, 1])[0] for text in texts] == days
+    inferred = infer_schema.of(own, "y", order=order).schema
+    assert (inferred.columns[0].kind, inferred.columns[0].notation) == ("date", Notation(order=order))
+    checked = check(own.read_bytes(), inferred).table
+    assert rows.matrix(checked, inferred)[:, 0].tolist() == days
+    assert [encode(inferred, [text, 1])[0] for text in texts] == days
 
 
 def test_short_years_do_not_hide_the_order_of_long_ones(tmp_path: Path) -> None:
     """One flag tells both: the order of a file's dates is one, however many digits a year has."""
     text = "on,till,y\n01/02/2024,01/02/24,a\n03/04/2024,03/04/24,b\n"
     (tmp_path / "own.csv").write_text(text)
-    found = infer_schema.of(tmp_path / "own.csv", "y", order="day/month/yy").schema
-    assert [one.minimum for one in found.columns] == [19754, 19754]
+    inferred = infer_schema.of(tmp_path / "own.csv", "y", order="day/month/yy").schema
+    assert [one.minimum for one in inferred.columns] == [19754, 19754]

@@ -51,17 +51,17 @@ def check(text: str, schema: Schema = SCHEMA, **policy: Any) -> Checked:
 def good(text: str, schema: Schema = SCHEMA, **policy: Any) -> list[dict[str, Any]]:
     checked = check(text, schema, **policy)
     assert checked.bad == []
-    found: list[dict[str, Any]] = checked.table.to_pylist()
-    return found
+    rows_as_dicts: list[dict[str, Any]] = checked.table.to_pylist()
+    return rows_as_dicts
 
 
 def test_row_has_types_and_schema_order() -> None:
     """Columns stand as in the schema, whatever their order in the file; blanks around a cell do not count."""
-    found = check("kind,colour,note,size\n a , red,\t2, 1 \n")
-    assert found.table.schema.names == ["size", "note", "colour", "kind"]
-    assert [str(column.type) for column in found.table.columns] == ["double", "double", "string", "string"]
-    assert found.table.to_pylist() == [{"size": 1.0, "note": 2.0, "colour": "red", "kind": "a"}]
-    assert found.schema is SCHEMA
+    checked = check("kind,colour,note,size\n a , red,\t2, 1 \n")
+    assert checked.table.schema.names == ["size", "note", "colour", "kind"]
+    assert [str(column.type) for column in checked.table.columns] == ["double", "double", "string", "string"]
+    assert checked.table.to_pylist() == [{"size": 1.0, "note": 2.0, "colour": "red", "kind": "a"}]
+    assert checked.schema is SCHEMA
 
 
 def test_only_an_empty_cell_is_missing() -> None:
@@ -128,12 +128,12 @@ def test_label_that_differs_in_case_from_a_class_is_pointed_out() -> None:
 )
 def test_bad_row_is_named_by_its_first_bad_cell(row: str, column: str, part: str) -> None:
     """The rows around it are good."""
-    found = check(f"{HEADER}1,2,red,a\n{row}\n3,,,b\n")
-    assert found.good.tolist() == [0, 2]
-    assert found.table["size"].to_pylist() == [1, 3]
-    assert [(bad.row, bad.column) for bad in found.bad] == [(1, column)]
-    assert part in found.bad[0].reason
-    assert len(found.bad[0].reason) < 200
+    checked = check(f"{HEADER}1,2,red,a\n{row}\n3,,,b\n")
+    assert checked.good.tolist() == [0, 2]
+    assert checked.table["size"].to_pylist() == [1, 3]
+    assert [(bad.row, bad.column) for bad in checked.bad] == [(1, column)]
+    assert part in checked.bad[0].reason
+    assert len(checked.bad[0].reason) < 200
 
 
 def test_column_too_few_is_an_invalid_drop() -> None:
@@ -239,23 +239,23 @@ def columns(draw: st.DrawFn) -> tuple[list[str], Kind, str]:
 def test_every_cell_is_what_python_makes_of_it(column: tuple[list[str], Kind, str], missing: bool, times: int) -> None:
     """Value or reason of a cell depend on nothing but the cell: not on its company, nor on which way it was read."""
     texts, kind, decimal = column
-    what = Column(name="c", kind=kind, missing=missing)
-    together = column_types.coerce(pa.array(texts * times, pa.string()), what, decimal)
+    definition = Column(name="c", kind=kind, missing=missing)
+    together = column_types.coerce(pa.array(texts * times, pa.string()), definition, decimal)
     assert together.values.type == column_types.TYPES[kind]
     values = together.values.to_pylist()
     reasons = dict(zip(together.bad.tolist(), together.reasons, strict=True))
     assert list(reasons) == sorted(reasons)
     for i, text in enumerate(texts * times):
-        alone = column_types.coerce(pa.array([text]), what, decimal)
+        alone = column_types.coerce(pa.array([text]), definition, decimal)
         assert (alone.values.to_pylist(), alone.reasons) == ([values[i]], [reasons[i]] if i in reasons else [])
         try:
-            wanted = by_python(text, kind, decimal)
+            expected = by_python(text, kind, decimal)
         except ValueError:
             assert i in reasons
             assert values[i] is None
         else:
-            assert (i in reasons) == (wanted is None and not missing)
-            assert values[i] == wanted
+            assert (i in reasons) == (expected is None and not missing)
+            assert values[i] == expected
 
 
 HINT = "leave the cell empty or add it to missing_values in data/schema.json."
@@ -298,11 +298,11 @@ MARKED = Schema(
 @pytest.mark.parametrize("filler", ["", "2,3,red,a\n" * 100], ids=["few", "many"])
 def test_markers_are_missing_values(filler: str) -> None:
     """Those of the file everywhere, those of a column there; a category or class of that name is none. Case and text count."""
-    found = check(HEADER + "1,-,red,a\n1, NA ,NA,a\n1,none,none,none\n" + filler, MARKED)
-    assert not found.bad
-    wanted = [("red", "a"), ("NA", "a"), (None, "none")]
-    assert [(row["note"], (row["colour"], row["kind"])) for row in found.table.to_pylist()[:3]] == [
-        (None, pair) for pair in wanted
+    checked = check(HEADER + "1,-,red,a\n1, NA ,NA,a\n1,none,none,none\n" + filler, MARKED)
+    assert not checked.bad
+    expected = [("red", "a"), ("NA", "a"), (None, "none")]
+    assert [(row["note"], (row["colour"], row["kind"])) for row in checked.table.to_pylist()[:3]] == [
+        (None, pair) for pair in expected
     ]
     bad = {bad.row: bad.reason for bad in check(HEADER + "-,1,red,a\nNA,1,red,a\n1,na,red,a\n" + filler, MARKED).bad}
     assert bad == {
@@ -315,14 +315,14 @@ def test_markers_are_missing_values(filler: str) -> None:
 @pytest.mark.parametrize("accepted", ["accept", "quarantine"])
 def test_row_without_a_label_is_counted_as_such(accepted: str) -> None:
     """An empty target and one that stands for a missing value are no class, nor a number, whatever the policy says."""
-    found = check(HEADER + "1,1,red,a\n1,1,red,NA\n1,1,red,\n1,1,red, NA\n", MARKED, new_classes=accepted)
-    assert found.schema is MARKED
+    checked = check(HEADER + "1,1,red,a\n1,1,red,NA\n1,1,red,\n1,1,red, NA\n", MARKED, new_classes=accepted)
+    assert checked.schema is MARKED
     blank = "The row has no label: the cell is empty."
     marked = "The row has no label: 'NA' stands for a missing value."
-    assert [bad.reason for bad in found.bad] == [marked, blank, marked]
+    assert [bad.reason for bad in checked.bad] == [marked, blank, marked]
     values = Schema(task="regression", target="y", missing_values=["?"], columns=[SIZE])
-    found = check("size,y\n1,2\n1,?\n1,\n1,x\n", values)
-    assert [bad.reason for bad in found.bad] == [marked.replace("NA", "?"), blank, "'x' is not a number."]
+    checked = check("size,y\n1,2\n1,?\n1,\n1,x\n", values)
+    assert [bad.reason for bad in checked.bad] == [marked.replace("NA", "?"), blank, "'x' is not a number."]
 
 
 def test_sample_may_have_markers() -> None:
@@ -334,10 +334,10 @@ def test_sample_may_have_markers() -> None:
 def test_decimal_comma_leaves_no_room_for_a_point() -> None:
     """With a decimal comma in the schema, the point in 1.5 might separate thousands, so the cell is rejected."""
     schema = Schema(task="regression", target="y", decimal=",", columns=[SIZE])
-    found = check("size;y\n1,5;-2,5e1\n1.5;1\n1;2.5\n1.000,5;1\n", schema)
-    assert found.table.to_pylist() == [{"size": 1.5, "y": -25.0}]
-    assert [(bad.row, bad.column) for bad in found.bad] == [(1, "size"), (2, "y"), (3, "size")]
-    assert "decimal comma" in found.bad[0].reason
+    checked = check("size;y\n1,5;-2,5e1\n1.5;1\n1;2.5\n1.000,5;1\n", schema)
+    assert checked.table.to_pylist() == [{"size": 1.5, "y": -25.0}]
+    assert [(bad.row, bad.column) for bad in checked.bad] == [(1, "size"), (2, "y"), (3, "size")]
+    assert "decimal comma" in checked.bad[0].reason
 
 
 @given(st.lists(st.floats(-BOUND, BOUND), min_size=1, max_size=20))
@@ -350,9 +350,9 @@ def test_numbers_keep_every_bit(values: list[float]) -> None:
 def test_number_that_spoils_every_sum_is_bad() -> None:
     """What no request may have teaches nothing either: one target of 1e200, and no error can be squared any more."""
     schema = Schema(task="regression", target="y", decimal=",", columns=[SIZE])
-    found = check("size;y\n1e100;-1e100\n1,5;1e200\n -1,1e100;1\n2;3\n", schema)
-    assert found.table.to_pylist() == [{"size": 1e100, "y": -1e100}, {"size": 2.0, "y": 3.0}]
-    assert found.bad == [
+    checked = check("size;y\n1e100;-1e100\n1,5;1e200\n -1,1e100;1\n2;3\n", schema)
+    assert checked.table.to_pylist() == [{"size": 1e100, "y": -1e100}, {"size": 2.0, "y": 3.0}]
+    assert checked.bad == [
         BadCell(1, "y", "'1e200' is too large: numbers lie between -1e100 and 1e100."),
         BadCell(2, "size", "'-1,1e100' is too large: numbers lie between -1e100 and 1e100."),
     ]
@@ -365,30 +365,30 @@ def test_new_class_is_bad_or_a_class() -> None:
     """Accepted, it comes after those there are; one that only bad rows have does not."""
     text = HEADER + "1,,,c\n1,,,a\nx,,,d\n1,,,c\n1,,,\n1,,,e\x07\n"
     assert [bad.row for bad in check(text).bad] == [0, 2, 3, 4, 5]
-    found = check(text, new_classes="accept")
-    assert [(bad.row, bad.column) for bad in found.bad] == [(2, "size"), (4, "kind"), (5, "kind")]
-    assert found.schema.classes == ["a", "b", "c"]
-    assert rows.codes(found.table, found.schema).tolist() == [2, 0, 2]
+    checked = check(text, new_classes="accept")
+    assert [(bad.row, bad.column) for bad in checked.bad] == [(2, "size"), (4, "kind"), (5, "kind")]
+    assert checked.schema.classes == ["a", "b", "c"]
+    assert rows.codes(checked.table, checked.schema).tolist() == [2, 0, 2]
 
 
 def test_number_of_classes_is_limited() -> None:
     """Rows beyond the limit are bad: a model can't be trained on an unlisted target."""
-    found = check(HEADER + "".join(f"1,,,c{i}\n" for i in range(110)), new_classes="accept")
-    assert len(found.schema.classes) == 100
-    assert len(found.good) == 98
-    assert "100 classes already" in found.bad[0].reason
+    checked = check(HEADER + "".join(f"1,,,c{i}\n" for i in range(110)), new_classes="accept")
+    assert len(checked.schema.classes) == 100
+    assert len(checked.good) == 98
+    assert "100 classes already" in checked.bad[0].reason
 
 
 def test_new_category_is_listed_or_bad() -> None:
     """Accepted ones come after those there are, up to a hundred; a category that only bad rows have does not."""
     text = HEADER + "1,,green,a\n1,,red,a\nx,,black,a\n1,,,a\n"
-    found = check(text)
-    assert found.schema.columns[2].categories == ["red", "blue", "green"]
-    assert found.schema.columns[2].codes == {"red": 0, "blue": 1, "green": 2}
-    found = check(text, new_categories="quarantine")
-    assert found.bad[0] == BadCell(0, "colour", "'green' is not a known category. Known categories: red, blue.")
-    assert [bad.row for bad in found.bad] == [0, 2]
-    assert found.schema is SCHEMA
+    checked = check(text)
+    assert checked.schema.columns[2].categories == ["red", "blue", "green"]
+    assert checked.schema.columns[2].codes == {"red": 0, "blue": 1, "green": 2}
+    checked = check(text, new_categories="quarantine")
+    assert checked.bad[0] == BadCell(0, "colour", "'green' is not a known category. Known categories: red, blue.")
+    assert [bad.row for bad in checked.bad] == [0, 2]
+    assert checked.schema is SCHEMA
     many = check(HEADER + "".join(f"1,,c{i},a\n" for i in range(110)))
     assert (len(many.schema.columns[2].categories), len(many.good)) == (100, 110)
     assert check(HEADER + "1,,c1000,a\n", many.schema).schema is many.schema
@@ -403,14 +403,14 @@ def test_extra_column_is_left_out_refused_or_added() -> None:
         check(text)
     assert (caught.value.line, caught.value.column) == (1, "when")
     assert check(text, extra_columns="ignore").table.column_names == [*SCHEMA.features, "kind"]
-    found = check(text, extra_columns="add")
-    assert found.schema.features == [*SCHEMA.features, "when"]
-    assert (found.schema.columns[3].kind, found.schema.columns[3].missing) == ("date", True)
-    assert found.table["when"][0].as_py() == datetime(2026, 1, 1, tzinfo=UTC)
-    assert check(text.replace("2026", "x026", 1), found.schema, extra_columns="add").bad[0].column == "when"
-    assert good(HEADER + "1,,,a\n", found.schema, extra_columns="add")[0]["when"] is None
+    checked = check(text, extra_columns="add")
+    assert checked.schema.features == [*SCHEMA.features, "when"]
+    assert (checked.schema.columns[3].kind, checked.schema.columns[3].missing) == ("date", True)
+    assert checked.table["when"][0].as_py() == datetime(2026, 1, 1, tzinfo=UTC)
+    assert check(text.replace("2026", "x026", 1), checked.schema, extra_columns="add").bad[0].column == "when"
+    assert good(HEADER + "1,,,a\n", checked.schema, extra_columns="add")[0]["when"] is None
     with pytest.raises(InvalidDrop, match="'when' is missing"):
-        check(HEADER + "1,,,a\n", found.schema)
+        check(HEADER + "1,,,a\n", checked.schema)
 
 
 # Whole files
@@ -479,19 +479,19 @@ def test_file_gives_exactly_the_rows_that_the_schema_allows(file: tuple[str, str
     header, *records = (row for row in csv.reader(io.StringIO(source, newline=""), delimiter=delimiter) if row)
     assume(records)  # csv.writer leaves a lone carriage return unquoted
     content = Content.of(source.encode())
-    found = csv_table.examine(content, header)
+    examined = csv_table.examine(content, header)
     accepted: dict[int, dict[str, Any]] = {}
     refused: dict[int, str] = {}
-    for chunk in csv_table.chunks(content, found, block):
+    for chunk in csv_table.chunks(content, examined, block):
         checked = rows.check(chunk.table, SCHEMA, POLICY)
         accepted |= zip(chunk.records[checked.good].tolist(), checked.table.to_pylist(), strict=True)
         refused |= {int(chunk.records[bad.row]): bad.column for bad in checked.bad}
         refused |= {torn.record: "torn" for torn in chunk.torn}
     for number, record in enumerate(records):
-        wanted = judge(dict(zip(header, record, strict=True))) if len(record) == 4 else "torn"
-        assert (accepted | refused)[number] == wanted
+        expected = judge(dict(zip(header, record, strict=True))) if len(record) == 4 else "torn"
+        assert (accepted | refused)[number] == expected
     assert len(accepted) + len(refused) == len(records)
-    for number, _, text in csv_table.locate(content, found, refused):
+    for number, _, text in csv_table.locate(content, examined, refused):
         assert list(csv.reader([*text.splitlines(keepends=True)], delimiter=delimiter)) == [records[number]]
 
 
@@ -507,8 +507,8 @@ def sample(features: dict[str, Any], target: str = "b") -> Sample:
 def test_sample_is_one_row(size: float, decimal: Literal[".", ","]) -> None:
     """A sample that came over HTTP is one row, also with numbers that no double holds exactly."""
     schema = Schema(target="kind", classes=["a", "b"], columns=SCHEMA.columns, decimal=decimal)
-    found = rows.check(rows.sample_cells(sample({"size": size, "colour": "red"}), schema), schema, POLICY)
-    assert found.table.to_pylist() == [{"size": float(size), "note": None, "colour": "red", "kind": "b"}]
+    checked = rows.check(rows.sample_cells(sample({"size": size, "colour": "red"}), schema), schema, POLICY)
+    assert checked.table.to_pylist() == [{"size": float(size), "note": None, "colour": "red", "kind": "b"}]
 
 
 def test_sample_of_all_kinds_is_what_serving_sees() -> None:
@@ -519,9 +519,9 @@ def test_sample_of_all_kinds_is_what_serving_sees() -> None:
     schema = Schema(task="regression", target="y", decimal=",", columns=kinds_of)
     for date in ("2026-01-31", "20260131T1200", "2026-W05-6T12:00:00.25+02:00", None):
         features = {"number": 1.5, "integer": 3, "boolean": True, "category": "x", "date": date}
-        found = rows.check(rows.sample_cells(sample(features, schema.label(2.5)), schema), schema, POLICY)
-        np.testing.assert_array_equal(rows.matrix(found.table, schema), [encode(schema, features)])
-        assert rows.targets(found.table, schema).tolist() == [2.5]
+        checked = rows.check(rows.sample_cells(sample(features, schema.label(2.5)), schema), schema, POLICY)
+        np.testing.assert_array_equal(rows.matrix(checked.table, schema), [encode(schema, features)])
+        assert rows.targets(checked.table, schema).tolist() == [2.5]
 
 
 @pytest.mark.parametrize(
@@ -540,10 +540,10 @@ def test_sample_that_does_not_fit_is_refused(features: dict[str, Any], column: s
 
 def test_matrix_and_codes() -> None:
     """Missing numbers are NaN, missing and unlisted categories UNKNOWN, targets their codes."""
-    found = check(HEADER + "1,,red,b\n2,3,,a\n3,4,green,b\n").table
-    np.testing.assert_array_equal(rows.matrix(found, SCHEMA), [[1, np.nan, 0], [2, 3, -1], [3, 4, -1]])
-    assert rows.codes(found, SCHEMA).tolist() == [1, 0, 1]
-    assert rows.matrix(found, SCHEMA).dtype == np.float64
+    table = check(HEADER + "1,,red,b\n2,3,,a\n3,4,green,b\n").table
+    np.testing.assert_array_equal(rows.matrix(table, SCHEMA), [[1, np.nan, 0], [2, 3, -1], [3, 4, -1]])
+    assert rows.codes(table, SCHEMA).tolist() == [1, 0, 1]
+    assert rows.matrix(table, SCHEMA).dtype == np.float64
 
 
 def test_matrix_is_what_serving_computes() -> None:
@@ -569,7 +569,7 @@ def test_matrix_copes_with_segments_of_other_times() -> None:
             "y": pa.array([0.0, 1.0, 5.0]),
         }
     )
-    wanted: dict[str, Kind] = {
+    kinds: dict[str, Kind] = {
         "a": "number",
         "b": "category",
         "c": "boolean",
@@ -577,7 +577,7 @@ def test_matrix_copes_with_segments_of_other_times() -> None:
         "e": "integer",
         "f": "number",
     }
-    columns_of = [Column(name=name, kind=kind, missing=True) for name, kind in wanted.items()]
+    columns_of = [Column(name=name, kind=kind, missing=True) for name, kind in kinds.items()]
     columns_of[1] = Column(name="b", kind="category", categories=["2.5", "1"])
     later = [Column(name="late", kind="date"), Column(name="later", kind="category")]
     schema = Schema(target="y", classes=["0", "1"], columns=[*columns_of, *later])
@@ -601,14 +601,14 @@ def table(drop: str, count: int) -> pa.Table:
 def test_every_row_knows_where_it_came_from() -> None:
     """Drop, row number, time and source stand beside the cells, for many drops at once; one may come twice."""
     drops = ["ab" * 32, "cd" * 32, "ab" * 32, "ef" * 32]
-    found = rows.with_provenance(
+    table = rows.with_provenance(
         pa.table({"size": np.zeros(6)}), drops, [2, 1, 3, 0], np.array([0, 2, 0, 3, 4, 7]), NOW, "http"
     )
-    assert found["_drop"].to_pylist() == ["ab" * 32] * 2 + ["cd" * 32] + ["ab" * 32] * 3
-    assert found["_row"].to_pylist() == [0, 2, 0, 3, 4, 7]
-    assert set(found["_source"].to_pylist()) == {"http"}
-    assert set(found["_accepted_at"].to_pylist()) == {NOW}
-    assert found.schema.field("_drop").type == pa.dictionary(pa.int32(), pa.string())
+    assert table["_drop"].to_pylist() == ["ab" * 32] * 2 + ["cd" * 32] + ["ab" * 32] * 3
+    assert table["_row"].to_pylist() == [0, 2, 0, 3, 4, 7]
+    assert set(table["_source"].to_pylist()) == {"http"}
+    assert set(table["_accepted_at"].to_pylist()) == {NOW}
+    assert table.schema.field("_drop").type == pa.dictionary(pa.int32(), pa.string())
 
 
 @pytest.mark.parametrize(
@@ -627,7 +627,7 @@ def test_added_column_is_read_as_at_init(cells: list[str], kind: str, values: li
     schema = Schema(target="y", classes=["a", "b"], columns=[Column(name="n", kind="number")])
     table = pa.table({"n": ["1", "2"], "new": cells, "y": ["a", "b"]})
     policy = Inbox(extra_columns="add")
-    found = schema_growth.with_columns(table[:0], schema, policy, lambda: [table]) if streamed else schema
-    checked = rows.check(table, found, policy)
+    grown = schema_growth.with_columns(table[:0], schema, policy, lambda: [table]) if streamed else schema
+    checked = rows.check(table, grown, policy)
     assert (checked.schema.columns[1].kind, checked.bad) == (kind, [])
     assert rows.matrix(checked.table, checked.schema)[:, 1].tolist() == values

@@ -16,25 +16,25 @@ def spoken(slope: float, count: int = 2000, classes: int = 3) -> Kept:
     random = np.random.default_rng(0)
     honest = random.dirichlet(np.ones(classes), count)
     codes = (honest.cumsum(axis=1) < random.random((count, 1))).sum(axis=1)
-    told = honest ** (1 / slope)
-    return Kept(told / told.sum(axis=1, keepdims=True), codes, np.arange(count))
+    stated = honest ** (1 / slope)
+    return Kept(stated / stated.sum(axis=1, keepdims=True), codes, np.arange(count))
 
 
 @pytest.mark.parametrize("slope", [0.4, 2.5])
 @pytest.mark.parametrize("classes", [2, 3, 12])
 def test_overconfidence_and_modesty_are_corrected(slope: float, classes: int) -> None:
     """What was taken to a power is found again."""
-    found = calibration.find(*spoken(slope, 4000, classes), seed=1)
-    assert found is not None
-    assert found.slope == pytest.approx(slope, rel=0.15)
-    assert found.after < found.before
+    correction = calibration.find(*spoken(slope, 4000, classes), seed=1)
+    assert correction is not None
+    assert correction.slope == pytest.approx(slope, rel=0.15)
+    assert correction.after < correction.before
 
 
 def test_honest_probabilities_stay() -> None:
     """Nothing is gained, so nothing is changed; neither is on a few rows."""
     assert calibration.find(*spoken(1.0), seed=1) is None
-    told, codes, units = spoken(0.4)
-    assert calibration.find(told[:40], codes[:40], units[:40], seed=1) is None
+    stated, codes, units = spoken(0.4)
+    assert calibration.find(stated[:40], codes[:40], units[:40], seed=1) is None
 
 
 def test_copies_are_no_more_evidence() -> None:
@@ -51,7 +51,7 @@ def test_calibrated_estimator_can_be_cloned_and_fitted_again() -> None:
     rows = random.normal(size=(200, 2))
     codes = (rows[:, 0] + random.normal(size=200) > 0).astype(np.int64)
     tree = DecisionTreeClassifier(max_depth=3).fit(rows, codes)
-    found = clone(Calibrated(tree, 0.5)).fit(rows, codes)
-    assert_allclose(found.predict_proba(rows), calibrate(tree.predict_proba(rows), 0.5))
-    assert_allclose(found.predict_proba(rows).sum(axis=1), 1)
-    assert (found.predict(rows) == tree.predict(rows)).all()
+    cloned = clone(Calibrated(tree, 0.5)).fit(rows, codes)
+    assert_allclose(cloned.predict_proba(rows), calibrate(tree.predict_proba(rows), 0.5))
+    assert_allclose(cloned.predict_proba(rows).sum(axis=1), 1)
+    assert (cloned.predict(rows) == tree.predict(rows)).all()

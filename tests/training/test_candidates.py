@@ -28,8 +28,8 @@ from daemon.training.selection.cross_validation import Scored
 def cross_validated(
     name: str, schema: Schema, matrix: Matrix, targets: Targets, folds: int, seed: int, *, few: bool = False
 ) -> Scored:
-    one = Candidate(name, few_trees(name, schema, seed) if few else candidates.build(name, schema, seed))
-    return report_metrics.cross_validate(one, schema, matrix, targets, folds, seed)
+    candidate = Candidate(name, few_trees(name, schema, seed) if few else candidates.build(name, schema, seed))
+    return report_metrics.cross_validate(candidate, schema, matrix, targets, folds, seed)
 
 
 OWN_LATE = LATE - set(EXTRA)
@@ -206,8 +206,8 @@ def test_each_task_takes_its_candidates() -> None:
     """What can't do the task is left out; with nothing left the reason names what there is."""
     everything = [*CLASSIFIERS, *REGRESSORS, "sklearn.naive_bayes:GaussianNB", "sklearn.svm:SVR"]
     assert set(names(PRICES, candidates=everything)) == {*REGRESSORS, "sklearn.svm:SVR"}
-    given = ["ridge", "sklearn.naive_bayes:GaussianNB", "tree", "logistic"]
-    assert names(MIXED, candidates=given) == ["sklearn.naive_bayes:GaussianNB", "tree", "logistic"]
+    candidate_names = ["ridge", "sklearn.naive_bayes:GaussianNB", "tree", "logistic"]
+    assert names(MIXED, candidates=candidate_names) == ["sklearn.naive_bayes:GaussianNB", "tree", "logistic"]
     with pytest.raises(TrainingFailed, match=r"No candidate .* regression.* linear, ridge"):
         names(PRICES, candidates=["logistic"])
 
@@ -215,15 +215,15 @@ def test_each_task_takes_its_candidates() -> None:
 def test_each_combination_of_a_grid_competes() -> None:
     """A parameter is that of the estimator itself, whatever stands before it; names tell the combinations apart."""
     grids = {"logistic": {"C": [0.1, 10], "fit_intercept": [True]}, "tree": {"max_depth": [2]}}
-    found = candidates.plan(MIXED, Train(candidates=["logistic", "tree", "forest"], grids=grids))
-    assert [one.name for one in found] == [
+    planned = candidates.plan(MIXED, Train(candidates=["logistic", "tree", "forest"], grids=grids))
+    assert [one.name for one in planned] == [
         "logistic(C=0.1, fit_intercept=True)",
         "logistic(C=10, fit_intercept=True)",
         "tree(max_depth=2)",
         "forest",
     ]
-    assert [one.estimator[-1].C for one in found[:2]] == [0.1, 10]
-    assert candidates.by_cost(found)[0].name == "tree(max_depth=2)"
+    assert [one.estimator[-1].C for one in planned[:2]] == [0.1, 10]
+    assert candidates.by_cost(planned)[0].name == "tree(max_depth=2)"
 
 
 def test_parameter_that_does_not_exist_is_named() -> None:
@@ -259,8 +259,8 @@ def test_foreign_class_is_seeded_and_sees_what_it_can() -> None:
 
 def test_weights_of_classes_go_to_those_who_know_them() -> None:
     """A rare class is found more often by whoever can weigh classes; the others stay as they are."""
-    found = candidates.plan(MIXED, Train(class_weight="balanced"))
-    weighed = {one.name for one in found if "'balanced'" in str(one.estimator)}
+    planned = candidates.plan(MIXED, Train(class_weight="balanced"))
+    weighed = {one.name for one in planned if "'balanced'" in str(one.estimator)}
     assert weighed - set(EXTRA) == {"logistic", "forest", "tree", "boosting", "kernel", *OWN_LATE}
 
 
@@ -268,8 +268,8 @@ def test_dear_candidates_wait_for_rows_unless_they_are_named() -> None:
     """A few rows are trained on as fast as before; who names candidates gets them, however few rows there are."""
     usual, named = Train(), Train(candidates=["forest", *OWN_LATE])
     for settings, rows, late in [(usual, LATE_ROWS - 1, False), (usual, LATE_ROWS, True), (named, 10, True)]:
-        found = candidates.worthwhile(candidates.plan(MIXED, settings), rows, settings)
-        assert {one.name for one in found}.issuperset(OWN_LATE) == late
+        worthwhile = candidates.worthwhile(candidates.plan(MIXED, settings), rows, settings)
+        assert {one.name for one in worthwhile}.issuperset(OWN_LATE) == late
 
 
 @pytest.mark.parametrize("name", EXTRA)
@@ -286,5 +286,5 @@ def test_candidate_of_the_extra_says_what_to_install(name: str, monkeypatch: pyt
 def test_grid_says_more_than_the_setting_for_all() -> None:
     """Who tries weights of classes in a grid gets each of them once."""
     grid = {"tree": {"class_weight": [None, "balanced"]}}
-    found = candidates.plan(MIXED, Train(candidates=["tree"], class_weight="balanced", grids=grid))
-    assert [one.estimator.class_weight for one in found] == [None, "balanced"]
+    planned = candidates.plan(MIXED, Train(candidates=["tree"], class_weight="balanced", grids=grid))
+    assert [one.estimator.class_weight for one in planned] == [None, "balanced"]

@@ -22,8 +22,8 @@ SAID: list[Any] = []
 def compare(schema: Schema, taught: tuple[Any, Any], **settings: Any) -> Outcome:
     SAID.clear()
     chosen = Train(**settings)
-    found = candidates.plan(schema, chosen)
-    return comparison.compare(found, schema, taught, chosen, Progress(1, len(found), SAID.append))
+    planned = candidates.plan(schema, chosen)
+    return comparison.compare(planned, schema, taught, chosen, Progress(1, len(planned), SAID.append))
 
 
 def test_cheap_ones_are_tried_first_and_reported_as_they_were_named() -> None:
@@ -44,17 +44,17 @@ def test_metric_chooses() -> None:
     rows = random.normal(size=(400, 3))
     codes = (rows[:, 0] + random.normal(size=400) > 2.2).astype(np.int64)
     schema = MIXED.model_copy(update={"classes": ["no", "yes"]})
-    given = {"candidates": ["logistic", "sklearn.dummy:DummyClassifier"], "class_weight": "balanced"}
-    accurate = compare(schema, (rows, codes), **given, metric="accuracy")
+    chosen = {"candidates": ["logistic", "sklearn.dummy:DummyClassifier"], "class_weight": "balanced"}
+    accurate = compare(schema, (rows, codes), **chosen, metric="accuracy")
     assert accurate.ranking[0].name == "sklearn.dummy:DummyClassifier"
-    assert compare(schema, (rows, codes), **given).ranking[0].metric == "balanced_accuracy", "auto sees the rare class"
+    assert compare(schema, (rows, codes), **chosen).ranking[0].metric == "balanced_accuracy", "auto sees the rare class"
     for metric in ("auto", "balanced_accuracy", "roc_auc"):
-        best = compare(schema, (rows, codes), **given, metric=metric).ranking[0]
+        best = compare(schema, (rows, codes), **chosen, metric=metric).ranking[0]
         assert best.name == "logistic"
         assert best.value > 0.7
         assert best.metric
         assert best.figures()[CROSS_VALIDATED[best.metric]] == best.value
-    by_loss = compare(schema, (rows, codes), **given, metric="log_loss")
+    by_loss = compare(schema, (rows, codes), **chosen, metric="log_loss")
     assert by_loss.ranking[0].value == min(one.value for one in by_loss.scored)
 
 
@@ -112,8 +112,8 @@ def test_area_under_the_curve_is_that_of_each_class_against_the_rest() -> None:
     rows = np.arange(40.0).reshape(-1, 1)
     codes = (rows[:, 0] >= 20).astype(np.int64)
     schema = MIXED.model_copy(update={"columns": MIXED.columns[:1]})
-    given = {"candidates": ["tree", "sklearn.dummy:DummyClassifier"], "metric": "roc_auc"}
-    tree, constant = compare(schema, (rows, codes), **given).scored
+    chosen = {"candidates": ["tree", "sklearn.dummy:DummyClassifier"], "metric": "roc_auc"}
+    tree, constant = compare(schema, (rows, codes), **chosen).scored
     assert tree.value > 0.95
     assert constant.value == pytest.approx(0.5)
     assert isinstance(

@@ -95,9 +95,9 @@ def test_equal_rows_are_never_on_both_sides() -> None:
 def test_same_rows_give_the_same_tables_to_the_bit() -> None:
     matrix, targets = letters(THREE)
     first, again = (Encoding(3, [0], [2], [len(TOWNS)], 3) for _ in range(2))
-    one = first.fit_transform(matrix, targets)
+    encoded = first.fit_transform(matrix, targets)
     encoding._KNOWN.clear()  # what candidates of one training share
-    assert_array_equal(one, again.fit_transform(matrix, targets))
+    assert_array_equal(encoded, again.fit_transform(matrix, targets))
     for mine, theirs in zip(first.tables_, again.tables_, strict=True):
         assert_array_equal(mine, theirs)
 

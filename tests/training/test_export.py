@@ -51,9 +51,9 @@ def test_every_candidate_serves_as_onnx(tmp_path: Path, name: str, schema: Schem
     facts = exported(tmp_path / "b", fitted, matrix, schema)
     assert facts["backend"] == "onnx"
     got = loaded(tmp_path / "b", facts, schema).answers(fresh)
-    wanted = model.answers(fitted, fresh, schema)
-    assert np.abs(got - wanted).max() <= bundle.PARITY
-    assert (got.argmax(axis=1) == wanted.argmax(axis=1)).all()
+    expected = model.answers(fitted, fresh, schema)
+    assert np.abs(got - expected).max() <= bundle.PARITY
+    assert (got.argmax(axis=1) == expected.argmax(axis=1)).all()
 
 
 @pytest.mark.parametrize("name", ["tree", "forest", "boosting"])
@@ -65,8 +65,8 @@ def test_rows_on_a_threshold_go_the_same_way(tmp_path: Path, name: str) -> None:
     fitted = few_trees(name, PLAIN).fit(matrix, codes)
     got = loaded(tmp_path / "b", exported(tmp_path / "b", fitted, matrix, PLAIN), PLAIN)
     between = np.array([[a / 20, b / 20] for a in range(100) for b in range(100)])
-    wanted = model.answers(fitted, between, PLAIN)
-    assert np.abs(got.answers(between) - wanted).max() <= bundle.PARITY
+    expected = model.answers(fitted, between, PLAIN)
+    assert np.abs(got.answers(between) - expected).max() <= bundle.PARITY
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
@@ -207,8 +207,8 @@ def test_corrected_probabilities_serve_as_onnx(tmp_path: Path, name: str) -> Non
     facts = exported(tmp_path / "b", fitted, matrix, MIXED)
     assert facts["backend"] == "onnx"
     fresh, _ = mixed(500, seed=1)
-    wanted = model.answers(fitted, fresh, MIXED)
-    assert np.abs(loaded(tmp_path / "b", facts, MIXED).answers(fresh) - wanted).max() <= bundle.PARITY
+    expected = model.answers(fitted, fresh, MIXED)
+    assert np.abs(loaded(tmp_path / "b", facts, MIXED).answers(fresh) - expected).max() <= bundle.PARITY
     seen = codes != 1
     fitted = model.Calibrated(few_trees(name, MIXED).fit(matrix[seen], codes[seen]), 0.6)
     facts = exported(tmp_path / "s", fitted, matrix, MIXED)
@@ -290,9 +290,9 @@ def test_linear_model_that_is_not_exact_or_too_large_is_left_to_onnx(
 )
 def test_foreign_estimator_is_served_or_refused_with_the_reason(tmp_path: Path, path: str) -> None:
     """By ONNX or by skops, and then it answers as it did; one that gives no probabilities can't be asked at all."""
-    (one,) = candidates.plan(MIXED, Train(candidates=[f"sklearn.{path}"]))
+    (candidate,) = candidates.plan(MIXED, Train(candidates=[f"sklearn.{path}"]))
     matrix, codes = mixed(300)
-    fitted = one.estimator.fit(matrix, codes)
+    fitted = candidate.estimator.fit(matrix, codes)
     if path == "svm:LinearSVC":
         with pytest.raises(AttributeError, match="predict_proba"):
             exported(tmp_path / "b", fitted, matrix, MIXED)

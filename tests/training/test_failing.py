@@ -46,8 +46,8 @@ class Shop:
     def train(self, *candidates: str, **settings: Any) -> dict[str, Any]:
         """How a training ended: `done` or `failed`; waits until the trainer is ready again."""
         self._run += 1
-        given = {"candidates": list(candidates), "report_rows": 0, **settings}
-        job = Job(self._run, "test", "a" * 40, "b" * 32, self.workshop.segments, 100, given, None, None)
+        chosen = {"candidates": list(candidates), "report_rows": 0, **settings}
+        job = Job(self._run, "test", "a" * 40, "b" * 32, self.workshop.segments, 100, chosen, None, None)
         self.trainer.train(job)
         assert not self.trainer.ready
         ended: dict[str, Any] = {}

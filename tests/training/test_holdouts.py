@@ -20,10 +20,10 @@ def test_mcnemar_counts_only_the_rows_on_which_they_differ() -> None:
     """Rows that both have right say nothing, however many they are; the figure is the textbook's."""
     champion = right((True, 100), (True, 9), (False, 1))
     challenger = right((True, 100), (False, 9), (True, 1))
-    found = mcnemar(challenger, champion)
-    assert (found["n"], found["only_champion"], found["only_challenger"]) == (110, 9, 1)
-    assert found["p"] == pytest.approx(2 * binom.cdf(1, 10, 0.5))
-    assert mcnemar(champion, challenger)["p"] == found["p"]
+    p_value = mcnemar(challenger, champion)
+    assert (p_value["n"], p_value["only_champion"], p_value["only_challenger"]) == (110, 9, 1)
+    assert p_value["p"] == pytest.approx(2 * binom.cdf(1, 10, 0.5))
+    assert mcnemar(champion, challenger)["p"] == p_value["p"]
 
 
 @pytest.mark.parametrize("n", [0, 50])

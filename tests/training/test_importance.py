@@ -22,10 +22,10 @@ def test_only_what_the_target_depends_on_is_important(count: int) -> None:
     classes = (rows[:, 0] > 0).astype(np.int64)
     schema = Schema(target="y", classes=["a", "b"], columns=COLUMNS)
     fitted = DecisionTreeClassifier(max_depth=1).fit(rows, classes)
-    found = importance.of(partial(answers, fitted, schema=schema), rows, classes, schema, 1)
-    assert found["tells"] == pytest.approx(0.5, abs=0.1)
-    assert found["noise"] == 0
-    assert importance.of(partial(answers, fitted, schema=schema), rows, classes, schema, 1) == found
+    shares = importance.of(partial(answers, fitted, schema=schema), rows, classes, schema, 1)
+    assert shares["tells"] == pytest.approx(0.5, abs=0.1)
+    assert shares["noise"] == 0
+    assert importance.of(partial(answers, fitted, schema=schema), rows, classes, schema, 1) == shares
 
 
 def test_fall_of_a_regression_is_in_r2() -> None:
@@ -33,9 +33,9 @@ def test_fall_of_a_regression_is_in_r2() -> None:
     rows = np.random.default_rng(0).normal(size=(400, 2))
     schema = Schema(task="regression", target="y", columns=COLUMNS)
     fitted = LinearRegression().fit(rows, 3 * rows[:, 0])
-    found = importance.of(partial(answers, fitted, schema=schema), rows, 3 * rows[:, 0], schema, 1)
-    assert found["tells"] == pytest.approx(2, abs=0.3)
-    assert found["noise"] == pytest.approx(0, abs=1e-9)
+    shares = importance.of(partial(answers, fitted, schema=schema), rows, 3 * rows[:, 0], schema, 1)
+    assert shares["tells"] == pytest.approx(2, abs=0.3)
+    assert shares["noise"] == pytest.approx(0, abs=1e-9)
 
 
 def test_nothing_is_reported_without_rows() -> None:

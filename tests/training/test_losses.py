@@ -54,19 +54,19 @@ def test_chance_of_wrong_answers_is_exact() -> None:
     """One-sided McNemar: ten rows lost and three won."""
     old, new = np.zeros(100), np.zeros(100)
     new[:10], old[10:13] = 1, 1
-    found = losses.compare(new, old)
-    assert found.n == 100
-    assert found.loss == pytest.approx(0.07)
-    assert found.p == pytest.approx(binomtest(10, 13, alternative="greater").pvalue)
-    assert losses.compare(old, new).loss == -found.loss
+    comparison = losses.compare(new, old)
+    assert comparison.n == 100
+    assert comparison.loss == pytest.approx(0.07)
+    assert comparison.p == pytest.approx(binomtest(10, 13, alternative="greater").pvalue)
+    assert losses.compare(old, new).loss == -comparison.loss
     assert losses.compare(old, old).p == 1
 
 
 def test_equal_models_are_rarely_called_worse() -> None:
     """The stated error rate: of models with the same errors by chance, 5 of 100 at most."""
     random = np.random.default_rng(2)
-    found = [losses.compare(*(random.random((2, 300)) < 0.1).astype(float)) for _ in range(400)]
-    assert sum(one.p < 0.05 for one in found) <= 0.06 * 400
+    comparison = [losses.compare(*(random.random((2, 300)) < 0.1).astype(float)) for _ in range(400)]
+    assert sum(one.p < 0.05 for one in comparison) <= 0.06 * 400
 
 
 def test_heavy_tails_are_compared_by_absolute_errors() -> None:
@@ -77,9 +77,9 @@ def test_heavy_tails_are_compared_by_absolute_errors() -> None:
     truth[7], old[7], new[7] = 1000, 500, 480
     plain = losses.compare(*(losses.of(one.reshape(-1, 1), truth, "r2") for one in (new, old)))
     assert plain.loss > 0
-    found = losses.compare_values(new, old, truth, "r2")
-    assert found.robust
-    assert found.loss < 0
+    comparison = losses.compare_values(new, old, truth, "r2")
+    assert comparison.robust
+    assert comparison.loss < 0
     assert not losses.compare_values(new[8:], old[8:], truth[8:], "r2").robust
 
 

@@ -250,9 +250,9 @@ def test_number_of_trees_is_the_one_that_early_stopping_found() -> None:
     rows = random.normal(size=(200, 2))
     values, codes = rows[:, 0] + random.normal(size=200), (rows[:, 0] > 0).astype(np.int64)
     boosting = HistGradientBoostingRegressor(early_stopping=True, max_iter=200, random_state=0)
-    found = boosting.fit(rows, values)
-    again = model.with_early_stopped_size(boosting, found)
-    assert (again.early_stopping, again.max_iter) == (False, found.n_iter_)
+    refitted = boosting.fit(rows, values)
+    again = model.with_early_stopped_size(boosting, refitted)
+    assert (again.early_stopping, again.max_iter) == (False, refitted.n_iter_)
     assert again.max_iter < 200
     gradient = GradientBoostingClassifier(n_iter_no_change=2, random_state=0)
     fitted = Calibrated(gradient, 1.5).fit(rows, codes)

@@ -60,9 +60,9 @@ class Works(Parts):
         assert newest.revision is not None
         assert newest.dvc_md5 is not None
         names = {one["name"]: one["sha256"] for one in self.journal.segments.current()}
-        given = Train(candidates=list(candidates), report_rows=0, **settings).model_dump()
+        chosen = Train(candidates=list(candidates), report_rows=0, **settings).model_dump()
         first = self.journal.batches.first_rows()
-        job = Job(1, "test", newest.revision, newest.dvc_md5, names, first, given, None, None)
+        job = Job(1, "test", newest.revision, newest.dvc_md5, names, first, chosen, None, None)
         with suppress(Registered):
             train(self.home, job, lambda _: None, stop)
         version = ModelVersions(self.home).versions()[-1]
@@ -196,21 +196,21 @@ def prices(seed: int) -> str:
 )
 def test_model_of_classes_is_the_same(garden: Works, candidate: str, settings: dict[str, Any]) -> None:
     """Scores, what scikit-learn answers and what is served: bit for bit, with the settings of then, whatever those of now."""
-    found = again(garden, garden.train(candidate, **settings))
-    assert found["equal"] == "bit for bit", found
+    report = again(garden, garden.train(candidate, **settings))
+    assert report["equal"] == "bit for bit", report
     twin = {"twin": 0.0} if settings.get("refit", True) and "time" not in settings else {}
-    assert found["differences"] == {"scores": 0.0, "estimator": 0.0, "answers": 0.0} | twin
-    assert found["libraries"] == {}
-    assert found["candidate"].startswith(candidate)
-    assert found["settings_recorded"]
+    assert report["differences"] == {"scores": 0.0, "estimator": 0.0, "answers": 0.0} | twin
+    assert report["libraries"] == {}
+    assert report["candidate"].startswith(candidate)
+    assert report["settings_recorded"]
 
 
 @pytest.mark.parametrize("candidate", ["forest", "ridge", "boosting"])
 def test_model_of_values_is_the_same(priced: tuple[Works, dict[str, int]], candidate: str) -> None:
     """Numbers, gaps and categories, from two segments, and with rows that came after the training."""
     works, versions = priced
-    found = again(works, versions[candidate])
-    assert found["equal"] in ("bit for bit", "within 1e-12"), found
+    report = again(works, versions[candidate])
+    assert report["equal"] in ("bit for bit", "within 1e-12"), report
 
 
 @pytest.mark.parametrize(("budget", "corrected"), [(0, True), (1e-6, False)])
@@ -251,12 +251,12 @@ def test_other_model_is_distinguished_from_the_recorded_one(garden: Works) -> No
     manifest = bundle.read_manifest(garden.home.bundle(version), row["bundle"])
     libraries = manifest.libraries | {"scikit-learn": "0.1", "nowhere": "2"}
     garden.reseal(version, settings={**manifest.settings, "seed": 1}, libraries=libraries)
-    found = again(garden, version)
-    assert found["equal"] is None
-    assert 0.01 < (found["differences"]["answers"] or 0.0) < 1
-    assert found["libraries"]["scikit-learn"][0] == "0.1"
-    assert found["libraries"]["nowhere"] == ["2", None]
-    said = reproduction.sentence(found)
+    report = again(garden, version)
+    assert report["equal"] is None
+    assert 0.01 < (report["differences"]["answers"] or 0.0) < 1
+    assert report["libraries"]["scikit-learn"][0] == "0.1"
+    assert report["libraries"]["nowhere"] == ["2", None]
+    said = reproduction.sentence(report)
     assert said.startswith(
         f"DIFFERENT: version {version} (forest(n_estimators=10)) from revision {manifest.revision[:10]}"
     )
@@ -268,9 +268,9 @@ def test_bundle_without_settings_takes_those_of_now(garden: Works, tree: int) ->
     """One of an earlier retraind; it is said."""
     version = garden.again(tree)
     garden.reseal(version, settings={}, first_rows=0)
-    found = again(garden, version)
-    assert found["equal"] == "bit for bit"
-    assert "today's were used" in reproduction.sentence(found)
+    report = again(garden, version)
+    assert report["equal"] == "bit for bit"
+    assert "today's were used" in reproduction.sentence(report)
 
 
 def test_what_is_gone_or_damaged_is_named(garden: Works, tree: int) -> None:
@@ -312,8 +312,10 @@ def test_service_goes_on_while_a_version_is_traced_reproduced_and_forgotten(tmp_
         service.wait_served(first + 1)
         service.wait_ingested()
         poisoned = service.ask("/versions")[1]["versions"][0]["version"]
-        found = retraind("reproduce", poisoned, "--json", home=service.home)
-        assert (found.returncode, json.loads(found.stdout)["equal"]) == (Exit.OK, "bit for bit"), found.stderr
+        reproduced = retraind("reproduce", poisoned, "--json", home=service.home)
+        assert (reproduced.returncode, json.loads(reproduced.stdout)["equal"]) == (Exit.OK, "bit for bit"), (
+            reproduced.stderr
+        )
         asked = json.loads(retraind("forget", "poison.csv", "--json", home=service.home).stdout)["request"]
         wait_until(lambda: service.ask(f"/requests/{asked}")[1].get("state") == "done", what="the drop to be forgotten")
         clean = wait_until(lambda: newest(service, after=poisoned), what="a version without it")
@@ -338,5 +340,5 @@ def test_service_goes_on_while_a_version_is_traced_reproduced_and_forgotten(tmp_
 
 def newest(service: Service, after: int) -> dict[str, Any] | None:
     """The newest judged version, if it came after another one."""
-    [found, *_] = service.ask("/versions")[1]["versions"]
-    return dict(found) if found["version"] > after else None
+    [newest_version, *_] = service.ask("/versions")[1]["versions"]
+    return dict(newest_version) if newest_version["version"] > after else None

@@ -110,12 +110,12 @@ class Workshop:
 
     def train(self, *candidates: str, **settings: Any) -> Any:
         """Train, put the bundle in its place and serve it; returns its manifest. With `report_rows` it draws pictures, too."""
-        given = {"candidates": list(candidates), "report_rows": 0, **settings}
+        chosen = {"candidates": list(candidates), "report_rows": 0, **settings}
         number, sha256 = self.champion
         champion = number or None, sha256 or None, list(range(1, number + 1))
-        job = Job(1, "test", "a" * 40, "b" * 32, self.segments, self.first_rows, given, *champion, self.gate)
+        job = Job(1, "test", "a" * 40, "b" * 32, self.segments, self.first_rows, chosen, *champion, self.gate)
         with suppress(Registered):
-            train(self.home, job, self.said.append, *([] if given["report_rows"] else [stop]))
+            train(self.home, job, self.said.append, *([] if chosen["report_rows"] else [stop]))
         version = ModelVersions(self.home).versions()[-1]
         assert version.bundle is not None
         self.home.staging(version.run).rename(self.home.bundle(version.version))
@@ -195,11 +195,11 @@ def test_regression_from_segments_to_a_version(mlflow_home: Home) -> None:
         "importance.png",
     }
     nested = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{manifest.run}'")
-    for one in nested:
-        assert [file.path for file in client.list_artifacts(one.info.run_id)] == ["predicted_actual.png"]
-        assert one.inputs is not None
-        assert one.inputs.dataset_inputs[0].dataset.digest == "b" * 32
-        assert {"holdout_r2", "holdout_rmse", "holdout_mae", "cv_rmse"} <= one.data.metrics.keys()
+    for nested_run in nested:
+        assert [file.path for file in client.list_artifacts(nested_run.info.run_id)] == ["predicted_actual.png"]
+        assert nested_run.inputs is not None
+        assert nested_run.inputs.dataset_inputs[0].dataset.digest == "b" * 32
+        assert {"holdout_r2", "holdout_rmse", "holdout_mae", "cv_rmse"} <= nested_run.data.metrics.keys()
     assert workshop.train("tree").scores["champion"]["rolling"] == pytest.approx(challenger["rolling"])
 
 
@@ -302,7 +302,8 @@ def test_pictures_and_figures_of_classes_are_for_people(leafy: Workshop) -> None
     nested = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{manifest.run}'")
     assert {one.info.run_name for one in nested} == {"logistic", "tree(max_depth=1)", "tree(max_depth=3)"}
     assert all(
-        {"cv_accuracy", "cv_log_loss", "cv_roc_auc", "split42_accuracy"} <= one.data.metrics.keys() for one in nested
+        {"cv_accuracy", "cv_log_loss", "cv_roc_auc", "split42_accuracy"} <= nested_run.data.metrics.keys()
+        for nested_run in nested
     )
     assert run.info.status == "FINISHED"
     assert run.data.params["train.metric"] == "roc_auc"
@@ -322,8 +323,8 @@ def test_done_is_reported_before_the_pictures_are_drawn(leafy: Workshop) -> None
             runs.append(len(client.search_runs(experiments, "tags.`mlflow.parentRunId` LIKE '%'")))
 
     before = len(client.search_runs(["1"], "tags.`mlflow.parentRunId` LIKE '%'"))
-    given = {"candidates": ["tree"], "report_rows": 0}
-    train(leafy.home, Job(2, "test", "a" * 40, "b" * 32, leafy.segments, leafy.first_rows, given, None, None), say)
+    chosen = {"candidates": ["tree"], "report_rows": 0}
+    train(leafy.home, Job(2, "test", "a" * 40, "b" * 32, leafy.segments, leafy.first_rows, chosen, None, None), say)
     assert runs == [before]
 
 
@@ -383,15 +384,15 @@ def test_costs_choose_judge_and_decide(leafy: Workshop) -> None:
     plain = leafy.train("logistic")
     assert "cost" not in plain.scores["challenger"]["rolling"]
     dear = {"elm": {"ash": 50.0}}
-    found = leafy.train("logistic", "tree", costs=dear)
-    score, before = found.scores["challenger"]["rolling"], found.scores["champion"]["rolling"]
+    trained = leafy.train("logistic", "tree", costs=dear)
+    score, before = trained.scores["challenger"]["rolling"], trained.scores["champion"]["rolling"]
     assert (score["metric"], score["costs"]) == ("cost", dear)
-    assert found.scores["metric_named"] is False, "so promote.floor is of accuracy"
+    assert trained.scores["metric_named"] is False, "so promote.floor is of accuracy"
     assert score["recall"]["elm"] == before["recall"]["elm"] == 1, (
         "both by these costs, so no recall falls by them alone"
     )
-    assert 0 <= score["cost"] < found.scores["dummy"]["rolling"]["cost"]
-    assert all("cv_cost" in one for one in found.scores["candidates"])
+    assert 0 <= score["cost"] < trained.scores["dummy"]["rolling"]["cost"]
+    assert all("cv_cost" in one for one in trained.scores["candidates"])
     with pytest.raises(TrainingFailed, match="names 'ehn', which is not a class"):
         leafy.train("logistic", costs={"ehn": {"ash": 2.0}})
 
@@ -432,10 +433,10 @@ def test_textbook_figures_are_those_of_the_rows_in_their_order(mlflow_home: Home
     rows, targets = data.as_accepted
     assert (rows[:, [0, 2]] == matrix).all()
     assert (targets == np.asarray(cells["price"], dtype=float)).all()
-    (one,) = candidates.plan(PRICES, Train(candidates=["tree"]))
-    train_rows, test_rows, seen, wanted = train_test_split(rows, targets, test_size=0.2, random_state=42)
+    (candidate,) = candidates.plan(PRICES, Train(candidates=["tree"]))
+    train_rows, test_rows, seen, truth = train_test_split(rows, targets, test_size=0.2, random_state=42)
     logged = workshop.registry.client.get_run(manifest.run).data.metrics
-    assert logged["split42_r2"] == one.estimator.fit(train_rows, seen).score(test_rows, wanted)
+    assert logged["split42_r2"] == candidate.estimator.fit(train_rows, seen).score(test_rows, truth)
 
 
 @pytest.mark.parametrize("make", [make_friedman1, make_regression])
@@ -513,17 +514,17 @@ def test_changed_world_has_a_new_reference(mlflow_home: Home) -> None:
         workshop.add(cells | {"tree": [{"ash": "elm", "elm": "ash"}[tree] for tree in cells["tree"]]}, day)
         if seed == 3:
             turned = workshop.train("tree")
-    found = turned.scores["world"]
-    assert datetime.fromtimestamp(found["since"] / 1000, UTC) == datetime(2026, 3, 3, tzinfo=UTC)
-    assert (found["days"], found["drops"]) == (3, 3)
-    assert "on the reference holdout" in found["objection"]
+    world = turned.scores["world"]
+    assert datetime.fromtimestamp(world["since"] / 1000, UTC) == datetime(2026, 3, 3, tzinfo=UTC)
+    assert (world["days"], world["drops"]) == (3, 3)
+    assert "on the reference holdout" in world["objection"]
     reference, rolling = (turned.scores["challenger"][name] for name in ("reference", "rolling"))
     assert reference == rolling
     assert reference["n"] > first.scores["challenger"]["reference"]["n"]
     assert turned.scores["marks"] == {}
-    workshop.gate["era"] = (found["since"], found["until"])
+    workshop.gate["era"] = (world["since"], world["until"])
     after = workshop.train("tree").scores
-    assert after["world"] == {"since": found["since"], "until": found["until"]}
+    assert after["world"] == {"since": world["since"], "until": world["until"]}
     assert after["split"]["reference"] == turned.scores["split"]["reference"]
     assert [after["marks"][who]["version"] for who in ("champion", "mark")] == [2, 2], (
         "the first has answered other rows"

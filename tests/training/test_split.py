@@ -226,11 +226,13 @@ def test_folds_part_no_unit(tmp_path: Path) -> None:
 def visits(count: int, customers: int, drop: str) -> pa.Table:
     """Rows of some customers, each with a coin of its own that a feature gives away: whoever is known is known by heart."""
     random = np.random.default_rng(0)
-    who = random.integers(0, customers, count)
+    customer = random.integers(0, customers, count)
     habits, coins = random.normal(size=(customers, 4)), random.integers(0, 2, customers)
-    cells = {f"x{i}": habits[who, i] + random.normal(size=count) / 1000 for i in range(4)}
-    names = [f"c{one}" if one else None for one in who]
-    return table(cells | {"y": np.array(["a", "b"])[coins[who]], "customer": pa.array(names, pa.string())}, drop * 64)
+    cells = {f"x{i}": habits[customer, i] + random.normal(size=count) / 1000 for i in range(4)}
+    names = [f"c{one}" if one else None for one in customer]
+    return table(
+        cells | {"y": np.array(["a", "b"])[coins[customer]], "customer": pa.array(names, pa.string())}, drop * 64
+    )
 
 
 def test_rows_of_one_group_stay_together(tmp_path: Path) -> None:

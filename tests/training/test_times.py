@@ -62,8 +62,8 @@ def day(data: Data, mask: Any) -> set[int]:
     ids=["iso", "zones", "day-first", "month-first"],
 )
 def test_texts_are_dates(texts: list[str], expected: list[float | None]) -> None:
-    found = row_times.of([pa.chunked_array([texts[:1]]), pa.chunked_array([texts[1:]])], TEXTS)
-    days = (found - FIRST.timestamp() * 1000) / DAY
+    times = row_times.of([pa.chunked_array([texts[:1]]), pa.chunked_array([texts[1:]])], TEXTS)
+    days = (times - FIRST.timestamp() * 1000) / DAY
     assert [None if np.isnan(one) else one for one in days] == expected
 
 
@@ -184,8 +184,8 @@ def test_after_a_switch_no_feature_is_read_again(
     old = read(tmp_path, [rows_of], NUMBERS, **then)
     by = By.GROUP if "group" in then else By.CONTENT
     before = PastAssignment(NUMBERS, by, 0.2, NOW.timestamp() * 1000, since=old.since, **then)
-    wanted = {path.name: durable.sha256_file(path) for path in tmp_path.iterdir()}
-    seen = holdout_assignment.read(tmp_path, wanted, NUMBERS, **now)
+    digests = {path.name: durable.sha256_file(path) for path in tmp_path.iterdir()}
+    seen = holdout_assignment.read(tmp_path, digests, NUMBERS, **now)
     pieces, read_again = segments.pieces, []
 
     def noting(folder: Path, names: Any, columns: Any) -> Any:
@@ -193,7 +193,7 @@ def test_after_a_switch_no_feature_is_read_again(
         return pieces(folder, names, columns)
 
     monkeypatch.setattr(segments, "pieces", noting)
-    trained = holdout_assignment.trained(tmp_path, wanted, NUMBERS, seen, before)
+    trained = holdout_assignment.trained(tmp_path, digests, NUMBERS, seen, before)
     assert read_again == again
     assert trained.tolist() == (~old.held)[old.place].tolist()
 
@@ -244,14 +244,14 @@ def test_a_score_of_a_rule_that_changes_is_that_of_the_days_to_come(tmp_path: Pa
         rows_of = rows_of.set_column(plain.column_names.index(name), name, pa.array(values))
     tree = Candidate("tree", DecisionTreeClassifier(random_state=0))
     by_hash, by_time = read(tmp_path, [rows_of]), read(tmp_path, [rows_of], time="when")
-    found = {}
+    scores = {}
     for name, data in (("hash", by_hash), ("time", by_time)):
         trial = cross_validation.Trial(
             NUMBERS, *data.training, Train(), units=data.training_units, times=data.training_times
         )
-        found[name] = trial.of(tree, whole=True).score
-    assert found["hash"] > 0.9
-    assert abs(found["time"] - 0.5) < 0.2
+        scores[name] = trial.of(tree, whole=True).score
+    assert scores["hash"] > 0.9
+    assert abs(scores["time"] - 0.5) < 0.2
 
 
 def test_calibration_is_tried_on_newer_rows() -> None:
@@ -265,9 +265,9 @@ def test_calibration_is_tried_on_newer_rows() -> None:
     units = np.arange(4000, dtype=np.uint64)
     forward = calibration.find(proba, codes, units, 1, forward=True)
     assert forward is None
-    found = calibration.find(proba[:1000], codes[:1000], units[:1000], 1, forward=True)
-    assert found is not None
-    assert found.slope < 0.8
+    slope = calibration.find(proba[:1000], codes[:1000], units[:1000], 1, forward=True)
+    assert slope is not None
+    assert slope.slope < 0.8
 
 
 # The column

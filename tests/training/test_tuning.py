@@ -42,9 +42,11 @@ def test_spaces_hold_parameters_of_their_candidates(name: str) -> None:
         for parameters in (drawn, near):
             made = candidates.with_parameters(name, parameters, schema, Train())
             assert all(f"{key}={value}" in made.name for key, value in parameters.items())
-            for key, one in SPACES[name].items():
+            for key, space in SPACES[name].items():
                 inside = (
-                    one.low <= parameters[key] <= one.high if isinstance(one, Range) else parameters[key] in one.values
+                    space.low <= parameters[key] <= space.high
+                    if isinstance(space, Range)
+                    else parameters[key] in space.values
                 )
                 assert inside, (key, parameters[key])
 
@@ -52,15 +54,15 @@ def test_spaces_hold_parameters_of_their_candidates(name: str) -> None:
 def test_better_parameters_win_and_are_recorded() -> None:
     """The best try stands last among the candidates, and the record makes the same candidate."""
     outcome, trial, progress = compared(tune_seconds=1.0)
-    found = tuning.tune(outcome, trial, None, progress)
-    assert found.tuned is not None
-    assert found.scored[:-1] == outcome.scored
-    assert found.ranking[0] is found.scored[-1]
-    tuned = Tuned(**found.tuned)
+    result = tuning.tune(outcome, trial, None, progress)
+    assert result.tuned is not None
+    assert result.scored[:-1] == outcome.scored
+    assert result.ranking[0] is result.scored[-1]
+    tuned = Tuned(**result.tuned)
     assert tuned.candidate == "ridge"
     assert tuned.tried > 1
     again = trial.of(tuned.made(PRICES, trial.settings), whole=True)
-    assert (again.name, again.by_fold) == (found.scored[-1].name, found.scored[-1].by_fold)
+    assert (again.name, again.by_fold) == (result.scored[-1].name, result.scored[-1].by_fold)
 
 
 def test_quick_candidate_is_tuned_however_it_ranks() -> None:
@@ -115,11 +117,11 @@ def test_slow_parameters_of_the_champion_take_their_share_alone() -> None:
     outcome, trial, progress = compared()
     train = Train(candidates=["linear", "ridge", "forest"], budget_seconds=0.4, tune_seconds=0.5)
     slow = Tuned("forest", {"n_estimators": 1_000_000}, 9, 1.0)
-    found = tuning.tune(outcome, replace(trial, settings=train), slow, progress)
-    assert list(found.left_out) == ["forest(n_estimators=1000000)"]
-    assert "share of train.budget_seconds (0.2 s)" in found.left_out["forest(n_estimators=1000000)"]
-    assert found.tuned is not None
-    assert (found.tuned["candidate"], found.tuned["tried"] > 1) == ("ridge", True)
+    tuned = tuning.tune(outcome, replace(trial, settings=train), slow, progress)
+    assert list(tuned.left_out) == ["forest(n_estimators=1000000)"]
+    assert "share of train.budget_seconds (0.2 s)" in tuned.left_out["forest(n_estimators=1000000)"]
+    assert tuned.tuned is not None
+    assert (tuned.tuned["candidate"], tuned.tuned["tried"] > 1) == ("ridge", True)
 
 
 def test_grid_that_has_gone_since_leaves_no_parameter_out() -> None:
@@ -160,12 +162,12 @@ def test_tuned_is_who_sees_categories_as_they_say_most() -> None:
     assert [candidates.is_encoded(one.name) for one in outcome.scored] == [False, True]
     outcome = replace(outcome, scored=outcome.scored[1:])
     trial = Trial(schema, *examples, train.model_copy(update={"grids": {}}))
-    found = tuning.tune(outcome, trial, None, progress)
-    assert found.tuned is not None
-    assert found.tuned["encoded"]
-    kept = Tuned.of({"tuned": found.tuned})
+    tuned = tuning.tune(outcome, trial, None, progress)
+    assert tuned.tuned is not None
+    assert tuned.tuned["encoded"]
+    kept = Tuned.of({"tuned": tuned.tuned})
     assert kept is not None
-    assert trial.of(kept.made(schema, train), whole=True).by_fold == found.scored[-1].by_fold
+    assert trial.of(kept.made(schema, train), whole=True).by_fold == tuned.scored[-1].by_fold
 
 
 def test_tuning_must_leave_time_to_fit() -> None:

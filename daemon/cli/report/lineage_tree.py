@@ -103,7 +103,8 @@ def _window(settings: Mapping[str, object]) -> str:
 
 def _batches(batches: TrainingBatches) -> tuple[str, list[str]]:
     lines = [
-        f"batch {one['seq']}  {one['rows']:+,} rows  {one['kind']}  {one['accepted_at']}" for one in batches["newest"]
+        f"batch {batch['seq']}  {batch['rows']:+,} rows  {batch['kind']}  {batch['accepted_at']}"
+        for batch in batches["newest"]
     ]
     if batches["count"] > len(lines):
         lines.append(f"… and {batches['count'] - len(lines):,} older ones (--limit)")

@@ -48,7 +48,8 @@ def of_draft(draft: "Draft") -> list[Line]:
 def of_schema(schema: Schema) -> list[Line]:
     """The columns of a schema alone."""
     lines = [
-        Line(one.name, one.kind, "allowed" * one.missing, "", _range(one), _notation(one)) for one in schema.columns
+        Line(column.name, column.kind, "allowed" * column.missing, "", _range(column), _notation(column))
+        for column in schema.columns
     ]
     names = ", ".join(schema.classes[:10]) + ", …" * (len(schema.classes) > 10)
     lines.append(Line(schema.target, "target", "", str(len(schema.classes) or ""), names, schema.task))

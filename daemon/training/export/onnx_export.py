@@ -81,15 +81,15 @@ def _corrected(data: bytes, estimator: Calibrated) -> bytes:
     model = onnx.load_model_from_string(data)
     graph, proba = model.graph, model.graph.output[-1]
     # Names of their own: the classifier's graph has some that are as plain as these.
-    told, raised, floor, slope, classes, total = (f"calibration_{name}" for name in CALIBRATION)
+    stated, raised, floor, slope, classes, total = (f"calibration_{name}" for name in CALIBRATION)
     for name, value in ((floor, FLOOR), (slope, estimator.slope), (classes, [1])):
         kind = np.int64 if name == classes else np.float64
         graph.initializer.append(numpy_helper.from_array(np.array(value, dtype=kind), name))
     graph.node.extend(
         [
-            helper.make_node("Cast", [proba.name], [told], to=TensorProto.DOUBLE),
-            helper.make_node("Max", [told, floor], [f"{told}_at_least"]),
-            helper.make_node("Pow", [f"{told}_at_least", slope], [raised]),
+            helper.make_node("Cast", [proba.name], [stated], to=TensorProto.DOUBLE),
+            helper.make_node("Max", [stated, floor], [f"{stated}_at_least"]),
+            helper.make_node("Pow", [f"{stated}_at_least", slope], [raised]),
             helper.make_node("ReduceSum", [raised, classes], [total], keepdims=1),
             helper.make_node("Div", [raised, total], ["calibrated"]),
         ]
