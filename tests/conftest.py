@@ -38,7 +38,8 @@ LASTING = ("fsspecIO", "asyncio_", "ThreadPoolExecutor-", "tqdm_monitor", "Dummy
 LONGEST = (
     *("behaviour/test_gate.py", "openapi/test_conformance.py", "behaviour/test_end_to_end.py", "training/test_run.py"),
     *(
-        "ingest/test_ingestion.py",
+        "ingest/test_interruptions.py",
+        "ingest/test_merging.py",
         "protocols/test_clients.py",
         "training/test_reproduction.py",
         "faults/test_faults.py",

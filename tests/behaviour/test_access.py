@@ -1,31 +1,20 @@
 """Who may ask, and who may look: by who comes, by token and scope, never by the address that we bind."""
 
-import itertools
-import json
-import socket
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import bundles
 import pytest
+from callers import ROW, STRANGER, sent
 from service import wait_until
 from sites import PREDICTION, Client, Site
 
-from daemon.access import tokens
 from daemon.core.home import Home
-from daemon.core.scopes import ALL, Scope
+from daemon.core.scopes import Scope
 from daemon.core.settings import Server, Settings
-from daemon.storage.prediction_history import HistoryCopier
 from web.auth import path_scopes
-from web.auth.access import CALLER, Access
-from web.auth.failed_tokens import KEPT, MOST, Failures
-from web.http.client_address import FORWARDED, LONGEST, Peers
-from web.http.wsgi_environ import MOST_KEYS, Keys
-
-STRANGER = {"X-Forwarded-For": "203.0.113.9"}
-ROW = {**PREDICTION, "target": "virginica"}
+from web.http.client_address import FORWARDED, Peers
 
 ASKED = [
     *(
@@ -46,23 +35,6 @@ ASKED = [
     *(("POST", path, {"drop": "a.csv"}) for path in ("/accept", "/reject")),
 ]
 """What a stranger might want."""
-
-
-def bearer(secret: str) -> dict[str, str]:
-    return {**STRANGER, "Authorization": f"Bearer {secret}"}
-
-
-def may(site: Site, secret: str) -> set[Scope]:
-    """The scopes that a token turns out to have."""
-    asked: dict[Scope, tuple[str, str, Any]] = {
-        Scope.PREDICT: ("POST", "/predict", PREDICTION),
-        Scope.READ: ("GET", "/versions", None),
-        Scope.WRITE: ("POST", "/trigger_retrain", {"force_retrain": True}),
-        Scope.ADMIN: ("POST", "/rollback", {}),
-    }
-    answers = {scope: site.ask(*what, headers=bearer(secret))[0] for scope, what in asked.items()}
-    assert set(answers.values()) <= {200, 202, 401, 403}
-    return {scope for scope, status in answers.items() if status < 300}
 
 
 # Who comes
@@ -92,13 +64,6 @@ def test_every_trace_of_a_proxy_counts_whatever_it_says(site: Site, header: str)
     for value in ("", "127.0.0.1", "for=127.0.0.1", "localhost", "::1", "\u00e9, 203.0.113.9"):
         assert sent(site.port, f"{head}{header.title()}: {value}\r\n") == 401
     assert sent(site.port, f"{head}{header.upper()}:\r\n{header}: x\r\n") == 401
-
-
-def sent(port: int, head: str, source: str = "127.0.0.1") -> int:
-    """The status that a request head gets, sent as it stands here from an address of this machine."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10, source_address=(source, 0)) as client:
-        client.sendall(f"{head}Connection: close\r\n\r\n".encode())
-        return int(client.recv(100).split()[1])
 
 
 @pytest.fixture(scope="module")
@@ -221,186 +186,6 @@ def test_every_route_has_a_scope_or_is_open(flowers: Client) -> None:
     open_to_all = {template for template in templates if path_scopes.needed(template) is None}
     supervised = {"/", "/livez", "/readyz", "/health", "/ping", "/v2/health/live", "/v2/health/ready"}
     assert open_to_all == supervised | {"/static/<name>", "/docs/<release>/<name>", "/sign-in", "/sign-out"}
-
-
-def test_a_token_may_what_its_scopes_say_and_is_known_and_gone_at_once(own: Site) -> None:
-    for chosen in ([Scope.PREDICT], [Scope.READ], [Scope.WRITE], [Scope.PREDICT, Scope.WRITE], [Scope.ADMIN]):
-        secret = tokens.create(own.home, "one", chosen)
-        assert may(own, secret) == (ALL if chosen == [Scope.ADMIN] else set(chosen))
-        tokens.revoke(own.home, "one")
-        wait_until(lambda secret=secret: own.ask("GET", "/livez", headers=bearer(secret))[0] == 401, 5)  # type: ignore[misc]
-    status, _, text = own.ask("POST", "/promote", {}, bearer(tokens.create(own.home, "reader", [Scope.READ])))
-    assert (status, json.loads(text)["detail"]) == (403, "The token 'reader' does not have the scope 'admin'.")
-
-
-def test_the_old_token_is_an_admins_and_a_new_one_in_its_place_holds_at_once(own: Site) -> None:
-    own.home.token.write_text("s3cret\n")
-    assert may(own, "s3cret") == ALL
-    own.home.token.write_text("other\n")
-    assert wait_until(lambda: may(own, "other") == ALL)
-    assert own.ask("GET", "/versions", headers=bearer("s3cret"))[0] == 401
-    own.home.token.unlink()
-    wait_until(lambda: own.ask("GET", "/versions", headers=bearer("other"))[0] == 401)
-    assert own.ask("GET", "/versions", headers=bearer(""))[0] == 401
-
-
-SOURCES = itertools.count(2)
-"""Addresses of this machine are 127.0.0.N."""
-
-
-@pytest.fixture(scope="module")
-def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A worker with an admin's token, which strangers need."""
-    site = Site(tmp_path_factory.mktemp("locked"))
-    site.home.token.write_text("s3cret\n")
-    yield site
-    site.close()
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        "",
-        "Bearer",
-        "Bearer wrong",
-        "Basic s3cret",
-        "s3cret",
-        "Bearer s3cret s3cret",
-        f"Bearer {'x' * 9000}",
-    ],
-)
-def test_what_is_no_token_opens_nothing(locked: Site, given: str) -> None:
-    source = f"127.0.0.{next(SOURCES)}"  # who guesses too often is slowed down
-    head = f"GET /versions HTTP/1.1\r\nHost: localhost\r\nVia: x\r\nAuthorization: {given}\r\n"
-    assert sent(locked.port, head, source) == 401
-    assert sent(locked.port, f"{head}Authorization: Bearer s3cret\r\n", source) == 401
-    assert sent(locked.port, head.replace(f"Authorization: {given}\r\n", "Authorization: Bearer s3cret\r\n")) == 200
-
-
-def test_a_wrong_token_on_an_open_path_is_a_failure_too(site: Site) -> None:
-    """Or whether details are told would tell who guesses."""
-    before = site.get("/metrics")[1]["auth_failures"]
-    assert site.ask("GET", "/readyz", headers=bearer("wrong"))[0] == 401
-    assert site.get("/metrics")[1]["auth_failures"] == before + 1
-
-
-def test_an_expired_token_is_none(tmp_path: Path) -> None:
-    home = Home(tmp_path)
-    home.make()
-    access = Access(Server(), home)
-    lasting, over = (
-        tokens.create(home, name, [Scope.READ], lasts) for name, lasts in (("a", timedelta(1)), ("b", timedelta(0)))
-    )
-    assert access.keyring.find(lasting) is not None
-    assert access.keyring.find(over) is None
-
-
-@pytest.mark.parametrize("size", [2, 60_000, 8_000_000])
-def test_a_refused_body_is_answered_after_it_was_sent(site: Site, size: int) -> None:
-    """A proxy that is still sending would not hear it; what is sent is thrown away."""
-    status, headers, _ = site.ask("POST", "/add_training_data", b"x" * size, STRANGER)
-    assert (status, headers["connection"]) == (401, "close")
-
-
-def test_predictions_know_who_asked(tmp_path: Path) -> None:
-    """So that the history can tell whose rows give way."""
-    home = Home(tmp_path)
-    home.make()
-    home.schema.write_bytes(bundles.SCHEMA.dump())
-    bundles.point(home, bundles.make(home, 1))
-    client = Client(home, Settings(server=Server(anonymous=[Scope.PREDICT])))
-    secret, body = tokens.create(home, "shop", [Scope.PREDICT]), json.dumps(PREDICTION).encode()
-    remote = {"REMOTE_ADDR": "192.168.1.5"}
-    assert client.ask("POST", "/predict", body)[0] == 200
-    assert client.ask("POST", "/predict", body, **remote)[0] == 200
-    assert client.ask("POST", "/predict", body, HTTP_AUTHORIZATION=f"Bearer {secret}", **remote)[0] == 200
-    history_copier = HistoryCopier(home, Settings())
-    history_copier.copy()
-    history_copier.close()
-    assert [row["caller"] for row in client.worker.records.predictions.newest(10)] == ["shop", "anonymous", ""]
-
-
-# Failures
-
-
-def test_guessing_is_counted_and_slowed_and_blocks_no_other_client(tmp_path: Path) -> None:
-    site = Site(tmp_path, Settings(server=Server(trusted_proxies=["127.0.0.1"])))
-    other = {"X-Forwarded-For": "198.51.100.7", "Authorization": "Bearer s3cret"}
-    site.home.token.write_text("s3cret\n")
-    statuses = [site.ask("GET", "/versions", headers=bearer(f"guess {n}"))[0] for n in range(MOST + 3)]
-    assert statuses == [401] * MOST + [429] * 3
-    status, headers, _ = site.ask("GET", "/versions", headers=bearer("s3cret"))
-    assert (status, 0 < int(headers["retry-after"]) <= 60) == (429, True), "a right guess is not told from a wrong one"
-    assert site.ask("GET", "/versions", headers=other)[0] == 200
-    assert site.get("/metrics", **other)[1]["auth_failures"] == MOST + 4
-    assert b"retraind_auth_failures_total 14.0" in site.ask("GET", "/prometheus_metrics", headers=other)[2]
-    site.close()
-
-
-def test_who_was_right_before_is_not_shut_out_by_others_of_its_address(tmp_path: Path) -> None:
-    home = Home(tmp_path)
-    home.make()
-    access, secret = Access(Server(), home), tokens.create(home, "good", [Scope.READ])
-    environ = {"REMOTE_ADDR": "192.168.1.5", "HTTP_HOST": "localhost", "HTTP_AUTHORIZATION": f"Bearer {secret}"}
-    assert access.recognise(environ).name == "good"
-    for _ in range(MOST):
-        access.failures.add("192.168.1.5")
-    assert access.recognise(environ).name == "good"
-    assert environ[CALLER].scopes == {Scope.READ}  # type: ignore[attr-defined]
-
-
-def test_the_table_of_failures_is_bounded() -> None:
-    failures = Failures()
-    for number in range(KEPT + 100):
-        failures.add(str(number))
-        failures.mark_proven(str(number), "x")
-    assert len(failures._failed) == len(failures._proven) == KEPT
-    assert failures.count == KEPT + 100
-
-
-# Proxies
-
-
-@pytest.mark.parametrize(
-    ("peer", "forwarded", "address"),
-    [
-        ("10.0.0.1", "203.0.113.9", "203.0.113.9"),
-        ("10.0.0.1", "127.0.0.1, 203.0.113.9", "203.0.113.9"),
-        ("10.0.0.1", "198.51.100.1, 203.0.113.9, 10.0.0.2", "203.0.113.9"),
-        ("10.0.0.1", "203.0.113.9:4711", "203.0.113.9"),
-        ("10.0.0.1", "[2001:db8::1]:4711", "2001:db8::/64"),
-        ("10.0.0.1", "2001:db8::ffff:1", "2001:db8::/64"),
-        ("10.0.0.1", "", "10.0.0.1"),
-        ("10.0.0.1", "unknown", "10.0.0.1"),
-        ("10.0.0.1", "203.0.113.9, nonsense", "10.0.0.1"),
-        ("10.0.0.1", "203.0.113.9,", "10.0.0.1"),
-        ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),
-        ("192.168.1.5", "203.0.113.9", "192.168.1.5"),
-        ("", "203.0.113.9", "203.0.113.9"),
-    ],
-)
-def test_whom_limits_hold_for(peer: str, forwarded: str, address: str) -> None:
-    peers = Peers(Server(trusted_proxies=["10.0.0.0/8", "unix"]))
-    assert peers.address({"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": forwarded}) == address
-
-
-def test_long_headers_are_neither_looked_at_nor_kept(site: Site) -> None:
-    """Caches are bounded in entries; of such length they would hold megabytes for whoever sends them."""
-    peers = Peers(Server(trusted_proxies=["10.0.0.0/8"]))
-    environ = {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": " " * LONGEST + "203.0.113.9"}
-    assert peers.address(environ) == "10.0.0.1"
-    keys = Keys()
-    assert (keys["x-short"], keys["x" * (LONGEST + 1)], list(keys)) == ("HTTP_X_SHORT", None, ["x-short"])
-    assert [keys[f"x-{number}"] for number in range(MOST_KEYS)][-1] == f"HTTP_X_{MOST_KEYS - 1}"
-    assert len(keys) <= MOST_KEYS
-    head = "GET /versions HTTP/1.1\r\nHost: localhost:"
-    assert (sent(site.port, f"{head}5000\r\n"), sent(site.port, f"{head}{'0' * LONGEST}5000\r\n")) == (200, 400)
-
-
-def test_a_proxy_that_is_not_trusted_is_not_believed() -> None:
-    peers = Peers(Server())
-    environ = {"REMOTE_ADDR": "", "HTTP_X_FORWARDED_FOR": "203.0.113.9", "HTTP_X_FORWARDED_PROTO": "https"}
-    assert (peers.address(environ), peers.scheme(environ)) == ("unix", None)
 
 
 @pytest.mark.parametrize(

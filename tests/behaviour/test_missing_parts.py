@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import interrupting
 import pytest
 from conftest import names
+from ingesting import Parts, row
 from service import REPOSITORY, Service, flowers, wait_until
-from test_ingestion import Parts, row
-from test_ingestion import parts as parts  # noqa: PLC0414 - a fixture
 from test_prediction_history import line
 
 from daemon.core import durable
@@ -26,6 +26,8 @@ from daemon.records.query import ask
 from daemon.storage.journal import Journal
 from daemon.storage.prediction_history import HistoryCopier
 from web.serving.prediction_log import PredictionLog
+
+parts = pytest.fixture(interrupting.parts)
 
 HEADER = "sepal_length,sepal_width,petal_length,petal_width,species\n"
 

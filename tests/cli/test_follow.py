@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from commands import forked
+from running import HERE, a_status
 from service import Service, wait_until
-from test_commands import HERE, a_status
 from test_journal import a_version
 
 from daemon.cli import follow

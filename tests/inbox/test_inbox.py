@@ -3,213 +3,28 @@
 import errno
 import gzip
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-import orjson
+import inboxes
 import pytest
 from conftest import names, open_up
+from inboxes import read, stamp
 
 from daemon.core import durable
-from daemon.core.errors import InvalidDrop, Unavailable
+from daemon.core.errors import InvalidDrop
 from daemon.core.home import Home
 from daemon.core.inbox_names import ignored
 from daemon.core.settings import Inbox as Limits
-from daemon.inbox.drop import Drop
 from daemon.inbox.drop_removal import HIDDEN_PREFIX
 from daemon.inbox.inbox import Inbox
-from daemon.inbox.settling import Settling, Stamp
 from daemon.tabular import file_content
 from daemon.tabular.file_content import Content
 
-LIMITS = Limits(settle_seconds=0.5)
-
-
-@pytest.fixture
-def inbox(home: Home) -> Inbox:
-    return Inbox(home, LIMITS, lambda: None)
-
-
-def stamp(home: Home, name: str) -> Stamp:
-    """What a drop is known by while it has neither been read nor changed."""
-    return Stamp.of(os.lstat(home.inbox / name))
-
-
-def read(home: Home, inbox: Inbox, name: str) -> Drop | None:
-    """Read a drop as it is now."""
-    return inbox.read(name, stamp(home, name))
-
-
-# Settling
-
-
-def test_file_settles_when_it_is_quiet(home: Home, inbox: Inbox) -> None:
-    """A drop is ready after the quiet time, not before; the loop knows how long to wait."""
-    (home.inbox / "a.csv").write_text("x")
-    assert list(inbox.settled(100.0)) == []
-    assert inbox.wait_seconds(100.1) == pytest.approx(0.4)
-    assert list(inbox.settled(100.4)) == []
-    assert list(inbox.settled(100.5)) == ["a.csv"]
-    assert inbox.backlog == (1, 1)
-
-
-def test_quiet_time_begins_while_the_daemon_imports(home: Home) -> None:
-    """What lay there at the start, and has not changed since, is ready at the first look of the loop."""
-    settling = Settling(LIMITS.settle_seconds)
-    for name in ("a.csv", "b.csv", "c.part"):
-        (home.inbox / name).write_text("x")
-    settling.look(home, 100.0)
-    (home.inbox / "b.csv").write_text("xy")
-    assert list(Inbox(home, LIMITS, lambda: None, settling).settled(100.5)) == ["a.csv"]
-
-
-def test_folder_that_can_not_be_listed_at_the_start_is_left_to_the_loop(home: Home) -> None:
-    """Nothing is noted, and nothing raised: the watcher makes the folder again and says so."""
-    home.rejected.rmdir()
-    home.inbox.rmdir()
-    settling = Settling(LIMITS.settle_seconds)
-    settling.look(home, 100.0)
-    assert settling.wait_seconds(100.0) is None
-
-
-def test_change_starts_the_quiet_time_again(home: Home, inbox: Inbox) -> None:
-    """A file that grows, or is replaced by another of equal size, has to be quiet again."""
-    drop = home.inbox / "a.csv"
-    drop.write_text("x")
-    inbox.settled(100.0)
-    with drop.open("a") as file:
-        file.write("y")
-    assert list(inbox.settled(100.5)) == []
-    durable.write(home.root / "other", b"zz")
-    (home.root / "other").rename(drop)
-    assert list(inbox.settled(101.0)) == []
-    assert list(inbox.settled(101.5)) == ["a.csv"]
-
-
-def test_file_that_is_open_for_writing_is_not_ready(home: Home, inbox: Inbox) -> None:
-    """However quiet a file is, it is not read while a process has it open for writing, and nothing waits in a busy loop."""
-    drop = home.inbox / "a.csv"
-    code = "import sys; f = open(sys.argv[1], 'w'); f.write('x'); f.flush(); print(1, flush=True); sys.stdin.read()"
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", code, str(drop)], text=True, **pipes) as writer:  # type: ignore[call-overload]
-        writer.stdout.readline()
-        inbox.settled(100.0)
-        assert list(inbox.settled(200.0)) == []
-        assert inbox.wait_seconds(200.0) is None
-        writer.communicate("")
-    assert list(inbox.settled(200.1)) == ["a.csv"]
-
-
-def test_writer_that_comes_during_the_check_ends_no_process(home: Home) -> None:
-    """The kernel sends a signal to who holds the lease; the daemon survives it, whatever its signal handlers are."""
-    (home.inbox / "a.csv").write_text("x")
-    code = """
-import fcntl, os, sys
-from daemon.inbox import settling
-from daemon.core.shared_folder import inbox
-from daemon.core.home import Home
-from pathlib import Path
-path, real = sys.argv[1], fcntl.fcntl
-def interrupted(fd, what, value):
-    answer = real(fd, what, value)
-    if (what, value) == (fcntl.F_SETLEASE, fcntl.F_RDLCK):
-        try:
-            os.open(path, os.O_WRONLY | os.O_NONBLOCK)
-        except BlockingIOError:
-            print("a writer waits", flush=True)
-    return answer
-fcntl.fcntl = interrupted
-print(settling._being_written(inbox(Home(Path(path).parent.parent)), "a.csv"))
-"""
-    done = subprocess.run([sys.executable, "-c", code, str(home.inbox / "a.csv")], capture_output=True, text=True)
-    assert (done.returncode, done.stdout.split("\n")) == (0, ["a writer waits", "False", ""]), done.stderr
-
-
-def test_reader_does_not_hold_a_drop_back(home: Home, inbox: Inbox) -> None:
-    """A file that is only open for reading is ready."""
-    (home.inbox / "a.csv").write_text("x")
-    inbox.settled(100.0)
-    with (home.inbox / "a.csv").open():
-        assert list(inbox.settled(101.0)) == ["a.csv"]
-
-
-def test_oldest_drop_comes_first(home: Home, inbox: Inbox) -> None:
-    """Order is that of modification, then of names."""
-    for name, modified in (("c", 1), ("b", 3), ("a", 3), ("d", 2)):
-        (home.inbox / name).touch()
-        os.utime(home.inbox / name, (modified, modified))
-    inbox.settled(100.0)
-    assert list(inbox.settled(101.0)) == ["c", "d", "a", "b"]
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        ".a.csv",
-        ".gitignore",
-        "a.csv.tmp",
-        "a.part",
-        "a.csv.crdownload",
-        "a.csv~",
-        ".a.csv.swp",
-        "README.md",
-        "x.filepart",
-    ],
-)
-def test_temporary_and_hidden_names_are_left_alone(home: Home, inbox: Inbox, name: str) -> None:
-    """What browsers, editors and copy programs still write is no drop, nor is the folder's own page."""
-    (home.inbox / name).write_text("x")
-    assert ignored(name)
-    inbox.settled(100.0)
-    assert list(inbox.settled(200.0)) == []
-    assert inbox.wait_seconds(200.0) is None
-
-
-def test_only_regular_files_are_drops(home: Home, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Folders, links, pipes and sockets are left alone and never opened."""
-    (home.inbox / "folder.csv").mkdir()
-    (home.inbox / "link.csv").symlink_to("/etc/passwd")
-    (home.inbox / "dangling.csv").symlink_to("nowhere")
-    os.mkfifo(home.inbox / "pipe.csv")
-    (home.inbox / "loop.csv").symlink_to("loop.csv")
-    with socket.socket(socket.AF_UNIX) as server:
-        monkeypatch.chdir(home.inbox)  # the address of a socket is short
-        server.bind("socket.csv")
-    inbox.settled(100.0)
-    assert list(inbox.settled(200.0)) == []
-    for name in ("link.csv", "loop.csv", "socket.csv"):
-        assert read(home, inbox, name) is None
-    assert inbox.read("none.csv", stamp(home, "link.csv")) is None
-    assert sorted(names(home.inbox)) == sorted(
-        ["dangling.csv", "folder.csv", "link.csv", "loop.csv", "pipe.csv", "rejected", "socket.csv"]
-    )
-
-
-def test_writer_that_opens_and_closes_again_is_waited_for(home: Home, inbox: Inbox) -> None:
-    """Each time it goes on, the quiet time begins again; it is read once, whole."""
-    drop = home.inbox / "a.csv"
-    for now, text in ((100.0, "a"), (100.4, "b"), (100.8, "c")):
-        with drop.open("a") as file:
-            file.write(text)
-        assert not inbox.settled(now)
-    assert list(inbox.settled(101.3)) == ["a.csv"]
-    table = read(home, inbox, "a.csv")
-    assert table is not None
-    assert table.content.data == b"abc"
-
-
-@pytest.mark.parametrize("modified", [0, 4_102_444_800], ids=["1970", "2100"])
-def test_time_of_modification_decides_nothing_but_the_order(home: Home, inbox: Inbox, modified: int) -> None:
-    """A clock that is wrong where the file was written neither holds it back nor hurries it."""
-    (home.inbox / "a.csv").write_text("x")
-    os.utime(home.inbox / "a.csv", (modified, modified))
-    assert not inbox.settled(100.0)
-    assert list(inbox.settled(100.5)) == ["a.csv"]
-
+inbox = pytest.fixture(inboxes.inbox)
 
 # Reading and clearing
 
@@ -366,25 +181,6 @@ def test_hidden_drops_are_found_by_the_next_look(home: Home, inbox: Inbox) -> No
     assert sorted(names(home.inbox)) == ["a.csv", "b.csv", "rejected"]
 
 
-ODD = [
-    "a\nb.csv", "'\"<script>.csv", "-rf.csv", "x.csv.dvc", "=cmd|' calc'!A0.csv", " .csv ", "A.csv",
-    "a" * 251 + ".csv", os.fsdecode(b"caf\xe9.csv"), "cafe\N{COMBINING ACUTE ACCENT}.csv",
-    "caf\N{LATIN SMALL LETTER E WITH ACUTE}.csv",
-]  # fmt: skip
-
-
-def test_any_name_is_settled_read_and_cleared(home: Home, inbox: Inbox) -> None:
-    """Names are never part of a command or a path that is made of them; twins in another normal form are two files."""
-    for number, name in enumerate(ODD):
-        (home.inbox / name).write_text(str(number))
-    inbox.settled(100.0)
-    assert set(inbox.settled(101.0)) == set(ODD)
-    drops = [drop for name in ODD if (drop := read(home, inbox, name)) is not None]
-    assert [drop.content.data for drop in drops] == [str(number).encode() for number in range(len(ODD))]
-    assert inbox.clear([(drop.name, drop.sha256) for drop in drops]) == {}
-    assert names(home.inbox) == ["rejected"]
-
-
 def test_one_of_two_hard_links_is_removed(home: Home, inbox: Inbox) -> None:
     """What lies elsewhere under another name stays."""
     (home.inbox / "a.csv").write_bytes(b"x")
@@ -411,151 +207,3 @@ def test_drop_in_a_read_only_inbox_is_stuck_and_left(home: Home, inbox: Inbox) -
     finally:
         subprocess.run(["umount", home.inbox], check=True)
     assert names(home.rejected) == []
-
-
-def test_rejected_files_never_replace_each_other(home: Home, inbox: Inbox) -> None:
-    """Each refused drop keeps its bytes and its report, whatever else has that name."""
-    for text in ("1", "2", "3"):
-        (home.inbox / "a.csv").write_text(text)
-        assert inbox.reject([("a.csv", stamp(home, "a.csv"), {"reason": text})]) == {}
-    for name, text in (("a.csv", "1"), ("2-a.csv", "2"), ("3-a.csv", "3")):
-        assert (home.rejected / name).read_text() == text
-        assert orjson.loads((home.rejected / f"{name}.report.json").read_bytes()) == {"reason": text}
-
-
-@pytest.mark.parametrize(
-    "name", ["a" * 251 + ".csv", "\N{HERB}" * 63, os.fsdecode(b"caf\xe9.csv"), " ", "-rf", "a\nb.csv"]
-)
-def test_any_name_can_be_rejected(home: Home, inbox: Inbox, name: str) -> None:
-    """Long names, and names that are not UTF-8, make room for the report's name."""
-    (home.inbox / name).write_text("x")
-    inbox.reject([(name, stamp(home, name), {"reason": "bad"})])
-    [moved] = [found for found in names(home.rejected) if not found.endswith(".report.json")]
-    assert (home.rejected / moved).read_text() == "x"
-    assert (home.rejected / f"{moved}.report.json").exists()
-    assert not (home.inbox / name).exists()
-
-
-def test_rejecting_what_is_gone_leaves_the_report(home: Home, inbox: Inbox) -> None:
-    """If the file is taken away at that moment, the report is written all the same."""
-    assert inbox.reject([("a.csv", Stamp(1, 2, 3), {"reason": "bad"})]) == {}
-    assert names(home.rejected) == ["a.csv.report.json"]
-
-
-def test_file_that_took_the_name_of_a_refused_one_is_a_new_drop(home: Home, inbox: Inbox) -> None:
-    """It stays in the inbox, also when it is a folder; the refused bytes under another stamp are still the refused ones."""
-    bad, drop = b"nonsense", home.inbox / "a.csv"
-    report = {"sha256": durable.sha256(bad)}
-    drop.write_bytes(bad)
-    judged = stamp(home, "a.csv")
-    durable.write(drop, b"good")
-    assert inbox.reject([("a.csv", judged, report)]) == {}
-    assert drop.read_bytes() == b"good"
-    assert names(home.rejected) == ["a.csv.report.json"]
-    drop.unlink()
-    drop.mkdir()
-    assert inbox.reject([("a.csv", judged, report)]) == {}
-    assert drop.is_dir()
-    drop.rmdir()
-    durable.write(drop, bad)
-    assert inbox.reject([("a.csv", judged, report)]) == {}
-    assert (home.rejected / "a.csv").read_bytes() == bad
-    assert names(home.inbox) == ["rejected"]
-
-
-def test_drop_that_can_not_be_moved_keeps_its_name(home: Home, inbox: Inbox) -> None:
-    """Whatever is wrong with rejected/, the file is where it was, and can be seen."""
-    (home.inbox / "a.csv").write_bytes(b"x")
-    home.rejected.rmdir()
-    home.rejected.write_text("a file")
-    with pytest.raises(Unavailable, match="rejected is not a folder"):
-        inbox.reject([("a.csv", stamp(home, "a.csv"), {"reason": "bad"})])
-    assert sorted(names(home.inbox)) == ["a.csv", "rejected"]
-
-
-def quarantined(inbox: Inbox, name: str, text: bytes, *lines: bytes) -> str:
-    """The name of the file that keeps refused rows of a drop with this name and text."""
-    return inbox.quarantine(Drop(name, Stamp(1, len(text), 1), Content.of(text), "now"), lines)
-
-
-def test_quarantine_keeps_one_copy_of_the_same_rows(home: Home, inbox: Inbox) -> None:
-    """Written again after a kill it is one file; other rows of a drop with that name get a name of their own."""
-    first = quarantined(inbox, "a.csv", b"1", b"head\n", b"1\n")
-    assert first == f"a.csv.{durable.sha256(b'1')[:8]}.bad.csv"
-    assert quarantined(inbox, "a.csv", b"1", b"head\n", b"1\n") == first
-    assert quarantined(inbox, "a.csv", b"1", b"head\n", b"2\n") == f"2-{first}"
-    assert (home.rejected / first).read_text() == "head\n1\n"
-    assert len(names(home.rejected)) == 2
-    long = quarantined(inbox, "\N{HERB}" * 60 + ".csv", b"1", b"x")
-    assert (home.rejected / long).read_bytes() == b"x"
-    assert long.endswith(".bad.csv")
-    odd = quarantined(inbox, os.fsdecode(b"caf\xe9.csv"), b"1", b"x")
-    assert odd.encode().startswith("caf\N{REPLACEMENT CHARACTER}.csv.".encode())
-    assert (home.rejected / odd).read_bytes() == b"x"
-
-
-def test_quarantine_reads_no_file_of_another_drop(home: Home, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many drops had that name: the time that one takes does not grow with them."""
-    hashed, real = [], durable.sha256_of
-
-    def counted(fd: int) -> str:
-        hashed.append(fd)
-        return real(fd)
-
-    monkeypatch.setattr(durable, "sha256_of", counted)
-    file_names = {quarantined(inbox, "a.csv", b"%d" % number, b"row %d" % number) for number in range(20)}
-    assert file_names == set(names(home.rejected))
-    assert len(hashed) == len(file_names) == 20
-
-
-# What is no file
-
-
-def test_what_is_no_file_is_reported_once(home: Home, inbox: Inbox, tmp_path: Path) -> None:
-    """Links, folders, pipes and sockets are neither followed nor opened, and do not stay unsaid."""
-    (tmp_path / "elsewhere.csv").write_text("x")
-    (home.inbox / "link.csv").symlink_to(tmp_path / "elsewhere.csv")
-    (home.inbox / "dangling.csv").symlink_to(tmp_path / "nothing")
-    (home.inbox / "folder").mkdir()
-    os.mkfifo(home.inbox / "pipe.csv")
-    (home.inbox / ".hidden").mkdir()
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(home.inbox / "s"))
-        assert inbox.settled(100.0) == {}
-    kinds = {
-        "link.csv": "a link",
-        "dangling.csv": "a link",
-        "folder": "a folder",
-        "pipe.csv": "a pipe",
-        "s": "a socket",
-    }
-    assert inbox.strays.found == kinds
-    said = inbox.strays.remarks()
-    assert len(said) == len(kinds)
-    assert all(any(f"{name} in the inbox is {kind}" in one for one in said) for name, kind in kinds.items())
-    inbox.settled(101.0)
-    assert inbox.strays.remarks() == []
-    (home.inbox / "pipe.csv").unlink()
-    inbox.settled(102.0)
-    os.mkfifo(home.inbox / "pipe.csv")
-    inbox.settled(103.0)
-    assert len(inbox.strays.remarks()) == 1
-
-
-def test_very_much_that_is_no_file_is_reported_in_part(home: Home, inbox: Inbox) -> None:
-    for number in range(100):
-        (home.inbox / str(number)).mkdir()
-    inbox.settled(100.0)
-    assert len(inbox.strays.found) == len(inbox.strays.remarks()) == 20
-
-
-def test_names_that_are_not_utf8_are_found_by_what_the_journal_says(home: Home, inbox: Inbox) -> None:
-    """Of two names that look the same as text, the file with the drop's bytes goes."""
-    for name, data in (
-        (b"caf\xe9.csv", b"x"),
-        (b"caf\xe8.csv", b"y"),
-        ("caf\N{REPLACEMENT CHARACTER}.csv".encode(), b"z"),
-    ):
-        (home.inbox / os.fsdecode(name)).write_bytes(data)
-    assert inbox.clear([("caf\N{REPLACEMENT CHARACTER}.csv", durable.sha256(b"x"))]) == {}
-    assert {path.read_bytes() for path in home.inbox.iterdir() if path.is_file()} == {b"y", b"z"}

@@ -10,10 +10,10 @@ import bundles
 import orjson
 import pytest
 from ingesting import Parts
+from running import a_status, retraind
 from service import Service, wait_until
 from service import flowers as service_flowers
 from sites import Client
-from test_commands import a_status, retraind
 from test_exam_runner import flowers, serve
 
 from daemon.backup import backup, restore

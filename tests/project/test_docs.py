@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pages
 import pytest
-from test_commands import COMMANDS
+from running import COMMANDS
 
 from web.api.prometheus import FAMILIES
 from web.openapi import document

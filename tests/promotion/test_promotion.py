@@ -10,9 +10,9 @@ from typing import Any
 import bundles
 import pytest
 from pydantic import ValidationError
+from scoring import scores
 from sqlalchemy.exc import IntegrityError
 from test_lineage import forget, revision, take
-from test_rules import scores
 
 from daemon.artifacts import bundle
 from daemon.artifacts.bundle import Manifest

@@ -14,9 +14,9 @@ import bundles
 import numpy as np
 import pytest
 from conftest import home_below, unchanged
+from ingesting import Parts
+from running import retraind
 from service import Service, flowers, wait_until
-from test_commands import retraind
-from test_ingestion import Parts
 from test_run import Registered, stop
 
 from daemon.artifacts import bundle

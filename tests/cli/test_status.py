@@ -1,0 +1,95 @@
+"""`retraind status`: without a daemon, beside one, and beside one that hangs."""
+
+import json
+import signal
+import subprocess
+from typing import Any
+
+import bundles
+import pytest
+from commands import forked
+from running import a_status
+from service import wait_until
+from test_journal import a_version
+
+from daemon.cli.report import health
+from daemon.core import status
+from daemon.core.errors import Exit
+from daemon.core.home import Home
+from daemon.core.states import VersionState
+from daemon.core.status import Check
+from daemon.storage.journal import Journal
+
+# Without and beside a daemon
+
+
+def test_status_without_a_daemon(home: Home) -> None:
+    """Nothing runs: exit code 5, and what to do; the same as JSON."""
+    done = forked("status", home=home)
+    assert done.returncode == Exit.UNHEALTHY
+    assert "UNHEALTHY" in done.stdout
+    assert "retraind run" in done.stdout
+    printed = json.loads(forked("status", "--json", home=home).stdout)
+    assert (printed["healthy"], printed["model_version"], printed["checks"]["daemon"]["ok"]) == (False, None, False)
+
+
+def test_status_beside_a_daemon(home: Home) -> None:
+    """All checks of the daemon count; one that fails makes the whole unhealthy."""
+    bundles.point(home, bundles.make(home, 3))
+    status.publish(home.status, a_status())
+    report = health.read(home)
+    assert (report["healthy"], report["model_version"], report["rows"], report["rows_pending"]) == (True, 3, 150, 7)
+    assert health.as_text(report).startswith("healthy")
+    status.publish(home.status, a_status(checks={"disk": Check(ok=False, detail="Full.")}))
+    done = forked("status", home=home)
+    assert done.returncode == Exit.UNHEALTHY
+    assert "BAD disk: Full." in done.stdout
+
+
+def test_status_says_what_the_served_version_is_on_trial_for(home: Home, journal: Journal) -> None:
+    """As /health and the page do."""
+    bundles.point(home, bundles.make(home, 3))
+    status.publish(home.status, a_status())
+    journal.versions.judge(
+        a_version(3) | {"scores": json.dumps({"challenger": {"rolling": {"n": 0}}})}, VersionState.PROMOTED, "first"
+    )
+    detail = health.read(home)["checks"]["model"]["detail"]
+    assert detail.endswith("On trial: no held-out row judges it.")
+
+
+def test_status_names_long_steps(home: Home) -> None:
+    """The one that the loop is in, and the longest of the hour."""
+    steps = {
+        "step": {"name": "committing batch 3", "seconds": 7.2},
+        "longest_step": {"name": "taking drops", "seconds": 9.5},
+    }
+    status.publish(home.status, a_status(**steps))
+    done = forked("status", home=home)
+    assert "longest step of the last hour: taking drops, 9.5 s" in done.stdout
+    assert "ok  daemon: Running, committing batch 3 for 7 s." in done.stdout
+
+
+def test_status_tells_a_stopped_daemon_from_one_that_is_gone(home: Home) -> None:
+    """By the kernel: a fresh heartbeat says nothing of it."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        try:
+            process.send_signal(signal.SIGSTOP)
+            wait_until(lambda: not a_status(pid=process.pid).alive)
+            status.publish(home.status, a_status(pid=process.pid))
+            done = forked("status", home=home)
+            assert done.returncode == Exit.UNHEALTHY
+            assert f"`kill -CONT {process.pid}` lets it go on" in done.stdout
+        finally:
+            process.kill()
+    assert "Not running: start it" in forked("status", home=home).stdout
+
+
+@pytest.mark.parametrize("changes", [{"heartbeat": 0.0}, {"pid": 2**22 + 1}], ids=["hangs", "gone"])
+def test_daemon_that_hangs_or_is_gone_is_not_alive(home: Home, changes: dict[str, Any]) -> None:
+    """An old heartbeat, or a process that does not exist, is no daemon; nor is a file that is no status."""
+    status.publish(home.status, a_status(**changes))
+    state = status.read(home.status)
+    assert state is not None
+    assert not state.alive
+    home.status.write_text("{")
+    assert status.read(home.status) is None
