@@ -90,12 +90,14 @@ def _decide(home: Path, json_: bool, kind: requests.Kind, drop: str) -> None:
 
 
 def forget(
-    drop: Annotated[str, typer.Argument(help="Its id or sha256, or a name that only it has; see `retraind drops`.")],
+    drop: Annotated[
+        str, typer.Argument(help="An id or sha256, or a name that no other drop has had; see `retraind drops`.")
+    ],
     purge: Annotated[
         bool,
         typer.Option(
             "--purge",
-            help="Also remove them from DVC's cache (older revisions are lost), refused files and predictions it labelled.",
+            help="Also remove them from DVC's cache (older revisions are lost), rejected files and predictions that the drop labelled.",
         ),
     ] = False,
     find: Annotated[bool, typer.Option("--find", help="Only list where its rows are.")] = False,

@@ -91,10 +91,10 @@ def _too_little(common: DriftReport, reference: Reference | None, settings: Drif
         return f"Version {version} was trained before drift was known and has no reference; the next version has one."
     if common["reference"] < settings.min_rows:
         return (
-            f"Version {version} was trained on {common['reference']} rows; drift.min_rows asks for {settings.min_rows}."
+            f"Version {version} was trained on {common['reference']} rows; drift.min_rows requires {settings.min_rows}."
         )
     if common["n"] < settings.min_rows:
-        return f"Version {version} has made {common['n']} of the {settings.min_rows} predictions that drift.min_rows asks for."
+        return f"Version {version} has made {common['n']} of the {settings.min_rows} predictions that drift.min_rows requires."
     return None
 
 
@@ -276,7 +276,7 @@ def _samples_in_words(column: Column, pair: tuple[Vector, Vector]) -> str:
 
 def _few(pair: tuple[Vector, Vector], settings: Drift) -> str:
     least = min(int((~np.isnan(one)).sum()) for one in pair)
-    return f"only {least} values; drift.min_rows asks for {settings.min_rows}."
+    return f"only {least} values; drift.min_rows requires {settings.min_rows}."
 
 
 def _name(column: Column, code: float) -> str:

@@ -118,9 +118,7 @@ class ExamRunner:
         """`problem` for the health of the daemon, with its consequence."""
         if self.problem is None:
             return None
-        return (
-            f"{self.problem.rstrip('.')}. They are taken all the same, and none is held, until an exam succeeds again."
-        )
+        return f"{self.problem.rstrip('.')}. They are accepted without an exam, and none is held, until an exam succeeds again."
 
     def state(self, served: tuple[int, str] | None, *, holds: bool) -> str:
         """Whether drops are examined while nothing fails, for people; `served` is the version and the sha256 of its manifest.
@@ -128,12 +126,12 @@ class ExamRunner:
         `holds`: whether suspicious drops wait for a person, who has to know that none is noticed.
         """
         if served is not None and self._promises(served):
-            return "Drops are examined before they are taken."
+            return "Drops are examined before they are accepted."
         why, until = "no version is served yet", "one is"
         if served is not None:
             why, until = f"version {served[0]} has no score on held-out rows to compare with", "one with a score serves"
         held = ", and none is held," if holds else ""
-        return f"Nothing is examined: {why}. Drops are taken all the same{held} until {until}."
+        return f"Nothing is examined: {why}. Drops are accepted without an exam{held} until {until}."
 
     def _promises(self, served: tuple[int, str]) -> bool:
         """Whether drops can be compared with the scores of the version; true if its manifest can't be read, which the exams report."""

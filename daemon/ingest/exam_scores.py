@@ -110,11 +110,11 @@ def _worse(schema: Schema, version: int, error: float, usual: float, n: int, hel
     if schema.task == "regression":
         if n < LEAST_ROWS or error <= WORSE * usual:
             return []
-        return [f"half of its values lie {error:.3g} times the usual error of v{version} or more from its answers"]
+        return [f"its median error is {error:.3g} times the usual one of v{version}"]
     noise = math.sqrt(max(usual * (1 - usual), 0.01) * (1 / max(n, 1) + 1 / max(held_out, 1)))
     if n < LEAST_ROWS or error - usual < max(RISE, SIGMAS * noise):
         return []
-    return [f"{error:.0%} of its labels disagree with v{version}, usual are {usual:.0%}"]
+    return [f"{error:.0%} of its labels disagree with v{version}, usually {usual:.0%}"]
 
 
 def _mixed(truths: Sequence[str] | Vector, mix: float, recent: Sequence[Exam], n: int) -> list[str]:
@@ -134,10 +134,10 @@ def _shifted(schema: Schema, shifts: Mapping[str, float], recent: Sequence[Exam]
         return []
     worst = max(odd, key=lambda name: shifts[name])
     more = f" and of {len(odd) - 1} more" if len(odd) > 1 else ""
-    by = f"by {shifts[worst]:.2f} of 1, usual is {usual[worst]:.2f}"
+    by = f"shift {shifts[worst]:.2f}, usually {usual[worst]:.2f}"
     if worst in (schema.features[place] for place in schema.texts):
         return [f"the texts of {worst!r:.60}{more} have more or fewer words than before, or are missing ({by})"]
-    return [f"the values of {worst!r:.60}{more} lie elsewhere or farther apart than before ({by}): another unit?"]
+    return [f"the values of {worst!r:.60}{more} have shifted or spread ({by}): another unit?"]
 
 
 def _mix(usual: Mapping[str, float], truths: Sequence[str] | Vector) -> float:

@@ -129,7 +129,7 @@ class ReviewQueue:
         state = KINDS[request.kind]
         self._journal.held.decide(row["sha256"], state, request.by)
         if state is Hold.LET_IN:
-            return RequestState.DONE, f"{row['name']} is accepted: its rows are taken next."
+            return RequestState.DONE, f"{row['name']} is accepted: its rows are read next."
         return RequestState.DONE, f"{row['name']} is rejected: it goes to inbox/rejected."
 
     def sentence(self) -> str | None:
@@ -160,4 +160,4 @@ def _sentence(waiting: Sequence[HeldRow]) -> str:
     oldest, count = waiting[0], len(waiting)
     first = "" if count == 1 else "the oldest is "
     waits = f"{counted(count, 'drop')} {'waits' if count == 1 else 'wait'} for you"
-    return f"{waits}: {first}{oldest['name']}, because {oldest['reason']}. `retraind accept` takes it, `retraind reject` does not."
+    return f"{waits}: {first}{oldest['name']}, because {oldest['reason']}. Decide with `retraind accept` or `retraind reject`."

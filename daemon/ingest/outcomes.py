@@ -58,7 +58,7 @@ def repeated(drop: Drop, reason: str, settled_at: str, duplicates: int) -> DropR
 
 def skipped(reading: Reading, bad_file: str | None, settled_at: str) -> DropRecord:
     """The record of a drop whose good rows the dataset has already; `bad_file` holds its bad ones."""
-    return {**accepted(reading, bad_file, settled_at), "reason": f"{_known(reading)}; they were not taken again."}
+    return {**accepted(reading, bad_file, settled_at), "reason": f"{_known(reading)}; they were not accepted again."}
 
 
 def _known(reading: Reading) -> str:
@@ -67,7 +67,7 @@ def _known(reading: Reading) -> str:
 
 def repeats(reading: Reading, *, skips: bool) -> tuple[EventKind, Level, str] | None:
     """Kind, level and sentence of the event on rows that the dataset knows; None if there are none."""
-    counted_rows = f"{_known(reading)}{' and were not taken again' if skips else ''}. " if reading.rows_known else ""
+    counted_rows = f"{_known(reading)}{' and were not accepted again' if skips else ''}. " if reading.rows_known else ""
     other = reading.rows_relabelled
     if not counted_rows and not other:
         return None

@@ -67,7 +67,7 @@ class Probation:
         return self._remembered("trial", self._trial)
 
     def fell(self) -> str | None:
-        """Why the champion's newest answers are worse than what it was let in with; None if they are not."""
+        """Why the champion's newest answers are worse than its score at its promotion; None if they are not."""
         return self._remembered("fell", self._fell)
 
     def _remembered(self, subject: str, look: Callable[[SwapRow], str | None]) -> str | None:
@@ -176,7 +176,7 @@ class Probation:
             return None
         return (
             f"{live_comparison.title(figure)} {now.value:.4f} on the newest {now.n} late labels "
-            f"(95 % interval up to {now.upper:.4f}), where it was let in with {entry[0]:.4f}."
+            f"(95 % interval up to {now.upper:.4f}); at its promotion it was {entry[0]:.4f}."
         )
 
 
@@ -205,7 +205,7 @@ def replay(served: bundle.Model, trained: Schema, features: list[list[Cell]]) ->
     schema = served.manifest.data_schema
     width = len(trained.features)
     if not set(schema.features) <= set(trained.features) or any(len(values) != width for values in features):
-        raise InvalidFeatures("The versions take other columns.")
+        raise InvalidFeatures("The versions use different columns.")
     named = [dict(zip(trained.features, values, strict=True)) for values in features]
     matrix = np.array([encode(schema, {name: row[name] for name in schema.features}) for row in named])
     answers = served.answers(matrix)

@@ -62,13 +62,13 @@ def _unjudged(scores: Scores) -> Iterator[str]:
     if score and score["n"] == 0:
         yield "no held-out row judges it"
     elif score and score_names.judged(score) is None:
-        yield f"the targets of {score_names.counted(score['n'], 'held-out row')} do not vary, so nothing says what it explains"
+        yield f"the targets of {score_names.counted(score['n'], 'held-out row')} do not vary, so R² is undefined"
 
 
 def _untimed(scores: Scores) -> Iterator[str]:
     split = scores.get("split") or {}
     if "since" in split and split["since"] is None:
-        yield "no time parts its rows as train.time asks, so a hash chose those that judge"
+        yield "no point in time splits its rows as train.time requires, so a hash chose the rows that judge"
 
 
 def _unseen(scores: Scores) -> Iterator[str]:

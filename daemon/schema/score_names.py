@@ -121,7 +121,7 @@ def agreement(counts: Agreement) -> str:
     """How far a held version agrees with the champion (see `daemon.records.lineage.agreements`), for people."""
     n = f"{counts['n']:,} answers"
     if not counts["n"]:
-        return f"no answer yet, {counts['failed']:,} rows refused"
+        return f"no answer yet, {counts['failed']:,} rows failed"
     if counts["agreed"] is None:
         sentence = f"off by {plain(counts['difference'])} on average of {n}, at most {plain(counts['largest'])}"
     else:
@@ -129,4 +129,4 @@ def agreement(counts: Agreement) -> str:
         # Rounding must not hide the last disagreement.
         shown = f"{share:.2%}" if share == 1 or share < 0.99995 else "99.99%"
         sentence = f"same label for {shown} of {n}"
-    return f"{sentence}; {counts['failed']:,} refused" if counts["failed"] else sentence
+    return f"{sentence}; {counts['failed']:,} failed" if counts["failed"] else sentence

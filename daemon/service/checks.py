@@ -111,7 +111,7 @@ def _objection(trainer: Trainer) -> str | None:
     if not trainer.alive:
         return "It is started again."
     if trainer.problem is not None:
-        return f"It can't begin, and tries again: {trainer.problem}"
+        return f"It can't start, and tries again: {trainer.problem}"
     # One that ends before it is ready is alive most of the time: while it imports, and will end again.
     failed = 0 if trainer.ready else trainer.failures
     return f"It has ended {failed} times in a row; the log says why." if failed > 1 else None

@@ -104,7 +104,7 @@ def serve(judged: Judged, data: Data, costs: Costs | None, seconds: float, check
     else:
         if not worse:
             return _placed(judged, data, refitted)
-        problem = f"The winner fitted on all rows is not served: {worse}. A held-out row may be wrong. The model that was judged is served itself."
+        problem = f"The winner fitted on all rows is not served: {worse}. A held-out row may be wrong. The twin, which was judged, is served."
     shutil.rmtree(folder, ignore_errors=True)
     log.warning("not_refitted", reason=problem)
     return serve_judged(judged, data, problem)
@@ -120,7 +120,9 @@ def _untrusted_types(judged: Judged, fitted: Any) -> list[str]:
 
 
 def _problem(reason: str) -> str:
-    return f"The winner could not be fitted on all rows: {reason.rstrip('.')}. So the model that was judged is served itself."
+    return (
+        f"The winner could not be fitted on all rows: {reason.rstrip('.')}. So the twin, which was judged, is served."
+    )
 
 
 def _fitted(judged: Judged, data: Data, folder: Path, costs: Costs | None) -> _Refitted:

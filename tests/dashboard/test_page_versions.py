@@ -55,7 +55,7 @@ def test_a_rollback_is_shown_once(story: Story) -> None:
     [
         ("onnx", ("ONNX", "within 1e-09 of scikit-learn")),
         ("treelite", ("treelite", "within 1e-09 of scikit-learn")),
-        ("sklearn", ("scikit-learn", "neither ONNX nor treelite answers as it does")),
+        ("sklearn", ("scikit-learn", "neither ONNX nor treelite reproduces it")),
     ],
 )
 def test_the_backend_and_its_largest_difference_are_shown(well: Story, backend: str, said: tuple[str, str]) -> None:

@@ -77,9 +77,9 @@ def test_known_rows_are_skipped_as_a_multiset(skipping: Parts) -> None:
     assert skipping.lengths == [1, 2, 2, 2, 3, 4]
     assert skipping.drops() == [("a.csv", "accepted"), ("b.csv", "accepted"), ("c.csv", "duplicate")]
     assert skipping.waiting == []
-    assert messages(skipping, "known") == ["b.csv: 4 of 6 rows are in the dataset already and were not taken again."]
+    assert messages(skipping, "known") == ["b.csv: 4 of 6 rows are in the dataset already and were not accepted again."]
     [last] = messages(skipping, "duplicate")
-    assert last == "c.csv: 3 of 3 rows are in the dataset already; they were not taken again."
+    assert last == "c.csv: 3 of 3 rows are in the dataset already; they were not accepted again."
 
 
 def test_drops_of_one_batch_know_each_other(skipping: Parts) -> None:

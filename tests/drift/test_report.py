@@ -113,7 +113,7 @@ def test_a_column_with_few_values_left_is_judged_by_what_is_missing() -> None:
     now[:380, 2] = np.nan
     column = by_name(check(LETTERS, letters(0, 200), now))["c"]
     assert (column["test"], column["drifted"]) == (None, True)
-    assert column["sentence"] == "missing 95.0%, before 0.0%; only 20 values; drift.min_rows asks for 50."
+    assert column["sentence"] == "missing 95.0%, before 0.0%; only 20 values; drift.min_rows requires 50."
 
 
 def test_columns_that_never_had_a_value_are_left_out() -> None:
@@ -169,9 +169,9 @@ def test_the_most_important_feature_counts_however_even_the_shares() -> None:
 @pytest.mark.parametrize(
     ("taught", "asked", "says"),
     [
-        (200, 0, "Version 7 has made 0 of the 50 predictions that drift.min_rows asks for."),
-        (200, 49, "Version 7 has made 49 of the 50 predictions that drift.min_rows asks for."),
-        (49, 400, "Version 7 was trained on 49 rows; drift.min_rows asks for 50."),
+        (200, 0, "Version 7 has made 0 of the 50 predictions that drift.min_rows requires."),
+        (200, 49, "Version 7 has made 49 of the 50 predictions that drift.min_rows requires."),
+        (49, 400, "Version 7 was trained on 49 rows; drift.min_rows requires 50."),
     ],
 )
 def test_too_little_is_waited_for(taught: int, asked: int, says: str) -> None:

@@ -63,7 +63,7 @@ def test_flipped_labels_are_suspicious_and_the_reason_says_how_many() -> None:
     rows = drawn(200)
     truths = right(rows)
     flipped = [("a" if name == "b" else "b") if index % 2 else name for index, name in enumerate(truths)]
-    assert asked(rows, flipped).reasons == ("50% of its labels disagree with v7, usual are 5%",)
+    assert asked(rows, flipped).reasons == ("50% of its labels disagree with v7, usually 5%",)
     assert asked(rows[:19], flipped[:19]).reasons == (), "too few to say anything"
 
 
@@ -161,7 +161,7 @@ def test_each_drop_of_a_batch_has_its_exam_and_the_small_ones_one_together(home:
         "wrong.csv": (100, 0.5, 1),
         "": (10, 1.0, 0),
     }
-    assert exams["wrong.csv"]["reason"] == "50% of its labels disagree with v1, usual are 5%"
+    assert exams["wrong.csv"]["reason"] == "50% of its labels disagree with v1, usually 5%"
     assert {row["batch"] for row in exams.values()} == {1}
     assert len(parts.lengths) == 150, "it teaches all the same"
 
@@ -242,16 +242,16 @@ def test_that_drops_are_not_examined_stays_in_the_health_until_an_exam_succeeds(
 def test_that_nothing_is_examined_yet_is_reported_with_the_reason(home: Home, parts: Parts) -> None:
     """Who lets suspicious drops wait has to know that none is found: before the first version, and by one without a score."""
     examiner = parts.ingestion.intake.evaluation
-    for holds, rest in ((False, "all the same"), (True, "all the same, and none is held,")):
+    for holds, rest in ((False, "without an exam"), (True, "without an exam, and none is held,")):
         assert examiner.state(None, holds=holds) == (
-            f"Nothing is examined: no version is served yet. Drops are taken {rest} until one is."
+            f"Nothing is examined: no version is served yet. Drops are accepted {rest} until one is."
         )
     scoreless, scored = bundles.make(home, 1), bundles.make(home, 2, scores=PROMISED)
     assert examiner.state((1, scoreless.manifest), holds=True) == (
         "Nothing is examined: version 1 has no score on held-out rows to compare with. "
-        "Drops are taken all the same, and none is held, until one with a score serves."
+        "Drops are accepted without an exam, and none is held, until one with a score serves."
     )
-    assert examiner.state((2, scored.manifest), holds=True) == "Drops are examined before they are taken."
+    assert examiner.state((2, scored.manifest), holds=True) == "Drops are examined before they are accepted."
 
 
 def test_column_that_has_left_the_schema_is_reported(home: Home, parts: Parts) -> None:
@@ -291,7 +291,7 @@ def test_exams_are_shown_with_their_drops(home: Home, parts: Parts) -> None:
     assert (exams["odd.csv"]["suspicious"], exams["odd.csv"]["error"]) == (True, 0.5)
     assert answer["exams"] == {"n": 100, "error": 0.3, "suspicious": 1}
     shown = orjson.loads(client.ask("GET", "/drops/odd.csv")[2])
-    assert shown["exam"]["reason"] == "50% of its labels disagree with v1, usual are 5%"
+    assert shown["exam"]["reason"] == "50% of its labels disagree with v1, usually 5%"
     text = client.ask("GET", "/prometheus_metrics")[2].decode()
     assert "retraind_exam_error 0.3" in text
     assert "retraind_drops_suspicious_total 1.0" in text

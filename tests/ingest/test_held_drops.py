@@ -34,7 +34,7 @@ from daemon.schema import labelled_row, schema
 from daemon.tabular import csv_table, file_content
 from daemon.tabular.file_content import Content
 
-REASON = "50% of its labels disagree with v1, usual are 5%"
+REASON = "50% of its labels disagree with v1, usually 5%"
 ODD = flowers(60, "setosa", "virginica")
 HOLDING = Settings(inbox=Inbox(settle_seconds=0.0, suspicious="hold", new_categories="accept", extra_columns="add"))
 
@@ -80,7 +80,7 @@ def test_a_suspicious_drop_waits_and_the_others_go_on(parts: Parts) -> None:
     assert parts.waiting == ["odd.csv"]
     assert held(parts) == [("odd.csv", REASON)]
     assert parts.ingestion.intake.holding.sentence() == (
-        f"1 drop waits for you: odd.csv, because {REASON}. `retraind accept` takes it, `retraind reject` does not."
+        f"1 drop waits for you: odd.csv, because {REASON}. Decide with `retraind accept` or `retraind reject`."
     )
     assert parts.inbox.backlog == (0, 0)
     assert [row["name"] for row in parts.journal.exams.newest(10)] == ["good.csv"], "what has not come in is not usual"
@@ -105,7 +105,7 @@ def test_one_that_is_let_in_is_taken_once(parts: Parts) -> None:
     parts.drop("odd.csv", ODD)
     parts.run()
     state, detail = ask_for(parts, "accept", sha256(parts, "odd.csv"))
-    assert (state, detail) == ("done", "odd.csv is accepted: its rows are taken next.")
+    assert (state, detail) == ("done", "odd.csv is accepted: its rows are read next.")
     assert parts.drops() == [("odd.csv", "accepted")]
     assert (len(parts.lengths), parts.waiting, held(parts)) == (60, [], [])
     [exam] = parts.journal.exams.newest(10)
@@ -260,7 +260,7 @@ def test_one_that_is_removed_waits_no_more(parts: Parts) -> None:
     parts.run()
     assert held(parts) == []
     assert messages(parts, "suspicious")[-1] == (
-        "odd.csv waited to be accepted and is no longer in the inbox. Nothing of it was taken."
+        "odd.csv waited to be accepted and is no longer in the inbox. None of its rows was accepted."
     )
     state, detail = ask_for(parts, "accept", drop)
     assert (state, detail) == ("refused", f"No drop {drop} waits; `retraind drops` lists those that do.")

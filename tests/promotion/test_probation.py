@@ -266,7 +266,7 @@ def test_trial_ends(parts: Parts, live: Live) -> None:
     assert parts.served == newer
     fall = Probation(parts.home, Promote(live_until=60), parts.journal).fell()
     assert fall == (
-        "accuracy 0.0000 on the newest 60 late labels (95 % interval up to 0.0602), where it was let in with 0.9500."
+        "accuracy 0.0000 on the newest 60 late labels (95 % interval up to 0.0602); at its promotion it was 0.9500."
     )
 
 

@@ -1,4 +1,4 @@
-"""daemon.schema.score_caveats: what a version's scores can't say for it, and what a home says that has too little to learn from."""
+"""daemon.schema.score_caveats: what a version's scores can't say for it, and what a home says that has too little to train on."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -73,7 +73,7 @@ def test_failing_retention_is_shown_by_its_own_name_and_tried_again_soon(
 
 def test_health_says_that_nothing_is_examined_before_the_first_version(mlflow_home: Home, loop: Loop) -> None:
     loop.tick(100.0)
-    detail = "Nothing is examined: no version is served yet. Drops are taken all the same until one is."
+    detail = "Nothing is examined: no version is served yet. Drops are accepted without an exam until one is."
     assert checks(mlflow_home)["exams"] == Check(ok=True, detail=detail)
 
 
@@ -86,7 +86,7 @@ def test_exams_that_fail_are_a_check_of_their_own(
     loop.tick(100.0)
     assert checks(mlflow_home)["exams"] == Check(
         ok=False,
-        detail="Drops can't be examined: BundleRefused: torn. They are taken all the same, and none is held, until an exam succeeds again.",
+        detail="Drops can't be examined: BundleRefused: torn. They are accepted without an exam, and none is held, until an exam succeeds again.",
     )
 
 

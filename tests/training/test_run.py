@@ -253,8 +253,8 @@ def test_candidate_that_can_not_learn_is_left_out(leafy: Workshop) -> None:
 @pytest.mark.parametrize(
     ("schema", "cells", "said"),
     [
-        (PRICES, prices(1), "fewer than two rows to learn from"),
-        (LEAVES, leaves("ash", 30), r"fewer than two classes with two rows \(\d\d of ash\) to learn from"),
+        (PRICES, prices(1), "fewer than two rows to train on"),
+        (LEAVES, leaves("ash", 30), r"fewer than two classes with two rows \(\d\d of ash\) to train on"),
     ],
 )
 def test_too_little_to_learn_from_is_reported(

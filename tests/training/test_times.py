@@ -144,7 +144,7 @@ def test_where_no_time_parts_the_rows_a_hash_does_and_it_is_reported(tmp_path: P
     assert data.since is None
     assert abs(data.held.mean() - 0.2) < 0.08
     scores: Scores = {"challenger": {"rolling": {"n": 9, "accuracy": 1.0}}, "split": {"by": "content", "since": None}}
-    assert "no time parts its rows as train.time asks" in score_caveats.sentence(scores)
+    assert "no point in time splits its rows as train.time requires" in score_caveats.sentence(scores)
     assert score_caveats.sentence({**scores, "split": {"by": "content"}}) == ""
 
 

@@ -33,9 +33,7 @@ def healthy(facts: Facts) -> Tile:
     requests, errors = metrics.get("request_count") or 0, failures(metrics)
     notes = [_latency(metrics)]
     if requests:
-        notes.append(
-            fact("errors", f"{errors / requests:.2%}", f"{errors:,} of {requests:,} requests since the beginning")
-        )
+        notes.append(fact("errors", f"{errors / requests:.2%}", f"{errors:,} of {requests:,} requests in all"))
     failing = {name: check for name, check in facts.checks.items() if not check.ok and name not in ELSEWHERE}
     if failing:
         began = (
@@ -50,7 +48,7 @@ def healthy(facts: Facts) -> Tile:
     notes.append(fact("free disk", size(status.free_bytes), "folder of the home"))
     if not status.alive:
         sentence = "Predictions go on with the served version; drops wait in the inbox. Start it again: retraind run."
-        return tile("act", "The daemon is not running", sentence, [fact("last sign of life", at=status.at), *notes])
+        return tile("act", "The daemon is not running", sentence, [fact("last heartbeat", at=status.at), *notes])
     notes.insert(0, fact("up since", at=status.started_at, note=f"process {status.pid}"))
     if requests and errors / requests > ERROR_SHARE:
         return tile(
@@ -72,7 +70,7 @@ def _latency(metrics: Summary) -> Fact:
     values = metrics.get("p50_ms"), metrics.get("p95_ms"), metrics.get("p99_ms")
     text = " / ".join("–" if value is None else f"{value:.3g}" for value in values)
     predictions = metrics.get("prediction_count") or 0
-    return fact("p50 / p95 / p99", f"{text} ms", f"n = {predictions:,} predictions since the beginning")
+    return fact("p50 / p95 / p99", f"{text} ms", f"n = {predictions:,} predictions in all")
 
 
 def flowing(facts: Facts) -> Tile:
@@ -87,7 +85,7 @@ def flowing(facts: Facts) -> Tile:
     drops, rows = counts["drops"], counts["rows"]
     notes = _pending(status) if status else []
     last = accepted["decided_at"] if accepted else None
-    notes.append(fact("accepted", f"{rows['accepted']:,} rows", f"{drops['accepted']:,} drops since the beginning"))
+    notes.append(fact("accepted", f"{rows['accepted']:,} rows", f"{drops['accepted']:,} drops in all"))
     notes.append(fact("rejected", f"{len(rejected)} of {len(recent)} drops", "the last 20, within 24 h"))
     came = [fact("last accepted", at=last)] if last else []
     if not facts.drops and not facts.held_drops:

@@ -42,7 +42,7 @@ def _scored(facts: Facts) -> Tile:
     score = score_names.judged(now)
     notes = [*_against(entry, now), *_dummy(facts), *_live(facts), *_weakest(now), *_confidence(facts)]
     if score is None:
-        why = f"The targets of {now['n']:,} held-out rows do not vary enough to say what a model explains of them."
+        why = f"The targets of {now['n']:,} held-out rows do not vary enough for R² to mean anything."
         return tile("unknown", "Not measured yet", why, notes)
     headline = f"{score_names.short(now, score)} {title(now)}"
     trouble = _trouble(facts, headline, notes)
@@ -76,7 +76,7 @@ def _trouble(facts: Facts, headline: str, notes: list[Fact]) -> Tile | None:
 
 
 def _fall(facts: Facts, score: float, now: Score, entry: Score) -> str:
-    """By how much the champion is worse than when it was let in; empty if it is not, or not clearly."""
+    """By how much the champion is worse than at its promotion; empty if it is not, or not clearly."""
     tolerance = (facts.settings.promote if facts.settings else Promote()).tolerance
     before, usual = score_names.judged(entry), score_names.value(entry)
     # A tolerance of 0.02 has no meaning for errors in the unit of the target.
@@ -87,7 +87,7 @@ def _fall(facts: Facts, score: float, now: Score, entry: Score) -> str:
         return f"It {moved} from {shown}, by more than promote.tolerance = {tolerance:g}."
     interval = facts.live.get("interval") if facts.live else None
     if interval and usual is not None and interval[1] < usual - tolerance:
-        return f"Late labels say less: at most {interval[1]:.3f}, where it was let in with {usual:.3f}."
+        return f"On late labels it is at most {interval[1]:.3f}; at its promotion it was {usual:.3f}."
     return ""
 
 
@@ -117,7 +117,7 @@ def title(score: Score) -> str:
 
 
 def latest_score(facts: Facts) -> Score | None:
-    """The champion's score on the rows that judged the newest challenger, which are more than it was let in on.
+    """The champion's score on the rows that judged the newest challenger, which are more than at its promotion.
 
     Rows that favoured a version which late labels rolled back are weak evidence against the one before it.
     """
@@ -138,7 +138,7 @@ def _against(entry: Score, now: Score) -> list[Fact]:
     if entry is now:
         return []
     before = score_names.judged(entry)
-    return [fact("when let in", "–" if before is None else score_names.short(entry, before), f"n = {entry['n']:,}")]
+    return [fact("at promotion", "–" if before is None else score_names.short(entry, before), f"n = {entry['n']:,}")]
 
 
 def _dummy(facts: Facts) -> list[Fact]:
@@ -152,7 +152,7 @@ def _dummy(facts: Facts) -> list[Fact]:
         fact(
             f"always {score_caveats.dummy_answer(dummy)}",
             score_names.with_name(score, least),
-            f"n = {score['n']:,}, when let in",
+            f"n = {score['n']:,}, at promotion",
         )
     ]
 

@@ -74,7 +74,7 @@ class Use(TypedDict):
 
 
 class ServiceFigures(TypedDict):
-    """Figures of the HTTP side since the beginning; times in milliseconds, None where nothing was counted."""
+    """Figures of the HTTP side of all time; times in milliseconds, None where nothing was counted."""
 
     request_count: int | None
     prediction_count: int | None

@@ -32,7 +32,7 @@ def serving(facts: Facts) -> Tile:
         )
     swaps = [row for row in facts.swaps if row["version"] == pointer.version]
     # A version that a person restored shows both reasons: of this change and of its first promotion.
-    others = {"put in place": swaps[0]["reason"], "first let in": swaps[-1]["reason"]} if swaps else {}
+    others = {"put in place": swaps[0]["reason"], "first promoted": swaps[-1]["reason"]} if swaps else {}
     shown_already = {
         champion["reason"],
         *(f"Version {row['version']} was rolled back: {row['reason']}" for row in facts.newer),
@@ -70,7 +70,7 @@ def _trial(facts: Facts) -> list[Fact]:
 
 def _backend(manifest: Manifest) -> tuple[str, str]:
     if manifest.backend == "sklearn":
-        return "scikit-learn", "neither ONNX nor treelite answers as it does"
+        return "scikit-learn", "neither ONNX nor treelite reproduces it"
     return {"onnx": "ONNX", "treelite": "treelite"}[
         manifest.backend
     ], f"within {manifest.difference:.1g} of scikit-learn"

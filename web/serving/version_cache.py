@@ -128,4 +128,4 @@ class VersionCache:
             return Problem(404, failure.reason, hint="GET /versions lists the versions.")
         # The log has the whole path; a client need not know where the home is.
         reason = failure.reason.replace(f"{self._home.root}/", "")
-        return Problem(503, reason, hint="`retraind doctor` looks closer.", Retry_After=f"{FORGET_SECONDS:g}")
+        return Problem(503, reason, hint="Run `retraind doctor` for details.", Retry_After=f"{FORGET_SECONDS:g}")

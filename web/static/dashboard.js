@@ -208,14 +208,14 @@ document.addEventListener("click", (event) => {
   if (button) actions[button.dataset.action](button);
 });
 
-// Theme: as the system has it, light, dark
+// Theme: system setting, light, dark
 
 const THEMES = ["", "light", "dark"];
 
 function showTheme() {
   const theme = document.documentElement.dataset.theme ?? "";
   find("theme").textContent = { "": "◐", light: "☀", dark: "☾" }[theme];
-  find("theme").ariaLabel = `Theme: ${theme || "as the system has it"}`;
+  find("theme").ariaLabel = `Theme: ${theme || "system setting"}`;
 }
 
 find("theme").addEventListener("click", () => {

@@ -53,7 +53,7 @@ class Eraser:
                 continue
             self._take_out(path, split)
             count += split.matched
-        return f"{count} lines are gone from refused files" if count else ""
+        return f"{count} lines were removed from rejected files" if count else ""
 
     def _held(self, drop: DropRow) -> Generator[None, None, str]:
         count, place = 0, inbox(self._home)
@@ -66,7 +66,7 @@ class Eraser:
                 self._journal.held.forget(looked.row["sha256"])
                 held_files.take_out(place, looked)
                 count += looked.split.matched
-        return f"{count} lines are gone from files that waited" if count else ""
+        return f"{count} lines were removed from held files" if count else ""
 
     def _take_out(self, path: Path, split: Split) -> None:
         """Remove the rows of the drop from a refused file."""
@@ -111,7 +111,7 @@ class Eraser:
         # A damaged history can't be read, so it is removed whole.
         for path in trace_search.lost_histories(self._home):
             durable.remove(path)
-        return f"{erased} predictions are gone from the history"
+        return f"{erased} predictions were removed from the history"
 
 
 def _never(_name: str) -> bool:

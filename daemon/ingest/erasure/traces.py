@@ -66,7 +66,7 @@ def _dataset(home: Home, journal: Journal, drop: DropRow) -> Iterator[Trace]:
         if holding is not None:
             yield Trace(_at(home, home.segments / holding[0]), "the rows, as part of the dataset", "retraind forget")
     if drop["bad_file"]:
-        yield Trace(_at(home, home.rejected / drop["bad_file"]), "rows that were refused", "retraind forget")
+        yield Trace(_at(home, home.rejected / drop["bad_file"]), "rejected rows", "retraind forget")
     cache = Cache(home.data)
     for md5 in (one["md5"] for one in journal.segments.holders(drop)):
         if cache.path(md5).exists():

@@ -58,5 +58,5 @@ class HeldDrops:
         with self._database.writing() as connection:
             connection.execute(held.delete().where(held.c.sha256 == drop["sha256"]))
             if report:
-                gone = f"{drop['name']} waited to be accepted and is no longer in the inbox. Nothing of it was taken."
+                gone = f"{drop['name']} waited to be accepted and is no longer in the inbox. None of its rows was accepted."
                 record_event(connection, EventKind.SUSPICIOUS, gone, level=Level.WARNING, drop=drop["sha256"])

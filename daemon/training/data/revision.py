@@ -86,7 +86,7 @@ class Data:
         The held-out ones of the first `first_rows`, or of the `era` if any are left, are the reference holdout, which no window
         shortens. `by` says what makes rows a unit (None: the column `group` or the rows themselves do), `before` how those were
         chosen that the served version was trained on; the column `time` says when rows were. Raises DatasetDamaged, TrainingFailed
-        for times that can't be told, and TooFewRows when there is too little to learn from.
+        for times that can't be told, and TooFewRows when there is too little to train on.
         """
         read = holdout_assignment.read(folder, hashes, schema, group, time)
         roles = row_roles.of(read, schema, first_rows, share, window or Window(), by, era)
@@ -214,4 +214,4 @@ def _require_enough(targets: Targets, schema: Schema) -> None:
         missing = "rows of " + (" or ".join(map(repr, rare[:RARE])) if len(rare) <= RARE else "another class")
     if lack:
         uncounted = "those that are held out (train.holdout) or outside train.window_rows and window_days don't count"
-        raise TooFewRows(f"There are {lack} to learn from.", hint=f"Drop {missing}; {uncounted}.")
+        raise TooFewRows(f"There are {lack} to train on.", hint=f"Drop {missing}; {uncounted}.")

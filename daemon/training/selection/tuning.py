@@ -146,9 +146,7 @@ class _Search:
         except BudgetUsed:
             if self._chosen is None:  # it may have rung after the last fold
                 name = before.made(self._trial.schema, self._trial.settings).name
-                reason = (
-                    f"As the champion has it, it took more than its share of train.budget_seconds ({seconds:.3g} s)."
-                )
+                reason = f"With the champion's parameters it took more than its share of train.budget_seconds ({seconds:.3g} s)."
                 progress.note(f"Tuning: {name} is left out. {reason}", seconds)
                 log.warning("candidate_left_out", candidate=name, reason=reason)
                 return replace(outcome, left_out=outcome.left_out | {name: reason})
