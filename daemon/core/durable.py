@@ -24,6 +24,10 @@ MARK = ".retraind-"
 AT_FDCWD, RENAME_NOREPLACE = -100, 1
 """renameat2(2): paths are relative to the current folder; an existing target is an error."""
 
+NO_SUCH_RENAME = {errno.EINVAL, errno.ENOSYS}
+NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOTSUP}
+"""How file systems say that they lack this."""
+
 LOCK_SECONDS = 5.0
 """So long a file that others replace is waited for: they hold its lock for one write."""
 
@@ -59,11 +63,10 @@ def write_new(path: Path, data: bytes, *, mode: int = 0o600) -> bool:
     """Like `write`, but never over an existing file: False when `path` already exists."""
     temporary = _write_temporary(path, data, mode, sync=True)
     try:
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
+        if not rename_new(str(temporary), str(path)):
+            return False
     finally:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
     fsync_dir(path.parent)
     return True
 
@@ -83,7 +86,7 @@ def rename_new(source: str, target: str, source_fd: int | None = None, target_fd
     if _LIBC.renameat2(next(places), old, next(places), new, RENAME_NOREPLACE) == 0:
         return True
     number = ctypes.get_errno()
-    if number == errno.EINVAL:
+    if number in NO_SUCH_RENAME:
         return _relink(source, target, source_fd, target_fd)
     if number == errno.EEXIST:
         return False
@@ -96,9 +99,10 @@ def _relink(source: str, target: str, source_fd: int | None, target_fd: int | No
         os.link(source, target, src_dir_fd=source_fd, dst_dir_fd=target_fd, follow_symlinks=False)
     except FileExistsError:
         return False
-    except (
-        PermissionError
-    ):  # no links either, or none to files of other users (fs.protected_hardlinks): look, then rename
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        # No links either, or none to files of other users (fs.protected_hardlinks): look, then rename.
         if _exists(target, target_fd):
             return False
         os.rename(source, target, src_dir_fd=source_fd, dst_dir_fd=target_fd)

@@ -147,22 +147,53 @@ def test_missing_folder_is_an_error(tmp_path: Path, name: str) -> None:
         getattr(durable, name)(tmp_path / "gone" / "a", b"x")
 
 
-@pytest.mark.parametrize("way", ["rename", "link", "look"])
+WAYS = ["rename", "link", "look", "nothing"]
+"""What a file system can do for a rename that replaces nothing."""
+
+
+def allow(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take from the file system what others lack: NFS, 9p, folders of a virtual machine's host, FUSE."""
+    number = errno.ENOSYS if way == "nothing" else errno.EINVAL
+
+    def unknown(*_: object) -> int:
+        ctypes.set_errno(number)
+        return -1
+
+    def refused(*_: object, **__: object) -> None:
+        refusal = errno.ENOTSUP if way == "nothing" else errno.EPERM
+        raise OSError(refusal, os.strerror(refusal))
+
+    if way != "rename":
+        monkeypatch.setattr(durable, "_LIBC", SimpleNamespace(renameat2=unknown))
+    if way in ("look", "nothing"):
+        monkeypatch.setattr(os, "link", refused)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_new_file_needs_no_links(tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`retraind init` works on a stick (exFAT) and on shares; what is there stays, and nothing else is left."""
+    allow(way, monkeypatch)
+    assert durable.write_new(tmp_path / "a", b"1")
+    assert not durable.write_new(tmp_path / "a", b"2")
+    assert (tmp_path / "a").read_bytes() == b"1"
+    assert names(tmp_path) == ["a"]
+
+
+def test_new_file_on_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on exFAT, which has the rename and refuses every link."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refused)
+    assert durable.write_new(tmp_path / "a", b"1")
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_rename_never_replaces(tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the file system can do for it: what has the name already, a dangling link too, stays, and so does the other."""
-    if way != "rename":  # as on NFS and 9p
-
-        def unknown(*_: object) -> int:
-            ctypes.set_errno(errno.EINVAL)
-            return -1
-
-        monkeypatch.setattr(durable, "_LIBC", SimpleNamespace(renameat2=unknown))
-    if way == "look":  # as in folders of a virtual machine's host
-
-        def refused(*_: object, **__: object) -> None:
-            raise PermissionError(errno.EPERM, "Operation not permitted")
-
-        monkeypatch.setattr(os, "link", refused)
+    allow(way, monkeypatch)
     old, new, taken, link = (str(tmp_path / name) for name in ("old", "new", "taken", "link"))
     Path(old).write_text("old")
     Path(taken).write_text("taken")
