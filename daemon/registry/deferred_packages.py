@@ -5,7 +5,9 @@ time, in each start of the trainer, which needs none of them. Modules within suc
 """
 
 import sys
+import threading
 from collections.abc import Iterable, Sequence
+from enum import Enum
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
@@ -43,13 +45,32 @@ class _Deferred(Loader):
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Only wait for a question that the module can't answer yet."""
+        """Only wait for a question that the module can't answer yet. Threads that ask while it runs wait until it has run."""
+        lock, state = threading.RLock(), _State.WAITING
 
         def answer(name: str) -> Any:
+            nonlocal state
             if name.startswith("__"):
                 raise AttributeError(name)  # the import system asks for such names itself
-            del module.__dict__["__getattr__"]
-            self._loader.exec_module(module)
+            with lock:
+                if state is _State.RUNNING:  # its own code asks, and what that imports
+                    raise AttributeError(f"{module.__name__} has no {name} yet")
+                if state is _State.WAITING:
+                    state = _State.RUNNING
+                    try:
+                        self._loader.exec_module(module)
+                    except BaseException:
+                        state = _State.WAITING
+                        raise
+                    state = _State.DONE
+                    if module.__dict__.get("__getattr__") is answer:
+                        del module.__dict__["__getattr__"]
             return getattr(module, name)
 
         module.__dict__["__getattr__"] = answer
+
+
+class _State(Enum):
+    """How far a deferred module is."""
+
+    WAITING, RUNNING, DONE = range(3)

@@ -4,7 +4,11 @@ import importlib
 import inspect
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -44,6 +48,33 @@ def test_name_that_is_imported_from_a_package_is_its_own(package: str) -> None:
     names: dict[str, object] = {}
     exec(f"from {package} import run, inner, number", names)
     assert (names["run"], names["number"], inspect.ismodule(names["inner"])) == (True, 42, True)
+
+
+def test_thread_that_asks_while_the_package_runs_gets_its_answer(tmp_path: Path, package: str) -> None:
+    """And not an AttributeError for what the package is only about to define."""
+    gate = ModuleType("late_ran")
+    vars(gate).update(begun=threading.Event(), go=threading.Event())
+    sys.modules["late_ran"] = gate
+    code = "import late_ran\nlate_ran.begun.set()\nassert late_ran.go.wait(10)\nrun = True\nnumber = 42\n"
+    (tmp_path / package / "__init__.py").write_text(code)
+    late = importlib.import_module(package)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(lambda: late.run)
+        assert gate.begun.wait(10)
+        second = pool.submit(lambda: late.number)
+        with suppress(TimeoutError):
+            second.result(0.2)
+        gate.go.set()
+        assert (first.result(10), second.result(10)) == (True, 42)
+
+
+def test_package_that_fails_says_so_to_each_who_asks(tmp_path: Path, package: str) -> None:
+    """It is no package without names from then on."""
+    (tmp_path / package / "__init__.py").write_text("raise ImportError('no such library')\n")
+    late = importlib.import_module(package)
+    for _ in range(2):
+        with pytest.raises(ImportError, match="no such library"):
+            getattr(late, "run")  # noqa: B009 - the question itself is the test
 
 
 def test_mlflow_is_imported_without_what_no_training_needs() -> None:
