@@ -20,6 +20,7 @@ import orjson
 
 from daemon.core import logs
 from daemon.core.home import Home
+from daemon.core.settings import Log
 from daemon.processes.training_job import Job, Message
 
 log = logs.Logger()
@@ -119,11 +120,14 @@ class Trainer:
 
     It sleeps until it is wanted, and again after `idle_seconds` without work (0: never); its imports cost seconds, its memory 200 MB
     and more. One that ends before it is ready does not sleep, so that its failures stay in sight.
-    The messages it sends (`daemon.processes.training_job`) are taken with `messages`; `wake` is called for each.
+    It logs as `log` says. The messages it sends (`daemon.processes.training_job`) are taken with `messages`; `wake` is called for each.
     """
 
-    def __init__(self, home: Home, nice: int, wake: Callable[[], None], idle_seconds: float = 0.0) -> None:
-        command = [*python("daemon.training"), str(home.root), str(nice), str(os.getpid())]
+    def __init__(
+        self, home: Home, nice: int, wake: Callable[[], None], idle_seconds: float = 0.0, log: Log | None = None
+    ) -> None:
+        settings = (log or Log()).model_dump_json()
+        command = [*python("daemon.training"), str(home.root), str(nice), str(os.getpid()), settings]
         # One thread for numerics: more would take the cores from predictions, and a fork must find no thread teams.
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self._child = Child(

@@ -100,7 +100,7 @@ def compose(
     """
     settling = Settling(settings.inbox.settle_seconds)
     settling.look(home, time.monotonic())
-    trainer = Trainer(home, settings.train.nice, wake, settings.train.idle_seconds)
+    trainer = Trainer(home, settings.train.nice, wake, settings.train.idle_seconds, settings.log)
     stack.callback(trainer.close)
     if not home.pointer.exists() and _drops_wait(home):
         trainer.keep_awake(time.monotonic())  # nothing is served before the first model, so its imports begin with ours

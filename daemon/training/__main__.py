@@ -1,4 +1,4 @@
-"""`python -m daemon.training HOME NICE DAEMON`: the trainer of the daemon with this process id; it never outlives it."""
+"""`python -m daemon.training HOME NICE DAEMON LOG`: the trainer of the daemon with this process id, which it never outlives."""
 
 import sys
 

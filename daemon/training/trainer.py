@@ -1,6 +1,6 @@
 """The trainer: a process that has imported what a training needs, and forks a child for each.
 
-`python -m daemon.training HOME NICE DAEMON` says `ready`, then reads jobs from standard input, one JSON line each; it and
+`python -m daemon.training HOME NICE DAEMON LOG` says `ready`, then reads jobs from standard input, one JSON line each; it and
 its children say how far they are on standard output in the same way. `daemon.processes.child.Trainer` is the other end.
 
 Before the first `ready` and after a training that left a run open, MLflow's database is made or put right. No message asks for
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> None:
     home, nice = Home(Path(arguments[0])), int(arguments[1])
     out = os.dup(1)
     os.dup2(2, 1)  # MLflow and its like print; standard output is for messages only
-    logs.configure(Log())
+    logs.configure(Log.model_validate_json(arguments[3]))
 
     def say(message: Message) -> None:
         os.write(out, orjson.dumps(message) + b"\n")

@@ -5,6 +5,7 @@ import queue
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,6 +16,7 @@ from test_run import LEAVES, Workshop, leaves
 
 from daemon.core.errors import TrainingFailed, Unavailable
 from daemon.core.home import Home
+from daemon.core.settings import Log
 from daemon.core.states import RunState
 from daemon.processes.child import Trainer, environment, python
 from daemon.processes.training_job import Job, Message, Say
@@ -232,7 +234,7 @@ def test_trainer_that_can_not_open_the_database_says_why(tmp_path: Path) -> None
 
 STARTER = """
 import os, signal, subprocess, sys
-subprocess.Popen([*sys.argv[1:], str(os.getpid())])
+subprocess.Popen([*sys.argv[1:], str(os.getpid()), "{}"])
 os.kill(os.getpid(), signal.SIGKILL)
 """
 """A daemon that is killed as soon as its trainer runs."""
@@ -254,6 +256,29 @@ def test_trainer_ends_with_its_daemon_while_it_imports(tmp_path: Path) -> None:
         os.close(write)
     assert done.returncode == -signal.SIGKILL
     assert not home.mlflow.exists()
+
+
+def test_trainer_logs_as_the_home_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its lines are part of the daemon's log, so `log.format` and `log.level` are theirs, too."""
+    (tmp_path / "matplotlib.py").write_text("raise ImportError('no pictures')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    home = Home(tmp_path / "home")
+    home.make()
+    trainer = Trainer(home, 0, lambda: None, log=Log(format="text"))
+    lines: list[str] = []
+
+    def has_failed() -> bool:
+        lines.extend(capfd.readouterr().err.splitlines())
+        return "ImportError: no pictures" in lines
+
+    try:
+        trainer.supervise(time.monotonic())
+        wait_until(has_failed)
+    finally:
+        trainer.close()
+    assert any(line.endswith("error    not_warmed_up") for line in lines), lines
 
 
 def test_trainer_that_can_not_start_does_not_sleep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
