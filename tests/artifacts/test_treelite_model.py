@@ -6,10 +6,10 @@ from typing import Any
 import bundles
 import numpy as np
 import pytest
+from exporting import exported, loaded
 from sites import PREDICTION, Site
 from sklearn.ensemble import HistGradientBoostingRegressor
 from test_bundle import sealed
-from test_export import exported, loaded
 from test_layers import loaded as imported
 from test_model import MIXED, PRICES, mixed, priced
 

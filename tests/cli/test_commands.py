@@ -17,8 +17,8 @@ from typing import Any
 import bundles
 import pytest
 from commands import forked
+from journal_entries import a_batch, a_drop, a_version
 from running import COMMANDS, HERE, retraind
-from test_journal import a_batch, a_drop, a_version
 
 from daemon.core import durable, requests
 from daemon.core.errors import Exit

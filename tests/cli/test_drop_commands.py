@@ -4,7 +4,7 @@ import json
 from contextlib import closing
 
 from commands import forked
-from test_journal import a_batch, a_drop
+from journal_entries import a_batch, a_drop
 
 from daemon.core import requests
 from daemon.core.errors import Exit

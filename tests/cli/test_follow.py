@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from commands import forked
+from journal_entries import a_version
 from running import HERE, a_status
 from service import Service, wait_until
-from test_journal import a_version
 
 from daemon.cli import follow
 from daemon.core import requests, status

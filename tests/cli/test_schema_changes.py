@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from ingesting import Parts
-from test_journal import a_drop
+from journal_entries import a_drop
 
 from daemon.cli import schema_changes, schema_commands
 from daemon.cli.report import schema_table

@@ -8,9 +8,9 @@ from typing import Any
 import bundles
 import pytest
 from commands import forked
+from journal_entries import a_version
 from running import a_status
 from service import wait_until
-from test_journal import a_version
 
 from daemon.cli.report import health
 from daemon.core import status

@@ -8,13 +8,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
+import forgetting
 import numpy as np
 import pytest
 from conftest import names
 from hypothesis import given
 from hypothesis import strategies as st
 from ingesting import HEADER, Parts, row
-from test_forget import parts as parts  # noqa: PLC0414 - a fixture
 
 from daemon.core import durable, requests
 from daemon.core.home import Home
@@ -26,6 +26,8 @@ from daemon.dataset.row_hash_files import RowHashes
 from daemon.ingest.reading import reader
 from daemon.schema.schema import Schema, load
 from daemon.tabular import file_content
+
+parts = pytest.fixture(forgetting.parts)
 
 SKIP = Settings(inbox=Inbox(settle_seconds=0.0, known_rows="skip"))
 

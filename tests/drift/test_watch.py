@@ -134,13 +134,7 @@ def test_shifted_predictions_raise_an_alarm_and_the_usual_ones_end_it(stage: Sta
     assert stage.events() == []
     stage.ask(200, shift=2.0)
     report = stage.check()
-    assert (report["state"], report["alarm"], report["version"], report["n"], report["drifted"]) == (
-        "drift",
-        1,
-        1,
-        200,
-        4,
-    )
+    assert [report[key] for key in ("state", "alarm", "version", "n", "drifted")] == ["drift", 1, 1, 200, 4]
     assert orjson.loads(report["detail"])["features"][0]["drifted"]
     stage.ask(10, shift=2.0)
     assert stage.check()["alarm"] == 1

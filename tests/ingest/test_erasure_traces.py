@@ -10,14 +10,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import bundles
+import forgetting
 import orjson
 import pyarrow.parquet as pq
 import pytest
 from commands import forked
 from conftest import names
+from forgetting import answer, in_cache, take, text
 from ingesting import HEADER, Killed, Parts, prepare
-from test_forget import answer, in_cache, take, text
-from test_forget import parts as parts  # noqa: PLC0414 - a fixture
 
 from daemon.core import durable, requests, shared_folder
 from daemon.core.home import Home
@@ -34,6 +34,8 @@ from daemon.schema.column import Column
 from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
 from daemon.storage.prediction_history import HistoryCopier
+
+parts = pytest.fixture(forgetting.parts)
 
 SECRET = 4.987654
 """A cell that no other row of the tests has; its bytes as a double and as text are looked for everywhere."""

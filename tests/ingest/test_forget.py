@@ -1,84 +1,22 @@
 """daemon.ingest.erasure.forgetting: a drop's rows leave the dataset, whole and once, wherever the process ends. Real git, DVC, SQLite."""
 
-import io
-import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
+import forgetting
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from conftest import names
-from ingesting import HEADER, Killed, Parts, grow, prepare, row
+from forgetting import MANY, answer, checked_out, forget, in_cache, take, text
+from ingesting import Killed, Parts, grow, prepare
 
 from daemon.core import durable, requests
-from daemon.core.errors import NotFound
 from daemon.core.home import Home
-from daemon.core.requests import Request
 from daemon.dataset import segment_tiers, segment_writer, segments
-from daemon.dataset.checkout import check_out
-from daemon.dataset.repository import Revision
 from daemon.inbox.rejected_folder import Rejected
-from daemon.schema.schema import Schema
 
-
-@pytest.fixture
-def parts(home: Home, schema: Schema) -> Iterator[Parts]:
-    """An ingestion in a new home."""
-    assert schema
-    parts = Parts(home)
-    yield parts
-    parts.close()
-
-
-MANY = range(segment_tiers.FAN)
-"""As many drops as a merge needs."""
-
-
-@pytest.fixture
-def merged(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
-    """An ingestion that has taken a drop of one row for each of MANY, and has merged them."""
-    grow(home, [(f"f{number}.csv", text(number)) for number in MANY], tmp_path_factory)
-    parts = Parts(home)
-    parts.run()
-    yield parts
-    parts.close()
-
-
-def text(*lengths: float) -> str:
-    """An Iris file with one row for each sepal length."""
-    return HEADER + "".join(row(float(length)) for length in lengths)
-
-
-def forget(parts: Parts, *lengths: float, purge: bool = False) -> Request:
-    """Ask for the file of these rows to be forgotten."""
-    return requests.submit(parts.home, "forget", drop=durable.sha256(text(*lengths).encode()), purge=purge)
-
-
-def take(parts: Parts, **files: list[float]) -> None:
-    """Drop files of these rows and have them taken as one batch."""
-    for name, lengths in files.items():
-        parts.drop(f"{name}.csv", text(*lengths))
-    parts.run()
-
-
-def answer(parts: Parts, request: Request) -> tuple[str, str]:
-    """State and detail of a request that the journal knows."""
-    with closing(sqlite3.connect(parts.home.journal)) as connection:
-        query = "SELECT state, detail FROM requests WHERE id = ?"
-        answer: tuple[str, str] = connection.execute(query, (request.id,)).fetchone()
-    return answer
-
-
-def in_cache(home: Home) -> set[float]:
-    """The first column of every row in DVC's cache, of whatever revision."""
-    lengths: set[float] = set()
-    for path in (home.data / ".dvc/cache/files/md5").glob("*/*"):
-        if not path.name.endswith(".dir"):
-            lengths |= set(pq.read_table(io.BytesIO(path.read_bytes()))["sepal_length"].to_pylist())
-    return lengths
+merged, parts = pytest.fixture(forgetting.merged), pytest.fixture(forgetting.parts)
 
 
 def test_rows_of_one_drop_leave_and_all_others_stay(parts: Parts) -> None:
@@ -111,16 +49,6 @@ def test_rows_of_one_drop_leave_and_all_others_stay(parts: Parts) -> None:
     assert first["revision"] == before.commit
     subject = subprocess.run(["git", "log", "-1", "--format=%s"], cwd=parts.home.data, capture_output=True, text=True)
     assert subject.stdout.strip() == "Batch 2: 1 row forgotten"
-
-
-def checked_out(home: Home, revision: Revision) -> list[float]:
-    """The first column of a revision that is fetched into a folder of its own."""
-    scratch = Home(home.root / "scratch" / revision.commit)
-    scratch.make()
-    names = check_out(home, scratch, revision)
-    return sorted(
-        value for name in names for value in pq.read_table(scratch.segments / name)["sepal_length"].to_pylist()
-    )
 
 
 def test_drop_that_is_a_segment_of_its_own(parts: Parts) -> None:
@@ -273,45 +201,6 @@ def cut(parts: Parts, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(owner, name, call)
 
 
-def test_purged_rows_are_in_no_object_of_the_cache(merged: Parts) -> None:
-    """Merged and rewritten segments that held them go as well; the revisions before can't be checked out, the newest can."""
-    parts = merged
-    old = parts.dataset.revision()
-    forget(parts, 5)
-    parts.run()
-    between = parts.dataset.revision()
-    request = forget(parts, 7, purge=True)
-    parts.run()
-    said = answer(parts, request)[1]
-    assert said.startswith("The 1 rows of f7.csv were forgotten in batch 19. 3 objects")
-    assert said.endswith("No version was trained on them.")
-    assert in_cache(parts.home) == {*MANY} - {7}
-    newest = parts.dataset.revision()
-    assert old is not None
-    assert between is not None
-    assert newest is not None
-    assert checked_out(parts.home, newest) == [number for number in MANY if number not in (5, 7)]
-    for revision in (old, between):
-        with pytest.raises(NotFound, match="purged"):
-            checked_out(parts.home, revision)
-    parts.reopen()
-    parts.run()
-    assert parts.dataset.folder.verify({one["name"]: one["sha256"] for one in parts.journal.segments.current()}) == []
-
-
-def test_purge_may_come_later(parts: Parts) -> None:
-    """A drop that was forgotten can still be purged, and asking twice for anything does no harm."""
-    take(parts, a=[1], b=[2])
-    forget(parts, 2)
-    parts.run()
-    assert in_cache(parts.home) == {1, 2}
-    later = [forget(parts, 2), forget(parts, 2, purge=True), forget(parts, 2, purge=True)]
-    parts.run()
-    assert [answer(parts, request)[0] for request in later] == ["done"] * 3
-    assert in_cache(parts.home) == {1}
-    assert len(parts.journal.batches.all()) == 2
-
-
 def test_same_bytes_are_not_taken_again(parts: Parts) -> None:
     """They are refused with the reason and kept in rejected/; with one more line they are another drop."""
     take(parts, a=[1], b=[2])
@@ -349,32 +238,3 @@ def test_training_is_not_disturbed(parts: Parts) -> None:
     assert parts.lengths == [1, 2, 3]
     parts.run()
     assert parts.lengths == [1, 3]
-
-
-def test_labels_and_notes_of_the_drop_go_too(parts: Parts) -> None:
-    """A prediction that the drop labelled is without a label again, and what was noted of bad cells is gone; counts stay."""
-    take(parts, a=[1], b=[2])
-    sha256 = durable.sha256(text(2).encode())
-    with closing(sqlite3.connect(parts.home.journal)) as connection, connection:
-        label = ("p1", 1, "setosa", "virginica", sha256, 1, "2026-01-01T00:00:00Z")
-        connection.execute("INSERT INTO labels VALUES (?, ?, ?, ?, ?, ?, ?)", label)
-        connection.execute(
-            "INSERT INTO events (at, kind, level, message, \"drop\") VALUES ('', 'quarantined', 'info', 'secret', ?)",
-            (sha256,),
-        )
-    assert parts.journal.labels.truths(["p1"]) == {"p1": "virginica"}
-    forget(parts, 2)
-    parts.run()
-    assert parts.journal.labels.truths(["p1"]) == {}
-    with closing(sqlite3.connect(parts.home.journal)) as connection:
-        assert connection.execute('SELECT MAX(rowid), MAX(truth), MAX("drop") FROM labels').fetchone() == (1, "", "")
-        assert connection.execute("SELECT COUNT(*) FROM events WHERE message = 'secret'").fetchone() == (0,)
-
-
-def test_folder_that_others_may_write_to_is_no_trap(parts: Parts) -> None:
-    """Only the quarantine file that the journal names is removed."""
-    take(parts, a=[1], b=[2])
-    (parts.home.rejected / "mine.bad.csv").write_text("mine")
-    forget(parts, 2)
-    parts.run()
-    assert names(parts.home.rejected) == ["mine.bad.csv"]

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
-from test_promotion import Parts
+from promoting import Parts
 
 from daemon.cli.report import health
 from daemon.core.home import Home

@@ -4,8 +4,8 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from test_probation import SETOSA, VERSICOLOR, Live
-from test_promotion import Parts
+from promoting import Parts
+from trials import SETOSA, VERSICOLOR, Live
 
 from daemon.artifacts import bundle
 from daemon.core import requests

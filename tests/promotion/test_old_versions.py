@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from conftest import home_below, names
 from mlflow.entities import ViewType
+from promoting import Parts
 from sklearn.dummy import DummyClassifier
-from test_promotion import Parts
 
 from daemon.artifacts import bundle
 from daemon.artifacts.bundle import MANIFEST

@@ -1,117 +1,25 @@
 """daemon.promotion.promotion and judging: verdicts, requests and the pointer, with real bundles, MLflow and journal."""
 
-import os
 import shutil
 import sqlite3
 from contextlib import closing
-from pathlib import Path
-from typing import Any
 
 import bundles
+import promoting
 import pytest
-from pydantic import ValidationError
+from promoting import Parts
 from scoring import scores
 from sqlalchemy.exc import IntegrityError
 from test_lineage import forget, revision, take
 
 from daemon.artifacts import bundle
-from daemon.artifacts.bundle import Manifest
 from daemon.cli import doctor
 from daemon.core import requests
-from daemon.core.home import Home
-from daemon.core.settings import Promote
 from daemon.core.states import Trigger
-from daemon.promotion.promotion import Promotion
 from daemon.records.records import Records
-from daemon.registry.registry import Registry
-from daemon.storage.journal import Journal
-from daemon.storage.model_versions import CHALLENGER, CHAMPION, NAME, PREVIOUS, ModelVersions
+from daemon.storage.model_versions import CHAMPION, NAME, PREVIOUS
 
-
-class Parts:
-    """A home with registry and journal, whose versions are small real bundles."""
-
-    def __init__(self, home: Home, journal: Journal) -> None:
-        self.home, self.journal = home, journal
-        self.registry = Registry(home)
-        self.registry.open()
-        self.models = ModelVersions(home)
-        self.restart()
-
-    def restart(self, **settings: Any) -> None:
-        self.promotion = Promotion(self.home, Promote(**settings), self.journal, self.models)
-
-    def train(
-        self, new: int = 95, old: int | None = None, champion: int | None = None, favourite: int = 0, **changes: str
-    ) -> int:
-        """What the trainer leaves behind: a sealed bundle in staging, and a version that names its sha256.
-
-        The model answers nearly always with its favourite class.
-        """
-        run = self.registry.start_run("training", {})
-        bundles.make(self.home, 999, favourite)
-        made = self.home.bundle(999)
-        manifest = Manifest.model_validate_json((made / bundle.MANIFEST).read_bytes())
-        figures = scores(new, old) | {"champion_version": champion}
-        sealed = bundle.seal(made, manifest.model_copy(update={"run": run, "scores": figures, **changes}))
-        made.rename(self.home.staging(run))
-        return self.register(run, sealed)
-
-    def register(self, run: str, sealed: str) -> int:
-        """A version without an MLflow model, which takes a second to log."""
-        labels = {"retraind.bundle": sealed}
-        return int(self.registry.client.create_model_version(NAME, "file:///nowhere", run, labels).version)
-
-    def settle(self) -> None:
-        """Do what there is to do."""
-        for _ in range(50):
-            promotion = self.promotion
-            if not (promotion.answer() or promotion.adopt() or promotion.judge() or promotion.watch()):
-                return
-        raise AssertionError("promotion never comes to rest")
-
-    def champion(self, new: int = 95, favourite: int = 0) -> int:
-        """Train, judge and serve a version that beats whatever is served."""
-        served = self.served
-        version = self.train(new, None if served is None else new, served, favourite)
-        self.settle()
-        assert self.served == version
-        return version
-
-    def ask(self, kind: requests.Kind, version: int | None = None) -> tuple[str, str]:
-        """Make a request and have it answered: state and detail."""
-        request = requests.submit(self.home, kind, version=version)
-        self.settle()
-        rows = [row for row in self.requests() if row["id"] == request.id]
-        assert requests.pending(self.home) == []
-        return rows[0]["state"], rows[0]["detail"]
-
-    def requests(self) -> list[Any]:
-        from sqlalchemy import select
-
-        from daemon.storage.journal_tables import requests as table
-
-        return list(self.journal.database.rows(select(table)))
-
-    @property
-    def served(self) -> int | None:
-        pointer = bundle.read_pointer(self.home.pointer)
-        return None if pointer is None else pointer.version
-
-    def alias(self, name: str) -> int | None:
-        return self.models.alias(name)
-
-    def described(self, version: int) -> str:
-        return self.registry.client.get_model_version(NAME, str(version)).description or ""
-
-    def state(self, version: int) -> str | None:
-        version_row = self.journal.versions.get(version)
-        return None if version_row is None else str(version_row["state"])
-
-
-@pytest.fixture
-def parts(mlflow_home: Home, journal: Journal) -> Parts:
-    return Parts(mlflow_home, journal)
+parts = pytest.fixture(promoting.parts)
 
 
 def test_first_version_is_judged_and_served(parts: Parts) -> None:
@@ -297,121 +205,6 @@ def test_mark_is_the_best_version_until_a_person_chooses_another(parts: Parts) -
     assert parts.served == seventh, "of the versions before only the chosen one counts"
 
 
-# Requests
-
-
-def test_manual_mode_waits_for_a_person(parts: Parts) -> None:
-    """A good challenger is held; `promote` serves it and takes the alias `challenger` away."""
-    first = parts.champion()
-    parts.restart(mode="manual")
-    second = parts.train(96, 95, champion=first)
-    parts.settle()
-    assert (parts.served, parts.alias(CHALLENGER), parts.state(second)) == (first, second, "held")
-    assert parts.ask("promote")[0] == "done"
-    assert (parts.served, parts.alias(CHALLENGER), parts.state(second)) == (second, None, "promoted")
-
-
-def test_a_version_that_waits_can_be_refused(parts: Parts) -> None:
-    """It gives up its alias, and its verdict is told everywhere; what does not wait can't be refused."""
-    first = parts.champion()
-    parts.restart(mode="manual")
-    held = parts.train(96, 95, champion=first)
-    parts.settle()
-    assert (parts.state(held), parts.alias(CHALLENGER)) == ("held", held)
-    assert parts.ask("refuse") == ("done", f"Version {held} is refused.")
-    assert (parts.state(held), parts.alias(CHALLENGER), parts.served) == ("refused", None, first)
-    assert "By request (refuse, cli)." in parts.described(held)
-    assert parts.ask("refuse")[0] == "refused"
-    assert parts.ask("refuse", first) == ("refused", f"Version {first} is not waiting for a decision: it is promoted.")
-
-
-def test_newer_champion_supersedes_what_waits(parts: Parts) -> None:
-    """`promote` without a number never goes back; who wants the older version all the same names it."""
-    first = parts.champion()
-    parts.restart(mode="manual")
-    held = parts.train(96, 95, champion=first)
-    parts.settle()
-    parts.restart(mode="auto")
-    newer = parts.train(99, 95, champion=first)
-    parts.settle()
-    assert (parts.served, parts.alias(CHALLENGER), parts.state(held)) == (newer, None, "refused")
-    assert parts.described(held).startswith(f"Superseded by version {newer}. Before, it was held: Accuracy")
-    assert parts.ask("promote")[0] == "refused"
-    assert parts.served == newer
-    assert parts.ask("promote", held)[0] == "done"
-    assert parts.served == held
-
-
-def test_only_what_is_older_than_the_champion_is_superseded(parts: Parts) -> None:
-    """Of three that wait the second is served: the first waits no more, the third does."""
-    first = parts.champion()
-    parts.restart(mode="manual")
-    held = [parts.train(96, 95, champion=first) for _ in range(3)]
-    parts.settle()
-    assert parts.ask("promote", held[1])[0] == "done"
-    assert [parts.state(one) for one in held] == ["refused", "promoted", "held"]
-    assert (parts.served, parts.alias(CHALLENGER)) == (held[1], held[2])
-    parts.ask("rollback")
-    assert (parts.served, parts.alias(CHALLENGER)) == (first, held[2])
-
-
-def test_stale_challenger_of_an_older_program_is_superseded_at_the_next_look(parts: Parts) -> None:
-    """Also where nothing is swapped: the alias, and what the journal says of it."""
-    first, second = parts.champion(), parts.champion()
-    parts.models.set_alias(CHALLENGER, first)
-    parts.settle()
-    assert (parts.served, parts.alias(CHALLENGER), parts.state(first)) == (second, None, "promoted")
-
-
-def test_rollback_and_back(parts: Parts) -> None:
-    """`rollback` serves the version before, and once more the one it came from; with a number any version."""
-    versions = [parts.champion() for _ in range(3)]
-    assert parts.ask("rollback")[0] == "done"
-    assert (parts.served, parts.alias(PREVIOUS)) == (versions[1], versions[2])
-    parts.ask("rollback")
-    assert parts.served == versions[2]
-    parts.ask("rollback", versions[0])
-    assert parts.served == versions[0]
-
-
-def test_refused_version_can_be_promoted_by_a_person(parts: Parts) -> None:
-    """The policy proposes, people decide."""
-    first = parts.champion()
-    second = parts.train(50, 95, champion=first)
-    parts.settle()
-    assert parts.ask("promote", second)[0] == "done"
-    assert (parts.served, parts.state(second)) == (second, "promoted")
-
-
-@pytest.mark.parametrize(
-    ("kind", "version", "part"),
-    [
-        ("promote", None, "no challenger version"),
-        ("rollback", None, "no previous version"),
-        ("promote", 99, "no version 99"),
-    ],
-)
-def test_request_that_means_nothing_is_refused(
-    parts: Parts, kind: requests.Kind, version: int | None, part: str
-) -> None:
-    """The answer says what is missing, and nothing changes."""
-    first = parts.champion()
-    state, detail = parts.ask(kind, version)
-    assert (state, parts.served) == ("refused", first)
-    assert part in detail
-
-
-def test_request_for_a_damaged_version_is_refused(parts: Parts) -> None:
-    """A bundle that differs from its record is never served, whoever requests it."""
-    parts.champion()
-    second = parts.champion()
-    first = second - 1
-    (parts.home.bundle(first) / bundle.PROBE).unlink()
-    state, detail = parts.ask("rollback")
-    assert (state, parts.served) == ("refused", second)
-    assert "not a readable bundle" in detail
-
-
 # After a failure or a kill
 
 
@@ -475,76 +268,3 @@ def test_recovering_twice_changes_nothing(parts: Parts) -> None:
         parts.promotion.recover()
         parts.settle()
     assert (len(list(parts.journal.versions.newest())), parts.journal.swaps.last()) == before
-
-
-# The requests' files
-
-
-def test_request_survives_as_a_file(home: Home) -> None:
-    """Requests come in the order in which they were made; a file that is not a request stays and does no harm."""
-    made = [requests.submit(home, "retrain", force=True), requests.submit(home, "promote", version=3, by="http")]
-    (home.requests / "0-note.json").write_text("{}")
-    (home.requests / "1-torn.json").write_text('{"id')
-    assert requests.pending(home) == made
-    for request in (made[0], made[0]):
-        requests.consume(home, request)
-    assert requests.pending(home) == [made[1]]
-    assert {Path(path).name for path in home.requests.iterdir()} >= {"0-note.json", "1-torn.json"}
-
-
-def test_what_is_no_request_is_set_aside_with_the_reason(home: Home) -> None:
-    """A version beyond every number of the journal, a kind of a newer retraind, a torn file; what is one stays."""
-    made = requests.submit(home, "retrain")
-    contents = {
-        "0.json": '{"kind": "promote", "version": 9223372036854775808}',
-        "1.json": '{"kind": "fly"}',
-        "2.json": '{"id',
-    }
-    for name, text in contents.items():
-        (home.requests / name).write_text(text)
-    said = requests.set_aside(home)
-    assert [sentence.partition(" is not a request")[0] for sentence in said] == [
-        f"registry/requests/{name}" for name in contents
-    ]
-    assert "version: Input should be less than or equal to 9007199254740992" in said[0]
-    assert "kind: Input should be 'retrain'" in said[1]
-    for name, text in contents.items():
-        assert (home.requests / f"{name}.unreadable").read_text() == text
-    assert requests.set_aside(home) == []
-    assert requests.pending(home) == [made]
-
-
-def test_request_counts_once_whatever_its_file_is_called(parts: Parts) -> None:
-    """A name made by hand: it is answered, its file goes, and nothing is done again."""
-    parts.champion()
-    hand_made = parts.home.requests / "y.json"
-    hand_made.write_text('{"kind": "promote", "version": 1, "by": "cli"}')
-    parts.settle()
-    assert not hand_made.exists()
-    assert [(row["kind"], row["state"]) for row in parts.requests()] == [("promote", "done")]
-
-
-def test_request_of_another_user_is_ignored(home: Home) -> None:
-    """Only a regular file of this user or of root asks for anything; the others are set aside, and nothing waits for them."""
-    text = '{"kind": "rollback"}'
-    (home.root / "elsewhere.json").write_text(text)
-    (home.requests / "link.json").symlink_to(home.root / "elsewhere.json")
-    (home.requests / "folder.json").mkdir()
-    (home.requests / "large.json").write_text(text + " " * requests.MOST_BYTES)
-    os.mkfifo(home.requests / "pipe.json")
-    names = {"link.json", "folder.json", "large.json", "pipe.json"}
-    if os.getuid() == 0:
-        (home.requests / "nobodys.json").write_text(text)
-        os.chown(home.requests / "nobodys.json", 65534, 65534)
-        names |= {"nobodys.json"}
-    assert requests.pending(home) == []
-    assert len(requests.set_aside(home)) == len(names)
-    assert {path.name for path in home.requests.iterdir()} == {f"{name}.unreadable" for name in names}
-
-
-@pytest.mark.parametrize("version", [0, 2**53 + 1])
-def test_request_for_a_version_that_can_not_be_is_none(home: Home, version: int) -> None:
-    """The journal could not look such a number up; nothing is written."""
-    with pytest.raises(ValidationError):
-        requests.submit(home, "promote", version=version)
-    assert list(home.requests.iterdir()) == []

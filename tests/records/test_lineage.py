@@ -10,8 +10,8 @@ from typing import Any
 import bundles
 import pytest
 from commands import SEEN, forked
+from journal_entries import a_batch, a_drop
 from sites import Client
-from test_journal import a_batch, a_drop
 
 from daemon.artifacts import bundle
 from daemon.core import requests

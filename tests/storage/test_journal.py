@@ -4,48 +4,19 @@ import itertools
 import os
 import signal
 import sqlite3
-import stat
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import forks
 import pytest
-from sqlalchemy import text
+from journal_entries import a_batch, a_drop, a_version, events
 
 from daemon.core.errors import RetraindError
 from daemon.core.home import Home
-from daemon.core.states import DropState, EventKind, RequestState, RunState, VersionState
-from daemon.core.status import utcnow
-from daemon.records import drops, lineage
+from daemon.core.states import DropState, RequestState, RunState, VersionState
+from daemon.records import lineage
 from daemon.storage.journal import Journal
-from daemon.storage.journal_tables import FORMAT
-
-
-def a_drop(name: str = "a.csv", sha256: str = "a" * 64, **more: Any) -> Any:
-    now = "2026-01-01T00:00:00.000Z"
-    return {"sha256": sha256, "name": name, "source": "file", "bytes": 1, "settled_at": now, **more}
-
-
-def a_batch(number: int = 1, rows: int = 5) -> Any:
-    facts = {"segment": f"{number}.parquet", "sha256": f"{number:064}", "md5": f"{number:032}"}
-    return {**facts, "rows": rows, "bytes": 100 * rows}
-
-
-def a_version(version: int) -> Any:
-    texts = ("mlflow_run", "bundle", "candidate", "backend", "revision", "dvc_md5", "trigger")
-    return {**dict.fromkeys(texts, "x"), "scores": "{}", "version": version, "rows": 5, "trained_rows": 4}
-
-
-def events(home: Home) -> list[tuple[str, str]]:
-    with closing(sqlite3.connect(home.journal)) as connection:
-        return connection.execute("SELECT kind, level FROM events ORDER BY id").fetchall()
-
-
-def newest_event(home: Home) -> int:
-    with closing(sqlite3.connect(home.journal)) as connection:
-        return int(connection.execute("SELECT MAX(id) FROM events").fetchone()[0])
 
 
 def test_batch_goes_from_accepted_to_committed(home: Home, journal: Journal) -> None:
@@ -197,52 +168,6 @@ def test_reader_sees_what_the_writer_has_recorded(home: Home, journal: Journal) 
         reader.key_values.put("k", 1)
 
 
-@pytest.mark.parametrize("name", ["a b", "50%20 #1?x=y", "ü", "'; DROP"])
-def test_any_path_will_do(tmp_path: Path, name: str) -> None:
-    """A home may be called what it likes; the journal is where it should be, and only its owner reads it."""
-    folder = tmp_path / name
-    folder.mkdir()
-    with closing(Journal.open(folder / "journal.db")) as journal:
-        journal.key_values.put("k", name)
-        with Journal.reading(folder / "journal.db") as reader:
-            assert reader.key_values.get("k") == name
-    assert [path.name for path in folder.iterdir()] == ["journal.db"]
-    assert stat.S_IMODE((folder / "journal.db").stat().st_mode) == 0o600
-
-
-def test_damaged_journal_is_a_sentence(home: Home) -> None:
-    """Neither writer nor reader gives a traceback, and both say what to do."""
-    home.journal.write_bytes(b"no database at all" * 500)
-    with pytest.raises(RetraindError, match=r"journal\.db can't be used.*backup"):
-        Journal.open(home.journal)
-    with (
-        pytest.raises(RetraindError, match=r"journal\.db can't be used.*backup"),
-        Journal.reading(home.journal) as journal,
-    ):
-        journal.versions.newest()
-
-
-def test_hole_in_the_journal_is_found_at_start(home: Home) -> None:
-    """Pages that were overwritten are noticed before anything is written after them."""
-    with closing(Journal.open(home.journal)) as journal:
-        for number in range(200):
-            journal.key_values.put(str(number), "x" * 500)
-    data = bytearray(home.journal.read_bytes())
-    data[4096 * 3 : 4096 * 9] = b"\xff" * 4096 * 6
-    home.journal.write_bytes(data)
-    with pytest.raises(RetraindError, match="can't be used"):
-        Journal.open(home.journal)
-
-
-def test_journal_of_a_newer_program_is_left_alone(home: Home) -> None:
-    """An older retraind does not touch what it does not know."""
-    Journal.open(home.journal).close()
-    with closing(sqlite3.connect(home.journal)) as connection:
-        connection.execute(f"PRAGMA user_version = {FORMAT + 1}")
-    with pytest.raises(RetraindError, match=f"has format {FORMAT + 1}.*Install the newer version"):
-        Journal.open(home.journal)
-
-
 def test_merge_replaces_segments_and_adds_no_rows(journal: Journal) -> None:
     """The merged segment takes the place of its sources in the order of batches; totals stay."""
     for number in (1, 2, 3):
@@ -285,53 +210,6 @@ def test_labels_are_known_with_their_batch(journal: Journal) -> None:
     assert journal.labels.truths(["p1", "p2"]) == {"p1": "b"}
 
 
-def test_journal_of_the_first_format_is_migrated_with_a_copy(home: Home) -> None:
-    """Every fact stays; what is new follows from the old; the copy is what the earlier release can still open."""
-    with closing(sqlite3.connect(home.journal)) as connection:
-        connection.executescript((Path(__file__).parents[1] / "journal-format-1.sql").read_text())
-    with pytest.raises(RetraindError, match="`retraind run` migrates it"), Journal.reading(home.journal):
-        pass
-    with closing(Journal.open(home.journal)) as journal:
-        assert [one["name"] for one in journal.segments.current()] == ["1.parquet", "2.parquet"]
-        assert [batch["total_rows"] for batch in journal.batches.all()] == [5, 12]
-        assert journal.batches.committed() == (12, "2" * 32, "2" * 40, 2)
-        run = journal.runs.last()
-        assert run is not None
-        assert run["batch"] == 2
-        assert journal.drops.of_batch(1)[0]["rows_duplicate"] == 0
-    with closing(sqlite3.connect(f"{home.journal}.format-1")) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
-        assert connection.execute("SELECT COUNT(*) FROM drops").fetchone() == (2,)
-
-
-def test_journal_of_the_third_format_goes_on_and_holds_drops(home: Home, journal: Journal) -> None:
-    """The format before drops were held: whoever asks meanwhile sees none, and an older program must not take those that wait."""
-    journal.batches.commit(journal.batches.accept(a_batch(), [a_drop()]), "r" * 40, "d" * 32)
-    journal.close()
-    with closing(sqlite3.connect(home.journal)) as connection:
-        connection.executescript("DROP TABLE held; PRAGMA user_version = 3")
-    assert drops.held(home.journal, 9) == []
-    with closing(Journal.open(home.journal)) as migrated:
-        assert migrated.batches.committed() == (5, "d" * 32, "r" * 40, 1)
-        odd: Any = {"name": "odd.csv", "reason": "half of it is wrong", "version": 1, "seen_at": None}
-        migrated.held.hold(odd | {"sha256": "b" * 64, "bytes": 1, "rows_read": 9})
-    assert [row["name"] for row in drops.held(home.journal, 9)] == ["odd.csv"]
-    with closing(sqlite3.connect(home.journal)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (FORMAT,)
-    with closing(sqlite3.connect(f"{home.journal}.format-3")) as connection:
-        assert connection.execute("SELECT COUNT(*) FROM drops").fetchone() == (1,)
-
-
-def test_journal_from_before_rejections_by_a_person_goes_on(home: Home, journal: Journal) -> None:
-    """Of the same format: the column may be empty, and older programs go on without it."""
-    journal.close()
-    with closing(sqlite3.connect(home.journal)) as connection:
-        connection.execute("ALTER TABLE drops DROP COLUMN decided_by")
-    with closing(Journal.open(home.journal)) as opened:
-        opened.drops.refuse(a_drop(decided_by="cli"), DropState.REJECTED, "b")
-    assert [row["decided_by"] for row in drops.newest(home.journal, 9)] == ["cli"]
-
-
 def test_batches_of_a_revision_are_found_by_an_index(home: Home, journal: Journal) -> None:
     """Also in a journal from before there was one, which stays of the same format."""
     journal.close()
@@ -355,62 +233,3 @@ def test_only_rows_that_a_training_was_given_call_for_another_when_they_are_forg
     assert not journal.erasures.any_after(1)
     assert journal.erasures.any_after(2)
     assert not journal.erasures.any_after(3)
-
-
-def test_events_and_requests_are_kept_up_to_a_number(home: Home, journal: Journal) -> None:
-    """Those of drops do not push out the others; facts stay, and numbers go on, whatever is removed."""
-    with journal.together():
-        journal.events.record(EventKind.SCHEMA, "It has grown.")
-        for number in range(1, 8):
-            journal.batches.commit(
-                journal.batches.accept(a_batch(number), [a_drop(sha256=str(number))]), "r" * 40, "d" * 32
-            )
-        journal.swaps.record(1, None, "first")
-        journal.versions.roll_back(1, "worse")
-        for number in range(9):
-            journal.requests.take(f"{number:016}", "retrain", "asked", utcnow())
-            journal.drops.refuse(a_drop(sha256=f"x{number}"), DropState.REJECTED, "no")
-        for number in range(7):
-            journal.requests.end(f"{number:016}", RequestState.DONE, "as asked")
-    facts = journal.swaps.newest_batch(), journal.swaps.rolled_back_since(1)
-    assert facts == (7, True)
-    newest = newest_event(home)
-    writes = journal.writes
-    assert journal.trim(100) == 0
-    assert journal.writes == writes, "nothing to do costs no write"
-    assert journal.trim(3) > 0
-    left = [kind for kind, _ in events(home)]
-    assert left == ["schema", "serving", "rolled back", "request", "request", "request"]
-    assert [journal.requests.get(f"{number:016}") is None for number in (0, 3, 4, 6, 8)] == [
-        True,
-        True,
-        False,
-        False,
-        False,
-    ]
-    assert (journal.swaps.newest_batch(), journal.swaps.rolled_back_since(1)) == facts
-    journal.trim(0)
-    journal.events.record(EventKind.STARTED, "again")
-    assert newest_event(home) == newest + 1
-
-
-def test_journal_of_before_knows_the_batch_of_its_swap_when_events_have_gone(journal: Journal) -> None:
-    """It was told by events alone."""
-    for number in (1, 2):
-        journal.batches.accept(a_batch(number), [a_drop(sha256=str(number))])
-    journal.swaps.record(1, None, "first")
-    journal.database.connection.execute(text("DELETE FROM meta"))
-    journal.database.connection.commit()
-    journal.batches.accept(a_batch(3), [a_drop(sha256="3")])
-    assert journal.swaps.newest_batch() == 2
-    journal.trim(0)
-    assert journal.swaps.newest_batch() == 2
-
-
-def test_removing_goes_piece_by_piece(home: Home, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.storage.journal_retention.MOST", 4)
-    with journal.together():
-        for number in range(10):
-            journal.drops.refuse(a_drop(sha256=str(number)), DropState.REJECTED, "no")
-    assert [journal.trim(1) for _ in range(4)] == [4, 4, 1, 0]
-    assert len(events(home)) == 1

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import pytest
 from service import Service, flowers, wait_until
-from test_run import LEAVES, Workshop, leaves
+from workshop import LEAVES, Workshop, leaves
 
 from daemon.core.errors import TrainingFailed, Unavailable
 from daemon.core.home import Home

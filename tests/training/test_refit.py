@@ -12,7 +12,7 @@ from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingReg
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeRegressor
-from test_run import PRICES, Workshop, prices
+from workshop import PRICES, Workshop, prices
 
 from daemon import model
 from daemon.artifacts import bundle

@@ -1,0 +1,31 @@
+"""Estimators as they are exported and loaded."""
+
+from pathlib import Path
+from typing import Any
+
+from test_bundle import sealed
+
+from daemon import model
+from daemon.artifacts import bundle
+from daemon.schema.column import Column
+from daemon.schema.schema import Schema
+from daemon.training.export import export
+from daemon.training.export.export import Exported
+from daemon.training.selection import candidates
+
+EARLY = {task: [one for one in names if one not in candidates.LATE] for task, names in candidates.NAMES.items()}
+
+
+CLASSIFIERS, REGRESSORS = EARLY["classification"], EARLY["regression"]
+
+
+PLAIN = Schema(target="t", classes=["a", "b"], columns=[Column(name=name, kind="number") for name in ("x", "y")])
+
+
+def exported(folder: Path, estimator: Any, matrix: model.Matrix, schema: Schema) -> Exported:
+    folder.mkdir()
+    return export.write(estimator, matrix, schema, folder)
+
+
+def loaded(folder: Path, facts: Exported, schema: Schema) -> bundle.Model:
+    return bundle.load(folder, sealed(folder, data_schema=schema, **facts))
