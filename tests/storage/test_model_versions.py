@@ -86,7 +86,7 @@ def by_client(client: MlflowClient, alias: str) -> int | None:
 
 def test_layout_is_that_of_the_installed_mlflow(both: Both) -> None:
     """An MLflow with other tables fails here: look at each statement, then name its layout."""
-    assert _get_latest_schema_revision() == LAYOUT  # type: ignore[no-untyped-call]
+    assert _get_latest_schema_revision() == LAYOUT
     assert both.ours.layout() == LAYOUT
 
 
