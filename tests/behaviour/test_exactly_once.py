@@ -1,6 +1,7 @@
 """Requests with many rows, a worker that is killed in the middle of them, and a disk that fills: what was answered is in the history once."""
 
 import http.client
+import itertools
 import json
 import resource
 import sqlite3
@@ -21,7 +22,7 @@ MANY = {"instances": [PREDICTION["features"]] * ROWS}
 BATCH = json.dumps(MANY).encode()
 
 
-def copied(site: Site) -> Counter[str]:
+def history_of(site: Site) -> Counter[str]:
     """How often each prediction is in the history, once all files are copied."""
     history_copier = HistoryCopier(site.home, site.settings)
     history_copier.copy()
@@ -40,9 +41,11 @@ def test_a_worker_that_is_killed_in_many_rows_loses_and_doubles_nothing(tmp_path
     interrupted: list[Exception] = []
     history_copier = HistoryCopier(site.home, site.settings)
 
-    def ask(body: bytes, times: int, killed: threading.Event) -> None:
+    def ask(body: bytes, times: int, copied: threading.Event, killed: threading.Event) -> None:
         try:
-            for _ in range(times):  # so many at most, or the copying would never catch up
+            for number in itertools.count():
+                if number == times:  # or the copying would never catch up
+                    copied.wait(60)
                 if killed.is_set():
                     break
                 status, _, text = site.ask("POST", "/predict", body)
@@ -54,12 +57,14 @@ def test_a_worker_that_is_killed_in_many_rows_loses_and_doubles_nothing(tmp_path
 
     for moment in (0.1, 0.2, 0.3):
         site.wait(1)
-        killed, bodies = threading.Event(), ((BATCH, 8), (json.dumps(PREDICTION).encode(), 400))
-        threads = [threading.Thread(target=ask, args=(*body, killed)) for body in bodies]
+        copied, killed = threading.Event(), threading.Event()
+        bodies = ((BATCH, 8), (json.dumps(PREDICTION).encode(), 400))
+        threads = [threading.Thread(target=ask, args=(*body, copied, killed)) for body in bodies]
         for thread in threads:
             thread.start()
         time.sleep(moment / 2)
         history_copier.copy()
+        copied.set()
         time.sleep(moment / 2)
         site.process.kill()
         site.process.wait()
@@ -69,7 +74,7 @@ def test_a_worker_that_is_killed_in_many_rows_loses_and_doubles_nothing(tmp_path
             thread.join()
     history_copier.close()
     site.close()
-    history = copied(site)
+    history = history_of(site)
     assert answered
     assert interrupted, "no request was under way when a worker was killed"
     assert set(history.values()) == {1}
@@ -91,7 +96,7 @@ def test_a_disk_that_fills_in_many_rows_leaves_whole_lines(tmp_path: Path, durab
     after = site.post("/predict", PREDICTION)[1]["prediction_id"]
     assert "prediction_log" not in "".join(site.get("/health")[1]["reasons"])
     site.stop()
-    history = copied(site)
+    history = history_of(site)
     site.close()
     assert set(history.values()) == {1}
     assert history.pop(after)
