@@ -21,8 +21,14 @@ MOMENTS = (0.0, 0.05, 0.12, 0.16, 0.2, 0.26, 0.35, 0.6, 1.2, 2.0)
 """Seconds between a drop and the kill: before it settles, while it is committed, while it trains, while it is swapped."""
 
 
-# All ten with `./ci.sh --full`; three of them, one of each kind, whenever anything changes.
-moments = pytest.mark.parametrize("moments", [MOMENTS[1::4], pytest.param(MOMENTS, marks=pytest.mark.slow)])
+def moments(some: tuple[float, ...]) -> pytest.MarkDecorator:
+    """All ten with `./ci.sh --full`; some of them whenever anything changes."""
+    return pytest.mark.parametrize("moments", [some, pytest.param(MOMENTS, marks=pytest.mark.slow)])
+
+
+ONE_OF_EACH_KIND = MOMENTS[1::4]
+EARLY_AND_LATE = MOMENTS[3::5]
+"""For the trainer, which takes seconds of the processor to start again after each."""
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +65,7 @@ def _check(service: Service, expected: Counter[tuple[object, ...]]) -> None:
     assert service.predict() is not None
 
 
-@moments
+@moments(ONE_OF_EACH_KIND)
 @pytest.mark.timeout(400)
 def test_killing_the_daemon_loses_and_doubles_nothing(service: Service, moments: tuple[float, ...]) -> None:
     """Each kill is followed by a restart on the same port; predictions go on meanwhile."""
@@ -82,7 +88,7 @@ def test_killing_the_daemon_loses_and_doubles_nothing(service: Service, moments:
     assert len(left) <= 1, "runs of killed daemons are closed"
 
 
-@moments
+@moments(ONE_OF_EACH_KIND)
 @pytest.mark.timeout(400)
 def test_killing_a_worker_loses_no_logged_prediction(service: Service, moments: tuple[float, ...]) -> None:
     """The listening socket outlives its workers: the next one answers, and every answer given is in the history."""
@@ -103,7 +109,7 @@ def test_killing_a_worker_loses_no_logged_prediction(service: Service, moments: 
     wait_until(lambda: not missing(), what="every answer in the history")
 
 
-@moments
+@moments(EARLY_AND_LATE)
 @pytest.mark.timeout(400)
 def test_killing_the_trainer_keeps_the_served_model_and_trains_again(
     service: Service, moments: tuple[float, ...]

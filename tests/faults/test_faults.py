@@ -61,15 +61,15 @@ class Series:
 
 
 SERIES = {
-    "kill": Series({"kind": "kill", "calls": FILES}, 5, 420),
+    "kill": Series({"kind": "kill", "calls": FILES}, 4, 420),
     "kill-database": Series({"kind": "kill", "calls": DATABASE}, 1, 40),
-    "kill-first": Series({"kind": "kill", "calls": FILES}, 2, 130, first=True),
+    "kill-first": Series({"kind": "kill", "calls": FILES}, 1, 130, first=True),
     "full-once": Series({"kind": "once", "error": errno.ENOSPC, "calls": GROWING}, 2, 120),
     "full-forever": Series({"kind": "forever", "error": errno.ENOSPC, "calls": GROWING}, 1, 30),
-    "broken-once": Series({"kind": "once", "error": errno.EIO, "calls": SYNCS}, 2, 80),
+    "broken-once": Series({"kind": "once", "error": errno.EIO, "calls": SYNCS}, 1, 80),
     "broken-forever": Series({"kind": "forever", "error": errno.EIO, "calls": SYNCS}, 1, 20),
     "unremovable": Series(
-        {"kind": "once", "error": errno.EIO, "calls": ("unlink", "unlinkat", "rename", "renameat", "renameat2")}, 2, 40
+        {"kind": "once", "error": errno.EIO, "calls": ("unlink", "unlinkat", "rename", "renameat", "renameat2")}, 1, 40
     ),
     "full-first": Series({"kind": "once", "error": errno.ENOSPC, "calls": GROWING}, 1, 30, first=True),
 }
@@ -206,7 +206,7 @@ def test_death_between_the_steps_loses_and_doubles_nothing(
     bench: Bench, form: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The process dies right before (-) or right after (+) a call of one of the parts."""
-    chosen = FAILPOINTS if form == "full" else FAILPOINTS[::5]
+    chosen = FAILPOINTS if form == "full" else FAILPOINTS[::7]
     results = bench.many(SERIES["kill"], [{"failpoint": failpoint} for failpoint in chosen])
     alive = [failpoint for failpoint, result in zip(chosen, results, strict=True) if result["code"] != -9]
     assert not alive, "the run never came there"
