@@ -1,5 +1,6 @@
 """daemon.training.selection.tuning, daemon.training.selection.search_spaces: better parameters within a time, and what was found is kept."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from test_model import MIXED, PRICES, mixed, priced
 from daemon.core.settings import Train
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema
+from daemon.schema.scores import TunedParameters
 from daemon.training.progress import Progress
 from daemon.training.selection import candidates, comparison, tuning
 from daemon.training.selection.comparison import Outcome
@@ -29,6 +31,15 @@ def compared(**settings: Any) -> tuple[Outcome, Trial, Progress]:
     examples = matrix, random.normal(size=60)
     outcome = comparison.compare(candidates.plan(PRICES, train), PRICES, examples, train, progress)
     return outcome, Trial(PRICES, *examples, train), progress
+
+
+def tuned_within(attempt: Callable[[float], Outcome], tries: int) -> TunedParameters:
+    """What tuning gives where the time (s) is enough for so many tries: on a busy machine half a second may not be."""
+    for seconds in (0.5, 4.0, 20.0):
+        result = attempt(seconds).tuned
+        if result is not None and result["tried"] >= tries:
+            return result
+    raise AssertionError(f"fewer than {tries} tries in {seconds} s: {result}")
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -103,25 +114,31 @@ def test_candidate_of_the_champion_need_not_be_in_the_comparison() -> None:
     """Too few rows or the budget have left it out: its parameters are tried all the same, and win, and others near them."""
     _, trial, progress = compared()
     few = {"forest": {"n_estimators": [2]}}
-    train = Train(candidates=["linear", "forest", "ridge"], grids=few, tune_seconds=0.5)
+    train = Train(candidates=["linear", "forest", "ridge"], grids=few)
     competing = candidates.plan(PRICES, train.model_copy(update={"candidates": ["linear", "forest"]}))
     without = comparison.compare(competing, PRICES, (trial.rows, trial.targets), train, progress)
-    kept = tuning.tune(without, replace(trial, settings=train), Tuned("ridge", {"alpha": 44.0}, 9, 1.0), progress)
-    assert kept.tuned is not None
-    assert kept.tuned["candidate"] == "ridge"
-    assert kept.tuned["tried"] > tuning.MARGIN_TRIES
+    before = Tuned("ridge", {"alpha": 44.0}, 9, 1.0)
+
+    def attempt(seconds: float) -> Outcome:
+        settings = train.model_copy(update={"tune_seconds": seconds})
+        return tuning.tune(without, replace(trial, settings=settings), before, progress)
+
+    assert tuned_within(attempt, tuning.MARGIN_TRIES + 1)["candidate"] == "ridge"
 
 
 def test_slow_parameters_of_the_champion_take_their_share_alone() -> None:
     """More rows may have made them so: they end after what a candidate may take, it is said, and others are tried as long as ever."""
     outcome, trial, progress = compared()
-    train = Train(candidates=["linear", "ridge", "forest"], budget_seconds=0.4, tune_seconds=0.5)
     slow = Tuned("forest", {"n_estimators": 1_000_000}, 9, 1.0)
-    tuned = tuning.tune(outcome, replace(trial, settings=train), slow, progress)
-    assert list(tuned.left_out) == ["forest(n_estimators=1000000)"]
-    assert "share of train.budget_seconds (0.2 s)" in tuned.left_out["forest(n_estimators=1000000)"]
-    assert tuned.tuned is not None
-    assert (tuned.tuned["candidate"], tuned.tuned["tried"] > 1) == ("ridge", True)
+
+    def attempt(seconds: float) -> Outcome:
+        train = Train(candidates=["linear", "ridge", "forest"], budget_seconds=0.4, tune_seconds=seconds)
+        result = tuning.tune(outcome, replace(trial, settings=train), slow, progress)
+        assert list(result.left_out) == ["forest(n_estimators=1000000)"]
+        assert "share of train.budget_seconds (0.2 s)" in result.left_out["forest(n_estimators=1000000)"]
+        return result
+
+    assert tuned_within(attempt, 2)["candidate"] == "ridge"
 
 
 def test_grid_that_has_gone_since_leaves_no_parameter_out() -> None:
