@@ -36,27 +36,30 @@ LASTING = ("fsspecIO", "asyncio_", "ThreadPoolExecutor-", "tqdm_monitor", "Dummy
 
 
 LONGEST = (
-    *("behaviour/test_gate.py", "openapi/test_conformance.py", "behaviour/test_end_to_end.py", "training/test_run.py"),
-    *(
-        "ingest/test_interruptions.py",
-        "ingest/test_merging.py",
-        "protocols/test_clients.py",
-        "training/test_reproduction.py",
-        "faults/test_faults.py",
-    ),
-    *(
-        "dataset/test_git_history.py",
-        "behaviour/test_crash.py",
-        "training/test_failing.py",
-        "processes/test_replacing.py",
-    ),
-    *(
-        "processes/test_renewing.py",
-        "promotion/test_old_versions.py",
-        "cli/test_doctor.py",
-        "behaviour/test_datasets.py",
-    ),
-    *("behaviour/test_poison.py", "cli/test_follow.py", "promotion/test_promotion.py", "simulation/test_simulation.py"),
+    "behaviour/test_gate.py",
+    "openapi/test_conformance.py",
+    "faults/test_faults.py",
+    "simulation/test_simulation.py",
+    "behaviour/test_end_to_end.py",
+    "training/test_run.py",
+    "ingest/test_ingestion.py",
+    "behaviour/test_crash.py",
+    "training/test_failing.py",
+    "training/test_reproduction.py",
+    "behaviour/test_datasets.py",
+    "server/test_server.py",
+    "processes/test_renewing.py",
+    "processes/test_replacing.py",
+    "dataset/test_git_history.py",
+    "protocols/test_clients.py",
+    "behaviour/test_drift_end_to_end.py",
+    "behaviour/test_moving.py",
+    "server/test_thread_lanes.py",
+    "cli/test_doctor.py",
+    "behaviour/test_exactly_once.py",
+    "project/test_layers.py",
+    "project/test_imports.py",
+    "behaviour/test_prometheus.py",
 )
 """Modules that take longest come first, so that no worker is left with one of them when the others have finished."""
 
