@@ -36,6 +36,9 @@ WHERE {column} = ?2 OR substr({column}, 1, length(?2) + 1) = ?2 || '/'"""
 NAMED = "SELECT {column} FROM {table} WHERE {column} LIKE 'file://%'"
 
 
+COLUMN = "SELECT 1 FROM pragma_table_info(?) WHERE name = ?"
+
+
 class ForeignPath(NamedTuple):
     """A place outside the home that MLflow's database names, and how many of its rows."""
 
@@ -77,7 +80,7 @@ def _recorded(connection: sqlite3.Connection) -> Path | None:
 
 def _rewrite(connection: sqlite3.Connection, old: Path, new: Home) -> None:
     before, after = old.as_uri(), new.artifacts.as_uri()
-    for table, column in PLACES:
+    for table, column in _places(connection):
         connection.execute(MOVE.format(table=table, column=column), (after, before))
     # What the runs say of their data, as text within JSON.
     pair = (json.dumps(str(old.parent.parent / "data"))[1:-1], json.dumps(str(new.data))[1:-1])
@@ -97,12 +100,17 @@ def foreign_paths(home: Home) -> list[ForeignPath]:
 def _named(connection: sqlite3.Connection, recorded: Path | None) -> Iterator[ForeignPath]:
     """Each folder `…/registry/artifacts` that some row names; `recorded` is that of the experiment."""
     counts: dict[str, int] = {}
-    for table, column in PLACES if recorded is not None else ():
+    for table, column in _places(connection) if recorded is not None else ():
         for (value,) in connection.execute(NAMED.format(table=table, column=column)):
             head, mark, _ = str(_path(value)).partition("/registry/artifacts")
             if mark:
                 counts[head + mark] = counts.get(head + mark, 0) + 1
     return (ForeignPath(place, count) for place, count in counts.items())
+
+
+def _places(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Those of PLACES that the database has: that of an earlier MLflow may lack some, and gets them empty."""
+    return [place for place in PLACES if connection.execute(COLUMN, place).fetchone()]
 
 
 def _path(uri: str) -> Path:

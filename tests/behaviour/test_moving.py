@@ -176,3 +176,14 @@ def test_home_of_another_user_is_examined_and_started(first: Service) -> None:
     first.drop("more.csv", flowers(5))
     first.wait_ingested()
     assert bad(first.home) == []
+
+
+def test_home_of_an_earlier_mlflow_can_be_moved(mlflow_home: Home, tmp_path: Path) -> None:
+    """Its database lacks what MLflow only adds when it migrates it, which comes after the move."""
+    Registry(mlflow_home).open()
+    with closing(sqlite3.connect(mlflow_home.mlflow)) as connection, connection:
+        connection.execute("ALTER TABLE model_versions DROP COLUMN storage_location")
+        connection.execute("DROP TABLE logged_models")
+    moved = Home(mlflow_home.root.rename(tmp_path / "moved"))
+    assert artifact_paths.relocate(moved)
+    assert artifact_paths.foreign_paths(moved) == []
