@@ -5,6 +5,7 @@ the daemon too, in `daemon/storage/model_versions.py`; `daemon/storage/mlflow_ta
 """
 
 # ruff: noqa: E402 - MLflow reads its environment, and is told what to leave out, before it is imported
+import contextlib
 import functools
 import importlib
 import json
@@ -48,6 +49,7 @@ import mlflow
 import mlflow.sklearn
 import numpy as np
 import pandas as pd
+from alembic.util import CommandError
 from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.pandas_dataset import from_pandas
@@ -106,8 +108,10 @@ class Registry:
         if mlflow_tables.open_or_make(self._home):
             return
         with mlflow_file.migrating(self._home.mlflow):
-            if self._models.layout() is None:
+            if (layout := self._models.layout()) is None:
                 _create(self._home)
+            elif layout:
+                _upgrade(self._uri)
             self._fill()
 
     def _fill(self) -> None:
@@ -217,6 +221,20 @@ def _create(home: Home) -> None:
     durable.fsync_file(fresh)
     fresh.replace(path)
     durable.fsync_dir(path.parent)
+
+
+def _upgrade(uri: str) -> None:
+    """Do what `mlflow db upgrade` does: by itself MLflow adds tables, and refuses a database that lacks only a column.
+
+    What a later MLflow has made stays as it is, and the next question says so.
+    """
+    database: Any = importlib.import_module("mlflow.store.db.utils")
+    engine = database.create_sqlalchemy_engine_with_retry(uri)
+    try:
+        with contextlib.suppress(CommandError):
+            database._upgrade_db(engine)
+    finally:
+        engine.dispose()
 
 
 LATER = (

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
+from mlflow.store.db import utils
 
 from daemon.core.errors import Unavailable
 from daemon.core.home import Home
@@ -65,6 +67,24 @@ def test_database_of_another_program_gets_what_is_ours(home: Home, migrated: Pat
     assert (len(once["experiments"]), len(once["registered_models"])) == (2, 1)
     assert mlflow_tables.open_or_make(home)
     assert everything(home.mlflow) == once
+
+
+def test_database_that_lacks_only_columns_is_migrated(
+    home: Home, migrated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow itself migrates one in which tables are missing, and refuses any other: as if it had added none since."""
+    shutil.copy(migrated, home.mlflow)
+    uri = f"sqlite:///{home.mlflow}"
+    database: Any = utils
+    engine, config = database.create_sqlalchemy_engine_with_retry(uri), database._get_alembic_config(uri)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "-1")
+    engine.dispose()
+    assert ModelVersions(home).layout() not in (None, LAYOUT)
+    monkeypatch.setattr(utils, "_all_tables_exist", lambda _: True)
+    Registry(home).open()
+    assert ModelVersions(home).layout() == LAYOUT
 
 
 def test_what_only_mlflow_can_make_is_left_to_it(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
