@@ -94,7 +94,7 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     promotion.recover()
     retraining = Retraining(home, settings, journal, trainer, schedule, promotion.live.fell)
     abandoned = retraining.recover()
-    if not _mlflow_in_order(home):
+    if not _mlflow_in_order(frame):
         trainer.keep_awake(time.monotonic())  # it tries again, and the health says why
     inbox, watcher = _open_inbox(frame)
     ingestion = _open_ingestion(frame, inbox, dataset, journal, history_copier)
@@ -144,11 +144,16 @@ def _open_models(frame: Frame, journal: Journal) -> ModelVersions:
     return models
 
 
-def _mlflow_in_order(home: Home) -> bool:
-    """Make MLflow's database if there is none, and close the runs of killed trainings; False: the trainer has to do it."""
+def _mlflow_in_order(frame: Frame) -> bool:
+    """Make MLflow's database if there is none, and close the runs of killed trainings; False: the trainer has to do it.
+
+    Another process may hold the database for minutes: one of a killed daemon that still migrates it.
+    """
+    home = frame.home
     try:
-        made = mlflow_tables.open_or_make(home)
-        mlflow_tables.kill_runs(home)
+        with frame.heartbeat.step("putting MLflow's database in order", START_SECONDS), frame.wake.interruptible():
+            made = mlflow_tables.open_or_make(home)
+            mlflow_tables.kill_runs(home)
     except (Unavailable, OSError) as error:
         log.warning("mlflow_not_in_order", reason=str(error))
         return False

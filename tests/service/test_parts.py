@@ -1,13 +1,21 @@
 """daemon.service.parts: what is put right while the parts are opened."""
 
+import os
+import signal
 import sqlite3
-from contextlib import closing
+import threading
+from contextlib import ExitStack, closing
 
 import pytest
 
+from daemon.core import durable
 from daemon.core.errors import Unavailable
 from daemon.core.home import Home
-from daemon.service.parts import _migrate
+from daemon.core.settings import Settings
+from daemon.processes.stop_signals import Stopped, Wake
+from daemon.service.heartbeat import Heartbeat
+from daemon.service.parts import Frame, _migrate, _mlflow_in_order
+from daemon.service.service import starting
 from daemon.storage.model_versions import LAYOUT, ModelVersions
 
 
@@ -18,3 +26,29 @@ def test_database_of_another_mlflow_is_given_to_mlflow_first(mlflow_home: Home) 
     assert ModelVersions(mlflow_home).layout() == "later"
     with pytest.raises(Unavailable, match=f"tables of another MLflow.*expected {LAYOUT}"):
         _migrate(mlflow_home)
+
+
+def test_start_that_waits_for_the_database_has_a_name_and_can_be_stopped(home: Home) -> None:
+    """What still migrates it for a daemon that was killed may take minutes."""
+    held = durable.try_lock(home.mlflow.with_name(f"{home.mlflow.name}.lock"))
+    assert held is not None
+    wake, heartbeat = Wake(), Heartbeat(home.status, starting(home))
+    steps: list[str] = []
+
+    def stop(number: int, frame: object) -> None:
+        steps.append(heartbeat._doing.name)
+        wake.stop(number)
+
+    before = signal.signal(signal.SIGALRM, stop)
+    giving_up = threading.Timer(5, os.close, [held])
+    giving_up.start()
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        with pytest.raises(Stopped):
+            _mlflow_in_order(Frame(home, Settings(), wake, heartbeat, ExitStack()))
+        giving_up.cancel()
+        os.close(held)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert steps == ["putting MLflow's database in order"]
