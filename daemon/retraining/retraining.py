@@ -104,6 +104,10 @@ class Retraining:
         self._requests.end(queued, RequestState.DONE, f"Training started: {reason}.")
         return True
 
+    def may_start(self, now: datetime) -> bool:
+        """Whether `start_if_due` would start a training."""
+        return self.progress is None and self.trainer.ready and self._may_be_due(now)
+
     def _may_be_due(self, now: datetime) -> bool:
         """True if the trainer has to wake: a request for a training waits, or the policy finds a reason without one."""
         return bool(self._requests.waiting()) or policy.due(self.facts(now), self._settings.retrain, now) is not None

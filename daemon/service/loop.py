@@ -67,7 +67,7 @@ class Loop:
             "hearing the trainer": lambda: self._collect(now),
             "following the registry": lambda: self._follower.step(now),
             "taking drops": lambda: parts.ingestion.step(now, merging=training.progress is None),
-            "starting a training": lambda: training.start_if_due(datetime.now(UTC), now, parts.promotion.served()),
+            "starting a training": lambda: self._train(now),
         }
         for name, action in work.items():
             self._heartbeat.rename(name)
@@ -97,6 +97,13 @@ class Loop:
         if ended:
             self._follower.look_soon()  # there may be a new version to judge
         return ended
+
+    def _train(self, now: float) -> bool:
+        training, moment = self.parts.retraining, datetime.now(UTC)
+        # The labels that make a training due may take the champion's place from it: it would be compared with a version that goes.
+        if training.may_start(moment) and self._follower.catch_up(now):
+            return True
+        return training.start_if_due(moment, now, self.parts.promotion.served())
 
     def _wait(self, now: float) -> None:
         settle = self.parts.inbox.wait_seconds(now)

@@ -33,6 +33,13 @@ class RegistryFollower:
         answered = self._answered = self._may_answer and self._promotion.answer()
         if not answered and now < self._look_at:
             return False
+        return self._look(now, answered)
+
+    def catch_up(self, now: float) -> bool:
+        """Adopt, judge or watch whatever the journal has by now; True: something was done."""
+        return self._look(now, answered=False)
+
+    def _look(self, now: float, answered: bool) -> bool:
         state = self._state()
         if not answered and state == self._followed:
             self._look_at = now + self._scan_seconds

@@ -8,12 +8,14 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
+from promoting import Parts
+from trials import Live
 
 from daemon.core import clock, status
 from daemon.core.clock import Reading
 from daemon.core.home import Home
 from daemon.core.settings import Server, Settings
-from daemon.core.states import CheckName, EventKind
+from daemon.core.states import CheckName, EventKind, RunState
 from daemon.core.status import Check
 from daemon.ingest.exam_runner import UNEXAMINED
 from daemon.processes.child import Trainer
@@ -179,3 +181,20 @@ def test_tick_that_fails_in_one_part_does_the_others(
     loop.parts.workers._look()
     loop.tick(101.0)
     assert "ZeroDivisionError" not in checks(mlflow_home)["workers"].detail
+
+
+def test_labels_that_take_the_champions_place_come_before_the_training_that_they_ask_for(loop: Loop) -> None:
+    """Or it would compare with the version that goes, be refused for that, and another one would have to follow."""
+    parts = Parts(loop.parts.home, loop.parts.journal)
+    good, bad = parts.champion(favourite=0), parts.champion(favourite=1)
+    loop._follower.begin_step()
+    while loop._follower.step(100.0):
+        pass
+    loop.parts.retraining.trainer.ready = True  # it does not run, so the training ends at once
+    Live(parts).label(0, 60)
+    assert not loop._follower.step(100.1), "it looks again when a scan is due"
+    while loop.parts.journal.runs.last(RunState.ABANDONED) is None:
+        assert loop._train(100.1)
+    swap = loop.parts.journal.swaps.last()
+    assert swap is not None
+    assert (swap["previous"], swap["version"]) == (bad, good)
