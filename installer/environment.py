@@ -178,7 +178,7 @@ def _with_pip(wanted: Wanted, programs: Programs, kept: bool) -> str:
     programs.progress.step("making an environment with pip")
     if not kept:
         _empty(wanted.folder)
-    venv.EnvBuilder(symlinks=True, with_pip=True).create(wanted.folder)
+    _add_pip(wanted.folder)
     install: list[str | Path] = [wanted.python, "-P", "-m", "pip", "install", "--no-deps", "--progress-bar", "off"]
     install.append("--compile" if wanted.compiled else "--no-compile")
     ended = _installed(wanted, install, programs, _environ())
@@ -189,6 +189,17 @@ def _with_pip(wanted: Wanted, programs: Programs, kept: bool) -> str:
             "on the disk? The same command again uses what has been downloaded."
         )
     return "pip"
+
+
+def _add_pip(folder: Path) -> None:
+    """Make the environment, with pip; raises InstallFailed."""
+    try:
+        venv.EnvBuilder(symlinks=True, with_pip=True).create(folder)
+    except subprocess.CalledProcessError as error:
+        raise InstallFailed(
+            f"{sys.executable} cannot make an environment with pip in {folder}. Its module ensurepip is missing or does not work: "
+            f"install it (Debian, Ubuntu: apt install python3-venv).\n{(error.output or b'').decode(errors='replace')[-500:]}"
+        ) from error
 
 
 def _installed(wanted: Wanted, install: list[str | Path], programs: Programs, environ: dict[str, str]) -> Ended:

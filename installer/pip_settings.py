@@ -34,12 +34,22 @@ def read(environ: Mapping[str, str], prefix: Path) -> dict[str, str]:
     return settings | {name.lower().replace("_", "-"): value for name, value in variables.items() if value}
 
 
+def user_home(environ: Mapping[str, str]) -> Path:
+    """The user's home folder; one that does not exist where the user has none, as a container with a user id of its own."""
+    if home := environ.get("HOME"):
+        return Path(home)
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/nonexistent")
+
+
 def _files(environ: Mapping[str, str], prefix: Path) -> list[Path]:
     """The files that pip reads; a later one overrides an earlier one."""
     own = environ.get("PIP_CONFIG_FILE")
     if own == os.devnull:
         return []
-    home = Path(environ.get("HOME") or Path.home())
+    home = user_home(environ)
     folders = [Path(folder) for folder in (environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep)]
     user = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip"
     if sys.platform == "darwin":

@@ -1,8 +1,8 @@
 """Which uv installs: the one on PATH if it is new enough, otherwise the pinned one, which pip fetches."""
 
 import contextlib
-import ensurepip
 import hashlib
+import importlib.util
 import os
 import re
 import subprocess
@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from installer import pip_settings
 from installer.progress import Ended, Programs
 
 LEAST = (0, 11)
@@ -33,7 +34,10 @@ def usable(program: str | Path | None) -> Path | None:
 
 def bundled_pip() -> Path | None:
     """The wheel of pip that comes with Python: pip runs from it as it is, which saves installing pip first."""
-    folders = [Path(ensurepip.__file__).with_name("_bundled"), Path("/usr/share/python-wheels")]
+    folders = [Path("/usr/share/python-wheels")]
+    # Debian has ensurepip in a package of its own.
+    if (ensurepip := importlib.util.find_spec("ensurepip")) and ensurepip.origin:
+        folders.insert(0, Path(ensurepip.origin).with_name("_bundled"))
     if own := sysconfig.get_config_var("WHEEL_PKG_DIR"):
         folders.insert(0, Path(own))
     wheels = (wheel for folder in folders for wheel in sorted(folder.glob("pip-*.whl"), reverse=True))
@@ -41,8 +45,8 @@ def bundled_pip() -> Path | None:
 
 
 def cache(environ: Mapping[str, str]) -> Path | None:
-    """The cache folder of this user; None if it is another's, as under a sudo that keeps HOME: no other user may exchange what root runs."""
-    home = Path(environ.get("HOME") or Path.home())
+    """The user's cache folder; None without one, and for another user's (a sudo that keeps HOME): only root may exchange what root runs."""
+    home = pip_settings.user_home(environ)
     folder = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
     try:
         owner = next(place.stat().st_uid for place in (folder, home) if place.exists())
@@ -73,6 +77,14 @@ def fetch(
         if not ended.code:
             # Whole or not at all; if another installer was faster, its folder has the same bytes.
             with contextlib.suppress(OSError):
+                if folder.exists() and usable(folder / "bin" / "uv") is None:
+                    _discard(folder)
                 Path(name).rename(folder)
                 Path(name).mkdir()
     return folder / "bin" / "uv", ended
+
+
+def _discard(folder: Path) -> None:
+    """Remove a uv that does not work: a new one could not take its name."""
+    with tempfile.TemporaryDirectory(prefix="uv-", dir=folder.parent) as name:
+        folder.rename(Path(name, "damaged"))

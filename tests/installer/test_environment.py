@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from installer import uv_program
+from installer import environment, pip_settings, uv_program
+from installer.environment import InstallFailed
+from installer.progress import Programs, Progress
 
 ROOT = Path(__file__).resolve().parents[2]
 needs_uv = pytest.mark.skipif(uv_program.usable(shutil.which("uv")) is None, reason="no uv on PATH")
@@ -147,3 +149,54 @@ def test_pip_installs_where_uv_cannot_be_had(place: Place, tmp_path: Path) -> No
     assert "uv cannot be had, so pip installs" in said
     assert "with pip" in said
     assert place.greet() == "greeter 1.0"
+
+
+def test_damaged_uv_of_the_cache_is_replaced(tmp_path: Path) -> None:
+    """Else it would be fetched for each installation, and never used."""
+    folder = tmp_path / "uv-1"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin/uv").write_text("#!/bin/sh\nexit 1\n")
+    fetching = tmp_path / "pip.py"
+    fetching.write_text(
+        "import os, pathlib, sys\n"
+        "uv = pathlib.Path(sys.argv[sys.argv.index('--target') + 1], 'bin/uv')\n"
+        "uv.parent.mkdir()\n"
+        "uv.write_text('#!/bin/sh\\necho uv 9.0\\n')\n"
+        "uv.chmod(0o755)\n"
+    )
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with Progress() as progress:
+            programs = Programs(progress, descriptor)
+            program, ended = uv_program.fetch([sys.executable, fetching], folder, programs, os.environ)
+    finally:
+        os.close(descriptor)
+    assert ended.code == 0
+    assert uv_program.usable(program) == program
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pip.py", "uv-1"]
+
+
+def test_python_without_ensurepip_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Debian has it without python3-venv; deploy.sh asks before, others get no traceback either."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    wheel = uv_program.bundled_pip()
+    assert wheel is None or wheel.parent == Path("/usr/share/python-wheels")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "venv.EnvBuilder._call_new_python",
+            lambda *_, **__: (_ for _ in ()).throw(
+                subprocess.CalledProcessError(1, "python", b"No module named ensurepip")
+            ),
+        )
+        with pytest.raises(InstallFailed, match="apt install python3-venv"):
+            environment._add_pip(tmp_path / "venv")
+
+
+def test_user_without_a_home_installs(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container runs with any user id: no variable and no entry name its home."""
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda _: (_ for _ in ()).throw(KeyError("uid not found")))
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+    assert uv_program.cache(environ) is None
+    assert uv_program.place(environ, place.venv).parent == place.venv
+    pip_settings.read(environ, place.venv)
