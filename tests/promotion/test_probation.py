@@ -163,7 +163,7 @@ def test_columns_of_the_version_before_may_be_fewer(parts: Parts) -> None:
     wider = grown(bundles.PRICES, columns=[_column("pool"), *reversed(bundles.PRICES.columns)])
     answers = probation.replay(served, wider, [[3.0, *reversed(bundles.HOUSE)]])
     assert [float(answer) for answer in answers] == pytest.approx([bundles.HOUSE_PRICE])
-    with pytest.raises(InvalidFeatures, match="other columns"):
+    with pytest.raises(InvalidFeatures, match="different columns"):
         probation.replay(served, grown(wider, columns=[_column("pool")]), [[3.0]])
 
 
