@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import balanced_accuracy_score, confusion_matrix, log_loss, roc_auc_score
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix, roc_auc_score
 
 from daemon.schema.costs import Costs, named
 from daemon.schema.schema import Schema, Task
@@ -142,5 +142,11 @@ def _unmeasured() -> Score:
 
 
 def _log_loss(codes: Truth, proba: Matrix) -> float:
+    """The figure of scikit-learn, which takes a millisecond to check its arguments; raises ValueError for answers that are no numbers."""
     clipped = np.clip(proba, 1e-15, None)
-    return float(log_loss(codes, clipped / clipped.sum(axis=1, keepdims=True), labels=range(proba.shape[1])))
+    sums = clipped.sum(axis=1)
+    if not np.isfinite(sums).all():
+        raise ValueError("The answers contain NaN or infinity.")
+    shares = clipped[np.arange(len(codes)), codes] / sums
+    least = np.finfo(np.float64).eps
+    return float(-np.log(np.clip(shares, least, 1 - least)).mean())

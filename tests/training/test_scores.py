@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+from sklearn.metrics import log_loss, mean_absolute_error, r2_score, root_mean_squared_error
 from test_model import MIXED, PRICES
 
 from daemon.schema import score_names
@@ -25,6 +25,25 @@ def test_certain_and_wrong_is_finite() -> None:
     """A probability of zero for the true class costs much, not infinitely much."""
     got = metrics.score(np.array([[1.0, 0.0, 0.0]]), np.array([1]), MIXED)
     assert 30 < got["log_loss"] < 40
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_log_loss_is_that_of_scikit_learn(classes: int) -> None:
+    """Also where answers are certain, do not add up to one, or lack the class."""
+    source = np.random.default_rng(classes)
+    proba, codes = source.dirichlet(np.full(classes, 0.3), 200), source.integers(0, classes, 200)
+    proba[:40] = np.eye(classes)[source.integers(0, classes, 40)]
+    proba[40:60] *= 1.5
+    clipped = np.clip(proba, 1e-15, None)
+    expected = log_loss(codes, clipped / clipped.sum(axis=1, keepdims=True), labels=range(classes))
+    assert metrics.pair(proba, codes, "classification")[1] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("strange", [np.nan, np.inf])
+def test_answers_that_are_no_numbers_have_no_log_loss(strange: float) -> None:
+    """A candidate that gives them is left out."""
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        metrics.pair(np.array([[strange, 0.5], [0.5, 0.5]]), np.array([1, 0]), "classification")
 
 
 def test_score_of_values() -> None:
