@@ -245,6 +245,13 @@ LATER = (
 """What MLflow imports when it opens a database, starts a run or logs a model."""
 
 
+def remember_layout() -> None:
+    """Look up MLflow's newest migration once: for each database that it opens, it would load all of them to learn which that is."""
+    database: Any = importlib.import_module("mlflow.store.db.utils")
+    database._get_latest_schema_revision = functools.cache(database._get_latest_schema_revision)
+    database._get_latest_schema_revision()
+
+
 REQUIRED = {"mlflow": ["mlflow"], "numpy": ["numpy"], "sklearn": ["scikit-learn"]}
 """The packages of the modules that a model requires."""
 

@@ -42,6 +42,8 @@ def load() -> None:
 
 def steps() -> Iterator[None]:
     """Do what comes after that, step by step, none longer than a fifth of a second: a job that comes meanwhile hardly waits."""
+    registry.remember_layout()
+    yield
     for name in PICTURES:
         importlib.import_module(name)
         yield
