@@ -28,7 +28,7 @@ FOLDS = 5
 
 MANY_EQUAL = 10
 
-MOST_LEARNT = 50_000
+MOST_FITTED = 50_000
 """Texts that the regression on words learns from, evenly spread: at most 60 MB of words."""
 
 MOST_CELLS = 1 << 20
@@ -193,7 +193,7 @@ def _fit_tables(encoding: Encoding, rows: Matrix, targets: Matrix) -> _Tables:
     means = [
         _means(rows[:, place], size, targets) for place, size in zip(encoding.categories, encoding.sizes, strict=True)
     ]
-    step = -(-len(rows) // MOST_LEARNT)
+    step = -(-len(rows) // MOST_FITTED)
     some, sampled_targets = rows[::step], targets[::step]
     texts = [
         _regression(encoding.words(some, number), sampled_targets, encoding.buckets)

@@ -214,14 +214,14 @@ def _require_served(home: Home, packer: Packer, pointer: Pointer | None) -> None
         and not manifest.exists()
         and _pointer(home.pointer) != pointer
     ):
-        log.info("begun_anew", reason="The served version was removed while it was copied.")
+        log.info("started_again", reason="The served version was removed while it was copied.")
         raise Moved
 
 
 def _require_unpurged(home: Home, journal: Path) -> None:
     """Rows that were purged while they were copied must not live on in the copy."""
     if requests.last_purge(home.journal) != requests.last_purge(journal):
-        log.info("begun_anew", reason="Rows were purged while they were copied.")
+        log.info("started_again", reason="Rows were purged while they were copied.")
         raise Moved
 
 
@@ -235,7 +235,7 @@ def _pack_history(home: Home, packer: Packer, scratch: Path) -> None:
             packer.add(f"logs/{path.name}", path)
             before.discard(path)
     if before:
-        log.info("begun_anew", reason="A file of the prediction log ended meanwhile.")
+        log.info("started_again", reason="A file of the prediction log ended meanwhile.")
         raise Moved
 
 

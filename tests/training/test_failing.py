@@ -28,7 +28,7 @@ from daemon.training.run import Work
 
 
 class Shop:
-    """A home with rows to learn from, and a trainer that waits for jobs."""
+    """A home with rows to train on, and a trainer that waits for jobs."""
 
     def __init__(self, workshop: Workshop) -> None:
         self.workshop, self._said = workshop, queue.SimpleQueue[None]()

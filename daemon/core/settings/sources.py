@@ -59,6 +59,6 @@ def _file(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_bytes().decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadSettings(f"{file}: not valid TOML: {error}.", hint="Mend the line it names.") from None
+        raise BadSettings(f"{file}: not valid TOML: {error}.", hint="Correct the line that it names.") from None
     except OSError as error:
         raise BadSettings(f"{file}: it can't be read: {error.strerror}.", hint="Let this user read it.") from None
