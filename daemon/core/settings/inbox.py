@@ -38,7 +38,7 @@ class Inbox(Section):
     )
     bad_rows: Literal["quarantine", "reject_file"] = Field(
         "quarantine",
-        description="`quarantine` takes the good rows and saves the bad ones in inbox/rejected/NAME.*.bad.csv. `reject_file` refuses the whole file.",
+        description="`quarantine` takes the good rows and saves the bad ones in inbox/rejected/NAME.*.bad.csv. `reject_file` rejects the whole file.",
     )
     extra_columns: Literal["ignore", "reject", "add"] = Field(
         "reject",

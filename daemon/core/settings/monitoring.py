@@ -51,7 +51,7 @@ class Predictions(Section):
     keep_rows: int = Field(
         1_000_000,
         ge=0,
-        description="Maximum number of predictions in the history. Beyond it, the oldest predictions of the caller with the most are removed first.",
+        description="Maximum number of predictions in the history. Beyond it, the caller with the most predictions loses its oldest ones first.",
     )
     keep_days: float = Field(
         0.0, ge=0, description="Age (days) at which predictions are removed from the history. 0 keeps them."
