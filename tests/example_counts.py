@@ -1,4 +1,4 @@
-"""How many examples a property is tried with: all of them by `./ci.sh --full`, a quarter in the gate, others each time."""
+"""How many examples a property is tried with: all of them by `./ci.sh --full`, a quarter by `./ci.sh`, others each time."""
 
 import os
 

@@ -117,7 +117,7 @@ def _copied(source: sqlite3.Connection, copy: Path) -> Path:
 
 
 def _pack_waiting(home: Home, packer: Packer) -> int:
-    """Pack unanswered drops and requests, and refused files; returns the number of drops still being written."""
+    """Pack unanswered drops and requests, and rejected files; returns the number of drops still being written."""
     left_out = 0
     for path in sorted(home.inbox.iterdir()):
         if path.is_file() and not path.is_symlink() and not ignored(path.name):

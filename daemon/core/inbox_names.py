@@ -20,10 +20,10 @@ REPLACED = "\N{REPLACEMENT CHARACTER}"
 """Stands in a name that is shown for bytes that are not UTF-8."""
 
 REPORT = ".report.json"
-"""Follows the name of a refused drop in `inbox/rejected`: why it was refused."""
+"""Follows the name of a rejected drop in `inbox/rejected`: why it was rejected."""
 
 BAD_ROWS = ".bad.csv"
-"""Ends the name of a file of refused rows there."""
+"""Ends the name of a file of rejected rows there."""
 
 
 def ignored(name: str) -> bool:

@@ -23,7 +23,7 @@ SURE = 0.05
 """One-sided: the share of comparisons at most in which an equal challenger looks worse by chance (docs/judging.md)."""
 
 SURER = 0.025
-"""The same against the mark. A smaller fall than the tolerance counts there, too, unless it is surely within it: falls add up."""
+"""The same against the baseline. A smaller fall than the tolerance counts there, too, unless it is surely within it: falls add up."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Rival:
 def judge(scores: Scores, settings: Promote, past: Mapping[int, PastScores] | None = None) -> Verdict:
     """The verdict on a challenger; `scores` as in the manifest: challenger and champion on the same held-out rows.
 
-    `past` has the scores of versions that were promoted before. The best of them is the mark on the reference holdout,
+    `past` has the scores of versions that were promoted before. The best of them is the baseline on the reference holdout,
     because champions that each lose a little would be ever easier to match.
     """
     champion = scores["champion"]
@@ -98,7 +98,7 @@ def _below_floor(scores: Scores, settings: Promote) -> str | None:
 
 
 def _below_mark(scores: Scores, past: Mapping[int, PastScores], settings: Promote) -> str | None:
-    """The reason why it is too far below the mark on the reference rows, which are older than every later drop."""
+    """The reason why it is too far below the baseline on the reference rows, which are older than every later drop."""
     marks = scores.get("marks") or {}
     for rival in MARKS:
         if rival in marks and (objection := _below(marks[rival], rival, scores, settings)):
@@ -124,7 +124,7 @@ def _below(mark: Mark, rival: Literal["champion", "mark"], scores: Scores, setti
 
 
 def _below_score(new: Score, past: Mapping[int, PastScores], settings: Promote, best_version: int | None) -> str | None:
-    """Compare scores alone: the mark's classes, or the best version's figure if no answers are stored."""
+    """Compare scores alone: the baseline's classes, or the best version's figure if no answers are stored."""
     references = {version: then.get("challenger", {}).get("reference") for version, then in past.items()}
     marks = {version: mark for version, mark in references.items() if mark is not None and _same_rows(mark, new)}
     if not marks or (best_version is not None and best_version not in marks):

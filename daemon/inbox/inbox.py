@@ -170,7 +170,7 @@ class Inbox:
             self._settling.forget(name)
 
     def reject(self, refused: Collection[tuple[str, Stamp, Mapping[str, object]]]) -> dict[str, OSError]:
-        """Move refused drops to `rejected/` under names that are free there; returns those that can't be moved.
+        """Move rejected drops to `rejected/` under names that are free there; returns those that can't be moved.
 
         Of each: its name, its stamp when it was judged, its report. A file that is another by now is a new drop and stays.
         Raises Unavailable if there is no `rejected/` of ours.
@@ -190,7 +190,7 @@ class Inbox:
         return stuck
 
     def quarantine(self, drop: Drop, lines: Iterable[bytes]) -> str:
-        """Write the refused rows of a drop to `rejected/`, durably; returns the file's name there.
+        """Write the rejected rows of a drop to `rejected/`, durably; returns the file's name there.
 
         Raises OSError, or Unavailable if there is no `rejected/` of ours.
         """

@@ -1,4 +1,4 @@
-"""`inbox/rejected`: refused files and rows, in a folder that only this user writes to.
+"""`inbox/rejected`: rejected files and rows, in a folder that only this user writes to.
 
 Why a file or row is refused is decided elsewhere: in `daemon/ingest/reading/reader.py` (files) and `daemon/tabular/rows.py` (rows
 and cells). Everyone who may drop files may also put another folder, or a misleading file, in its place. So the folder is opened
@@ -60,7 +60,7 @@ class Rejected:
         """A path to the open folder, which stays valid if another folder gets its name."""
         return Path(f"/proc/self/fd/{self._folder.fd}")
 
-    # Refused files
+    # Rejected files
 
     def keep(self, inbox: Folder, hidden: str, fd: int, name: str, report: Mapping[str, object]) -> None:
         """Take the file `hidden` of the inbox, open as `fd` (O_PATH), with its report; `name` is its name when it was dropped."""
@@ -127,10 +127,10 @@ class Rejected:
             self._folder.remove(temporary)
         self._folder.sync()
 
-    # Refused rows
+    # Rejected rows
 
     def quarantine(self, name: str, sha256: str, lines: Iterable[bytes]) -> str:
-        """Write refused rows of the drop `name`, durably; returns the file's name.
+        """Write rejected rows of the drop `name`, durably; returns the file's name.
 
         Drops of the same name get different ones. After a kill the same rows are written again, under the same name.
         """
@@ -217,7 +217,7 @@ def _readable(fd: int) -> int:
 def _short(name: str, ending: str = "") -> str:
     """The name under which a file of this name is kept; a name too long for its additions is replaced.
 
-    The endings of reports and of refused rows say what a file is, so no dropped file keeps one.
+    The endings of reports and of rejected rows say what a file is, so no dropped file keeps one.
     """
     if not ending and name.endswith((REPORT, BAD_ROWS)):
         ending = ".csv"

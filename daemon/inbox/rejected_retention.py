@@ -1,4 +1,4 @@
-"""Retention: refused files in `inbox/rejected` are removed when they are old enough.
+"""Retention: rejected files in `inbox/rejected` are removed when they are old enough.
 
 They are kept so that people can correct them, for a limited time.
 """
@@ -20,7 +20,7 @@ log = logs.Logger()
 
 
 class Retention:
-    """Removes refused drops, their reports and `.bad.csv` files once they have lain there for `days`; 0: never.
+    """Removes rejected drops, their reports and `.bad.csv` files once they have lain there for `days`; 0: never.
 
     Files of others stay, and so do folders.
     """
@@ -55,7 +55,7 @@ class Retention:
         return removed
 
     def _due(self, rejected: Rejected, now: float) -> Iterator[list[str]]:
-        """Old files, in no order; a refused drop comes with its report, which distinguishes it from files of others."""
+        """Old files, in no order; a rejected drop comes with its report, which distinguishes it from files of others."""
         ages = _times(rejected)
         begin, limit = clock.made(self._home, now), now - self._days * clock.DAY
         for name, since in ages.items():

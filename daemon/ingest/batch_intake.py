@@ -105,7 +105,7 @@ class BatchIntake:
             self._attempts.forgive(time.monotonic())
 
     def _take(self, files: Mapping[str, Stamp], current: Schema) -> Iterator[None]:
-        """Read, check and accept or refuse some drops; yields where other work may be done in between."""
+        """Read, check and accept or reject some drops; yields where other work may be done in between."""
         refused = Refused(utcnow())
         if not self._attempts.begin(files):
             [(name, stamp)] = files.items()

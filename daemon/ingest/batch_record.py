@@ -1,4 +1,4 @@
-"""The record of a batch: the outcome of each drop, in one transaction; then the refused ones leave the inbox."""
+"""The record of a batch: the outcome of each drop, in one transaction; then the rejected ones leave the inbox."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext

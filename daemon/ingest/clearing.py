@@ -25,7 +25,7 @@ AGAIN_SECONDS = 60.0
 
 
 KEY = "leaving"
-"""The journal's key of the refused files that are still to go."""
+"""The journal's key of the rejected files that are still to go."""
 
 
 class Clearing:
@@ -43,14 +43,14 @@ class Clearing:
             self._journal.key_values.put(KEY, [*map(_as_json, self._pending.values()), *map(_as_json, refused.pending)])
 
     def take_out(self, refused: Refused) -> None:
-        """Take refused drops out of the inbox; raises OSError if that can't be made durable."""
+        """Take rejected drops out of the inbox; raises OSError if that can't be made durable."""
         self._pending |= {pending.name: pending for pending in refused.pending}
         self.clear(refused.repeated)
         self.reject(refused.rejected)
         self._conclude(refused.pending)
 
     def resume(self, settled: Mapping[str, Stamp]) -> bool:
-        """Take out those of the settled files that were refused before a kill, or a failure, kept them here; True: there were some."""
+        """Take out those of the settled files that were rejected before a kill, or a failure, kept them here; True: there were some."""
         if not self._pending:
             return False
         here = [pending for pending in self._pending.values() if self._inbox.stamp(pending.name) == pending.stamp]
@@ -86,7 +86,7 @@ class Clearing:
             self._journal.key_values.put(KEY, [*map(_as_json, self._pending.values())])
 
     def reject(self, refused: Iterable[tuple[str, Stamp, Report]]) -> None:
-        """Move refused drops (name, stamp, report) to `rejected/`; raises OSError if that can't be made durable."""
+        """Move rejected drops (name, stamp, report) to `rejected/`; raises OSError if that can't be made durable."""
         asked = list(refused)
         stuck = self._inbox.reject(asked)
         self._retry_later(stuck, {one[0]: partial(self._inbox.reject, [one]) for one in asked})

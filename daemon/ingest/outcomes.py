@@ -20,7 +20,7 @@ MOST_CHANGES = 10
 
 
 class Report(TypedDict):
-    """`NAME.report.json`: why a file was refused, and where in it."""
+    """`NAME.report.json`: why a file was rejected, and where in it."""
 
     name: str
     sha256: str
@@ -33,7 +33,7 @@ class Report(TypedDict):
 
 
 def accepted(reading: Reading, bad_file: str | None, settled_at: str) -> DropRecord:
-    """The journal's record of a drop that brought rows; `bad_file` holds those that were refused."""
+    """The journal's record of a drop that brought rows; `bad_file` holds those that were rejected."""
     first = reading.bad[0] if reading.bad else None
     return {
         **_drop(reading.drop, reading.source, settled_at),
@@ -83,7 +83,7 @@ def repeats(reading: Reading, *, skips: bool) -> tuple[EventKind, Level, str] | 
 def rejected(
     name: str, reading: Reading | None, error: InvalidDrop, settled_at: str, by: str | None = None
 ) -> DropRecord:
-    """The record of a drop that is refused whole, `by` a person or by our rules; without a reading it could not even be read."""
+    """The record of a drop that is rejected whole, `by` a person or by our rules; without a reading it could not even be read."""
     if reading is None:
         return {
             "name": shown(name),
@@ -137,7 +137,7 @@ def report(record: DropRecord | DropRow) -> Report:
 
 
 def rejection(record: DropRecord) -> str:
-    """A sentence on a drop that was refused whole."""
+    """A sentence on a drop that was rejected whole."""
     return (
         f"{record['name']}{_place(record['line'], record['column'])}: {record['reason']} It is kept in inbox/rejected."
     )
@@ -152,7 +152,7 @@ def forgotten(drop: DropRow) -> str:
 
 
 def quarantine(reading: Reading, bad_file: str) -> str:
-    """A sentence on the rows of a drop that were refused."""
+    """A sentence on the rows of a drop that were rejected."""
     first, count = reading.bad[0], len(reading.bad)
     rows = f"{count} of {reading.rows_read} rows {'is' if count == 1 else 'are'} in inbox/rejected/{bad_file}"
     blank = sum(bad.reason.startswith(UNLABELLED) for bad in reading.bad)

@@ -73,7 +73,7 @@ class Attempts:
         self._note(0, 0, {})
 
     def forgive(self, now: float) -> None:
-        """The failure was not the drops' fault (a full disk, say): it still halves the group, but refuses no drop."""
+        """The failure was not the drops' fault (a full disk, say): it still halves the group, but rejects no drop."""
         if len(self._drops) == 1:
             self._later |= dict.fromkeys(self._drops, now + LATER_SECONDS)
             self._note(0, 0, {})

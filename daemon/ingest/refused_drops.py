@@ -19,7 +19,7 @@ log = logs.Logger()
 
 
 class PendingRemoval(NamedTuple):
-    """A file that is recorded as refused and is still to leave the inbox: to rejected/, or removed because it adds nothing."""
+    """A file that is recorded as rejected and is still to leave the inbox: to rejected/, or removed because it adds nothing."""
 
     name: str
     stamp: Stamp
@@ -44,7 +44,7 @@ class Refused:
     def reject(
         self, name: str, stamp: Stamp, reading: Reading | None, error: InvalidDrop, by: str | None = None
     ) -> None:
-        """Refuse a drop that does not fit the schema, or that a person (`by`) rejects; `stamp` is that of the file that was judged."""
+        """Reject a drop that does not fit the schema, or that a person (`by`) rejects; `stamp` is that of the file that was judged."""
         record = outcomes.rejected(name, reading, error, self.settled_at, by)
         message = outcomes.rejection(record)
         self.records.append((record, DropState.REJECTED, message, None))

@@ -95,7 +95,7 @@ class Judging:
         self._champion.name_challenger()
 
     def choose(self, version: int) -> None:
-        """Remember that a person has put a version in place: older ones are no mark for the next challengers."""
+        """Remember that a person has put a version in place: older ones are no baseline for the next challengers."""
         newest = self._journal.versions.newest(1)[0]["version"]
         self._journal.key_values.put(baseline.CHOSEN, [version, newest])
 
@@ -109,7 +109,7 @@ class Judging:
         return rules.judge(scores, self._settings, self._past())
 
     def _past(self) -> dict[int, PastScores]:
-        """Scores of the versions whose best is the mark: the last that were promoted since a person chose one."""
+        """Scores of the versions of which one is the baseline: the last that were promoted since a person chose one."""
         rows = baseline.versions(self._journal, self._settings)
         return {row["version"]: orjson.loads(row["scores"]) for row in rows}
 

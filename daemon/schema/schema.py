@@ -23,7 +23,7 @@ PROVENANCE = ("_drop", "_row", "_accepted_at", "_source")
 """Columns that the dataset adds to every row: sha256 of the drop, row number in it, UTC time, `file`, `http` or `label`."""
 
 REMARKS = ("_line", "_column", "_reason")
-"""Columns before a refused row in `inbox/rejected/NAME.*.bad.csv`; a drop may have them, they are not read."""
+"""Columns before a rejected row in `inbox/rejected/NAME.*.bad.csv`; a drop may have them, they are not read."""
 
 PREDICTION_ID = "prediction_id"
 """A drop with this column and the target is one of late labels."""

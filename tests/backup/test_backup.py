@@ -27,7 +27,7 @@ settle_soon = pytest.fixture(autouse=True)(backing_up.settle_soon)
 
 
 def test_backup_is_a_home_again(parts: Parts, tmp_path: Path) -> None:
-    """Rows, revisions, token, refused files, requests and what waits in the inbox; git keeps its commits."""
+    """Rows, revisions, token, rejected files, requests and what waits in the inbox; git keeps its commits."""
     parts.drop("bad.csv", "nonsense\n1\n")
     parts.run()
     parts.drop("waits.csv", HEADER + row(4))

@@ -78,7 +78,7 @@ def test_sweeps_follow_no_link(shared: Home) -> None:
     assert all(path.exists() for path in old)
 
 
-# What a refused file brings along
+# What a rejected file brings along
 
 
 def test_refused_file_of_another_user_becomes_ours(shared: Home) -> None:
@@ -129,7 +129,7 @@ def test_large_file_of_another_user_stays_where_it_is(shared: Home) -> None:
 
 @pytest.mark.parametrize("name", ["a.csv.1a2b3c4d.bad.csv", "a.csv.report.json"])
 def test_dropped_file_keeps_no_name_that_means_something(home: Home, name: str) -> None:
-    """Reports and files of refused rows are ours alone, by their names."""
+    """Reports and files of rejected rows are ours alone, by their names."""
     (home.inbox / name).write_bytes(b"x")
     stamp = Stamp.of((home.inbox / name).lstat())
     assert Inbox(home, Limits(), lambda: None).reject([(name, stamp, {"reason": "bad"})]) == {}

@@ -82,7 +82,7 @@ def test_name_that_several_drops_share_is_not_forgotten(home: Home) -> None:
 
 
 def test_duplicate_is_forgotten_where_its_rows_are(home: Home) -> None:
-    """Its name means the drop that brought them; a name of nothing but refused files means none."""
+    """Its name means the drop that brought them; a name of nothing but rejected files means none."""
     with closing(Journal.open(home.journal)) as journal:
         journal.batches.accept(a_batch(), [a_drop("good.csv"), a_drop("other.csv", "b" * 64)])
         journal.drops.refuse(a_drop("again.csv"), DropState.DUPLICATE, "The same bytes.", batch=1)

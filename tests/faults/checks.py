@@ -68,7 +68,7 @@ def _check_rows(parts: Parts, rows: Counter[float]) -> None:
 
 
 def _check_rejected(home: Home) -> None:
-    """The refused file and the bad rows are kept, each once, and every report is that of a file."""
+    """The rejected file and the bad rows are kept, each once, and every report is that of a file."""
     kept = {path.name: path.read_bytes() for path in home.rejected.iterdir()}
     [rows] = [content for name, content in kept.items() if name.endswith(".bad.csv")]
     lines = rows.decode().splitlines()

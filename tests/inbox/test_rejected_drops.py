@@ -20,7 +20,7 @@ inbox = pytest.fixture(inboxes.inbox)
 
 
 def test_rejected_files_never_replace_each_other(home: Home, inbox: Inbox) -> None:
-    """Each refused drop keeps its bytes and its report, whatever else has that name."""
+    """Each rejected drop keeps its bytes and its report, whatever else has that name."""
     for text in ("1", "2", "3"):
         (home.inbox / "a.csv").write_text(text)
         assert inbox.reject([("a.csv", stamp(home, "a.csv"), {"reason": text})]) == {}
@@ -80,7 +80,7 @@ def test_drop_that_can_not_be_moved_keeps_its_name(home: Home, inbox: Inbox) -> 
 
 
 def quarantined(inbox: Inbox, name: str, text: bytes, *lines: bytes) -> str:
-    """The name of the file that keeps refused rows of a drop with this name and text."""
+    """The name of the file that keeps rejected rows of a drop with this name and text."""
     return inbox.quarantine(Drop(name, Stamp(1, len(text), 1), Content.of(text), "now"), lines)
 
 

@@ -16,7 +16,7 @@ YEAR = 365 * DAY
 
 
 def refused(home: Home, *files: str) -> None:
-    """Refused drops with their reports."""
+    """Rejected drops with their reports."""
     for name in files:
         (home.rejected / name).write_bytes(b"a,b\n1,x\n")
         (home.rejected / f"{name}.report.json").write_bytes(b"{}")

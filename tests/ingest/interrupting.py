@@ -19,7 +19,7 @@ def parts(home: Home, schema: Schema) -> Iterator[Parts]:
 
 
 def bad_rows(parts: Parts, name: str) -> Path:
-    """The only file of refused rows of drops with this name."""
+    """The only file of rejected rows of drops with this name."""
     [file] = parts.home.rejected.glob(f"{name}.????????.bad.csv")
     return file
 

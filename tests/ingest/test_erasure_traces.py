@@ -79,7 +79,7 @@ def hold(parts: Parts | SimpleNamespace, name: str, content: str) -> str:
 
 
 def scatter(parts: Parts) -> None:
-    """Take a drop whose rows lie in the dataset, the cache, refused files, one that waits and a segment set aside."""
+    """Take a drop whose rows lie in the dataset, the cache, rejected files, one that waits and a segment set aside."""
     wrong = PERSON.replace("1.5,", "one and a half,").replace("5.5,", "five,")
     parts.drop("person-wrong.csv", wrong)
     parts.drop("packed.csv.gz", gzip.compress(wrong.encode(), mtime=0))

@@ -28,7 +28,7 @@ def no_labels(*_: object) -> Joined:
 
 
 def test_file_with_too_many_bad_rows_leaves_none_of_its_good_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is refused whole beside a good file with the same header, as it is alone."""
+    """It is rejected whole beside a good file with the same header, as it is alone."""
     monkeypatch.setattr(reading, "MOST_BAD", 3)
     good, bad = drop("a.csv", "a,y\n1,n\n2,p\n"), drop("b.csv", "a,y\n3,n\n" + "x,p\n" * 4)
     readings, table = Reader(SCHEMA, Inbox(), no_labels, datetime.now(UTC)).read([good, bad])

@@ -41,7 +41,7 @@ START_TURNS = 5
 
 
 OLD_SECONDS, LONG_SECONDS = 89 * 86_400.0, 3000.0
-"""A clock that is so fast for so long makes refused files old."""
+"""A clock that is so fast for so long makes rejected files old."""
 
 
 class Life:

@@ -193,7 +193,7 @@ class Truths:
         self._check_health()
 
     def _check_refused(self, journal: Journal) -> None:
-        """Every refused file is kept once, every bad row of an accepted drop once."""
+        """Every rejected file is kept once, every bad row of an accepted drop once."""
         kept = {path.name: path.read_bytes() for path in self.home.rejected.iterdir()}
         files = Counter(durable.sha256(data) for name, data in kept.items() if not name.endswith((REPORT, BAD_ROWS)))
         rejected = {

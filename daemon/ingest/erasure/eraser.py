@@ -69,7 +69,7 @@ class Eraser:
         return f"{count} lines were removed from held files" if count else ""
 
     def _take_out(self, path: Path, split: Split) -> None:
-        """Remove the rows of the drop from a refused file."""
+        """Remove the rows of the drop from a rejected file."""
         report = path.with_name(path.name + REPORT)
         self._journal.erasures.blank_refused(durable.sha256_file(path))
         # The report may quote cells, and its file is another now.

@@ -1,4 +1,4 @@
-"""Row matching: which lines of a refused file hold rows of a drop.
+"""Row matching: which lines of a rejected file hold rows of a drop.
 
 A line matches a row if it has the same cells. In a file that was refused before the drop was accepted, a cell that can't be
 read matches any: it may have been corrected in the drop. At least two and more than half of the columns must be readable then.
@@ -28,7 +28,7 @@ MOST_VALUES = 2_000_000
 
 
 class Split(NamedTuple):
-    """A refused file: the rest of it (with the header), the number of lines that hold rows of the drop, and of all lines."""
+    """A rejected file: the rest of it (with the header), the number of lines that hold rows of the drop, and of all lines."""
 
     rest: bytes
     matched: int

@@ -80,7 +80,7 @@ def read(
         joined = _check(group, schema, policy, side_columns)
     except InvalidDrop:
         return None
-    # One of the files may be refused whole; then none of its rows may come into the table.
+    # One of the files may be rejected whole; then none of its rows may come into the table.
     if joined.records != ends[-1] or certainly_refuses(joined.bad, policy):
         return None
     return _divide(group, ends, joined, policy, accepted_at), joined.schema

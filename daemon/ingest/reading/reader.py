@@ -1,8 +1,8 @@
 """The reader: the drops of one batch to checked rows with their provenance, and the outcome of each drop.
 
 A file comes whole or, if it is large, in parts, so that memory stays bounded. Why a single row or cell is bad is decided in
-`daemon/tabular/rows.py`; when bad rows refuse the whole drop, in `daemon/ingest/reading/reading.py`;
-which drops are refused before their rows are read, in `daemon/ingest/drop_opening.py`. `refused_drops.py` there records them all.
+`daemon/tabular/rows.py`; when bad rows make the whole drop a rejected one, in `daemon/ingest/reading/reading.py`;
+which drops are rejected before their rows are read, in `daemon/ingest/drop_opening.py`. `refused_drops.py` there records them all.
 """
 
 from collections import ChainMap
@@ -32,7 +32,7 @@ MOST_LABELS = 250_000
 """Late labels of one drop."""
 
 PIECE_ROWS = 65_536
-"""Rows that are checked at a time, so that a file of bad ones is refused soon."""
+"""Rows that are checked at a time, so that a file of bad ones is rejected soon."""
 
 LABEL_BYTES = 1 << 20
 """Late labels that are looked up at a time: a few seconds' worth, for the loop has other things to do in between."""

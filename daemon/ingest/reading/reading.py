@@ -1,4 +1,4 @@
-"""Reading: what reading one drop has given so far, and whether its bad rows refuse the whole drop."""
+"""Reading: what reading one drop has given so far, and whether it is rejected whole because of its bad rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ MOST_BAD = 100_000
 
 
 class BadRecord(NamedTuple):
-    """A record that was refused; `column` None: the record as a whole."""
+    """A record that was rejected; `column` None: the record as a whole."""
 
     record: int
     column: str | None
@@ -25,7 +25,7 @@ class BadRecord(NamedTuple):
 
 @dataclass
 class Reading:
-    """One drop and its rows, counted. `error`: the whole drop is refused."""
+    """One drop and its rows, counted. `error`: the whole drop is rejected."""
 
     drop: Drop
     source: Literal["file", "http", "label"] = "file"
@@ -44,7 +44,7 @@ class Reading:
     truths: dict[str, str] = field(default_factory=dict)
     """The true value in `labelled` of each prediction id."""
     line: int | None = None
-    """Line of the first bad record, 1-based; known once the drop is refused or its bad rows are written out."""
+    """Line of the first bad record, 1-based; known once the drop is rejected or its bad rows are written out."""
     error: InvalidDrop | None = None
 
     @property
@@ -54,18 +54,18 @@ class Reading:
 
 
 def stop_early(reading: Reading, policy: Policy) -> None:
-    """Raise InvalidDrop as soon as it is certain that the drop is refused."""
+    """Raise InvalidDrop as soon as it is certain that the drop is rejected."""
     if certainly_refuses(reading.bad, policy):
         require_good(reading, policy)
 
 
 def certainly_refuses(bad: Sequence[BadRecord], policy: Policy) -> bool:
-    """Whether these bad rows refuse the whole drop, whatever good rows it has."""
+    """Whether the whole drop is rejected for these bad rows, whatever good rows it has."""
     return len(bad) > MOST_BAD or (bool(bad) and policy.bad_rows == "reject_file")
 
 
 def require_good(reading: Reading, policy: Policy) -> None:
-    """Raise InvalidDrop if the bad rows refuse the whole drop."""
+    """Raise InvalidDrop if the whole drop is rejected for its bad rows."""
     error = refusal(reading, policy)
     if error is not None:
         raise error
@@ -86,7 +86,7 @@ def refusal(reading: Reading, policy: Policy) -> InvalidDrop | None:
 
 
 def count_rows(reading: Reading) -> int:
-    """How many rows a refused file has, also those that were not read; 0 if it has no header."""
+    """How many rows a rejected file has, also those that were not read; 0 if it has no header."""
     return csv_records.count(reading.drop.content, reading.header.body) if reading.header else 0
 
 

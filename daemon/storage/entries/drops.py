@@ -34,7 +34,7 @@ class Drops:
         return {row["sha256"]: row["batch"] for row in self._database.among(query, drops.c.sha256, sha256s)}
 
     def rejection(self, name: str, sha256: str) -> DropRow | None:
-        """The newest record of a file of this name and bytes that was refused whole."""
+        """The newest record of a file of this name and bytes that was rejected whole."""
         same = (drops.c.sha256 == sha256) & (drops.c.name == name) & (drops.c.state == DropState.REJECTED)
         return self._database.first(DropRow, select(drops).where(same).order_by(drops.c.id.desc()))
 

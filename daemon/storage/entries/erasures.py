@@ -55,14 +55,14 @@ class Erasures:
         return self._database.one(select(drops.c.id).where(gone)) is not None
 
     def refused_after(self, drop: DropRow) -> set[str]:
-        """What was refused after a drop was taken: sha256s of files refused whole, names of files with refused rows."""
+        """What was rejected after a drop was taken: sha256s of files rejected whole, names of files with rejected rows."""
         later = drops.c.decided_at > drop["decided_at"]
         whole = self._database.rows(select(drops.c.sha256).where(later, drops.c.state == DropState.REJECTED))
         parts = self._database.rows(select(drops.c.bad_file).where(later, drops.c.bad_file.is_not(None)))
         return {row["sha256"] for row in whole} | {row["bad_file"] for row in parts}
 
     def blank_refused(self, sha256: str) -> None:
-        """Remove what a refused drop's record and its events quote of its cells."""
+        """Remove what a rejected drop's record and its events quote of its cells."""
         with self._database.writing() as connection:
             mine = (drops.c.sha256 == sha256) & (drops.c.state == DropState.REJECTED)
             values = {"reason": "It held rows that were forgotten.", "line": None, "column": None}

@@ -1,4 +1,4 @@
-"""The comparison with the baseline: challenger, champion and mark on all rows of the reference, which are older than later drops.
+"""The comparison with the baseline: challenger, champion and baseline on all rows of the reference, which are older than later drops.
 
 The reference holdout has a fifth of these rows. Cross-validation has answers for the others, so five times as many rows judge.
 """
@@ -36,7 +36,7 @@ class Rules:
     metric: NamedMetric = ""
     """Empty: accuracy or R²."""
     past: Mapping[int, Remembered] = field(default_factory=dict)
-    """Of promoted versions, oldest first: one of them is the mark."""
+    """Of promoted versions, oldest first: one of them is the baseline."""
     champion: int | None = None
     named: bool = True
     """Whether `train.metric` names the metric; if not, `auto` has found it."""

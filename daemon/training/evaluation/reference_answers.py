@@ -25,7 +25,7 @@ MOST_ROWS, MOST_CELLS = 4096, 100_000
 """Rows and numbers at most of each of the two parts: up to 1.6 MB in a bundle."""
 
 SURE = 0.05
-"""A version that is better than the mark by less chance than this becomes the mark."""
+"""A version that is surely better than the baseline, at this level, becomes the baseline."""
 
 PARTS = {"held": "held", "training": "taught"}
 """The parts, each with its name in the file: bundles from before have these names."""
