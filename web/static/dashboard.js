@@ -117,7 +117,7 @@ function badge() {
   feed.dataset.state = stale ? "stale" : streaming() ? "live" : "poll";
   feed.textContent = stale ? `stale since ${seconds} s` : streaming() ? "live" : `polled ${seconds} s ago`;
   document.body.toggleAttribute("data-stale", stale);
-  feed.title = `Last news at ${new Date(fresh).toISOString().slice(0, 19).replace("T", " ")} UTC`;
+  feed.title = `Last update at ${new Date(fresh).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 }
 
 function tick() {
@@ -198,8 +198,8 @@ async function decide(button, url, verb, effect) {
 const actions = {
   retrain: (button) => send(button, "trigger_retrain", { force_retrain: true }, "Training requested. Follow it below."),
   promote: (button) => swap(button, "promote", { version: Number(button.dataset.to) }, "Promote", "brought back"),
-  accept: (button) => decide(button, "accept", "Accept", "Its rows are taken into the dataset, and the next version is trained on them."),
-  reject: (button) => decide(button, "reject", "Reject", "The file goes to inbox/rejected with the reason, and none of its rows is taken."),
+  accept: (button) => decide(button, "accept", "Accept", "Its rows are added to the dataset, and the next version is trained on them."),
+  reject: (button) => decide(button, "reject", "Reject", "The file goes to inbox/rejected with the reason, and none of its rows is used."),
   rollback: (button) => swap(button, "rollback", {}, "Roll back to", "promoted again"),
 };
 
