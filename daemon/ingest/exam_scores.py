@@ -110,7 +110,7 @@ def _worse(schema: Schema, version: int, error: float, usual: float, n: int, hel
     if schema.task == "regression":
         if n < LEAST_ROWS or error <= WORSE * usual:
             return []
-        return [f"its median error is {error:.3g} times the usual one of v{version}"]
+        return [f"its median error is {error:.3g} times the usual error of v{version}"]
     noise = math.sqrt(max(usual * (1 - usual), 0.01) * (1 / max(n, 1) + 1 / max(held_out, 1)))
     if n < LEAST_ROWS or error - usual < max(RISE, SIGMAS * noise):
         return []

@@ -120,7 +120,7 @@ def test_late_labels_are_shown_and_can_raise_a_doubt(well: Story) -> None:
     assert good["state"] == "ok"
     assert "0.975 accuracy" in str(good["facts"])
     bad = quality.good(replace(facts, live={"n": 40, "accuracy": 0.5, "interval": (0.35, 0.65)}))
-    assert (bad["state"], "Late labels say less" in bad["sentence"]) == ("watch", True)
+    assert (bad["state"], "On late labels it is at most" in bad["sentence"]) == ("watch", True)
 
 
 def test_wilson_interval_of_29_in_30() -> None:
