@@ -113,6 +113,7 @@ def _work(
     for item, following in itertools.pairwise(itertools.chain(_items(modules, queue), [None])):
         assert item is not None
         config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+    reports.send(("ended", ""))  # not the end of the pipe, which a process that a test has forked may still hold
 
 
 def _own_output(config: pytest.Config) -> None:
@@ -139,9 +140,10 @@ def _hear(session: pytest.Session, workers: list[Worker], queue: int) -> None:
             try:
                 kind, content = reports.recv()
             except EOFError:
+                kind, content = "ended", ""
+            if kind == "ended":
                 _ended(session, running.pop(reports))
-                continue
-            if kind == "running":
+            elif kind == "running":
                 running[reports].running = content
             else:
                 _pass_on(session.config, kind, content)
