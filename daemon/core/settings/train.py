@@ -26,7 +26,7 @@ class Retrain(Section):
     alarm_seconds: float = Field(
         3600.0,
         ge=0,
-        description="Minimum time (seconds) between trainings that drift or the live score start.",
+        description="Minimum time (seconds) between two trainings that an alarm (drift or the live score) starts.",
     )
     schedule: str = Field(
         "0 3 * * *",
