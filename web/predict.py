@@ -4,12 +4,8 @@ Every endpoint that predicts (`/predict` and the protocols) ends here, so all ar
 """
 
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
 from urllib.parse import parse_qs
 from wsgiref.types import WSGIEnvironment
-
-import numpy as np
 
 from daemon.core.errors import InvalidFeatures
 from web.auth.access import CALLER
@@ -17,7 +13,8 @@ from web.http import payload
 from web.http.problems import Problem
 from web.serving import call
 from web.serving.agreement import ChampionAnswers
-from web.serving.answered import Answered, line_of, lines_of
+from web.serving.answered import Answered, AnsweredRow
+from web.serving.answered_rows import AnsweredRows, joined
 from web.serving.inputs import Inputs, Matrix, from_rows
 from web.serving.predictor import Predictor
 from web.worker_state import Worker
@@ -100,71 +97,43 @@ def answer(worker: Worker, environ: WSGIEnvironment, chosen: Predictor, inputs: 
     challenger on trial fails, the champion answers: see `Answered.predictor`.
     """
     started, caller = time.perf_counter(), environ[CALLER].name
-    if len(inputs) == 1 and not chosen.trial:
-        return _answer_row(worker, chosen, inputs, caller, started)
+    tried = None
     if chosen.trial:
         chosen, inputs, tried = _tried(worker, chosen, inputs)
-        pieces: Iterable[Matrix] = [tried]
-    else:
-        pieces = worker.pipelined.answers(chosen, inputs.matrix)
-    parts: list[Answered] = []
-    lines: list[bytes] = []
-    answers: list[Matrix] = []
-    at = 0
-    for piece in pieces:
-        part = _part(worker, chosen, piece, started)
-        lines.extend(lines_of(part, inputs.values[at : at + len(piece)], caller))
-        parts.append(part)
-        answers.append(piece)
-        at += len(piece)
-    answered = parts[0] if len(parts) == 1 else _joined(parts)
-    _keep(worker, answered, lines, inputs, answers)
-    return answered
-
-
-def _answer_row(worker: Worker, chosen: Predictor, inputs: Inputs, caller: str, started: float) -> Answered:
-    """The same for the one row of most requests, without arrays."""
-    shares = chosen.answer(inputs)
-    prediction = chosen.decide(shares)
+    if len(inputs) > 1:
+        return _answer_rows(worker, chosen, inputs, caller, started, tried)
+    shares = chosen.answer(inputs) if tried is None else tried[0].tolist()
     latency = round((time.perf_counter() - started) * 1000, 3)
-    answered = Answered(chosen, [prediction], [shares] if chosen.classes else None, worker.next_ids(1), latency)
-    _keep(worker, answered, [line_of(answered, inputs.values[0], caller)], inputs, [shares])
+    answered = AnsweredRow(chosen, shares, chosen.decide(shares), worker.next_id(), latency)
+    worker.log.append([answered.line(inputs.values[0], caller)])
+    _logged(worker, answered, inputs)
     return answered
 
 
-def _keep(worker: Worker, answered: Answered, lines: list[bytes], inputs: Inputs, answers: list[Any]) -> None:
-    """Log predictions, count them, and let the shadow compare them; `answers` are arrays, or the probabilities of one row."""
+def _answer_rows(
+    worker: Worker, chosen: Predictor, inputs: Inputs, caller: str, started: float, tried: Matrix | None
+) -> AnsweredRows:
+    """The same for many rows; their lines are made while the next rows are predicted, and written when all have an answer."""
+    request, lines, parts, at = worker.next_id(), list[bytes](), list[AnsweredRows](), 0
+    for piece in worker.pipelined.answers(chosen, inputs.matrix) if tried is None else [tried]:
+        latency = round((time.perf_counter() - started) * 1000, 3)
+        part = AnsweredRows(chosen, piece, request, at, latency)
+        lines += part.lines(inputs, caller)
+        parts.append(part)
+        at += len(part)
     worker.log.append(lines)
+    answered = parts[0] if len(parts) == 1 else joined(parts)
+    _logged(worker, answered, inputs)
+    return answered
+
+
+def _logged(worker: Worker, answered: Answered, inputs: Inputs) -> None:
+    """Count predictions that were logged; the shadow compares those of the champion."""
     call.current().logged = True
     chosen = answered.predictor
-    worker.counters.predicted(chosen.version, len(lines))
+    worker.counters.predicted(chosen.version, len(inputs))
     if chosen is worker.slot.current and worker.shadow.wants:
-        worker.shadow.offer(ChampionAnswers(chosen, np.vstack(answers), answered.ids, inputs))
-
-
-def _part(worker: Worker, chosen: Predictor, answers: Matrix, started: float) -> Answered:
-    """The answers to some rows that the model has just predicted; `started` is when the first row began."""
-    rows: list[list[float]] = answers.tolist()
-    probabilities = rows if chosen.classes else None
-    if chosen.costs is not None:
-        predictions: list[Any] = chosen.costs.decide(answers).tolist()
-    elif chosen.classes:
-        predictions = answers.argmax(axis=1).tolist()
-    else:
-        predictions = [value for (value,) in rows]
-    latency = round((time.perf_counter() - started) * 1000, 3)
-    return Answered(chosen, predictions, probabilities, worker.next_ids(len(predictions)), latency)
-
-
-def _joined(parts: Sequence[Answered]) -> Answered:
-    last = parts[-1]
-    return Answered(
-        last.predictor,
-        [code for part in parts for code in part.predictions],
-        None if last.probabilities is None else [shares for part in parts for shares in part.probabilities or ()],
-        [key for part in parts for key in part.ids],
-        last.latency_ms,
-    )
+        worker.shadow.offer(ChampionAnswers(chosen, answered.matrix, answered.ids, inputs))
 
 
 def _tried(worker: Worker, trial: Predictor, inputs: Inputs) -> tuple[Predictor, Inputs, Matrix]:

@@ -49,11 +49,9 @@ class Worker:
         """Seconds since this worker started."""
         return time.monotonic() - self.counters.started
 
-    def next_ids(self, count: int) -> list[str]:
-        """Prediction ids: a random prefix per process and a counter, so neither clocks nor forks can repeat one."""
-        if count == 1:
-            return [f"{self._identity}-{next(self._serial):x}"]
-        return [f"{self._identity}-{number:x}" for number in itertools.islice(self._serial, count)]
+    def next_id(self) -> str:
+        """The id of a request, also that of its only row: a random prefix per process and a counter, so neither clocks nor forks can repeat one."""
+        return f"{self._identity}-{next(self._serial):x}"
 
     async def durable(self) -> None:
         """Wait until logged predictions may be sent to their clients; raises NotKept."""

@@ -19,7 +19,6 @@ import orjson
 from benchmarks.serve import serve_site, serve_wrk
 from daemon.core.home import Home
 from daemon.core.settings import Settings
-from web import predict
 from web.api import predict as endpoint
 from web.api.event_stream import Feed
 from web.auth.access import CALLER, LOCAL, Access
@@ -30,6 +29,7 @@ from web.metrics.counters import Counters
 from web.server import bridge
 from web.server.bridge import Bridge
 from web.serving import inputs
+from web.serving.answered import AnsweredRow
 from web.serving.prediction_log import PredictionLog
 from web.serving.predictor import Follower, Predictor
 from web.worker_state import Worker
@@ -142,7 +142,7 @@ def _replaceable(worker: Worker, handler: Bridge, body: bytes) -> list[Part]:
         Part("JSON of the request", payload, "value", lambda _: document),
         Part("row to numbers", inputs, "from_rows", lambda *_: rows),
         Part("the model", Predictor, "answer", lambda *_: shares),
-        Part("a line of the log", predict, "line_of", lambda *_: b"\n"),
+        Part("a line of the log", AnsweredRow, "line", lambda *_: b"\n"),
         Part("writing it", PredictionLog, "append", lambda *_: None),
         Part("counting predictions", Counters, "predicted", lambda *_: None),
         Part("JSON of the answer", reply, "of", lambda *_: Reply(answered[2])),

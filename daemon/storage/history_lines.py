@@ -1,4 +1,7 @@
-"""Lines of the prediction log as rows of the history; what is no prediction is counted and passed over."""
+"""Lines of the prediction log as rows of the history: one of a single prediction, or many of a block (`daemon/schema/prediction_block.py`).
+
+What is no prediction is counted and passed over.
+"""
 
 import contextlib
 import logging
@@ -7,6 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from daemon.schema import prediction_block
 from daemon.storage.history_tables import COLUMNS
 
 _log = logging.getLogger("retraind.history")
@@ -29,7 +33,7 @@ class Lines:
     def rows(self, lines: Iterable[bytes], file: str) -> Rows:
         """The rows that the lines of a file come to."""
         entries = [entry for line in lines if (entry := self._parsed(line, file)) is not None]
-        predictions = [row for entry in entries if "shadow" not in entry and (row := self._row(entry, file))]
+        predictions = [row for entry in entries if "shadow" not in entry for row in self._predictions(entry, file)]
         compared = [pair for entry in entries if "shadow" in entry and (pair := self._compared(entry, file))]
         return Rows(predictions, compared)
 
@@ -41,14 +45,14 @@ class Lines:
         self._skip(file)
         return None
 
-    def _row(self, entry: dict[str, Any], file: str) -> tuple[Any, ...] | None:
+    def _predictions(self, entry: dict[str, Any], file: str) -> list[tuple[Any, ...]]:
+        """The one row of a line, or the many of a block."""
         try:
-            entry["features"] = orjson.dumps(entry["features"]).decode()
-            entry.setdefault("caller", "")  # a program of this machine
-            return tuple(entry[name] for name in COLUMNS)
-        except (KeyError, TypeError):
+            block = prediction_block.of(entry)
+            return [_row(one) for one in ([entry] if block is None else prediction_block.expand(block))]
+        except (LookupError, TypeError, ValueError):
             self._skip(file)
-            return None
+            return []
 
     def _compared(self, entry: dict[str, Any], file: str) -> tuple[tuple[Any, ...], list[tuple[Any, ...]]] | None:
         """How far a shadow agreed with the champion, and some rows on which it did not."""
@@ -63,3 +67,9 @@ class Lines:
     def _skip(self, file: str) -> None:
         self.skipped += 1
         _log.warning("%s holds a line that is not a prediction; it is skipped.", file)
+
+
+def _row(entry: dict[str, Any]) -> tuple[Any, ...]:
+    entry["features"] = orjson.dumps(entry["features"]).decode()
+    entry.setdefault("caller", "")  # a program of this machine
+    return tuple(entry[name] for name in COLUMNS)

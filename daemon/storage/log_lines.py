@@ -10,6 +10,7 @@ import orjson
 
 from daemon.core import durable
 from daemon.core.home import Home
+from daemon.schema import prediction_block
 
 
 def files_with(home: Home, ids: Set[str]) -> list[Path]:
@@ -17,26 +18,35 @@ def files_with(home: Home, ids: Set[str]) -> list[Path]:
     return [
         path
         for path in sorted(home.logs.glob("predictions-*.jsonl"))
-        if any(_names(line, ids) for line in path.read_bytes().splitlines())
+        if any(_without(line, ids) is not None for line in path.read_bytes().splitlines())
     ]
 
 
-def _names(line: bytes, ids: Set[str]) -> bool:
-    try:
-        entry = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return False
-    return isinstance(entry, dict) and entry.get("prediction_id") in ids
-
-
 def blank(path: Path, ids: Set[str]) -> None:
-    """Write blanks over the lines of these predictions, in place: a worker may append to the file, and offsets stay true."""
+    """Write blanks over these predictions, in place: a worker may append to the file, and offsets stay true.
+
+    In a line of many rows, the others stay.
+    """
     with path.open("r+b") as file:
         at = 0
         for line in file.read().splitlines(keepends=True):
-            if _names(line, ids):
+            if (rest := _without(line, ids)) is not None:
                 file.seek(at)
-                file.write(b"{}".ljust(len(line.rstrip(b"\n"))))
+                file.write(orjson.dumps(rest).ljust(len(line.rstrip(b"\n"))))
             at += len(line)
         file.flush()
         durable.fsync_file(path)
+
+
+def _without(line: bytes, ids: Set[str]) -> object:
+    """What stays of a line, as JSON, when these predictions are removed; None if it has none of them."""
+    try:
+        entry = orjson.loads(line)
+        if not isinstance(entry, dict):
+            return None
+        if (block := prediction_block.of(entry)) is None:
+            return {} if entry.get("prediction_id") in ids else None
+        erased = prediction_block.places(block, ids)
+        return prediction_block.without(block, erased) if erased else None
+    except (LookupError, TypeError, ValueError):  # it is no prediction
+        return None

@@ -87,7 +87,7 @@ def test_a_disk_that_fills_in_many_rows_leaves_whole_lines(tmp_path: Path, durab
     kept = Predictions(durability=durability)
     site = Site(tmp_path, Settings(predictions=kept))
     limit = resource.prlimit(site.process.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(site.process.pid, resource.RLIMIT_FSIZE, (400_000, limit[1]))
+    resource.prlimit(site.process.pid, resource.RLIMIT_FSIZE, (200_000, limit[1]))
     code, answer = site.post("/predict", MANY)
     assert code == status
     assert "prediction_log" in "".join(site.get("/health")[1]["reasons"])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import bundles
+import logged
 import numpy as np
 import pytest
 from example_counts import some
@@ -86,8 +87,8 @@ def test_outputs_come_as_they_are_asked_for(flowers: Client) -> None:
     assert (tensors_by_name["predict"], tensors_by_name["predict_code"]) == (["setosa"] * 2, [0, 0])
     assert answer["outputs"][2]["shape"] == [2, 3]
     assert [sum(tensors_by_name["predict_proba"][at : at + 3]) for at in (0, 3)] == pytest.approx([1, 1])
-    logged = b"".join(path.read_bytes() for path in flowers.worker.home.logs.glob("*.jsonl"))
-    assert all(one.encode() in logged for one in tensors_by_name["prediction_id"])
+    ids = {row["prediction_id"] for row in logged.predictions(flowers.worker.home)}
+    assert ids >= set(tensors_by_name["prediction_id"])
 
 
 def test_columns_of_every_kind(prices: Client) -> None:

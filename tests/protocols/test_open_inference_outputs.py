@@ -1,26 +1,19 @@
 """web.protocols.open_inference_outputs: what is told of an answer in the Open Inference Protocol."""
 
 import bundles
+import numpy as np
 import pytest
+from logged import Named
 
 from web.http.problems import Problem
 from web.protocols import open_inference_outputs
 from web.protocols.open_inference_outputs import OutputSpec, Requested
-from web.serving.answered import Answered
-from web.serving.predictor import Predictor
-
-
-class Flowers(Predictor):
-    """A version of three classes, without a model."""
-
-    def __init__(self) -> None:
-        self.classes = bundles.CLASSES
+from web.serving.answered_rows import AnsweredRows
 
 
 def test_no_more_classes_are_returned_than_the_version_that_answered_has() -> None:
     """The champion may have answered for a challenger that knows more of them."""
-    shares = [[0.5, 0.2, 0.3], [0.1, 0.8, 0.1]]
-    answered = Answered(Flowers(), [0, 1], shares, ["a", "b"], 0.1)
+    answered = AnsweredRows(Named(bundles.CLASSES), np.array([[0.5, 0.2, 0.3], [0.1, 0.8, 0.1]]), "a", 0, 0.1)
     tensor, _ = open_inference_outputs.tensor(answered, OutputSpec("predict_proba", binary=False, best=5))
     assert tensor["shape"] == [2, 3]
     assert tensor["data"][:2] == ["0.500000:0:setosa", "0.300000:2:virginica"]

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import bundles
+import logged
 import pytest
 from sites import PREDICTION, Site
 
@@ -152,9 +153,8 @@ def test_rows_in_pieces_are_answered_and_logged_in_their_order(own: Site) -> Non
     parts = [own.post("/predict", {"instances": rows[at : at + 100]})[1] for at in range(0, len(rows), 100)]
     alone = [one for part in parts for one in part["predictions"]]
     assert [one["probabilities"] for one in whole] == [one["probabilities"] for one in alone]
-    lines = [json.loads(line) for path in own.home.logs.glob("*.jsonl") for line in path.read_text().splitlines()]
-    logged = {line["prediction_id"]: line["features"] for line in lines}
-    assert [logged[one["prediction_id"]] for one in whole] == rows
+    features = {line["prediction_id"]: list(line["features"]) for line in logged.predictions(own.home)}
+    assert [features[one["prediction_id"]] for one in whole] == rows
 
 
 def test_many_rows_of_few_bytes_are_no_matter_of_the_loop(narrow: Site) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import forks
 import orjson
 import pytest
+from logged import block
 
 from daemon.core import durable
 from daemon.core.clock import DAY, Reading
@@ -103,6 +104,20 @@ def test_it_says_from_when_on_all_earlier_predictions_are_there(home: Home, hist
     home.history.rmdir()
     history_copier.copy()
     assert history_copier.copied_at > began
+
+
+def test_rows_that_share_a_line_are_copied_each(home: Home, history_copier: HistoryCopier) -> None:
+    """Next to lines of a single prediction, which are all that older workers write."""
+    path = home.logs / "predictions-0-20260101T000000000000-1.jsonl"
+    bad = block(0, 3, answers="AAAA")
+    path.write_bytes(b"\n".join([line(0), block(0, 3), bad, line(1), block(3, 2)]) + b"\n")
+    assert history_copier.copy() == 7
+    assert history_copier.skipped == 1
+    assert ids(home) == ["id-0", "many.0", "many.1", "many.2", "id-1", "many.3", "many.4"]
+    newest = Records(home).predictions.newest(1)[0]
+    assert newest["features"] == [8.0, 9.0]
+    assert (newest["prediction"], newest["prediction_name"], newest["confidence"]) == (1, "virginica", 0.75)
+    assert (newest["model_version"], newest["caller"]) == (2, "shop")
 
 
 def test_a_torn_line_waits_for_its_end(home: Home, history_copier: HistoryCopier) -> None:

@@ -9,6 +9,7 @@ from web.http import payload, reply
 from web.http.payload import Features
 from web.http.reply import Reply
 from web.serving import inputs
+from web.serving.answered import AnsweredRow
 from web.worker_state import Worker
 
 
@@ -18,7 +19,10 @@ def predict(worker: Worker, environ: WSGIEnvironment) -> Reply:
     chosen = answering.predictor(worker, environ)
     answered = answering.answer(worker, environ, chosen, inputs.from_rows(chosen.schema, rows))
     version = answered.predictor.version
-    content: Mapping[str, object] = answered.first() if is_single else {"predictions": answered.rows()}
+    if is_single and isinstance(answered, AnsweredRow):
+        content: Mapping[str, object] = answered.first()
+    else:
+        content = {"predictions": answered.json()}
     return reply.of({**content, "model_version": version, "latency_ms": answered.latency_ms}, version)
 
 

@@ -4,7 +4,7 @@ Source: mlflow 3.17 `mlflow/pyfunc/scoring_server/__init__.py`. Unlike MLflow's 
 returns names of classes, `params` can select probabilities, and the answer has version and prediction ids next to `predictions`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
@@ -62,7 +62,7 @@ def invoke(worker: Worker, environ: WSGIEnvironment) -> Reply:
     return reply.of(content, chosen.version)
 
 
-def predictions_of(answered: Answered, method: str) -> list[Any]:
+def predictions_of(answered: Answered, method: str) -> Sequence[Any]:
     """The predictions: for each row the name of the class or the number, or (PROBA) the probabilities of all classes."""
     return answered.probabilities or [] if method == PROBA else answered.names
 

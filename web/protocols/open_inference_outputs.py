@@ -4,7 +4,6 @@ Sources: as of `web/protocols/open_inference.py`; outputs are named as by MLServ
 """
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -92,7 +91,7 @@ def _best(output: Requested, width: int | None) -> int:
 
 def tensor(answered: Answered, wish: OutputSpec) -> tuple[OutputTensor, bytes]:
     """A selected output: its JSON, and its bytes if it is binary."""
-    rows = len(answered.ids)
+    rows = len(answered.matrix)
     if wish.name == "prediction_id":
         return tensors.write(wish.name, tensors.BYTES, [rows], answered.ids, binary=wish.binary)
     if wish.name == "predict_code":
@@ -100,14 +99,13 @@ def tensor(answered: Answered, wish: OutputSpec) -> tuple[OutputTensor, bytes]:
     if wish.name == "predict":
         datatype = "FP64" if answered.probabilities is None else tensors.BYTES
         return tensors.write(wish.name, datatype, [rows], answered.names, binary=wish.binary)
-    shares, classes = answered.probabilities or [], answered.predictor.classes
+    classes = answered.predictor.classes
     if wish.best:
         # Fewer than requested if the champion, with fewer classes, answered instead of a challenger.
         most = min(wish.best, len(classes))
-        best = [text for row in shares for text in _classified(row, classes)[:most]]
+        best = [text for row in answered.matrix.tolist() for text in _classified(row, classes)[:most]]
         return tensors.write(wish.name, tensors.BYTES, [rows, most], best, binary=wish.binary)
-    values = list(chain.from_iterable(shares))
-    return tensors.write(wish.name, "FP64", [rows, len(classes)], values, binary=wish.binary)
+    return tensors.write(wish.name, "FP64", [rows, len(classes)], answered.matrix.ravel(), binary=wish.binary)
 
 
 def _classified(shares: list[float], classes: list[str]) -> list[str]:

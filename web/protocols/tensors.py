@@ -104,12 +104,12 @@ def read(schema: Schema, inputs: Sequence[Tensor], tail: memoryview) -> Inputs:
 
 
 def write(
-    name: str, datatype: str, shape: list[int], values: Sequence[Any], *, binary: bool
+    name: str, datatype: str, shape: list[int], values: Sequence[Any] | NDArray[Any], *, binary: bool
 ) -> tuple[OutputTensor, bytes]:
     """An output of a response, and its bytes behind the JSON if it is `binary`; `values` are row-major."""
     description: OutputTensor = {"name": name, "shape": shape, "datatype": datatype}
     if not binary:
-        return {**description, "data": values}, b""
+        return {**description, "data": values.tolist() if isinstance(values, np.ndarray) else values}, b""
     if datatype == BYTES:
         texts = [value.encode() for value in values]
         packed = b"".join(struct.pack("<I", len(text)) + text for text in texts)

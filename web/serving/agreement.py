@@ -1,5 +1,6 @@
 """Agreement: how similar the answers of two versions to the same rows are. Pure functions of answers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,7 +27,7 @@ class ChampionAnswers:
 
     champion: Predictor
     answers: Matrix
-    ids: list[str]
+    ids: Sequence[str]
     inputs: Inputs
 
 

@@ -1,13 +1,14 @@
-"""What was answered: the predictions of one request, as an endpoint sends them and as the log keeps them."""
+"""What was answered: the predictions of one request, as endpoints send them and as the log keeps them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import repeat
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, Protocol, TypedDict
 
+import numpy as np
 import orjson
 
 from daemon.core.status import utcnow
+from web.serving.inputs import Matrix
 from web.serving.predictor import Predictor
 
 
@@ -25,7 +26,7 @@ class RowAnswer(TypedDict):
 
 
 class LogLine(TypedDict):
-    """The line of the log about one row."""
+    """The line of the log about the only row of a request."""
 
     timestamp: str
     """UTC, ISO 8601."""
@@ -43,106 +44,114 @@ class LogLine(TypedDict):
     """Name of the token; left out for a local program."""
 
 
+class Answered(Protocol):
+    """The predictions of one request, already logged; each attribute has an entry for each row."""
+
+    @property
+    def predictor(self) -> Predictor:
+        """The version that answered."""
+
+    @property
+    def latency_ms(self) -> float:
+        """How long the model took, in milliseconds."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """The prediction ids."""
+
+    @property
+    def predictions(self) -> Sequence[Any]:
+        """Codes of classes, or values."""
+
+    @property
+    def names(self) -> Sequence[str | float]:
+        """The predictions as names of classes, or values."""
+
+    @property
+    def probabilities(self) -> list[list[float]] | None:
+        """By row, in the order of the classes' codes; None for values."""
+
+    @property
+    def matrix(self) -> Matrix:
+        """The probabilities (n, classes), or the values (n, 1)."""
+
+    def json(self) -> orjson.Fragment:
+        """A list of what `/predict` answers to each row, without what is the same for all of them."""
+
+
 @dataclass(slots=True)
-class Answered:
-    """The predictions of one request, one per row, already logged."""
+class AnsweredRow:
+    """The prediction of a request with one row, as most have."""
 
     predictor: Predictor
-    predictions: list[Any]
-    """Codes of classes, or values."""
-    probabilities: list[list[float]] | None
-    """By row, in the order of the classes' codes; None for values."""
-    ids: list[str]
-    """The prediction ids."""
+    shares: list[float]
+    """The probabilities, or the one value."""
+    prediction: Any
+    identity: str
     latency_ms: float
 
-    def rows(self) -> list[RowAnswer]:
-        """The answer of `/predict` to each row, without what is the same for all of them."""
-        if self.probabilities is None:
-            return [
-                {"prediction": value, "prediction_id": key, "prediction_name": None, "confidence": None}
-                for value, key in zip(self.predictions, self.ids, strict=True)
-            ]
+    @property
+    def ids(self) -> list[str]:
+        """The prediction id."""
+        return [self.identity]
+
+    @property
+    def predictions(self) -> list[Any]:
+        """The code of the class, or the value."""
+        return [self.prediction]
+
+    @property
+    def names(self) -> list[str | float]:
+        """The name of the class, or the value."""
         classes = self.predictor.classes
-        return [
-            {
-                "prediction": code,
-                "prediction_id": key,
-                "prediction_name": classes[code],
-                "confidence": shares[code],
-                "probabilities": dict(zip(classes, shares, strict=True)),
-            }
-            for code, key, shares in zip(self.predictions, self.ids, self.probabilities, strict=True)
-        ]
+        return [classes[self.prediction] if classes else self.prediction]
+
+    @property
+    def probabilities(self) -> list[list[float]] | None:
+        """Those of the classes; None for a value."""
+        return [self.shares] if self.predictor.classes else None
+
+    @property
+    def matrix(self) -> Matrix:
+        """The same as an array of one row."""
+        return np.array([self.shares])
+
+    def json(self) -> orjson.Fragment:
+        """A list of the one answer."""
+        return orjson.Fragment(orjson.dumps([self.first()]))
 
     def first(self) -> RowAnswer:
-        """The same for the first row, which mostly is the only one."""
-        prediction, key = self.predictions[0], self.ids[0]
-        if self.probabilities is None:
-            return {"prediction": prediction, "prediction_id": key, "prediction_name": None, "confidence": None}
-        shares, classes = self.probabilities[0], self.predictor.classes
+        """The answer of `/predict`."""
+        prediction, classes, shares = self.prediction, self.predictor.classes, self.shares
+        if not classes:
+            return {
+                "prediction": prediction,
+                "prediction_id": self.identity,
+                "prediction_name": None,
+                "confidence": None,
+            }
         return {
             "prediction": prediction,
-            "prediction_id": key,
+            "prediction_id": self.identity,
             "prediction_name": classes[prediction],
             "confidence": shares[prediction],
             "probabilities": dict(zip(classes, shares, strict=True)),
         }
 
-    def details(self) -> Iterator[tuple[str, float, list[float]]] | Iterator[tuple[None, None, None]]:
-        """For each row the name of the class, its probability and all probabilities; for values an endless series of Nones."""
-        if self.probabilities is None:
-            return repeat((None, None, None))
-        classes = self.predictor.classes
-        return (
-            (classes[code], shares[code], shares)
-            for code, shares in zip(self.predictions, self.probabilities, strict=True)
-        )
-
-    @property
-    def names(self) -> list[str | float]:
-        """The predictions as names of classes, or values."""
-        if self.probabilities is None:
-            return list(self.predictions)
-        return [self.predictor.classes[int(code)] for code in self.predictions]
-
-
-def lines_of(answered: Answered, rows: Sequence[Sequence[Any]], caller: str) -> Iterator[bytes]:
-    """The lines of the log, one JSON object per row; `daemon.storage.prediction_history` reads them."""
-    at, version, latency = utcnow(), answered.predictor.version, answered.latency_ms
-    lines = zip(rows, answered.ids, answered.predictions, answered.details(), strict=False)
-    for values, key, prediction, (name, confidence, probabilities) in lines:
+    def line(self, values: Sequence[Any], caller: str) -> bytes:
+        """The line of the log; `daemon.storage.prediction_history` reads it."""
+        prediction, classes, shares = self.prediction, self.predictor.classes, self.shares
         line: LogLine = {
-            "timestamp": at,
-            "model_version": version,
-            "latency_ms": latency,
-            "prediction_id": key,
+            "timestamp": utcnow(),
+            "model_version": self.predictor.version,
+            "latency_ms": self.latency_ms,
+            "prediction_id": self.identity,
             "features": values,
             "prediction": prediction,
-            "prediction_name": name,
-            "confidence": confidence,
-            "probabilities": probabilities,
+            "prediction_name": classes[prediction] if classes else None,
+            "confidence": shares[prediction] if classes else None,
+            "probabilities": shares if classes else None,
         }
         if caller:
             line["caller"] = caller
-        yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def line_of(answered: Answered, values: Sequence[Any], caller: str) -> bytes:
-    """The line of the only row, as `lines_of` would give it, in a third of the time."""
-    prediction = answered.predictions[0]
-    shares = None if answered.probabilities is None else answered.probabilities[0]
-    line: LogLine = {
-        "timestamp": utcnow(),
-        "model_version": answered.predictor.version,
-        "latency_ms": answered.latency_ms,
-        "prediction_id": answered.ids[0],
-        "features": values,
-        "prediction": prediction,
-        "prediction_name": None if shares is None else answered.predictor.classes[prediction],
-        "confidence": None if shares is None else shares[prediction],
-        "probabilities": shares,
-    }
-    if caller:
-        line["caller"] = caller
-    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+        return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)

@@ -5,7 +5,6 @@ which gives the exact error message. So there is one definition of "valid", and 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -32,14 +31,31 @@ TRUTHS = {0: False, 1: True}
 """Booleans in an array of numbers."""
 
 
-@dataclass(slots=True)
 class Inputs:
-    """The n rows of a request: `values` as JSON values in the order of the columns, for the log, and as numbers for the model."""
+    """The n rows of a request: as JSON values in the order of the columns, for the log, and as numbers for the model."""
 
-    values: Sequence[Sequence[Any]]
-    row: Sequence[float] | None = None
-    """The numbers of the one row of most requests; None: `matrix` was made at once."""
-    _matrix: Matrix | None = None
+    __slots__ = ("_matrix", "_values", "exact", "row")
+
+    def __init__(
+        self,
+        values: Sequence[Sequence[Any]] | None,
+        row: Sequence[float] | None = None,
+        matrix: Matrix | None = None,
+        *,
+        exact: bool = False,
+    ) -> None:
+        self._values, self._matrix = values, matrix
+        self.row = row
+        """The numbers of the one row of most requests; None: there is a matrix."""
+        self.exact = exact
+        """Whether the matrix holds the values themselves, all of them doubles."""
+
+    @property
+    def values(self) -> Sequence[Sequence[Any]]:
+        """The values of each row."""
+        if self._values is None:
+            self._values = self.matrix.tolist()
+        return self._values
 
     @property
     def matrix(self) -> Matrix:
@@ -50,7 +66,7 @@ class Inputs:
 
     def __len__(self) -> int:
         """The number of rows."""
-        return len(self.values)
+        return len(self.matrix) if self._values is None else len(self._values)
 
 
 def from_rows(schema: Schema, rows: Sequence[Any]) -> Inputs:
@@ -58,13 +74,14 @@ def from_rows(schema: Schema, rows: Sequence[Any]) -> Inputs:
     if _is_plain_row(schema, rows):
         return Inputs(rows, rows[0])
     count(schema, rows)
-    if _plain(schema, rows):
+    types = _plain_types(schema, rows)
+    if types and types <= NUMBERS:
         try:
-            matrix = np.array(rows, dtype=np.float64)
+            numbers = np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * len(schema.columns))
         except OverflowError:
             return _exactly(schema, rows)
-        if _bounded(matrix):
-            return Inputs(rows, None, matrix)
+        if _bounded(numbers):
+            return Inputs(rows, None, numbers.reshape(len(rows), -1), exact=types == {float})
     return _exactly(schema, rows)
 
 
@@ -101,8 +118,12 @@ def from_matrix(schema: Schema, matrix: NDArray[Any]) -> Inputs:
     if matrix.dtype == np.bool_:  # the log must hold what a column of numbers takes
         matrix = matrix.astype(np.uint8)
     if schema.numeric and _bounded(matrix):
-        values: list[list[float]] = matrix.tolist()
-        return Inputs(values, values[0] if len(values) == 1 else None, matrix.astype(np.float64, copy=False))
+        exact = matrix.dtype.kind == "f"
+        numbers = matrix.astype(np.float64, copy=False)
+        if len(matrix) > 1:
+            return Inputs(None if exact else matrix.tolist(), None, numbers, exact=exact)
+        values = matrix.tolist()
+        return Inputs(values, values[0], numbers)
     rows: list[list[Any]] = matrix.tolist()
     truths = [TRUTHS if column.kind == "boolean" else {} for column in schema.columns]
     return from_rows(
@@ -139,7 +160,7 @@ def _bounded(matrix: NDArray[Any]) -> bool:
 
 
 def _is_plain_row(schema: Schema, rows: Sequence[Any]) -> bool:
-    """Whether there is one row, as in most requests, and `_plain` and `_bounded` accept it; they would take longer."""
+    """Whether there is one row, as in most requests, and `_plain_types` and `_bounded` accept it; they would take longer."""
     return (
         len(rows) == 1
         and schema.numeric
@@ -152,13 +173,11 @@ def _is_plain_row(schema: Schema, rows: Sequence[Any]) -> bool:
     )
 
 
-def _plain(schema: Schema, rows: Sequence[Any]) -> bool:
-    """Whether every row is a list of as many JSON numbers as there are columns, and every column takes any number."""
-    return (
-        schema.numeric
-        and all(type(row) is list and len(row) == len(schema.columns) for row in rows)
-        and NUMBERS.issuperset(map(type, chain.from_iterable(rows)))
-    )
+def _plain_types(schema: Schema, rows: Sequence[Any]) -> set[type]:
+    """The types of all values if every row is a list of as many as there are columns, and every column takes any number; else none."""
+    if schema.numeric and all(type(row) is list and len(row) == len(schema.columns) for row in rows):
+        return set(map(type, chain.from_iterable(rows)))
+    return set()
 
 
 def _exactly(schema: Schema, rows: Sequence[Any]) -> Inputs:

@@ -1,4 +1,4 @@
-"""The prediction log: one line per prediction, written before the answer, so a killed worker loses none.
+"""The prediction log: one line for a prediction or for many rows of a request, written before the answer, so a killed worker loses none.
 
 Written lines survive the process; synced lines also survive a power cut (see `web/serving/group_commit.py`).
 `web/predict.py` composes the lines and appends them before it answers.
@@ -19,9 +19,10 @@ from pathlib import Path
 from daemon.core import durable, home_integrity
 from daemon.core.errors import NotKept
 from daemon.core.settings import Predictions
+from daemon.schema import prediction_block
 
 GROUP_BYTES = 65_536
-"""Maximum size of one write, so that a request with many rows does not block others."""
+"""A write ends with the line that reaches this size, so that a request with many rows does not block others."""
 
 _log = logging.getLogger("retraind.web")
 
@@ -107,7 +108,8 @@ class PredictionLog:
                     if kept < len(group):
                         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 except OSError as error:
-                    self._fail(error, group.count(b"\n", kept) if predictions else 0)
+                    lost = group[kept:].splitlines() if predictions else []
+                    self._fail(error, sum(map(prediction_block.rows_of, lost)))
                 else:
                     self._failures.pop("write", None)
 
@@ -158,12 +160,12 @@ class PredictionLog:
             self._retire()
         return whole
 
-    def _fail(self, error: OSError, lines: int) -> None:
+    def _fail(self, error: OSError, predictions: int) -> None:
         reason = error.strerror or str(error)
         if self.strict:
             self._failures["write"] = f"{reason}; predictions are refused, because they can't be logged"
             raise NotKept(f"The prediction can't be logged: {reason}.", hint="Send it again later.") from error
-        self.lost += lines
+        self.lost += predictions
         if "write" not in self._failures:
             _log.error("Predictions are answered but not logged: %s", error)
         self._failures["write"] = f"{reason}; {self.lost} predictions were answered and not logged"
