@@ -4,6 +4,7 @@ Every endpoint that predicts (`/predict` and the protocols) ends here, so all ar
 """
 
 import time
+from collections.abc import Callable
 from urllib.parse import parse_qs
 from wsgiref.types import WSGIEnvironment
 
@@ -18,6 +19,8 @@ from web.serving.answered_rows import AnsweredRows, joined
 from web.serving.inputs import Inputs, Matrix, from_rows
 from web.serving.predictor import Predictor
 from web.worker_state import Worker
+
+Meanwhile = Callable[[AnsweredRows], object]
 
 ALIASES = ("champion", "challenger", "previous")
 """Names that stand for a version, as in MLflow."""
@@ -90,8 +93,12 @@ def _choice(key: str) -> int | str:
     raise Problem(400, f"{key!r:.60} is not a version.", hint=f"Send a number, or one of {', '.join(ALIASES)}.")
 
 
-def answer(worker: Worker, environ: WSGIEnvironment, chosen: Predictor, inputs: Inputs) -> Answered:
+def answer(
+    worker: Worker, environ: WSGIEnvironment, chosen: Predictor, inputs: Inputs, meanwhile: Meanwhile | None = None
+) -> Answered:
     """Predict and log all rows, with the name of the caller.
+
+    `meanwhile` gets each piece of many rows while the next is predicted, so that an endpoint can write its answer then.
 
     Raises InvalidFeatures where the model has no finite answer, and NotKept if the log is strict and can't be written. If a
     challenger on trial fails, the champion answers: see `Answered.predictor`.
@@ -100,40 +107,38 @@ def answer(worker: Worker, environ: WSGIEnvironment, chosen: Predictor, inputs: 
     tried = None
     if chosen.trial:
         chosen, inputs, tried = _tried(worker, chosen, inputs)
-    if len(inputs) > 1:
-        return _answer_rows(worker, chosen, inputs, caller, started, tried)
-    shares = chosen.answer(inputs) if tried is None else tried[0].tolist()
-    latency = round((time.perf_counter() - started) * 1000, 3)
-    answered = AnsweredRow(chosen, shares, chosen.decide(shares), worker.next_id(), latency)
-    worker.log.append([answered.line(inputs.values[0], caller)])
-    _logged(worker, answered, inputs)
-    return answered
-
-
-def _answer_rows(
-    worker: Worker, chosen: Predictor, inputs: Inputs, caller: str, started: float, tried: Matrix | None
-) -> AnsweredRows:
-    """The same for many rows; their lines are made while the next rows are predicted, and written when all have an answer."""
-    request, lines, parts, at = worker.next_id(), list[bytes](), list[AnsweredRows](), 0
-    for piece in worker.pipelined.answers(chosen, inputs.matrix) if tried is None else [tried]:
-        latency = round((time.perf_counter() - started) * 1000, 3)
-        part = AnsweredRows(chosen, piece, request, at, latency)
+    if len(inputs) == 1:
+        shares = chosen.answer(inputs) if tried is None else tried[0].tolist()
+        latency = _since(started)
+        row = AnsweredRow(chosen, shares, chosen.decide(shares), worker.next_id(), latency)
+        lines = [row.line(inputs.values[0], caller)]
+        return _log(worker, row, lines, inputs)
+    pieces = worker.pipelined.answers(chosen, inputs.matrix) if tried is None else [tried]
+    request, lines, parts, at = worker.next_id(), [], list[AnsweredRows](), 0
+    for piece in pieces:
+        part = AnsweredRows(chosen, piece, request, at, _since(started))
         lines += part.lines(inputs, caller)
+        if meanwhile is not None:
+            meanwhile(part)
         parts.append(part)
         at += len(part)
+    return _log(worker, joined(parts), lines, inputs)
+
+
+def _since(started: float) -> float:
+    """Milliseconds since then, as the log has them."""
+    return round((time.perf_counter() - started) * 1000, 3)
+
+
+def _log(worker: Worker, answered: Answered, lines: list[bytes], inputs: Inputs) -> Answered:
+    """Log and count predictions; the shadow compares those of the champion."""
     worker.log.append(lines)
-    answered = parts[0] if len(parts) == 1 else joined(parts)
-    _logged(worker, answered, inputs)
-    return answered
-
-
-def _logged(worker: Worker, answered: Answered, inputs: Inputs) -> None:
-    """Count predictions that were logged; the shadow compares those of the champion."""
     call.current().logged = True
     chosen = answered.predictor
     worker.counters.predicted(chosen.version, len(inputs))
     if chosen is worker.slot.current and worker.shadow.wants:
         worker.shadow.offer(ChampionAnswers(chosen, answered.matrix, answered.ids, inputs))
+    return answered
 
 
 def _tried(worker: Worker, trial: Predictor, inputs: Inputs) -> tuple[Predictor, Inputs, Matrix]:

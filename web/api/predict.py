@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
+import orjson
+
 from web import predict as answering
 from web.http import payload, reply
 from web.http.payload import Features
@@ -17,12 +19,16 @@ def predict(worker: Worker, environ: WSGIEnvironment) -> Reply:
     """`{"features": …}` is one row and returns one answer; `{"instances": […]}` are many rows and return `predictions`."""
     rows, is_single = _rows(payload.value(environ["wsgi.input"].read()))
     chosen = answering.predictor(worker, environ)
-    answered = answering.answer(worker, environ, chosen, inputs.from_rows(chosen.schema, rows))
+    pieces: list[bytes] = []
+    rows_in = inputs.from_rows(chosen.schema, rows)
+    answered = answering.answer(worker, environ, chosen, rows_in, lambda piece: pieces.append(piece.json()))
     version = answered.predictor.version
-    if is_single and isinstance(answered, AnsweredRow):
-        content: Mapping[str, object] = answered.first()
+    if not isinstance(answered, AnsweredRow):
+        content: Mapping[str, object] = {"predictions": orjson.Fragment(b"[" + b",".join(pieces) + b"]")}
+    elif is_single:
+        content = answered.first()
     else:
-        content = {"predictions": answered.json()}
+        content = {"predictions": [answered.first()]}
     return reply.of({**content, "model_version": version, "latency_ms": answered.latency_ms}, version)
 
 

@@ -75,9 +75,6 @@ class Answered(Protocol):
     def matrix(self) -> Matrix:
         """The probabilities (n, classes), or the values (n, 1)."""
 
-    def json(self) -> orjson.Fragment:
-        """A list of what `/predict` answers to each row, without what is the same for all of them."""
-
 
 @dataclass(slots=True)
 class AnsweredRow:
@@ -115,10 +112,6 @@ class AnsweredRow:
     def matrix(self) -> Matrix:
         """The same as an array of one row."""
         return np.array([self.shares])
-
-    def json(self) -> orjson.Fragment:
-        """A list of the one answer."""
-        return orjson.Fragment(orjson.dumps([self.first()]))
 
     def first(self) -> RowAnswer:
         """The answer of `/predict`."""

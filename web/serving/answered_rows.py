@@ -65,15 +65,15 @@ class AnsweredRows:
         """By row, in the order of the classes' codes; None for values."""
         return self.matrix.tolist() if self.predictor.classes else None
 
-    def json(self) -> orjson.Fragment:
-        """A list of what `/predict` answers to each row, as `AnsweredRow.first` would give it."""
+    def json(self) -> bytes:
+        """What `/predict` answers to each row, as `AnsweredRow.first` would give it: JSON objects, separated by commas."""
         shares = orjson.dumps(self.matrix.ravel(), option=orjson.OPT_SERIALIZE_NUMPY).decode()[1:-1].split(",")
         parts = self._value_parts(shares) if self.codes is None else self._class_parts(shares, self.codes)
         # Put together by columns: a dictionary for each row would take five times as long.
         text: list[str] = [""] * (len(parts) * len(self))
         for place, part in enumerate(parts):
             text[place :: len(parts)] = part
-        return orjson.Fragment(f"[{''.join(text)[:-1]}]")
+        return "".join(text).removesuffix(",").encode()
 
     def _value_parts(self, values: list[str]) -> list[list[str]]:
         count = len(self)

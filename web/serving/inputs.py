@@ -4,8 +4,10 @@ The fast path converts whole arrays with numpy. Rows that it does not take are e
 which gives the exact error message. So there is one definition of "valid", and a large request costs no Python call per value.
 """
 
+import struct
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from operator import countOf
 from typing import Any
 
 import numpy as np
@@ -74,14 +76,11 @@ def from_rows(schema: Schema, rows: Sequence[Any]) -> Inputs:
     if _is_plain_row(schema, rows):
         return Inputs(rows, rows[0])
     count(schema, rows)
-    types = _plain_types(schema, rows)
-    if types and types <= NUMBERS:
-        try:
-            numbers = np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * len(schema.columns))
-        except OverflowError:
-            return _exactly(schema, rows)
-        if _bounded(numbers):
-            return Inputs(rows, None, numbers.reshape(len(rows), -1), exact=types == {float})
+    if _is_plain(schema, rows):
+        values = list(chain.from_iterable(rows))
+        exact = countOf(map(type, values), float) == len(values)
+        if (numbers := _doubles(values, exact=exact)) is not None and _bounded(numbers):
+            return Inputs(rows, None, numbers.reshape(len(rows), -1), exact=exact)
     return _exactly(schema, rows)
 
 
@@ -160,7 +159,7 @@ def _bounded(matrix: NDArray[Any]) -> bool:
 
 
 def _is_plain_row(schema: Schema, rows: Sequence[Any]) -> bool:
-    """Whether there is one row, as in most requests, and `_plain_types` and `_bounded` accept it; they would take longer."""
+    """Whether there is one row, as in most requests, and `_is_plain` and `_bounded` accept it; they would take longer."""
     return (
         len(rows) == 1
         and schema.numeric
@@ -173,11 +172,23 @@ def _is_plain_row(schema: Schema, rows: Sequence[Any]) -> bool:
     )
 
 
-def _plain_types(schema: Schema, rows: Sequence[Any]) -> set[type]:
-    """The types of all values if every row is a list of as many as there are columns, and every column takes any number; else none."""
-    if schema.numeric and all(type(row) is list and len(row) == len(schema.columns) for row in rows):
-        return set(map(type, chain.from_iterable(rows)))
-    return set()
+def _is_plain(schema: Schema, rows: Sequence[Any]) -> bool:
+    """Whether every row is a list of as many values as there are columns, and every column takes any number."""
+    return schema.numeric and set(map(type, rows)) == {list} and set(map(len, rows)) == {len(schema.columns)}
+
+
+def _doubles(values: list[Any], *, exact: bool) -> Matrix | None:
+    """The values as an array; None if one of them is no number. If they are `exact`, all are doubles already."""
+    if exact:  # a third of numpy's time
+        numbers = np.empty(len(values))
+        struct.pack_into(f"{len(values)}d", numbers.data, 0, *values)
+        return numbers
+    if not NUMBERS.issuperset(map(type, values)):
+        return None
+    try:
+        return np.array(values, dtype=np.float64)
+    except OverflowError:
+        return None
 
 
 def _exactly(schema: Schema, rows: Sequence[Any]) -> Inputs:

@@ -3,13 +3,14 @@
 ONNX Runtime releases the interpreter while it computes, so the two overlap if there is a second core.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from daemon.artifacts.bundle import Matrix
 from web.serving.predictor import Predictor
 
 PIECE_ROWS = 1024
+"""The smallest piece, apart from the last. Each is a third of what is left: few pieces, and little work after the last."""
 
 
 class Pipelined:
@@ -22,4 +23,12 @@ class Pipelined:
         """The model's answers in order, in one or more pieces; raises InvalidFeatures, possibly only after the first."""
         if len(rows) <= PIECE_ROWS:
             return [chosen.answers(rows)]
-        return self._thread.map(chosen.answers, [rows[at : at + PIECE_ROWS] for at in range(0, len(rows), PIECE_ROWS)])
+        return self._thread.map(chosen.answers, _pieces(rows))
+
+
+def _pieces(rows: Matrix) -> Iterator[Matrix]:
+    at = 0
+    while at < len(rows):
+        size = max(PIECE_ROWS, (len(rows) - at) // 3)
+        yield rows[at : at + size]
+        at += size
