@@ -9,7 +9,16 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.figures import show
-from benchmarks.serve import serve_batch, serve_models, serve_parts, serve_slow, serve_speed, serve_swaps, serve_wrk
+from benchmarks.serve import (
+    serve_batch,
+    serve_models,
+    serve_open,
+    serve_parts,
+    serve_slow,
+    serve_speed,
+    serve_swaps,
+    serve_wrk,
+)
 from benchmarks.serve.serve_speed import Ours
 from daemon.core.home import Home
 
@@ -30,11 +39,7 @@ def measure(parts: list[str], cache: Path | None, seconds: float, folder: Path) 
         rows = serve_parts.measure(homes, row, seconds)
         show("Where the time of a prediction goes", serve_parts.COLUMNS, rows)
     if "open" in parts:
-        rows = [
-            serve_speed.open_row(name, rate, serve_speed.open_loop(homes[name], row, rate, seconds))
-            for name, rate in half.items()
-        ]
-        show("Open loop: half of the most, at a fixed rate", serve_speed.OPEN_COLUMNS, rows)
+        _open(homes, row, half, seconds, folder)
     modest = min(500, half["forest"])
     if "slow" in parts:
         rows = serve_slow.measure(homes["forest"], row, modest, seconds)
@@ -48,6 +53,15 @@ def measure(parts: list[str], cache: Path | None, seconds: float, folder: Path) 
         show("100 swaps under load", serve_swaps.COLUMNS, rows)
     if "start" in parts:
         show("A worker that starts", serve_swaps.START_COLUMNS, serve_swaps.starts(homes["forest"], row))
+
+
+def _open(homes: dict[str, Home], row: list[float], half: dict[str, int], seconds: float, folder: Path) -> None:
+    program = serve_open.compiled(folder)
+    loads = {name: serve_open.measure(program, homes[name], row, rate, seconds) for name, rate in half.items()}
+    tails = [line for name, load in loads.items() for line in serve_open.rows(name, load)]
+    show("Open loop: half of the most, at a constant rate", serve_open.COLUMNS, tails)
+    pauses = [serve_open.pause_row(name, load) for name, load in loads.items()]
+    show("Pauses of the machine meanwhile", serve_open.PAUSE_COLUMNS, pauses)
 
 
 def _speed(
@@ -74,7 +88,7 @@ def main() -> None:
     parts = options.only.split(",")
     if unknown := set(parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    if reason := serve_wrk.missing():
+    if reason := serve_wrk.missing() or ("open" in parts and serve_open.missing()):
         parser.error(reason)
     # The two threads of the load hand over often: a default of 5 ms would show in every latency.
     sys.setswitchinterval(0.0002)

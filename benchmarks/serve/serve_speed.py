@@ -1,11 +1,9 @@
-"""How fast single rows are answered: closed loop beside the peers and an empty route, open loop at half of the most."""
+"""How fast single rows are answered, in a closed loop, beside the peers and an empty route."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.figures import percentile, ratio
-from benchmarks.load import Load, Outcome
+from benchmarks.figures import ratio
 from benchmarks.serve import serve_peers, serve_site, serve_wrk
 from benchmarks.serve.serve_wrk import Closed
 from daemon.core.home import Home
@@ -13,7 +11,6 @@ from daemon.core.home import Home
 COLUMNS = ("server, one worker", "model", "answers/s", "failed", "p50, ms", "p99, ms", "retraind / it", "target")
 TARGETS = {("mlflow", "forest"): ">= 100x"}
 BEST_TARGETS = {"forest": ">= 60x", "logistic": ">= 8x"}
-OPEN_COLUMNS = ("model", "rate", "answered", "failed", "p50, ms", "p99, ms", "p99 / p50", "sent late, p99", "target")
 ROUNDS = 3
 
 
@@ -76,25 +73,3 @@ def peers(ours: Ours, cache: Path, folder: Path, row: list[float], seconds: floa
 def _row(server: str, model: str, found: Closed, own: float, target: str) -> list[str]:
     figures = [f"{found.rate:.0f}", str(found.failed), f"{found.p50:.2f}", f"{found.p99:.2f}"]
     return [server, model, *figures, ratio(own, found.rate) if server != "retraind" else "", target]
-
-
-def open_loop(home: Home, row: list[float], rate: int, seconds: float) -> Outcome:
-    """Predictions at a fixed rate, whether the answers come or not."""
-    with serve_site.running(home, row) as site:
-        warm = Load(site.port, max(1, rate // 4), row=row)
-        warm.start()
-        time.sleep(1)
-        warm.stop()
-        load = Load(site.port, rate, row=row)
-        load.start()
-        time.sleep(seconds)
-        return load.stop()
-
-
-def open_row(model: str, rate: int, outcome: Outcome) -> list[str]:
-    """A row of the open loop's table."""
-    times = [one.seconds * 1000 for one in outcome.answers]
-    p50, p99 = percentile(times, 0.5), percentile(times, 0.99)
-    late = percentile(outcome.late, 0.99) * 1000
-    counts = [str(rate), str(len(outcome.answers)), str(outcome.failed.total())]
-    return [model, *counts, f"{p50:.2f}", f"{p99:.2f}", ratio(p99, p50), f"{late:.2f}", "<= 3x"]

@@ -15,7 +15,15 @@ from benchmarks.figures import figure, percentile, ratio, spread
 from benchmarks.harness import running
 from benchmarks.ingest import ingest_growth, ingest_idle, ingest_large, ingest_peers, ingest_reading, ingest_small
 from benchmarks.rows import header, lines
-from benchmarks.serve import serve_batch, serve_models, serve_peers, serve_slow, serve_speed, serve_swaps, serve_wrk
+from benchmarks.serve import (
+    serve_batch,
+    serve_models,
+    serve_peers,
+    serve_slow,
+    serve_speed,
+    serve_swaps,
+    serve_wrk,
+)
 from benchmarks.train import retrain_large
 from benchmarks.train.retrain_large import Measured, Side
 
@@ -225,8 +233,6 @@ def test_a_worker_is_measured(tmp_path: Path) -> None:
         ours = serve_speed.measure(homes, ASKED, 1)
         assert {len(row) for row in serve_speed.table(ours)} == {len(serve_speed.COLUMNS)}
         assert ours.models["forest"].failed == ours.empty.failed == 0
-    outcome = serve_speed.open_loop(homes["forest"], ASKED, 50, 0.5)
-    assert len(serve_speed.open_row("forest", 50, outcome)) == len(serve_speed.OPEN_COLUMNS)
     tables = (
         (serve_slow.COLUMNS, serve_slow.measure(homes["forest"], ASKED, 50, 0.5)),
         (serve_batch.COLUMNS, serve_batch.measure(homes)),
