@@ -1,6 +1,6 @@
 """Serving: single rows beside the peers and an empty route, slow clients, large batches, swaps, cold start and memory.
 
-Run it with `python -m benchmarks.serve.serve [--only speed,parts,open,slow,batch,swaps,start] [--peers DIR]`.
+Run it with `python -m benchmarks.serve.serve [--only speed,parts,open,workers,slow,batch,swaps,start] [--peers DIR]`.
 """
 
 import argparse
@@ -17,12 +17,13 @@ from benchmarks.serve import (
     serve_slow,
     serve_speed,
     serve_swaps,
+    serve_workers,
     serve_wrk,
 )
 from benchmarks.serve.serve_speed import Ours
 from daemon.core.home import Home
 
-PARTS = ("speed", "parts", "open", "slow", "batch", "swaps", "start")
+PARTS = ("speed", "parts", "open", "workers", "slow", "batch", "swaps", "start")
 
 
 def measure(parts: list[str], cache: Path | None, seconds: float, folder: Path) -> None:
@@ -40,6 +41,8 @@ def measure(parts: list[str], cache: Path | None, seconds: float, folder: Path) 
         show("Where the time of a prediction goes", serve_parts.COLUMNS, rows)
     if "open" in parts:
         _open(homes, row, half, seconds, folder)
+    if "workers" in parts:
+        show("Two workers on one socket", serve_workers.COLUMNS, serve_workers.measure(homes, row, seconds))
     modest = min(500, half["forest"])
     if "slow" in parts:
         rows = serve_slow.measure(homes["forest"], row, modest, seconds)

@@ -1,4 +1,4 @@
-"""One HTTP worker as the daemon starts it, on a socket of 127.0.0.1, with nothing else beside it."""
+"""HTTP workers as the daemon starts them, mostly one, on a socket of 127.0.0.1, with nothing else beside them."""
 
 import http.client
 import os
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from benchmarks.harness import ROOT, Client, NeverHappened, wait_for
 from daemon.core.home import Home
@@ -20,7 +21,7 @@ EMPTY = "benchmarks.serve.serve_empty"
 
 @dataclass(frozen=True)
 class Site:
-    """A running worker; `cold` is how many seconds passed from its start to its first prediction."""
+    """A running worker, the first of them; `cold` is how many seconds passed from its start to its first prediction."""
 
     home: Home
     port: int
@@ -35,27 +36,33 @@ class Site:
 
 
 @contextmanager
-def running(home: Home, row: list[float], module: str = WORKER) -> Iterator[Site]:
-    """A worker that answers `row`, until the end of the block."""
+def running(home: Home, row: list[float], module: str = WORKER, workers: int = 1) -> Iterator[Site]:
+    """Workers that answer `row`, until the end of the block."""
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener:
         fd, port = listener.fileno(), listener.getsockname()[1]
-        command = [sys.executable, "-m", module, "--home", str(home.root), "--slot", "0", "--fd", str(fd)]
+        started = time.monotonic()
         with (home.root / "worker.log").open("ab") as log:
-            started = time.monotonic()
-            process = subprocess.Popen(command, cwd=ROOT, pass_fds=[fd], stdout=log, stderr=log)
+            processes = [_start(home, module, slot, fd, log) for slot in range(workers)]
         try:
             client = Client(port)
 
             def answers() -> bool | None:
-                if process.poll() is not None:
-                    raise NeverHappened(f"the worker ended by itself: {home.root / 'worker.log'}")
+                if any(process.poll() is not None for process in processes):
+                    raise NeverHappened(f"a worker ended by itself: {home.root / 'worker.log'}")
                 with suppress(OSError, http.client.HTTPException):
                     return client.ask("/predict", {"features": row})[0] == 200 or None
                 return None
 
             wait_for("the first prediction", answers)
             client.close()
-            yield Site(home, port, process.pid, time.monotonic() - started)
+            yield Site(home, port, processes[0].pid, time.monotonic() - started)
         finally:
-            process.terminate()
-            process.wait(30)
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.wait(30)
+
+
+def _start(home: Home, module: str, slot: int, fd: int, log: IO[bytes]) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", module, "--home", str(home.root), "--slot", str(slot), "--fd", str(fd)]
+    return subprocess.Popen(command, cwd=ROOT, pass_fds=[fd], stdout=log, stderr=log)

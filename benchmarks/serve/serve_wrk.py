@@ -40,18 +40,20 @@ def missing() -> str | None:
     return None if shutil.which("wrk") else "wrk is not installed (Debian, Ubuntu: apt install wrk)"
 
 
-def ask(port: int, body: Mapping[str, Any], seconds: float, path: str = "/predict") -> Closed:
-    """POST a JSON body over CONNECTIONS connections for some seconds, after WARM_SECONDS to warm up."""
+def ask(
+    port: int, body: Mapping[str, Any], seconds: float, path: str = "/predict", connections: int = CONNECTIONS
+) -> Closed:
+    """POST a JSON body over some connections for some seconds, after WARM_SECONDS to warm up."""
     with tempfile.TemporaryDirectory(prefix="retraind-wrk-") as folder:
         script = Path(folder) / "post.lua"
         # JSON in JSON is a string that Lua reads the same way, as long as it is ASCII.
         script.write_text(SCRIPT % json.dumps(json.dumps(dict(body))))
-        _run(script, port, path, WARM_SECONDS)
-        return _run(script, port, path, max(1, round(seconds)))
+        _run(script, port, path, WARM_SECONDS, connections)
+        return _run(script, port, path, max(1, round(seconds)), connections)
 
 
-def _run(script: Path, port: int, path: str, seconds: int) -> Closed:
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}", "--timeout", "10", "-s", str(script)]
+def _run(script: Path, port: int, path: str, seconds: int, connections: int) -> Closed:
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--timeout", "10", "-s", str(script)]
     done = subprocess.run(
         [*command, f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True, check=True, timeout=seconds + 60
     )
