@@ -1,5 +1,6 @@
 """web.protocols.mlflow: MLflow's scoring protocol."""
 
+import csv
 import json
 from importlib.metadata import version
 from pathlib import Path
@@ -66,6 +67,42 @@ def test_only_columns_of_the_model_are_logged(flowers: Client) -> None:
     assert invoke(flowers, {"instances": [{"species": "setosa", **NAMED}]})[0] == 200
     logged = b"".join(path.read_bytes() for path in flowers.worker.home.logs.glob("*.jsonl")).splitlines()
     assert json.loads(logged[-1])["features"] == ROW
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_csv"),
+    [
+        ("text/csv", True),
+        ("text/csv, */*;q=0.1", True),
+        ("TEXT/CSV;q=1, application/json; q=0.9", True),
+        ("text/*", True),
+        ("application/json, text/csv", False),
+        ("text/csv;q=0", False),
+        ("text/csv;q=0.5, application/*", False),
+        ("text/csv;q=nan, */*", False),
+        ("*/*", False),
+        ("", False),
+    ],
+)
+def test_answer_is_csv_for_clients_that_prefer_it(flowers: Client, accept: str, *, is_csv: bool) -> None:
+    body = json.dumps({"inputs": [ROW, ROW]}).encode()
+    status, headers, text = flowers.ask("POST", "/invocations", body, HTTP_ACCEPT=accept)
+    assert (status, headers["x-model-version"]) == (200, "1")
+    assert headers["content-type"] == ("text/csv; charset=utf-8" if is_csv else "application/json")
+    if is_csv:
+        header, *rows = text.decode().splitlines()
+        assert header == "prediction_id,prediction"
+        assert [row.partition(",")[2] for row in rows] == ["setosa"] * 2
+
+
+def test_probabilities_as_csv_have_a_column_for_each_class(flowers: Client) -> None:
+    body = {"inputs": [ROW], "params": {"predict_method": "predict_proba"}}
+    _, _, text = flowers.ask("POST", "/invocations", json.dumps(body).encode(), HTTP_ACCEPT="text/csv")
+    [row] = csv.DictReader(text.decode().splitlines())
+    assert list(row) == ["prediction_id", *bundles.CLASSES]
+    assert sum(float(row[name]) for name in bundles.CLASSES) == pytest.approx(1)
+    wrong = flowers.ask("POST", "/invocations", b"{}", HTTP_ACCEPT="text/csv")
+    assert (wrong[0], wrong[1]["content-type"]) == (400, "application/json"), "errors keep MLflow's format"
 
 
 def test_params_choose_probabilities(flowers: Client) -> None:

@@ -118,7 +118,8 @@ def _mlflow(model: Schema | None) -> dict[str, Json]:
     sent = body({"oneOf": one_of}, {name: {name: example} for name, (_, example) in formats.items()})
     one_row = {"value": _comma_separated(names, row)}
     sent["requestBody"]["content"][mlflow.CSV] = {"schema": TEXT, "examples": {"one_row": one_row}}
-    answers = {200: answer("A prediction for each row.", {JSON: ref("Invoked")}, VERSION_HEADER)}
+    kinds = {JSON: ref("Invoked"), mlflow.CSV: TEXT}
+    answers = {200: answer("A prediction for each row; CSV if the Accept header prefers it.", kinds, VERSION_HEADER)}
     invoke = operations.operation(MLFLOW_TAG, "Predict all rows", answers, POSTED, choosing(), errors=MLFLOW)
     none = answer("No model is loaded.", plain)
     return {

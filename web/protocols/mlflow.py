@@ -1,9 +1,13 @@
 """MLflow's scoring protocol: `POST /invocations`, `GET /ping`, `GET /version`.
 
 Source: mlflow 3.17 `mlflow/pyfunc/scoring_server/__init__.py`. Unlike MLflow's server, a classifier
-returns names of classes, `params` can select probabilities, and the answer has version and prediction ids next to `predictions`.
+returns names of classes, `params` can select probabilities, and the answer has version and prediction ids next to `predictions`,
+or is CSV if the client asks for that.
 """
 
+import csv
+import io
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 from wsgiref.types import WSGIEnvironment
@@ -30,6 +34,9 @@ FORMATS: dict[str, Callable[[Schema, Any], Inputs]] = {
 }
 """Formats of a body. All ignore columns that the model does not take."""
 
+RANK = re.compile(r"[01](\.\d{0,3})?")
+"""A quality value of an Accept header."""
+
 PREDICT, PROBA = "predict", "predict_proba"
 
 
@@ -53,6 +60,9 @@ def invoke(worker: Worker, environ: WSGIEnvironment) -> Reply:
         method, rows = _parsed(chosen, text)
     answered = predict.answer(worker, environ, chosen, rows)
     chosen = answered.predictor
+    if _prefers_csv(environ.get("HTTP_ACCEPT", "")):
+        headers = {"Content-Type": f"{CSV}; charset=utf-8", "X-Model-Version": str(chosen.version)}
+        return Reply(_csv(answered, method).encode(), headers=headers)
     content = {
         "predictions": predictions_of(answered, method),
         **({"classes": chosen.classes} if method == PROBA else {}),
@@ -88,6 +98,31 @@ def _parsed(chosen: Predictor, text: bytes) -> tuple[str, Inputs]:
         raise Problem(400, "'params' must be an object, which may have 'predict_method'.")
     name = forms.pop()
     return method_of(chosen, params.get("predict_method", PREDICT)), FORMATS[name](chosen.schema, body[name])
+
+
+def _prefers_csv(accept: str) -> bool:
+    """Whether an Accept header ranks CSV above JSON; without one, and for equal ranks, the answer is JSON."""
+    ranks: dict[str, float] = {}
+    for entry in accept.lower().split(","):
+        kind, *parameters = (part.strip() for part in entry.split(";"))
+        weights = [parameter[2:] for parameter in parameters if parameter.startswith("q=")]
+        ranks[kind] = float(weights[0]) if weights and RANK.fullmatch(weights[0]) else 1.0
+    wildcard = ranks.get("*/*", 0.0)
+    csv_rank = ranks.get(CSV, ranks.get("text/*", wildcard))
+    return csv_rank > ranks.get(JSON, ranks.get("application/*", wildcard))
+
+
+def _csv(answered: Answered, method: str) -> str:
+    """A line for each row, below a header: the prediction id, then the prediction or (PROBA) a probability by class."""
+    buffer = io.StringIO()
+    lines = csv.writer(buffer, lineterminator="\n")
+    if method == PROBA:
+        lines.writerow(["prediction_id", *answered.predictor.classes])
+        lines.writerows([key, *shares] for key, shares in zip(answered.ids, answered.matrix.tolist(), strict=True))
+    else:
+        lines.writerow(["prediction_id", "prediction"])
+        lines.writerows(zip(answered.ids, answered.names, strict=True))
+    return buffer.getvalue()
 
 
 def _media_type(environ: WSGIEnvironment) -> str:
