@@ -13,6 +13,7 @@ from points import POINTS
 from daemon.artifacts import bundle
 from daemon.artifacts.bundle import Manifest
 from daemon.core.home import Home
+from daemon.core.settings import Log
 from daemon.dataset import segments
 from daemon.processes.child import Trainer
 from daemon.processes.training_job import Job, Message
@@ -26,7 +27,9 @@ STAGES = ("starting", "reading", "comparing", "staging", "registering", "done")
 class Trainee(Trainer):
     """Says what the trainer says, step by step, and leaves behind what it leaves: a small real bundle, an MLflow version."""
 
-    def __init__(self, home: Home, nice: int, wake: Callable[[], None], idle_seconds: float) -> None:
+    def __init__(
+        self, home: Home, nice: int, wake: Callable[[], None], idle_seconds: float = 0.0, log: Log | None = None
+    ) -> None:
         self.home, self._wake = home, wake
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._registry = Registry(home)
