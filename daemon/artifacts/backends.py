@@ -31,6 +31,8 @@ MOST = float(np.finfo(np.float32).max)
 
 # A fixed list, never the one that the file names itself: skops would otherwise load whatever the file asks for.
 TRUSTED = [
+    "daemon.blend.BlendClassifier",
+    "daemon.blend.BlendRegressor",
     "daemon.encoding.Encoding",
     "daemon.kernel.KernelClassifier",
     "daemon.kernel.KernelRegressor",

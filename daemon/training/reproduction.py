@@ -36,7 +36,7 @@ from daemon.training.evaluation import baseline_comparison, holdouts
 from daemon.training.export import export
 from daemon.training.refit import Judged
 from daemon.training.selection import calibration, candidates, cross_validation
-from daemon.training.selection.tuning import Tuned
+from daemon.training.selection.tuned import Tuned
 
 CLOSE = 1e-12
 """Largest difference (of a score, a probability, or a value as a share of the probe's scale) that is none: another order of
@@ -134,21 +134,28 @@ def _data(home: Home, scratch: Home, manifest: Manifest, settings: Train) -> tup
 
 def _judge(manifest: Manifest, data: Data, train: Train, folder: Path) -> Judged:
     """The candidate that won, with the parameters that its name says, fitted, calibrated and exported as it was; raises TrainingFailed."""
-    # By its name: the candidates that compete unless the settings name others are not the same in each release.
-    named = train.model_copy(update={"candidates": [manifest.candidate.partition("(")[0]]})
-    planned = {one.name: one for one in candidates.plan(manifest.data_schema, named)}
-    tuned = Tuned.of(manifest.scores)
-    winner = tuned.made(manifest.data_schema, train) if tuned else planned.get(manifest.candidate)
-    if winner is None:
-        raise TrainingFailed(
-            f"{manifest.candidate} is not a candidate of this retraind.", hint="Install the one that made it."
-        )
+    winner = _candidate(manifest, train)
     fitted, slope = model.fit(winner.estimator, *data.training), _slope(manifest, winner, data, train)
     if slope is not None:
         fitted = model.Calibrated(fitted, slope)
     folder.mkdir()
     facts = export.write(fitted, data.matrix, data.schema, folder, _rules(manifest).costs)
     return Judged(winner.estimator, fitted, slope, facts, folder, 0.0)
+
+
+def _candidate(manifest: Manifest, train: Train) -> candidates.Candidate:
+    """The candidate that won, not fitted; raises TrainingFailed if this release has none of its name."""
+    tuned = Tuned.of(manifest.scores)
+    if tuned is not None:
+        return tuned.made(manifest.data_schema, train)
+    # By its name: the candidates that compete unless the settings name others are not the same in each release.
+    named = train.model_copy(update={"candidates": [manifest.candidate.partition("(")[0]]})
+    for candidate in candidates.plan(manifest.data_schema, named):
+        if candidate.name == manifest.candidate:
+            return candidate
+    raise TrainingFailed(
+        f"{manifest.candidate} is not a candidate of this retraind.", hint="Install the one that made it."
+    )
 
 
 def _slope(manifest: Manifest, winner: candidates.Candidate, data: Data, train: Train) -> float | None:

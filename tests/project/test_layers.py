@@ -41,6 +41,7 @@ HEAVY = {
     },
     "sklearn": {
         "daemon.model",
+        "daemon.blend",
         "daemon.encoding",
         "daemon.kernel",
         "daemon.training.metrics",
@@ -61,6 +62,7 @@ HEAVY = {
         "daemon.training.export.onnx_export",
         "daemon.training.export.onnx_trees",
         "daemon.training.export.category_sets",
+        "daemon.training.export.onnx_blend",
         "daemon.training.export.onnx_encoding",
         "daemon.training.export.onnx_linear",
         "daemon.training.export.onnx_nodes",

@@ -15,18 +15,19 @@ from daemon.schema.column import Column
 from daemon.schema.schema import Schema
 from daemon.schema.scores import TunedParameters
 from daemon.training.progress import Progress
-from daemon.training.selection import candidates, comparison, tuning
+from daemon.training.selection import candidates, comparison, search, tuning
 from daemon.training.selection.comparison import Outcome
 from daemon.training.selection.cross_validation import Overtaken, Trial
-from daemon.training.selection.search_spaces import SPACES, Range
-from daemon.training.selection.tuning import Tuned
+from daemon.training.selection.search import Search
+from daemon.training.selection.search_spaces import SPACES, Draws, Range
+from daemon.training.selection.tuned import Tuned
 
 
 def compared(**settings: Any) -> tuple[Outcome, Trial, Progress]:
     """Candidates on noise that only a strong penalty helps against, and what they are tried on."""
     random = np.random.default_rng(0)
     matrix = np.column_stack([priced(60)[0][:, :3], random.normal(size=(60, 3))])
-    train = Train(candidates=["linear", "ridge"], **settings)
+    train = Train(candidates=["linear", "ridge"], blend=False, **settings)
     progress = Progress(1, 2, lambda message: None)
     examples = matrix, random.normal(size=60)
     outcome = comparison.compare(candidates.plan(PRICES, train), PRICES, examples, train, progress)
@@ -92,12 +93,13 @@ def test_quick_candidate_is_tuned_however_it_ranks() -> None:
     examples, progress = (rows, codes), Progress(1, 2, lambda message: None)
     outcome = comparison.compare(candidates.plan(schema, train), schema, examples, train, progress)
     assert max(outcome.scored, key=lambda one: one.rank).name == "logistic"
-    search = tuning._Search(Trial(schema, *examples, train.model_copy(update={"tune_seconds": 1000})), outcome.ranking)
-    for _ in range(3 * tuning.FIRST):
-        search.step()
-    tuned = search.result(outcome, progress).tuned
-    assert tuned is not None
-    assert tuned["candidate"] == "logistic"
+    tries = Search(Trial(schema, *examples, train.model_copy(update={"tune_seconds": 1000})), outcome.ranking)
+    for _ in range(3 * search.FIRST):
+        tries.step()
+    leader, first = tries.leaders.of["logistic"], next(one for one in outcome.scored if one.name == "logistic")
+    assert leader.tuned is not None
+    assert leader.parameters["C"] != first.estimator[-1].C
+    assert leader.scored.loss < 0.8 * first.loss
 
 
 def test_parameters_of_the_champion_are_tried_however_short_the_time() -> None:
@@ -114,7 +116,7 @@ def test_candidate_of_the_champion_need_not_be_in_the_comparison() -> None:
     """Too few rows or the budget have left it out: its parameters are tried all the same, and win, and others near them."""
     _, trial, progress = compared()
     few = {"forest": {"n_estimators": [2]}}
-    train = Train(candidates=["linear", "forest", "ridge"], grids=few)
+    train = Train(candidates=["linear", "forest", "ridge"], grids=few, blend=False)
     competing = candidates.plan(PRICES, train.model_copy(update={"candidates": ["linear", "forest"]}))
     without = comparison.compare(competing, PRICES, (trial.rows, trial.targets), train, progress)
     before = Tuned("ridge", {"alpha": 44.0}, 9, 1.0)
@@ -123,7 +125,7 @@ def test_candidate_of_the_champion_need_not_be_in_the_comparison() -> None:
         settings = train.model_copy(update={"tune_seconds": seconds})
         return tuning.tune(without, replace(trial, settings=settings), before, progress)
 
-    assert tuned_within(attempt, tuning.MARGIN_TRIES + 1)["candidate"] == "ridge"
+    assert tuned_within(attempt, search.MARGIN_TRIES + 1)["candidate"] == "ridge"
 
 
 def test_slow_parameters_of_the_champion_take_their_share_alone() -> None:
@@ -132,7 +134,8 @@ def test_slow_parameters_of_the_champion_take_their_share_alone() -> None:
     slow = Tuned("forest", {"n_estimators": 1_000_000}, 9, 1.0)
 
     def attempt(seconds: float) -> Outcome:
-        train = Train(candidates=["linear", "ridge", "forest"], budget_seconds=0.4, tune_seconds=seconds)
+        names = ["linear", "ridge", "forest"]
+        train = Train(candidates=names, budget_seconds=0.4, tune_seconds=seconds, blend=False)
         result = tuning.tune(outcome, replace(trial, settings=train), slow, progress)
         assert list(result.left_out) == ["forest(n_estimators=1000000)"]
         assert "share of train.budget_seconds (0.2 s)" in result.left_out["forest(n_estimators=1000000)"]
@@ -143,9 +146,8 @@ def test_slow_parameters_of_the_champion_take_their_share_alone() -> None:
 
 def test_grid_that_has_gone_since_leaves_no_parameter_out() -> None:
     """The champion's parameters lack what a grid or an older version did not search: it is drawn from anywhere."""
-    outcome, trial, _ = compared(tune_seconds=1.0)
-    search = tuning._Search(trial, outcome.ranking)
-    assert search._drawn("ridge", {}).keys() == SPACES["ridge"].keys()
+    draws = Draws(np.random.default_rng(0), {})
+    assert draws.one("ridge", {"solver": "svd"}).keys() == SPACES["ridge"].keys()
 
 
 def test_tuning_is_off_unless_it_has_time() -> None:

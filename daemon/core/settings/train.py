@@ -130,6 +130,10 @@ class Train(Section):
         ge=0,
         description="Time (seconds) for searching better parameters of the best candidates, starting from the champion's. 0: off.",
     )
+    blend: bool = Field(
+        True,
+        description="With `train.tune_seconds`, also try the mean of the best candidates' answers. It wins only if it is better than each of them. Its predictions take as long as those of its members together.",
+    )
     timeout_seconds: float = Field(
         3600.0, gt=0, description="Time limit (seconds) for a whole training. After it the training is killed."
     )

@@ -11,23 +11,27 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from sklearn.pipeline import Pipeline
 
 from daemon.artifacts.manifest import Kind
+from daemon.blend import Blend
 from daemon.encoding import Encoding
 from daemon.model import FLOOR, Calibrated, Design
-from daemon.training.export import onnx_encoding, onnx_linear, onnx_trees
+from daemon.training.export import onnx_blend, onnx_encoding, onnx_linear, onnx_trees
 from daemon.training.export.onnx_nodes import Nodes
 
 CALIBRATION = ("told", "raised", "floor", "slope", "classes", "total")
 
 
-def convert(estimator: Any, width: int) -> tuple[bytes, Kind]:
-    """The graph and the type of its input; raises what skl2onnx raises."""
+def convert(estimator: Any, width: int, *, joined: bool = False) -> tuple[bytes, Kind]:
+    """The graph and the type of its input; raises what skl2onnx raises. `joined`: it becomes a part of a blend's graph."""
     if isinstance(estimator, Calibrated):
-        data, kind = convert(estimator.estimator, width)
+        data, kind = convert(estimator.estimator, width, joined=joined)
         return _corrected(data, estimator), kind
+    if isinstance(estimator, Blend):
+        members = [onnx.load_model_from_string(convert(each, width, joined=True)[0]) for each in estimator.members_]
+        return onnx_blend.graph(members, estimator.shares, width).SerializeToString(), "float64"
     if isinstance(estimator, Pipeline) and isinstance(estimator[0], Encoding):
-        model = onnx.load_model_from_string(convert(*_behind(estimator))[0])
+        model = onnx.load_model_from_string(convert(*_behind(estimator), joined=joined)[0])
         return onnx_encoding.before(model, estimator[0]), "float64"
-    made = onnx_linear.graph(estimator) or onnx_trees.graph(estimator) or _foreign(estimator, width)
+    made = onnx_linear.graph(estimator) or onnx_trees.graph(estimator, joined=joined) or _foreign(estimator, width)
     kind = made.graph.input[0].type.tensor_type.elem_type
     return made.SerializeToString(), "float64" if kind == TensorProto.DOUBLE else "float32"
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 OPSET = {"": 18, "ai.onnx.ml": 3}
 IR = 9
@@ -28,6 +28,11 @@ class Nodes:
         output = output or f"{self._name}_{len(self._nodes)}"
         self._nodes.append(helper.make_node(operator, list(inputs), [output], **attributes))
         return output
+
+    def extend(self, graph: GraphProto) -> None:
+        """Add all of another graph, whose names nothing else has."""
+        self._nodes.extend(graph.node)
+        self._constants.extend(graph.initializer)
 
     def picked(self, source: str, places: Any) -> str:
         """Some columns of a matrix."""

@@ -92,10 +92,11 @@ class Ensemble:
         )
 
 
-def graph(estimator: Any) -> ModelProto | None:
+def graph(estimator: Any, *, joined: bool = False) -> ModelProto | None:
     """The graph of a fitted tree, forest or boosting: (n, d) to (n, 1) or (n, classes), float64; None for another estimator.
 
-    Trees and forests of scikit-learn look at rows in float32, so that is the type of their graph's input.
+    Trees and forests of scikit-learn look at rows in float32, so that is the type of their graph's input. `joined`: those of two
+    classes use the operator of the others, because no graph may hold both, and it will stand beside others.
     """
     classes = len(getattr(estimator, "classes_", ()))
     if hasattr(estimator, "_predictors"):
@@ -104,6 +105,8 @@ def graph(estimator: Any) -> ModelProto | None:
     weighted = any(hasattr(estimator, name) for name in ("estimator_weights_", "estimators_features_"))
     if not fitted or weighted or not all(hasattr(one, "tree_") for one in fitted):
         return None
+    if joined and classes == 2:
+        return _second_share(fitted)
     return _shares(fitted, classes) if classes else _values(fitted)
 
 
@@ -119,11 +122,31 @@ def _model(nodes: list[NodeProto], width: int, kind: int, answers: str, columns:
 
 def _values(fitted: list[Any]) -> ModelProto:
     """Trees of a regression: their mean."""
+    return _model(_mean(fitted, "values"), fitted[0].n_features_in_, TensorProto.FLOAT, "values", 1)
+
+
+def _second_share(fitted: list[Any]) -> ModelProto:
+    """Trees of two classes: the mean share of the second one, and what that leaves to the first."""
+    nodes, constants = _with_first("second", "probabilities")
+    nodes = [*_mean(fitted, "second"), *nodes]
+    return _model(nodes, fitted[0].n_features_in_, TensorProto.FLOAT, "probabilities", 2, **constants)
+
+
+def _mean(fitted: list[Any], answers: str) -> list[NodeProto]:
+    """The mean over the trees of their only value, or of the share of the second class."""
     ensemble = Ensemble()
     for tree in fitted:
         ensemble.add(_grown(tree.tree_, len(fitted)))
-    nodes = [helper.make_node("Cast", ["rows"], ["wide"], to=TensorProto.DOUBLE), ensemble.node("wide", "values")]
-    return _model(nodes, fitted[0].n_features_in_, TensorProto.FLOAT, "values", 1)
+    return [helper.make_node("Cast", ["rows"], ["wide"], to=TensorProto.DOUBLE), ensemble.node("wide", answers)]
+
+
+def _with_first(second: str, answers: str) -> tuple[list[NodeProto], dict[str, Any]]:
+    """The probability of the second of two classes with that of the first before it, and the constants of these nodes."""
+    nodes = [
+        helper.make_node("Sub", ["one", second], ["first"]),
+        helper.make_node("Concat", ["first", second], [answers], axis=1),
+    ]
+    return nodes, {"one": np.ones((1, 1))}
 
 
 def _boosting(estimator: Any, classes: int) -> ModelProto:
@@ -137,12 +160,10 @@ def _boosting(estimator: Any, classes: int) -> ModelProto:
     nodes = [*before, ensemble.node(seen, "sum"), helper.make_node("Add", ["sum", "base"], ["raw"])]
     answers, constants = "raw", {**constants, "base": estimator._baseline_prediction.reshape(1, -1)}
     if classes == 2:
-        answers, constants = "probabilities", {**constants, "one": np.ones((1, 1))}
-        nodes += [
-            helper.make_node("Sigmoid", ["raw"], ["second"]),
-            helper.make_node("Sub", ["one", "second"], ["first"]),
-            helper.make_node("Concat", ["first", "second"], [answers], axis=1),
-        ]
+        answers = "probabilities"
+        before_first, one = _with_first("second", answers)
+        nodes += [helper.make_node("Sigmoid", ["raw"], ["second"]), *before_first]
+        constants |= one
     elif classes:
         answers = "probabilities"
         nodes.append(helper.make_node("Softmax", ["raw"], [answers], axis=1))
@@ -191,7 +212,7 @@ def _grown(tree: Any, count: int) -> Tree:
     """A tree of scikit-learn as one of `count` whose mean is taken."""
     leaf = tree.children_left < 0
     sides = tree.children_left, tree.children_right, tree.missing_go_to_left
-    return Tree(tree.feature, tree.threshold, *sides, tree.value[:, 0, 0] / count, leaf)
+    return Tree(tree.feature, tree.threshold, *sides, tree.value[:, 0, -1] / count, leaf)
 
 
 def _stage(predictor: Any, memberships: Memberships) -> Tree:

@@ -217,6 +217,11 @@ def _sizes(schema: Schema, encoded: Sequence[int]) -> list[int]:
     return sizes + [0] * (made * _encoding(schema, encoded).outputs if made else 0)
 
 
+def core(estimator: Any) -> Any:
+    """What stands behind the design matrix or the encoding of a candidate: its own parameters are those that are searched."""
+    return estimator[-1] if isinstance(estimator, Pipeline) else estimator
+
+
 def is_encoded(name: str) -> bool:
     """Whether a candidate of this name sees categories of many names as what they say of the target."""
     return name.endswith(f"{ENCODED})")
@@ -246,10 +251,10 @@ def _combinations(name: str, schema: Schema, settings: Train) -> Iterator[Candid
         )
         if not (is_regressor(estimator) if schema.task == "regression" else is_classifier(estimator)):
             return
-        core = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-        balanced = settings.class_weight == "balanced" and "class_weight" in core.get_params()
-        _check(name, choice, core)
-        core.set_params(**{**({"class_weight": "balanced"} if balanced else {}), **choice})
+        inner = core(estimator)
+        balanced = settings.class_weight == "balanced" and "class_weight" in inner.get_params()
+        _check(name, choice, inner)
+        inner.set_params(**{**({"class_weight": "balanced"} if balanced else {}), **choice})
         chosen = ", ".join([*(f"{key}={value}" for key, value in choice.items()), *[ENCODED] * bool(encoded)])
         yield Candidate(f"{name}({chosen})" if chosen else name, estimator)
 

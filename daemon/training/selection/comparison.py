@@ -88,13 +88,24 @@ def compare(
 
 
 def _settles(settings: Train, finished: Sequence[Scored], *, forward: bool) -> Callable[[Scored], float] | None:
-    """With `auto`, among those that accuracy can't tell apart, the log loss: it sees how sure each answer was, too."""
-    if settings.metric != "auto" or finished[0].metric or finished[0].task == "regression":
+    """Among those that accuracy can't tell apart, the log loss: it sees how sure each answer was, too."""
+    if not finished[0].by_loss:
         return None
     return partial(served_loss, settings=settings, forward=forward)
 
 
 def served_loss(scored: Scored, settings: Train, *, forward: bool) -> float:
     """The cross-validated log loss of a classifier, with the correction of its probabilities that it would be served with."""
-    correction = calibration.find(*scored.kept, settings.seed, forward=forward) if settings.calibrate else None
+    return corrected_loss(scored, correction_of(scored, settings, forward=forward))
+
+
+def correction_of(scored: Scored, settings: Train, *, forward: bool) -> calibration.Correction | None:
+    """The correction of a classifier's probabilities that it would be served with; None if it would be served as it is."""
+    if scored.task == "regression" or not settings.calibrate:
+        return None
+    return calibration.find(*scored.kept, settings.seed, forward=forward)
+
+
+def corrected_loss(scored: Scored, correction: calibration.Correction | None) -> float:
+    """The cross-validated log loss with a correction."""
     return scored.loss if correction is None else scored.loss * correction.after / correction.before

@@ -57,6 +57,13 @@ class Scored:
     """Which of the training rows the kept answers belong to."""
     by_fold: tuple[float, ...] = ()
     """What chooses, for each fold: the smaller the better."""
+    loss_by_fold: tuple[float, ...] = ()
+    """Log loss or RMSE of each fold."""
+
+    @property
+    def by_loss(self) -> bool:
+        """Whether its log loss tells more of it than what chooses: accuracy sees of each row only which class is likeliest."""
+        return self.task == "classification" and not self.metric
 
     def figures(self) -> CandidateScore:
         """The entry of this candidate among the scores of a manifest, under the names of its task."""
@@ -153,9 +160,8 @@ class Trial:
         kept = _kept_answers([fold.kept for fold in folds], whole=len(folds) == count)
         places = np.concatenate([fold.places for fold in folds])[: len(kept.targets)]
         figures = score, loss, time.perf_counter() - started, kept, metric, value, places
-        return Scored(
-            candidate.name, candidate.estimator, self.schema.task, *figures, tuple(fold.order for fold in folds)
-        )
+        by_fold = tuple(fold.order for fold in folds), tuple(fold.figures[1] for fold in folds)
+        return Scored(candidate.name, candidate.estimator, self.schema.task, *figures, *by_fold)
 
     def _fold(self, candidate: Candidate, metric: NamedMetric, train: Any, test: Any, most: int) -> Fold:
         """Fit on the rows `train` and score on the rows `test`; at most `most` answers are kept."""
@@ -193,8 +199,9 @@ class Trial:
 
 def _is_behind(folds: Sequence[Fold], leader: Scored) -> bool:
     """Whether a candidate is worse than another one on the folds that both have finished."""
-    count = len(folds)
-    return count <= len(leader.by_fold) and sum(fold.order for fold in folds) > sum(leader.by_fold[:count])
+    count, reached = len(folds), [fold.figures[1] if leader.by_loss else fold.order for fold in folds]
+    ahead = leader.loss_by_fold if leader.by_loss else leader.by_fold
+    return count <= len(ahead) and sum(reached) > sum(ahead[:count])
 
 
 def _kept_answers(kept: list[Kept], *, whole: bool) -> Kept:

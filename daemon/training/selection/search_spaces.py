@@ -4,6 +4,7 @@ Numbers are rounded to three digits: they are part of names, and more digits cha
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,3 +88,31 @@ SPACES: dict[str, dict[str, Range | Choice]] = {
     "ridge": {"alpha": Range(0.001, 1000.0)},
 }
 """By candidate; the others have nothing that is worth a search."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Parameters to try: of a candidate's space by chance, and of `train.grids` one value of each."""
+
+    random: np.random.Generator
+    grids: Mapping[str, Mapping[str, Sequence[object]]]
+
+    def one(self, candidate: str, middle: Parameters | None = None) -> Parameters:
+        """Parameters near `middle`, or from anywhere for what it lacks."""
+        drawn = {
+            name: space.near(middle[name], self.random) if middle and name in middle else space.draw(self.random)
+            for name, space in SPACES[candidate].items()
+        }
+        return drawn | self._of_grid(candidate)
+
+    def spread(self, candidate: str, count: int) -> list[Parameters]:
+        """So many, from all over the place of each parameter."""
+        spread = {name: space.spread(count, self.random) for name, space in SPACES[candidate].items()}
+        return [
+            {name: values[number] for name, values in spread.items()} | self._of_grid(candidate)
+            for number in range(count)
+        ]
+
+    def _of_grid(self, candidate: str) -> Parameters:
+        grid = self.grids.get(candidate, {})
+        return {name: values[int(self.random.integers(len(values)))] for name, values in grid.items()}

@@ -1,0 +1,85 @@
+"""Which models make a blend: greedy selection by what each answered for rows that it was not trained on.
+
+Caruana et al., "Ensemble selection from libraries of models", 2004. Pure functions: nothing is fitted.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.schema.schema import Task
+from daemon.training import losses
+from daemon.training.selection import candidates
+from daemon.training.selection.cross_validation import Trial
+from daemon.training.selection.leaders import Leaders
+from daemon.training.selection.tuned import BLEND, Member
+
+Matrix = NDArray[np.float64]
+Truth = NDArray[Any]
+
+BAGS, BOOSTS = frozenset({"forest", "extra_trees", "tree"}), frozenset({"boosting", "shallow_boosting"})
+"""With three classes or more their graphs need operators of ONNX that no graph may hold together."""
+
+PICKS = 5
+"""The sum of the weights: with more of them the weights would follow the noise of the answers."""
+
+GAIN = 0.003
+"""The share by which the loss has to fall: answers of several models take longer than those of one."""
+
+
+def members(leaders: Leaders, trial: Trial) -> list[Member]:
+    """The best blend of the leaders, which cross-validation has tried on the same folds; none if it does not gain enough."""
+    able = {name: leaders.of[name] for name in _joinable(leaders, len(trial.schema.classes))}
+    if not able:
+        return []
+    truth = next(iter(able.values())).scored.kept.targets
+    chosen = weights({name: leader.answers for name, leader in able.items()}, truth, trial.schema.task)
+    return [
+        Member(tuned, chosen[name], leader.slope)
+        for name, leader in able.items()
+        if name in chosen and (tuned := leader.tuned)
+    ]
+
+
+def _joinable(leaders: Leaders, classes: int) -> list[str]:
+    """The candidates that one graph can hold, the best first: ours, of which all folds were answered and the parameters are known."""
+    names = [
+        name
+        for name in leaders.names
+        if name != BLEND
+        and not candidates.is_foreign(name)
+        and leaders.of[name].tuned
+        and len(leaders.of[name].scored.kept.targets)
+    ]
+    trees = next((kind for name in names for kind in (BAGS, BOOSTS) if name in kind), BAGS)
+    return [name for name in names if classes < 3 or name in trees or name not in BAGS | BOOSTS]
+
+
+def weights(answers: Mapping[str, Matrix], truth: Truth, task: Task) -> dict[str, int]:
+    """How much each model counts in the best blend; empty if it is not better by GAIN than the best model alone.
+
+    `answers` are (n, classes) probabilities or (n, 1) values of each model for the same rows, `truth` (n,).
+    """
+    best = min(answers, key=lambda name: _loss(answers[name], truth, task), default=None)
+    if best is None:
+        return {}
+    picks, single = [best], _loss(answers[best], truth, task)
+    reached = [single]
+    while len(picks) < PICKS:
+        total = np.sum([answers[name] for name in picks], axis=0)
+        mixed = {name: _loss((total + each) / (len(picks) + 1), truth, task) for name, each in answers.items()}
+        picks.append(min(mixed, key=mixed.__getitem__))
+        reached.append(mixed[picks[-1]])
+    picks = picks[: int(np.argmin(reached)) + 1]
+    if min(reached) > single * (1 - GAIN):
+        return {}
+    return {name: picks.count(name) for name in dict.fromkeys(picks)}
+
+
+def _loss(answers: Matrix, truth: Truth, task: Task) -> float:
+    """Log loss or RMSE."""
+    if task == "classification":
+        return float(losses.of(answers, truth, "log_loss").mean())
+    return float(np.sqrt(((answers[:, 0] - truth) ** 2).mean()))

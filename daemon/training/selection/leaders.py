@@ -1,0 +1,86 @@
+"""The leaders of a search: what is best so far of each candidate and of all, and what that was tuned to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from daemon.model import Matrix, calibrate
+from daemon.training.selection import candidates, comparison
+from daemon.training.selection.cross_validation import Scored, Trial
+from daemon.training.selection.search_spaces import Parameters
+from daemon.training.selection.tuned import Tuned
+
+
+@dataclass(frozen=True)
+class Leader:
+    """The best of one candidate, or of all."""
+
+    scored: Scored
+    tuned: Tuned | None
+    """What it is tuned to, to nothing if it is as the candidate comes; None: its parameters are of the settings' grid."""
+    rank: tuple[float, ...]
+    """By what tries are compared: the smaller the better."""
+    slope: float
+    """With what its probabilities are corrected; 1.0 if they are not."""
+
+    @property
+    def answers(self) -> Matrix:
+        """What cross-validation has kept of its answers, corrected: (n, classes), or (n, 1) values."""
+        kept = self.scored.kept.answers
+        return kept if self.slope == 1.0 else calibrate(kept, self.slope)
+
+    @property
+    def parameters(self) -> Parameters:
+        """The estimator's own, also those that nothing has set."""
+        return dict(candidates.core(self.scored.estimator).get_params())
+
+    @property
+    def encoded(self) -> bool:
+        """Whether it sees categories of many names as what they say of the target."""
+        return candidates.is_encoded(self.scored.name)
+
+
+class Leaders:
+    """The best of each candidate, by name, and of all; at first as the comparison ranked them."""
+
+    def __init__(self, trial: Trial, ranking: Sequence[Scored]) -> None:
+        self._trial = trial
+        self.of: dict[str, Leader] = {}
+        for scored in ranking:
+            # Of each candidate the better way to see categories of many names is tuned: cross-validation has tried both.
+            self.of.setdefault(family(scored), self.made(scored, _untuned(scored)))
+        self.best = self.first = self.of[family(ranking[0])]
+
+    @property
+    def names(self) -> list[str]:
+        """The candidates, the best first."""
+        return sorted(self.of, key=lambda name: self.of[name].rank)
+
+    def made(self, scored: Scored, tuned: Tuned | None) -> Leader:
+        """A model with its rank.
+
+        Where accuracy chooses, that is the log loss: the best accuracy of many tries on few rows is luck, and the log loss sees
+        more of each row.
+        """
+        forward = self._trial.times is not None
+        correction = comparison.correction_of(scored, self._trial.settings, forward=forward)
+        rank = (comparison.corrected_loss(scored, correction),) if scored.by_loss else scored.rank
+        return Leader(scored, tuned, rank, 1.0 if correction is None else correction.slope)
+
+    def take(self, candidate: str, scored: Scored, tuned: Tuned) -> None:
+        """Another model of a candidate: it leads if it is better."""
+        reached = self.made(scored, tuned)
+        if candidate not in self.of or reached.rank < self.of[candidate].rank:
+            self.of[candidate] = reached
+        if reached.rank < self.best.rank:
+            self.best = reached
+
+
+def family(scored: Scored) -> str:
+    """The candidate's name without its parameters."""
+    return scored.name.partition("(")[0]
+
+
+def _untuned(scored: Scored) -> Tuned | None:
+    encoded = candidates.is_encoded(scored.name)
+    as_it_comes = scored.name in (family(scored), f"{family(scored)}({candidates.ENCODED})")
+    return Tuned(family(scored), {}, encoded=encoded) if as_it_comes else None

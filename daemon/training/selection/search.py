@@ -1,0 +1,138 @@
+"""The search for better parameters: random tries of the candidates that did best, and a blend of the best of each.
+
+Candidates that are quickly fitted are tried first, since a few tries of each cost little and their defaults may be far from
+their best; then the two best are, every second time near the best so far. A try is given up at the first fold
+after which it is behind the best of its own candidate on the same folds, so most cost one fit.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from daemon.core import logs, process_table
+from daemon.training.progress import Progress
+from daemon.training.selection import blending
+from daemon.training.selection.budget import Budget
+from daemon.training.selection.comparison import Outcome
+from daemon.training.selection.cross_validation import Overtaken, Scored, Trial
+from daemon.training.selection.leaders import Leaders
+from daemon.training.selection.search_spaces import SPACES, Draws
+from daemon.training.selection.tuned import BLEND, Member, Tuned
+
+log = logs.Logger()
+
+FAMILIES = 2
+"""So many of the best candidates that can be tuned are, for most of the time."""
+
+QUICK = 0.05
+"""A candidate whose cross-validation takes no larger share of the time than this gets FIRST tries, however it ranks."""
+
+FIRST = 8
+
+MARGIN_TRIES = 4
+"""Until so many tries nothing is known of where the best parameters lie: they are drawn from everywhere."""
+
+BLEND_SHARE = 0.4
+"""A blend whose cross-validation would take a larger share of the time is not tried."""
+
+LATE = 1.5
+"""A blend may take so much longer than its members took one by one."""
+
+
+class Search:
+    """One search under way: `tried` counts its tries."""
+
+    def __init__(self, trial: Trial, ranking: Sequence[Scored]) -> None:
+        self.trial, self.tried = trial, 0
+        self.budget = Budget(trial.settings.tune_seconds)
+        self.leaders = Leaders(trial, ranking)
+        self._random = np.random.default_rng(trial.settings.seed)
+        self._draws = Draws(self._random, trial.settings.grids)
+        self._first = self._first_tries()
+        self._members: list[Member] | None = None
+
+    @property
+    def families(self) -> list[str]:
+        """The candidates that can be tuned, at most FAMILIES, the best first."""
+        return [name for name in self.leaders.names if name in SPACES][:FAMILIES]
+
+    @property
+    def improved(self) -> bool:
+        """Whether anything better was found than what the search began with."""
+        return self.leaders.best is not self.leaders.first
+
+    @property
+    def spare(self) -> float:
+        """Seconds that are left for tries."""
+        return self.budget.left - self._blend_seconds()
+
+    def keep(self, before: Tuned) -> None:
+        """Try the champion's parameters on all folds: those of a blend's members one by one, and then the blend."""
+        for tuned in [*(member.tuned for member in before.members), before]:
+            self.take(tuned, raced=False)
+
+    def step(self) -> None:
+        """One try: first each quick candidate in turn, then of the best candidate twice as often as of the next, near its best or anywhere."""
+        if self._first:
+            self.take(self._first.pop())
+            return
+        name = self.families[int(self._random.random() < 1 / 3) if len(self.families) > 1 else 0]
+        leader, near = self.leaders.of[name], self.tried >= MARGIN_TRIES and self.tried % 2 == 0
+        self.take(Tuned(name, self._draws.one(name, leader.parameters if near else None), encoded=leader.encoded))
+
+    def take(self, tuned: Tuned, *, raced: bool = True) -> None:
+        """Try these parameters, and keep them if they are the best of their candidate; on all folds unless `raced`."""
+        self.tried += 1
+        process_table.trim_memory()
+        leader = self.leaders.best if tuned.candidate == BLEND else self.leaders.of.get(tuned.candidate)
+        against = leader.scored if leader is not None and raced else None
+        try:
+            candidate = tuned.made(self.trial.schema, self.trial.settings)
+            scored = self.trial.of(candidate, whole=True, against=against)
+        except Overtaken:
+            return
+        except Exception as error:  # noqa: BLE001 - estimators raise what they like: these parameters are no good
+            reason = str(error)[:200]
+            log.info("try_failed", candidate=tuned.candidate, parameters=tuned.parameters, reason=reason)
+            return
+        self.leaders.take(tuned.candidate, scored, tuned)
+        self._members = None
+
+    def blend(self) -> None:
+        """Try the blend of what is best of each candidate, if it promises more than the best alone."""
+        if members := self._blended():
+            self.take(Tuned.blend(members), raced=False)
+
+    def result(self, outcome: Outcome, progress: Progress) -> Outcome:
+        """The outcome with the best that was found; as it was if the candidates stand as they came."""
+        seconds, best = self.trial.settings.tune_seconds - self.budget.left, self.leaders.best
+        if best is self.leaders.first or best.tuned is None:
+            progress.note(f"Tuning: none of {self.tried} tries was better.", seconds)
+            return outcome
+        progress.note(f"Tuning: the best of {self.tried} tries is {best.scored.sentence}", seconds)
+        tuned = replace(best.tuned, tried=self.tried, seconds=round(seconds, 3))
+        return replace(outcome, scored=[*outcome.scored, best.scored], tuned=tuned.figures())
+
+    def _first_tries(self) -> list[Tuned]:
+        """Some of each quick candidate in turn."""
+        most, leaders = QUICK * self.trial.settings.tune_seconds, self.leaders.of
+        quick = [name for name in leaders if name in SPACES and leaders[name].scored.fit_seconds <= most]
+        tries = [
+            [Tuned(name, each, encoded=leaders[name].encoded) for each in self._draws.spread(name, FIRST)]
+            for name in quick
+        ]
+        return [each for turn in zip(*tries, strict=True) for each in turn]
+
+    def _blended(self) -> list[Member]:
+        """The members of the best blend; none if it is no better than its best member, or takes too long to be tried."""
+        if self._members is None:
+            self._members = blending.members(self.leaders, self.trial) if self.trial.settings.blend else []
+            if self._blend_seconds() > BLEND_SHARE * self.trial.settings.tune_seconds:
+                self._members = []
+        return self._members
+
+    def _blend_seconds(self) -> float:
+        """How long the blend's cross-validation will take; 0 if there is none to try."""
+        members = self._blended()
+        return LATE * sum(self.leaders.of[one.tuned.candidate].scored.fit_seconds for one in members)

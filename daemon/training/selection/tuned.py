@@ -1,0 +1,86 @@
+"""What a version was tuned to: a candidate with its parameters, or a blend of such, as its manifest records it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from daemon.blend import BlendClassifier, BlendRegressor
+from daemon.core.settings import Train
+from daemon.model import Calibrated
+from daemon.schema.schema import Schema
+from daemon.schema.scores import Scores, TunedParameters
+from daemon.training.selection import candidates
+from daemon.training.selection.candidates import Candidate
+from daemon.training.selection.search_spaces import Parameters
+
+BLEND = "blend"
+
+
+class Member(NamedTuple):
+    """One model of a blend, how much it counts, and with what its probabilities are corrected (1.0: as they are)."""
+
+    tuned: "Tuned"
+    weight: int
+    slope: float = 1.0
+
+    def made(self, schema: Schema, settings: Train) -> Any:
+        """The estimator, not fitted."""
+        estimator = self.tuned.made(schema, settings).estimator
+        return estimator if self.slope == 1.0 else Calibrated(estimator, self.slope)
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A candidate's name and its parameters; those of a blend are its members."""
+
+    candidate: str
+    parameters: Parameters
+    tried: int = 0
+    seconds: float = 0.0
+    encoded: bool = False
+    """Whether it sees categories of many names as what they say of the target; not recorded if it does not."""
+
+    @classmethod
+    def of(cls, scores: Scores) -> "Tuned | None":
+        """What stands in the scores of a manifest; None for a version that was not tuned."""
+        tuned = scores.get("tuned")
+        return None if tuned is None else cls(**tuned)
+
+    @classmethod
+    def blend(cls, members: Sequence[Member]) -> "Tuned":
+        """The blend of these."""
+        return cls(BLEND, {"members": [_entry(member) for member in members]})
+
+    @property
+    def members(self) -> list[Member]:
+        """Those of a blend; none of another candidate."""
+        entries: Any = self.parameters["members"] if self.candidate == BLEND else []
+        return [
+            Member(Tuned(each["candidate"], each["parameters"], encoded=each["encoded"]), each["weight"], each["slope"])
+            for each in entries
+        ]
+
+    def figures(self) -> TunedParameters:
+        """The entry for a manifest."""
+        figures: TunedParameters = {
+            "candidate": self.candidate,
+            "parameters": self.parameters,
+            "tried": self.tried,
+            "seconds": self.seconds,
+        }
+        return {**figures, "encoded": True} if self.encoded else figures
+
+    def made(self, schema: Schema, settings: Train) -> Candidate:
+        """The candidate with these parameters, not fitted; raises TrainingFailed for a parameter that there is no more."""
+        if self.candidate != BLEND:
+            return candidates.with_parameters(self.candidate, self.parameters, schema, settings, encoded=self.encoded)
+        estimators = [member.made(schema, settings) for member in self.members]
+        name = ", ".join(f"{member.weight} {member.tuned.candidate}" for member in self.members)
+        kind = BlendRegressor if schema.task == "regression" else BlendClassifier
+        return Candidate(f"{BLEND}({name})", kind(estimators, [member.weight for member in self.members]))
+
+
+def _entry(member: Member) -> dict[str, object]:
+    tuned, weight, slope = member
+    entry: dict[str, object] = {"candidate": tuned.candidate, "parameters": tuned.parameters, "encoded": tuned.encoded}
+    return entry | {"weight": weight, "slope": slope}

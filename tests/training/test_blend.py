@@ -1,0 +1,160 @@
+"""daemon.blend, daemon.training.selection.blending: several models answer together, where that is better than each alone."""
+
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from test_bundle import sealed
+from test_kernel import SMOOTH, waves
+from test_model import MIXED, PRICES, few_trees, mixed, priced
+
+from daemon import model
+from daemon.artifacts import bundle
+from daemon.blend import BlendClassifier, BlendRegressor
+from daemon.core.settings import Train
+from daemon.model import Calibrated
+from daemon.schema.schema import Schema, Task
+from daemon.training.export import export
+from daemon.training.progress import Progress
+from daemon.training.selection import blending, candidates, comparison, tuning
+from daemon.training.selection.blending import BAGS, BOOSTS
+from daemon.training.selection.cross_validation import Trial
+from daemon.training.selection.leaders import Leaders
+from daemon.training.selection.tuned import Member, Tuned
+
+TWO = Schema(target="t", classes=["a", "b"], columns=MIXED.columns)
+PAIRS = list(combinations(("logistic", "kernel", "forest", "boosting", "shallow_boosting"), 2))
+
+
+def served(folder: Path, estimator: Any, rows: model.Matrix, schema: Schema) -> tuple[str, bundle.Model]:
+    """The backend of the estimator's bundle, and the bundle as workers load it."""
+    folder.mkdir()
+    facts = export.write(estimator, rows, schema, folder)
+    return facts["backend"], bundle.load(folder, sealed(folder, data_schema=schema, **facts))
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids="-".join)
+def test_blend_of_two_classes_serves_as_one_graph(tmp_path: Path, pair: tuple[str, str]) -> None:
+    """Whatever its members are, one of them with corrected probabilities: the answers are scikit-learn's."""
+    rows, codes = mixed(200)
+    codes = np.minimum(codes, 1)
+    first, second = (few_trees(name, TWO) for name in pair)
+    fitted = BlendClassifier([Calibrated(first, 1.7), second], [2, 1]).fit(rows, codes)
+    backend, made = served(tmp_path / "b", fitted, rows, TWO)
+    fresh, _ = mixed(500, seed=1)
+    assert backend == "onnx"
+    np.testing.assert_allclose(made.answers(fresh), fitted.predict_proba(fresh), atol=bundle.PARITY)
+
+
+@pytest.mark.parametrize("kind", [BAGS, BOOSTS], ids=["bags", "boosts"])
+def test_blend_of_three_classes_serves_as_one_graph(tmp_path: Path, kind: frozenset[str]) -> None:
+    """With trees of one kind beside models without trees."""
+    rows, codes = mixed(200)
+    members = [few_trees(name, MIXED) for name in ("least_squares", "kernel", *sorted(kind))]
+    fitted = BlendClassifier(members, [1] * len(members)).fit(rows, codes)
+    backend, made = served(tmp_path / "b", fitted, rows, MIXED)
+    assert backend == "onnx"
+    np.testing.assert_allclose(made.answers(rows), fitted.predict_proba(rows), atol=bundle.PARITY)
+
+
+def test_blend_of_values_is_the_weighted_mean(tmp_path: Path) -> None:
+    """Of all regressions that come with retraind, as scikit-learn and as a graph."""
+    rows, values = priced(150)
+    members = [few_trees(name, PRICES) for name in candidates.NAMES["regression"]]
+    weights = list(range(1, len(members) + 1))
+    fitted = BlendRegressor(members, weights).fit(rows, values)
+    expected = np.average([clone(one).fit(rows, values).predict(rows) for one in members], axis=0, weights=weights)
+    np.testing.assert_allclose(fitted.predict(rows), expected)
+    backend, made = served(tmp_path / "b", fitted, rows, PRICES)
+    assert backend == "onnx"
+    np.testing.assert_allclose(made.answers(rows)[:, 0], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_weights_are_of_those_who_err_apart(task: Task) -> None:
+    """Two that err in other rows are blended; a copy of the best, or one that only errs more, is of no use to it."""
+    random = np.random.default_rng(0)
+    truth = random.integers(0, 2, 500)
+
+    def answers(noise: model.Matrix) -> model.Matrix:
+        if task == "regression":
+            return (truth + noise).reshape(-1, 1)
+        second = 1 / (1 + np.exp(-(4 * truth - 2 + 3 * noise)))
+        return np.column_stack([1 - second, second])
+
+    noise, other = random.normal(size=(2, 500))
+    both = blending.weights({"one": answers(noise), "two": answers(other)}, truth, task)
+    assert set(both) == {"one", "two"}
+    assert blending.weights({"one": answers(noise), "copy": answers(noise)}, truth, task) == {}
+    assert blending.weights({"one": answers(noise), "worse": answers(3 * noise)}, truth, task) == {}
+    assert blending.weights({}, truth, task) == {}
+
+
+def searched(settings: Train, before: Tuned | None = None) -> tuple[Any, Trial]:
+    """What a tuning makes of a smooth function, to which ridge and kernel come from two sides."""
+    progress, examples = Progress(1, 2, lambda message: None), waves(300, 0)
+    rows, values = examples[0], examples[1] + 4 * examples[0][:, 0] * (examples[0][:, 1] > 0)
+    outcome = comparison.compare(candidates.plan(SMOOTH, settings), SMOOTH, (rows, values), settings, progress)
+    trial = Trial(SMOOTH, rows, values, settings)
+    return tuning.tune(outcome, trial, before, progress), trial
+
+
+FEW = {"boosting": {"max_iter": [30]}, "kernel": {"penalty": [0.03]}}
+KERNEL, BOOSTING = Tuned("kernel", {"penalty": 0.03}), Tuned("boosting", {"max_iter": 30, "learning_rate": 0.2})
+
+
+def test_blend_that_is_better_than_its_members_wins_and_is_made_again() -> None:
+    """It stands last among the candidates, and the record makes the same model; without `train.blend` there is none."""
+    settings = Train(candidates=["boosting", "kernel"], grids=FEW, folds=3, tune_seconds=2)
+    outcome, trial = searched(settings)
+    tuned = Tuned.of({"tuned": outcome.tuned})
+    assert tuned is not None
+    assert {member.tuned.candidate for member in tuned.members} == {"boosting", "kernel"}
+    assert outcome.ranking[0] is outcome.scored[-1]
+    again = trial.of(tuned.made(SMOOTH, settings), whole=True)
+    assert (again.name, again.by_fold) == (outcome.scored[-1].name, outcome.scored[-1].by_fold)
+    alone, _ = searched(settings.model_copy(update={"blend": False}))
+    assert alone.tuned is None or alone.tuned["candidate"] != "blend"
+
+
+def test_blend_of_the_champion_is_tried_however_short_the_time() -> None:
+    """A nightly training loses no blend that an earlier one has made; one that names a candidate of old is left."""
+    short = Train(candidates=["boosting", "kernel"], grids=FEW, folds=3, tune_seconds=1e-9)
+    kept, _ = searched(short, Tuned.blend([Member(KERNEL, 2), Member(BOOSTING, 1)]))
+    assert kept.tuned is not None
+    assert [(one["candidate"], one["weight"]) for one in kept.tuned["parameters"]["members"]] == [
+        ("kernel", 2),
+        ("boosting", 1),
+    ]
+    gone, _ = searched(short, Tuned.blend([Member(KERNEL, 2), Member(Tuned("forest", {}), 1)]))
+    assert gone.tuned is None
+
+
+def test_trees_that_no_graph_can_hold_together_are_not_blended() -> None:
+    """With three classes the forests or the boosting leave, whichever is the worse; with two all may join."""
+    rows, codes = mixed(120)
+    for schema, joined in ((MIXED, 1), (TWO, 2)):
+        targets = np.minimum(codes, len(schema.classes) - 1)
+        settings = Train(candidates=["forest", "boosting", "logistic"], folds=2)
+        progress = Progress(1, 2, lambda message: None)
+        outcome = comparison.compare(candidates.plan(schema, settings), schema, (rows, targets), settings, progress)
+        leaders = Leaders(Trial(schema, rows, targets, settings), outcome.ranking)
+        names = blending._joinable(leaders, len(schema.classes))
+        assert len({"forest", "boosting"} & set(names)) == joined
+        assert "logistic" in names
+
+
+def test_accuracy_is_tuned_by_the_log_loss() -> None:
+    """The best accuracy of many tries is luck; where another metric chooses, the tries are ranked by that."""
+    rows, codes = mixed(200)
+    for metric, by_loss in (("accuracy", True), ("balanced_accuracy", False)):
+        settings = Train(candidates=["logistic", "tree"], metric=metric, folds=2)
+        progress = Progress(1, 2, lambda message: None)
+        outcome = comparison.compare(candidates.plan(MIXED, settings), MIXED, (rows, codes), settings, progress)
+        leaders = Leaders(Trial(MIXED, rows, codes, settings), outcome.ranking)
+        for leader in leaders.of.values():
+            loss = comparison.served_loss(leader.scored, settings, forward=False)
+            assert leader.rank == ((loss,) if by_loss else leader.scored.rank)
