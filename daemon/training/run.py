@@ -44,7 +44,7 @@ from daemon.training.export.export import Exported
 from daemon.training.mlflow_log import RunLogger, is_small
 from daemon.training.progress import Progress
 from daemon.training.refit import Judged, Served
-from daemon.training.selection import calibration, candidates, cross_validation, tuning
+from daemon.training.selection import calibration, candidates, cross_validation, foreign, tuning
 from daemon.training.selection.comparison import Outcome
 from daemon.training.selection.cross_validation import Scored
 
@@ -178,7 +178,7 @@ def _winner(work: Work, data: Data, outcome: Outcome, progress: Progress) -> Win
 
 def _exported(work: Work, data: Data, scored: Scored, fitted: Any, seconds: float) -> Winner:
     """The fitted candidate in its bundle, calibrated if that pays and ONNX or treelite can say it."""
-    if candidates.is_foreign(scored.name):
+    if foreign.is_foreign(scored.name):
         export.untrusted_types(fitted)  # raises for what can't be written at all, which MLflow would have to
     correction = None
     if work.schema.task == "classification" and work.job.train.calibrate:
@@ -203,7 +203,7 @@ def _answering(work: Work, fitted: Any, exported: Exported) -> Callable[[Matrix]
 def _made(work: Work, data: Data, winner: Winner, progress: Progress) -> Served:
     """The model to serve: the winner fitted once more on all rows, unless the settings speak against it or that fails."""
     scored, slope = winner.scored, None if winner.correction is None else winner.correction.slope
-    parts = slope, winner.exported, work.staging, winner.fit_seconds, candidates.is_foreign(scored.name)
+    parts = slope, winner.exported, work.staging, winner.fit_seconds, foreign.is_foreign(scored.name)
     judged = Judged(scored.estimator, winner.fitted, *parts)
     if not work.job.train.refit:
         return refit.serve_judged(judged, data)

@@ -46,6 +46,7 @@ HEAVY = {
         "daemon.kernel",
         "daemon.training.metrics",
         "daemon.training.selection.candidates",
+        "daemon.training.selection.foreign",
         "daemon.training.selection.calibration",
         "daemon.training.selection.cross_validation",
         "daemon.training.selection.report_metrics",

@@ -18,7 +18,7 @@ from daemon.model import Codes, Matrix, Targets
 from daemon.schema.column import UNKNOWN, Column
 from daemon.schema.schema import Schema
 from daemon.training.progress import Progress
-from daemon.training.selection import candidates, comparison, report_metrics
+from daemon.training.selection import candidates, comparison, foreign, report_metrics
 from daemon.training.selection.calibration import Kept
 from daemon.training.selection.candidates import LATE, LATE_ROWS, NAMES, Candidate
 from daemon.training.selection.comparison import Outcome
@@ -279,7 +279,7 @@ def test_candidate_of_the_extra_says_what_to_install(name: str, monkeypatch: pyt
     with pytest.raises(TrainingFailed, match="is not installed") as refused:
         candidates.plan(MIXED, Train(candidates=[name]))
     assert "retraind[boost]" in str(refused.value.hint)
-    monkeypatch.setattr(candidates, "installed", list)
+    monkeypatch.setattr(foreign, "installed", list)
     assert name not in {one.name for one in candidates.plan(MIXED, Train())}
 
 

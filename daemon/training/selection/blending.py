@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from daemon.schema.schema import Task
 from daemon.training import losses
-from daemon.training.selection import candidates
+from daemon.training.selection import foreign
 from daemon.training.selection.cross_validation import Trial
 from daemon.training.selection.leaders import Leaders
 from daemon.training.selection.tuned import BLEND, Member
@@ -49,7 +49,7 @@ def _joinable(leaders: Leaders, classes: int) -> list[str]:
         name
         for name in leaders.names
         if name != BLEND
-        and not candidates.is_foreign(name)
+        and not foreign.is_foreign(name)
         and leaders.of[name].tuned
         and len(leaders.of[name].scored.kept.targets)
     ]

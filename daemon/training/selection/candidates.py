@@ -4,8 +4,6 @@ Nothing is fitted here; `daemon.training.selection.cross_validation` does.
 """
 
 import difflib
-import importlib
-import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -39,6 +37,7 @@ from daemon.model import (
     NativeBoostingRegressor,
 )
 from daemon.schema.schema import Schema, Task
+from daemon.training.selection import foreign
 
 log = logs.Logger()
 
@@ -70,15 +69,6 @@ CHEAP_FIRST = (
     "forest",
 )
 """The order in which candidates are tried, so that a budget leaves as many as it can; those of others come last."""
-
-PACKAGED: dict[str, dict[Task, str]] = {
-    "lightgbm": {"classification": "lightgbm:LGBMClassifier", "regression": "lightgbm:LGBMRegressor"},
-    "xgboost": {"classification": "xgboost:XGBClassifier", "regression": "xgboost:XGBRegressor"},
-}
-"""The estimators of EXTRA by import path, all served by treelite, which needs none of these packages."""
-
-LIGHTGBM = {"verbose": -1, "deterministic": True, "force_row_wise": True}
-"""Nothing on standard output, and the same model for the same rows."""
 
 LATE = frozenset({"shallow_boosting", "extra_trees", *EXTRA})
 LATE_ROWS = 600
@@ -128,23 +118,13 @@ def plan(schema: Schema, settings: Train) -> list[Candidate]:
     return candidates
 
 
-def installed() -> list[str]:
-    """Those of EXTRA whose package is there: they compete unless the settings name the candidates themselves."""
-    return [name for name in EXTRA if importlib.util.find_spec(name)]
-
-
 def _of_extra(schema: Schema, settings: Train) -> Iterator[Candidate]:
     """Those that are installed and can be used: no setting names them, so one that can't be imported fails no training."""
-    for name in installed():
+    for name in foreign.installed():
         try:
             yield from _combinations(name, schema, settings)
         except TrainingFailed as error:
             log.warning("candidate_left_out", candidate=name, reason=str(error))
-
-
-def is_foreign(name: str) -> bool:
-    """Whether a candidate comes from a package that retraind does not depend on."""
-    return ":" in name or name.partition("(")[0] in EXTRA
 
 
 def by_cost(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -242,12 +222,14 @@ def with_parameters(
 
 
 def _combinations(name: str, schema: Schema, settings: Train) -> Iterator[Candidate]:
-    if not is_foreign(name) and name not in NAMES[schema.task]:
+    if not foreign.is_foreign(name) and name not in NAMES[schema.task]:
         return
     grid = settings.grids.get(name, {})
     for choice, encoded in product(ParameterGrid(grid), _encoded(name, schema)):
         estimator = (
-            _imported(name, schema, settings.seed) if is_foreign(name) else build(name, schema, settings.seed, encoded)
+            _imported(name, schema, settings.seed)
+            if foreign.is_foreign(name)
+            else build(name, schema, settings.seed, encoded)
         )
         if not (is_regressor(estimator) if schema.task == "regression" else is_classifier(estimator)):
             return
@@ -275,30 +257,9 @@ def _check(name: str, choice: Mapping[str, Any], estimator: Any) -> None:
 
 
 def _imported(path: str, schema: Schema, seed: int) -> Any:
-    """An estimator of another package, seeded; behind Design if it takes no missing values. Raises TrainingFailed."""
-    named, path = path, PACKAGED[path][schema.task] if path in PACKAGED else path
-    module, _, name = path.partition(":")
-    try:
-        estimator = getattr(importlib.import_module(module), name)()
-        takes_gaps = get_tags(estimator).input_tags.allow_nan
-        if "random_state" in estimator.get_params():
-            estimator.set_params(random_state=seed)
-        if named == "lightgbm":
-            estimator.set_params(**LIGHTGBM)
-    except ModuleNotFoundError as error:
-        if named not in EXTRA:
-            raise _unusable(path, error) from error
-        hint = "Install the extra: pip install 'retraind[boost]'. Or take it out of train.candidates."
-        raise TrainingFailed(f"train.candidates: {named} is not installed.", hint=hint) from error
-    except Exception as error:
-        raise _unusable(path, error) from error
-    behind = estimator if takes_gaps else make_pipeline(Design(_sizes(schema, ())), estimator)
-    return _behind_encoding(behind, schema, ())
-
-
-def _unusable(path: str, error: Exception) -> TrainingFailed:
-    return TrainingFailed(
-        f"train.candidates: {path} can't be used: {type(error).__name__}: {error}.",
-        hint="It has to be an estimator as scikit-learn defines it, whose arguments all have defaults, in a package "
-        "that the Python of retraind can import.",
+    """An estimator of another package, behind Design if it takes no missing values; raises TrainingFailed."""
+    estimator = foreign.imported(path, schema.task, seed)
+    behind = (
+        estimator if get_tags(estimator).input_tags.allow_nan else make_pipeline(Design(_sizes(schema, ())), estimator)
     )
+    return _behind_encoding(behind, schema, ())

@@ -1,0 +1,59 @@
+"""Estimators of other packages: which there are, and how one is imported by its path."""
+
+import importlib
+import importlib.util
+from typing import Any
+
+from sklearn.utils import get_tags
+
+from daemon.core.errors import TrainingFailed
+from daemon.core.settings import EXTRA
+from daemon.schema.schema import Task
+
+PACKAGED: dict[str, dict[Task, str]] = {
+    "lightgbm": {"classification": "lightgbm:LGBMClassifier", "regression": "lightgbm:LGBMRegressor"},
+    "xgboost": {"classification": "xgboost:XGBClassifier", "regression": "xgboost:XGBRegressor"},
+}
+"""The estimators of EXTRA by import path, all served by treelite, which needs none of these packages."""
+
+LIGHTGBM = {"verbose": -1, "deterministic": True, "force_row_wise": True}
+"""Nothing on standard output, and the same model for the same rows."""
+
+
+def installed() -> list[str]:
+    """Those of EXTRA whose package is there: they compete unless the settings name the candidates themselves."""
+    return [name for name in EXTRA if importlib.util.find_spec(name)]
+
+
+def is_foreign(name: str) -> bool:
+    """Whether a candidate comes from a package that retraind does not depend on."""
+    return ":" in name or name.partition("(")[0] in EXTRA
+
+
+def imported(path: str, task: Task, seed: int) -> Any:
+    """An estimator of another package, seeded. Raises TrainingFailed if it can't be used as scikit-learn's can."""
+    named, path = path, PACKAGED[path][task] if path in PACKAGED else path
+    module, _, name = path.partition(":")
+    try:
+        estimator = getattr(importlib.import_module(module), name)()
+        get_tags(estimator)  # raises for what is no estimator
+        if "random_state" in estimator.get_params():
+            estimator.set_params(random_state=seed)
+        if named == "lightgbm":
+            estimator.set_params(**LIGHTGBM)
+    except ModuleNotFoundError as error:
+        if named not in EXTRA:
+            raise _unusable(path, error) from error
+        hint = "Install the extra: pip install 'retraind[boost]'. Or take it out of train.candidates."
+        raise TrainingFailed(f"train.candidates: {named} is not installed.", hint=hint) from error
+    except Exception as error:
+        raise _unusable(path, error) from error
+    return estimator
+
+
+def _unusable(path: str, error: Exception) -> TrainingFailed:
+    return TrainingFailed(
+        f"train.candidates: {path} can't be used: {type(error).__name__}: {error}.",
+        hint="It has to be an estimator as scikit-learn defines it, whose arguments all have defaults, in a package "
+        "that the Python of retraind can import.",
+    )
