@@ -139,7 +139,9 @@ def test_who_asks_during_a_replacement_gets_every_worker_replaced_once_more(serv
     with running(served, 2) as workers:
         workers.renew()
         assert next_message(workers) == REPLACED
-        wait_until(lambda: workers.supervise(time.monotonic()) or len(list(served.workers.glob("1-*.lock"))) == 2)
+        while len(list(served.workers.glob("1-*.lock"))) < 2:  # often: it takes over soon after it has its lock
+            assert workers.supervise(time.monotonic()) == []
+            time.sleep(0.005)
         workers.renew()
         slots = [1, 0, 1]
         assert [next_message(workers) for _ in slots] == [f"HTTP worker {slot} was replaced." for slot in slots]
