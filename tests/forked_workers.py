@@ -140,9 +140,9 @@ def _hear(session: pytest.Session, workers: list[Worker], queue: int) -> None:
             try:
                 kind, content = reports.recv()
             except EOFError:
-                kind, content = "lost", ""
-            if kind in ("ended", "lost"):
-                _ended(session, running.pop(reports), lost=kind == "lost")
+                kind, content = "ended", ""
+            if kind == "ended":
+                _ended(session, running.pop(reports))
             elif kind == "running":
                 running[reports].running = content
             else:
@@ -163,13 +163,10 @@ def _pass_on(config: pytest.Config, kind: str, content: Any) -> None:
     config.hook.pytest_warning_recorded.call_historic(kwargs=arguments)
 
 
-def _ended(session: pytest.Session, worker: Worker, *, lost: bool) -> None:
-    """Let a fork that did not end by itself fail the test that it was in; the rest of its module is not run.
-
-    One that is `lost` has not said that it ran everything, whatever its exit code: a test may have called `os._exit(0)`.
-    """
+def _ended(session: pytest.Session, worker: Worker) -> None:
+    """Let a fork that did not end by itself fail the test that it was in; the rest of its module is not run."""
     code = os.waitstatus_to_exitcode(os.waitpid(worker.pid, 0)[1])
-    if code or lost:
+    if code:
         nodeid = worker.running
         text = f"the process that ran {nodeid} ended with {code}; what it was to run after that is missing"
         report = pytest.TestReport(nodeid, (nodeid, None, nodeid), {}, "failed", text, "call")

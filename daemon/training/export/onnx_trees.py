@@ -128,7 +128,9 @@ def _values(fitted: list[Any]) -> ModelProto:
 def _second_share(fitted: list[Any]) -> ModelProto:
     """Trees of two classes: the mean share of the second one, and what that leaves to the first."""
     nodes, constants = _with_first("second", "probabilities")
-    nodes = [*_mean(fitted, "second"), *nodes]
+    # A hundred shares of 1/100 add up to a little more than 1, which would leave the first class less than nothing.
+    limited = helper.make_node("Min", ["sum", "one"], ["second"])
+    nodes = [*_mean(fitted, "sum"), limited, *nodes]
     return _model(nodes, fitted[0].n_features_in_, TensorProto.FLOAT, "probabilities", 2, **constants)
 
 

@@ -3,7 +3,7 @@
 Caruana et al., "Ensemble selection from libraries of models", 2004. Pure functions: nothing is fitted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,12 @@ def _joinable(leaders: Leaders, classes: int) -> list[str]:
         and len(leaders.of[name].scored.kept.targets)
     ]
     trees = next((kind for name in names for kind in (BAGS, BOOSTS) if name in kind), BAGS)
-    return [name for name in names if classes < 3 or name in trees or name not in BAGS | BOOSTS]
+    return [name for name in names if are_joinable([name, *trees], classes)]
+
+
+def are_joinable(names: Iterable[str], classes: int) -> bool:
+    """Whether one graph can hold these candidates of ours."""
+    return classes < 3 or not (BAGS & set(names) and BOOSTS & set(names))
 
 
 def weights(answers: Mapping[str, Matrix], truth: Truth, task: Task) -> dict[str, int]:
@@ -65,12 +70,12 @@ def weights(answers: Mapping[str, Matrix], truth: Truth, task: Task) -> dict[str
     best = min(answers, key=lambda name: _loss(answers[name], truth, task), default=None)
     if best is None:
         return {}
-    picks, single = [best], _loss(answers[best], truth, task)
+    picks, total, single = [best], answers[best], _loss(answers[best], truth, task)
     reached = [single]
     while len(picks) < PICKS:
-        total = np.sum([answers[name] for name in picks], axis=0)
         mixed = {name: _loss((total + each) / (len(picks) + 1), truth, task) for name, each in answers.items()}
         picks.append(min(mixed, key=mixed.__getitem__))
+        total = total + answers[picks[-1]]
         reached.append(mixed[picks[-1]])
     picks = picks[: int(np.argmin(reached)) + 1]
     if min(reached) > single * (1 - GAIN):

@@ -21,7 +21,7 @@ from daemon.training.progress import Progress
 from daemon.training.selection import calibration, candidates
 from daemon.training.selection.budget import Budget, BudgetUsed, alarm
 from daemon.training.selection.candidates import Candidate
-from daemon.training.selection.cross_validation import Scored, Trial
+from daemon.training.selection.cross_validation import Scored, Trial, settled_by_loss
 
 log = logs.Logger()
 
@@ -89,7 +89,7 @@ def compare(
 
 def _settles(settings: Train, finished: Sequence[Scored], *, forward: bool) -> Callable[[Scored], float] | None:
     """Among those that accuracy can't tell apart, the log loss: it sees how sure each answer was, too."""
-    if not finished[0].by_loss:
+    if not settled_by_loss(finished[0], settings):
         return None
     return partial(served_loss, settings=settings, forward=forward)
 

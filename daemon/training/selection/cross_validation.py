@@ -60,11 +60,6 @@ class Scored:
     loss_by_fold: tuple[float, ...] = ()
     """Log loss or RMSE of each fold."""
 
-    @property
-    def by_loss(self) -> bool:
-        """Whether its log loss tells more of it than what chooses: accuracy sees of each row only which class is likeliest."""
-        return self.task == "classification" and not self.metric
-
     def figures(self) -> CandidateScore:
         """The entry of this candidate among the scores of a manifest, under the names of its task."""
         figures: CandidateScore = {"name": self.name, "fit_seconds": self.fit_seconds}
@@ -152,7 +147,7 @@ class Trial:
             if self.progress:
                 self.progress.fold(candidate.name, number, count)
             folds.append(self._fold(candidate, metric, train, test, KEPT_ROWS // count))
-            if against is not None and _is_behind(folds, against):
+            if against is not None and _is_behind(folds, against, by_loss=settled_by_loss(against, self.settings)):
                 raise Overtaken(f"It is behind {against.name} after {number} folds.")
         score, loss, value = (float(np.mean(column)) for column in zip(*(fold.figures for fold in folds), strict=True))
         if not np.isfinite([score, loss, value]).all():
@@ -197,10 +192,15 @@ class Trial:
         return count, split.by_unit(stratified.split(np.empty((len(first), 0)), classes), which)
 
 
-def _is_behind(folds: Sequence[Fold], leader: Scored) -> bool:
+def settled_by_loss(scored: Scored, settings: Train) -> bool:
+    """Whether the log loss decides where accuracy can't: only with `auto`, because a metric that is named decides alone."""
+    return settings.metric == "auto" and scored.task == "classification" and not scored.metric
+
+
+def _is_behind(folds: Sequence[Fold], leader: Scored, *, by_loss: bool) -> bool:
     """Whether a candidate is worse than another one on the folds that both have finished."""
-    count, reached = len(folds), [fold.figures[1] if leader.by_loss else fold.order for fold in folds]
-    ahead = leader.loss_by_fold if leader.by_loss else leader.by_fold
+    count, reached = len(folds), [fold.figures[1] if by_loss else fold.order for fold in folds]
+    ahead = leader.loss_by_fold if by_loss else leader.by_fold
     return count <= len(ahead) and sum(reached) > sum(ahead[:count])
 
 

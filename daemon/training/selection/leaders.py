@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from daemon.model import Matrix, calibrate
 from daemon.training.selection import candidates, comparison
-from daemon.training.selection.cross_validation import Scored, Trial
+from daemon.training.selection.cross_validation import Scored, Trial, settled_by_loss
 from daemon.training.selection.search_spaces import Parameters
 from daemon.training.selection.tuned import Tuned
 
@@ -47,8 +47,9 @@ class Leaders:
         self.of: dict[str, Leader] = {}
         for scored in ranking:
             # Of each candidate the better way to see categories of many names is tuned: cross-validation has tried both.
-            self.of.setdefault(family(scored), self.made(scored, _untuned(scored)))
-        self.best = self.first = self.of[family(ranking[0])]
+            if family(scored) not in self.of:
+                self.of[family(scored)] = self.made(scored, _untuned(scored))
+        self.best = self.of[family(ranking[0])]
 
     @property
     def names(self) -> list[str]:
@@ -58,12 +59,13 @@ class Leaders:
     def made(self, scored: Scored, tuned: Tuned | None) -> Leader:
         """A model with its rank.
 
-        Where accuracy chooses, that is the log loss: the best accuracy of many tries on few rows is luck, and the log loss sees
-        more of each row.
+        With `auto`, where accuracy chooses, that is the log loss: the best accuracy of many tries on few rows is luck, and the log
+        loss sees more of each row.
         """
         forward = self._trial.times is not None
         correction = comparison.correction_of(scored, self._trial.settings, forward=forward)
-        rank = (comparison.corrected_loss(scored, correction),) if scored.by_loss else scored.rank
+        by_loss = settled_by_loss(scored, self._trial.settings)
+        rank = (comparison.corrected_loss(scored, correction),) if by_loss else scored.rank
         return Leader(scored, tuned, rank, 1.0 if correction is None else correction.slope)
 
     def take(self, candidate: str, scored: Scored, tuned: Tuned) -> None:

@@ -41,10 +41,10 @@ LATE = 1.5
 
 
 class Search:
-    """One search under way: `tried` counts its tries."""
+    """One search under way: `tried` counts its tries, `kept` says whether all of the champion's have been made."""
 
     def __init__(self, trial: Trial, ranking: Sequence[Scored]) -> None:
-        self.trial, self.tried = trial, 0
+        self.trial, self.tried, self.kept = trial, 0, False
         self.budget = Budget(trial.settings.tune_seconds)
         self.leaders = Leaders(trial, ranking)
         self._random = np.random.default_rng(trial.settings.seed)
@@ -58,19 +58,17 @@ class Search:
         return [name for name in self.leaders.names if name in SPACES][:FAMILIES]
 
     @property
-    def improved(self) -> bool:
-        """Whether anything better was found than what the search began with."""
-        return self.leaders.best is not self.leaders.first
-
-    @property
     def spare(self) -> float:
         """Seconds that are left for tries."""
         return self.budget.left - self._blend_seconds()
 
     def keep(self, before: Tuned) -> None:
-        """Try the champion's parameters on all folds: those of a blend's members one by one, and then the blend."""
-        for tuned in [*(member.tuned for member in before.members), before]:
+        """Try the champion's parameters on all folds: those of a blend's members one by one, and then the blend, if it may be."""
+        names = [member.tuned.candidate for member in before.members]
+        blendable = self.trial.settings.blend and blending.are_joinable(names, len(self.trial.schema.classes))
+        for tuned in [*(member.tuned for member in before.members), *([before] if blendable or not names else [])]:
             self.take(tuned, raced=False)
+        self.kept = True
 
     def step(self) -> None:
         """One try: first each quick candidate in turn, then of the best candidate twice as often as of the next, near its best or anywhere."""
@@ -106,13 +104,18 @@ class Search:
 
     def result(self, outcome: Outcome, progress: Progress) -> Outcome:
         """The outcome with the best that was found; as it was if the candidates stand as they came."""
-        seconds, best = self.trial.settings.tune_seconds - self.budget.left, self.leaders.best
-        if best is self.leaders.first or best.tuned is None:
-            progress.note(f"Tuning: none of {self.tried} tries was better.", seconds)
-            return outcome
-        progress.note(f"Tuning: the best of {self.tried} tries is {best.scored.sentence}", seconds)
-        tuned = replace(best.tuned, tried=self.tried, seconds=round(seconds, 3))
-        return replace(outcome, scored=[*outcome.scored, best.scored], tuned=tuned.figures())
+        seconds, scored = self.trial.settings.tune_seconds - self.budget.left, set(map(id, outcome.scored))
+        for name in self.leaders.names:
+            leader = self.leaders.of[name]
+            better = replace(outcome, scored=[*outcome.scored, leader.scored])
+            # The comparison's own ranking decides: a lower log loss may have come with a far lower accuracy.
+            if id(leader.scored) in scored or leader.tuned is None or better.ranking[0] is not leader.scored:
+                continue
+            progress.note(f"Tuning: the best of {self.tried} tries is {leader.scored.sentence}", seconds)
+            tuned = replace(leader.tuned, tried=self.tried, seconds=round(seconds, 3))
+            return replace(better, tuned=tuned.figures())
+        progress.note(f"Tuning: none of {self.tried} tries was better.", seconds)
+        return outcome
 
     def _first_tries(self) -> list[Tuned]:
         """Some of each quick candidate in turn."""

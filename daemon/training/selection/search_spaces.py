@@ -34,7 +34,9 @@ class Range:
         return [self._at((part + random.random()) / count) for part in random.permutation(count).tolist()]
 
     def near(self, middle: Any, random: np.random.Generator) -> float | int:
-        """One near another."""
+        """One near another; from anywhere where the other is not above 0, as a grid may have it."""
+        if not float(middle) > 0:
+            return self.draw(random)
         place = math.log(float(middle) / self.low) / math.log(self.high / self.low)
         return self._at(min(1.0, max(0.0, place + random.normal(0, STEP))))
 

@@ -33,14 +33,15 @@ def choose(tunable: Sequence[Candidate], trial: Trial, champion: Scores, progres
 
 def tune(outcome: Outcome, trial: Trial, before: Tuned | None, progress: Progress) -> Outcome:
     """The outcome with the best parameters that were found, if they beat all that is in it; `before` is the champion's."""
-    seconds = trial.settings.tune_seconds
+    if not trial.settings.tune_seconds:
+        return outcome
     search = Search(trial, outcome.ranking)
-    if not seconds or not search.families:
+    if not search.families:
         return outcome
     progress.stage(f"tuning {', '.join(search.families)}", progress.candidates + 1)
     if before is not None and _can_be_kept(before, trial):
         outcome = _with_champions(search, before, outcome, progress)
-    search.budget = Budget(seconds)
+    search.budget = Budget(trial.settings.tune_seconds)
     _explore(search)
     return search.result(outcome, progress)
 
@@ -83,7 +84,7 @@ def _with_champions(search: Search, before: Tuned, outcome: Outcome, progress: P
         with alarm(seconds or math.inf):
             search.keep(before)
     except BudgetUsed:
-        if not search.improved:  # it may have rung after the last fold
+        if not search.kept:  # it may have rung after the last fold
             name = before.made(search.trial.schema, settings).name
             reason = (
                 f"With the champion's parameters it took more than its share of train.budget_seconds ({seconds:.3g} s)."
