@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from daemon.artifacts import backends
-from daemon.core import durable
 from daemon.core.errors import Unavailable
 from daemon.core.home import Home
 from daemon.registry import deferred_packages
@@ -72,13 +71,13 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def translated(method: Method) -> Method:
-    """The method with MLflow's exceptions turned into Unavailable: a locked database is waited out, not died of."""
+    """The method with exceptions of MLflow and SQLite turned into Unavailable: a locked database is waited out, not died of."""
 
     @functools.wraps(method)
     def call(*arguments: Any, **named: Any) -> Any:
         try:
             return method(*arguments, **named)
-        except MlflowException as error:
+        except (MlflowException, sqlite3.Error) as error:
             raise Unavailable(f"MLflow's database can't be used: {str(error)[:300]}") from error
 
     return cast(Method, call)
@@ -110,8 +109,8 @@ class Registry:
         with mlflow_file.migrating(self._home.mlflow):
             if (layout := self._models.layout()) is None:
                 _create(self._home)
-            elif layout:
-                _upgrade(self._uri)
+            elif layout and layout != _newest_layout():
+                _upgrade(self._home.mlflow)
             self._fill()
 
     def _fill(self) -> None:
@@ -208,33 +207,36 @@ class Registry:
 
 
 def _create(home: Home) -> None:
-    """Make a migrated database under another name first: a kill in the middle of the migrations leaves no half one."""
-    path, fresh = home.mlflow, home.mlflow.with_name(f"{home.mlflow.name}.new")
-    for leftover in path.parent.glob(f"{fresh.name}*"):
-        leftover.unlink()
-    MlflowClient(f"sqlite:///{fresh.absolute()}", f"sqlite:///{fresh.absolute()}").search_experiments()
-    with (
-        closing(sqlite3.connect(fresh)) as connection,
-        connection,
-    ):  # MLflow's own experiment would lie in the current folder
-        connection.execute("UPDATE experiments SET artifact_location = ?", (home.artifacts.absolute().as_uri(),))
-    durable.fsync_file(fresh)
-    fresh.replace(path)
-    durable.fsync_dir(path.parent)
+    """Make a migrated database."""
+    with mlflow_file.replacing(home.mlflow) as fresh:
+        uri = f"sqlite:///{fresh.absolute()}"
+        MlflowClient(uri, uri).search_experiments()
+        with closing(sqlite3.connect(fresh)) as connection, connection:
+            # MLflow's own experiment would lie in the current folder.
+            connection.execute("UPDATE experiments SET artifact_location = ?", (home.artifacts.absolute().as_uri(),))
 
 
-def _upgrade(uri: str) -> None:
-    """Do what `mlflow db upgrade` does: by itself MLflow adds tables, and refuses a database that lacks only a column.
+def _upgrade(path: Path) -> None:
+    """Do what `mlflow db upgrade` does, in a copy: by itself MLflow adds tables, and refuses a database that lacks only a column.
 
     What a later MLflow has made stays as it is, and the next question says so.
     """
-    database: Any = importlib.import_module("mlflow.store.db.utils")
-    engine = database.create_sqlalchemy_engine_with_retry(uri)
-    try:
-        with contextlib.suppress(CommandError):
+    # Other programs can only read it meanwhile: what they wrote would be missing in the copy.
+    with contextlib.suppress(CommandError), mlflow_file.writing(path), mlflow_file.replacing(path) as fresh:
+        with mlflow_file.reading(path) as source, closing(sqlite3.connect(fresh)) as copy:
+            source.backup(copy)
+        database: Any = importlib.import_module("mlflow.store.db.utils")
+        engine = database.create_sqlalchemy_engine_with_retry(f"sqlite:///{fresh.absolute()}")
+        try:
             database._upgrade_db(engine)
-    finally:
-        engine.dispose()
+        finally:
+            engine.dispose()
+
+
+def _newest_layout() -> str:
+    """MLflow's name of the layout that its newest migration results in."""
+    database: Any = importlib.import_module("mlflow.store.db.utils")
+    return str(database._get_latest_schema_revision())
 
 
 LATER = (

@@ -62,3 +62,27 @@ def migrating(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Another name, under which the database at `path` is made whole before it gets its own; raises OSError.
+
+    SQLite keeps a changed table at once: a kill in the middle of migrations in place would leave a half one, which MLflow refuses for ever.
+    """
+    fresh = path.with_name(f"{path.name}.new")
+    _remove(fresh)  # what an earlier kill has left
+    try:
+        yield fresh
+    except BaseException:
+        _remove(fresh)
+        raise
+    durable.fsync_file(fresh)
+    fresh.replace(path)
+    durable.fsync_dir(path.parent)
+
+
+def _remove(fresh: Path) -> None:
+    """Remove an unfinished database, and the journal of its transaction."""
+    for leftover in fresh.parent.glob(f"{fresh.name}*"):
+        leftover.unlink()

@@ -10,7 +10,7 @@ from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 
-from daemon.core import durable, home_integrity
+from daemon.core import home_integrity
 from daemon.core.errors import Unavailable
 from daemon.core.home import Home
 from daemon.storage import mlflow_file
@@ -82,18 +82,14 @@ def are_of_the_installed_mlflow() -> bool:
 
 
 def _make(home: Home) -> None:
-    """Under another name first, so that a kill leaves no half one."""
-    path, fresh = home.mlflow, home.mlflow.with_name(f"{home.mlflow.name}.new")
-    for leftover in path.parent.glob(f"{fresh.name}*"):
-        leftover.unlink()
     location, now = home.artifacts.absolute().as_uri(), _now()
-    with closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
+    with (
+        mlflow_file.replacing(home.mlflow) as fresh,
+        closing(sqlite3.connect(fresh, isolation_level=None)) as connection,
+    ):
         connection.executescript(f"BEGIN;\n{STATEMENTS.read_text()}")
         connection.execute(DEFAULT, (location, now, now))
         connection.execute("COMMIT")
-    durable.fsync_file(fresh)
-    fresh.replace(path)
-    durable.fsync_dir(path.parent)
 
 
 def _fill(home: Home) -> None:

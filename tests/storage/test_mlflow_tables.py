@@ -1,15 +1,20 @@
 """daemon.storage.mlflow_tables beside the MLflow that is installed: a new database and closed runs are what MLflow would make of them."""
 
+import os
 import shutil
+import signal
 import sqlite3
 import stat
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 from alembic import command
 from mlflow.store.db import utils
+from sqlalchemy import Engine, event
 
 from daemon.core.errors import Unavailable
 from daemon.core.home import Home
@@ -69,10 +74,9 @@ def test_database_of_another_program_gets_what_is_ours(home: Home, migrated: Pat
     assert everything(home.mlflow) == once
 
 
-def test_database_that_lacks_only_columns_is_migrated(
-    home: Home, migrated: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """MLflow itself migrates one in which tables are missing, and refuses any other: as if it had added none since."""
+@pytest.fixture
+def earlier(home: Home, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A home with a database that lacks MLflow's last migration; MLflow itself would migrate it only if tables were missing."""
     shutil.copy(migrated, home.mlflow)
     uri = f"sqlite:///{home.mlflow}"
     database: Any = utils
@@ -83,8 +87,48 @@ def test_database_that_lacks_only_columns_is_migrated(
     engine.dispose()
     assert ModelVersions(home).layout() not in (None, LAYOUT)
     monkeypatch.setattr(utils, "_all_tables_exist", lambda _: True)
+    return home
+
+
+def names(home: Home) -> list[str]:
+    return sorted(path.name for path in home.registry.glob("mlflow*"))
+
+
+def test_database_that_lacks_only_columns_is_migrated(earlier: Home) -> None:
+    Registry(earlier).open()
+    assert ModelVersions(earlier).layout() == LAYOUT
+    assert names(earlier) == ["mlflow.db", "mlflow.db.lock"]
+
+
+def die_in_migration(home: Home) -> None:
+    """Open the database, and be killed when its tables are changed and the name of their layout is not."""
+
+    def kill(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        if statement.startswith("UPDATE alembic_version"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    event.listen(Engine, "before_cursor_execute", kill)
     Registry(home).open()
-    assert ModelVersions(home).layout() == LAYOUT
+
+
+def test_kill_in_a_migration_leaves_the_database_as_it_was(earlier: Home) -> None:
+    """With half a migration in it MLflow would refuse it at every later start."""
+    before = everything(earlier.mlflow)
+    assert forks.end(forks.start(partial(die_in_migration, earlier))) == -signal.SIGKILL
+    assert everything(earlier.mlflow) == before
+    assert "mlflow.db.new" in names(earlier)  # which the next start removes
+    Registry(earlier).open()
+    assert ModelVersions(earlier).layout() == LAYOUT
+    assert names(earlier) == ["mlflow.db", "mlflow.db.lock"]
+
+
+def test_database_that_another_program_writes_is_not_migrated(earlier: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it writes would be missing in the copy."""
+    monkeypatch.setattr(mlflow_file, "BUSY_SECONDS", 0.05)
+    layout = ModelVersions(earlier).layout()
+    with mlflow_file.writing(earlier.mlflow), pytest.raises(Unavailable, match="can't be used: database is locked"):
+        Registry(earlier).open()
+    assert ModelVersions(earlier).layout() == layout
 
 
 def test_what_only_mlflow_can_make_is_left_to_it(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
