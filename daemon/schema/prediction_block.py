@@ -78,16 +78,21 @@ def rows_of(line: bytes) -> int:
     return int(orjson.loads(line).get("rows", 1))
 
 
-def places(block: Block, ids: Set[str]) -> list[int]:
-    """Which rows, counted from the block's first, have one of these prediction ids."""
+def requests(ids: Set[str]) -> Set[str]:
+    """The ids of the requests that rows with these prediction ids would belong to."""
+    return {prediction.rpartition(".")[0] for prediction in ids}
+
+
+def places(block: Block, ids: Set[str], of_requests: Set[str]) -> Set[int]:
+    """Which rows, counted from the block's first, have one of these prediction ids; `of_requests` is `requests(ids)`."""
     numbers = range(block["first"], block["first"] + block["rows"])
     # Mostly no id is of this request, and then its rows need not be named.
-    if not any(one.startswith(block["block"] + ".") for one in ids):
-        return []
-    return [place for place, number in enumerate(numbers) if identity(block["block"], number) in ids]
+    if block["block"] not in of_requests:
+        return frozenset()
+    return {place for place, number in enumerate(numbers) if identity(block["block"], number) in ids}
 
 
-def without(block: Block, erased: Sequence[int]) -> Block:
+def without(block: Block, erased: Set[int]) -> Block:
     """The block without the facts about these rows; as JSON it is never longer than before."""
     changed, features, count = block.copy(), block["features"], block["rows"]
     changed["answers"] = _blank(block["answers"], count, erased)
@@ -109,7 +114,7 @@ def _table(packed: str, count: int) -> list[tuple[float, ...]]:
     return list(struct.iter_unpack(f"<{width}d", data))
 
 
-def _blank(packed: str, count: int, erased: Sequence[int]) -> str:
+def _blank(packed: str, count: int, erased: Set[int]) -> str:
     """The same with NaN in some rows."""
     rows = _table(packed, count)
     nothing = (float("nan"),) * len(rows[0])

@@ -15,10 +15,11 @@ from daemon.schema import prediction_block
 
 def files_with(home: Home, ids: Set[str]) -> list[Path]:
     """Log files with a line of one of these predictions."""
+    of_requests = prediction_block.requests(ids)
     return [
         path
         for path in sorted(home.logs.glob("predictions-*.jsonl"))
-        if any(_without(line, ids) is not None for line in path.read_bytes().splitlines())
+        if any(_without(line, ids, of_requests) is not None for line in path.read_bytes().splitlines())
     ]
 
 
@@ -27,10 +28,11 @@ def blank(path: Path, ids: Set[str]) -> None:
 
     In a line of many rows, the others stay.
     """
+    of_requests = prediction_block.requests(ids)
     with path.open("r+b") as file:
         at = 0
         for line in file.read().splitlines(keepends=True):
-            if (rest := _without(line, ids)) is not None:
+            if (rest := _without(line, ids, of_requests)) is not None:
                 file.seek(at)
                 file.write(orjson.dumps(rest).ljust(len(line.rstrip(b"\n"))))
             at += len(line)
@@ -38,7 +40,7 @@ def blank(path: Path, ids: Set[str]) -> None:
         durable.fsync_file(path)
 
 
-def _without(line: bytes, ids: Set[str]) -> object:
+def _without(line: bytes, ids: Set[str], of_requests: Set[str]) -> object:
     """What stays of a line, as JSON, when these predictions are removed; None if it has none of them."""
     try:
         entry = orjson.loads(line)
@@ -46,7 +48,7 @@ def _without(line: bytes, ids: Set[str]) -> object:
             return None
         if (block := prediction_block.of(entry)) is None:
             return {} if entry.get("prediction_id") in ids else None
-        erased = prediction_block.places(block, ids)
+        erased = prediction_block.places(block, ids, of_requests)
         return prediction_block.without(block, erased) if erased else None
     except (LookupError, TypeError, ValueError):  # it is no prediction
         return None

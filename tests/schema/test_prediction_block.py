@@ -20,12 +20,13 @@ def test_erased_rows_leave_the_others_where_they_are(packed: bool) -> None:
     if not packed:
         text = orjson.dumps({**orjson.loads(text), "features": [[1], [0], [3]]})
     before = list(prediction_block.expand(block(text)))
-    erased = prediction_block.places(block(text), frozenset({"many.8", "many.6", "many.10", "b.7", "many.07", "many"}))
-    assert erased == [1]
+    ids = {"many.8", "many.6", "many.10", "b.7", "many.07", "many"}
+    erased = prediction_block.places(block(text), ids, prediction_block.requests(ids))
+    assert erased == {1}
     rest = orjson.dumps(prediction_block.without(block(text), erased))
     assert len(rest) <= len(text.rstrip())
     assert list(prediction_block.expand(block(rest))) == [before[0], before[2]]
-    assert list(prediction_block.expand(prediction_block.without(block(rest), [0, 2]))) == []
+    assert list(prediction_block.expand(prediction_block.without(block(rest), {0, 2}))) == []
 
 
 def test_a_line_of_one_prediction_is_no_block() -> None:
