@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import orjson
+from threadpoolctl import threadpool_limits
 
 from daemon import model
 from daemon.artifacts import bundle
@@ -91,7 +92,8 @@ def reproduce(home: Home, version: int, settings: Train) -> Reproduction:
     """
     started = time.monotonic()
     original = _original(home, version)
-    with tempfile.TemporaryDirectory(prefix="retraind-reproduce-") as folder:
+    # The trainer computes in one thread; sums of several are taken in another order.
+    with threadpool_limits(1), tempfile.TemporaryDirectory(prefix="retraind-reproduce-") as folder:
         scratch = Home(Path(folder))
         scratch.make()
         data, train = _data(home, scratch, original.manifest, settings)
