@@ -77,8 +77,8 @@ def test_blend_of_values_is_the_weighted_mean(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("task", ["regression", "classification"])
-def test_weights_are_of_those_who_err_apart(task: Task) -> None:
-    """Two that err in other rows are blended; a copy of the best, or one that only errs more, is of no use to it."""
+def test_weights_go_to_models_with_different_errors(task: Task) -> None:
+    """Two models with errors in different rows are blended; a copy of the best, or one with larger errors, adds nothing."""
     random = np.random.default_rng(0)
     truth = random.integers(0, 2, 500)
 
