@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 HEAVY = {
     "watchdog": {"daemon.inbox.watcher"},
+    "botocore": {"daemon.objects.s3"},  # only where `storage.url` is set
     "dvc": {"daemon.dataset.dvc"},
     "mlflow": {"daemon.registry.registry"},  # in the trainer's process
     "pandas": {"daemon.registry.registry"},

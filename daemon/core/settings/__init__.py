@@ -9,6 +9,7 @@ from daemon.core.settings.monitoring import Drift, Journal, Log, Predictions
 from daemon.core.settings.promote import Promote
 from daemon.core.settings.server import Server
 from daemon.core.settings.settings import PREFIX, Settings, entries
+from daemon.core.settings.storage import Storage
 from daemon.core.settings.train import CANDIDATES, EXTRA, Retrain, Train
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Retrain",
     "Server",
     "Settings",
+    "Storage",
     "Train",
     "entries",
     "load",

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from pydantic import ValidationError
 from daemon.core.errors import BadSettings
 from daemon.core.settings import sources
 from daemon.core.settings.settings import PREFIX, Settings, entries, variable
+
+CREDENTIALS = re.compile("//[^/@]*@")
+"""The name and password in a URL, which no text shows."""
 
 
 def load(file: Path, flags: Mapping[str, Any] | None = None) -> Settings:
@@ -31,7 +35,8 @@ def _explain(error: ValidationError, file: Path, flags: Mapping[str, Any]) -> It
         if problem["type"] == "extra_forbidden":
             yield f"{file.name}: there is no setting {key!r}.{_nearest(key, names)}"
         else:
-            yield f"{_source(problem['loc'], file, flags)}: {key} = {problem['input']!r}: {problem['msg']}."
+            said = CREDENTIALS.sub("//…@", repr(problem["input"]))
+            yield f"{_source(problem['loc'], file, flags)}: {key} = {said}: {problem['msg']}."
 
 
 def _source(loc: tuple[int | str, ...], file: Path, flags: Mapping[str, Any]) -> str:

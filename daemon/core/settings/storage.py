@@ -1,0 +1,50 @@
+"""Settings of the object store: `storage`."""
+
+import re
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from daemon.core.settings.section import Section
+
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+PREFIX = re.compile(r"(/[A-Za-z0-9._-]+)*/?")
+
+
+class Storage(Section):
+    """Where segments and bundles are kept beside this machine. Credentials come from AWS_* variables or ~/.aws only."""
+
+    url: str = Field(
+        "",
+        description="Object store, such as `s3://bucket/prefix`: segments and bundles are also kept there. Empty: on this machine only.",
+    )
+    endpoint: str = Field(
+        "",
+        description="Address of an S3-compatible server, such as `https://store.example:9000`. Empty: that of AWS, or of AWS_ENDPOINT_URL.",
+    )
+    timeout_seconds: float = Field(
+        10.0,
+        gt=0,
+        le=120,
+        description="Time limit (seconds) for an answer of the object store. A request is tried twice.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _names_a_bucket(cls, url: str) -> str:
+        if not url:
+            return url
+        parts = urlsplit(url)
+        plain = parts.scheme == "s3" and not parts.query and not parts.fragment
+        if not (plain and BUCKET.fullmatch(parts.netloc) and PREFIX.fullmatch(parts.path)):
+            raise ValueError("write s3://bucket or s3://bucket/prefix, without credentials")
+        return url.rstrip("/")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_an_address(cls, endpoint: str) -> str:
+        parts = urlsplit(endpoint)
+        plain = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+        if endpoint and not (plain and not parts.query and parts.path in ("", "/")):
+            raise ValueError("write http://host:port or https://host:port, without credentials")
+        return endpoint.rstrip("/")

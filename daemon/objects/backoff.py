@@ -1,0 +1,36 @@
+"""Backoff: how long nothing is tried after a failure of the object store, and the sentence that the health shows meanwhile."""
+
+from daemon.core import logs
+from daemon.objects.store import StoreUnavailable
+
+log = logs.Logger()
+
+FIRST_SECONDS, MOST_SECONDS = 1.0, 30.0
+"""The first pause; each further one is twice as long, up to this."""
+
+
+class Backoff:
+    """Pauses after failures; used by one thread. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._pause, self._until = 0.0, 0.0
+        self.problem: str | None = None
+        """What failed last, and when it is tried again; None if nothing has failed since."""
+
+    def ready(self, now: float) -> bool:
+        """Whether it may be tried."""
+        return now >= self._until
+
+    def failed(self, error: StoreUnavailable, consequence: str, now: float) -> None:
+        """It was tried and failed; `consequence` is a sentence for people on what waits for it."""
+        self._pause = min(max(FIRST_SECONDS, 2 * self._pause), MOST_SECONDS)
+        self._until = now + self._pause
+        if self.problem is None:
+            log.error("store_unavailable", reason=str(error))
+        self.problem = f"{error} {consequence} It is tried again in {self._pause:g} s."
+
+    def succeeded(self) -> None:
+        """It works again."""
+        if self.problem is not None:
+            log.info("store_available")
+        self._pause, self._until, self.problem = 0.0, 0.0, None

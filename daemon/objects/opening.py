@@ -1,0 +1,20 @@
+"""Opens the object store that the settings name; without `storage.url` nothing of it is imported."""
+
+from importlib.util import find_spec
+
+from daemon.core.errors import BadSettings
+from daemon.core.settings.storage import Storage
+from daemon.objects.store import ObjectStore
+
+
+def open_store(settings: Storage) -> ObjectStore | None:
+    """The store of `storage.url`, None if there is none; raises BadSettings without botocore, StoreUnavailable. Nothing is asked yet."""
+    if not settings.url:
+        return None
+    if find_spec("botocore") is None:
+        raise BadSettings(
+            "storage.url is set, but the package botocore is not installed.", hint="Install retraind[s3], or botocore."
+        )
+    from daemon.objects.s3 import S3Store
+
+    return S3Store(settings.url, settings.endpoint, settings.timeout_seconds)

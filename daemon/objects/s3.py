@@ -1,0 +1,204 @@
+"""An S3-compatible object store: the only module that imports botocore, and only where `storage.url` is set.
+
+Only what all such servers have is used: plain puts, gets, listings and deletions. Each upload carries its md5, which the
+server compares. Credentials come from where AWS's own tools look (AWS_* variables, ~/.aws, the machine's role) and are in no
+text that leaves this module.
+"""
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from io import BytesIO
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError, PartialCredentialsError
+
+from daemon.objects import arrival
+from daemon.objects.store import Entry, ObjectLost, StoreUnavailable
+
+T = TypeVar("T")
+
+TRIES = 2
+"""Attempts for one request: whoever asks tries again later anyway, and waits no longer than it has to."""
+
+CONNECTIONS = 16
+
+PIECE_BYTES = 1_048_576
+
+GONE = {"404", "NoSuchKey", "NotFound"}
+
+UNVERSIONED = {"NotImplemented", "MethodNotAllowed", "501", "405"}
+"""What a server answers that knows no versions of objects."""
+
+PRECONDITION = {"PreconditionFailed", "412"}
+
+KEYS = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile in ~/.aws, for the user that runs retraind."
+
+HINTS = {
+    "NoSuchBucket": "Make the bucket, or correct storage.url.",
+    "InvalidAccessKeyId": KEYS,
+    "SignatureDoesNotMatch": KEYS,
+    "ExpiredToken": "Renew the credentials.",
+    "AccessDenied": "Grant s3:GetObject, s3:PutObject, s3:ListBucket and s3:DeleteObject on this prefix.",
+    "403": "Grant s3:GetObject, s3:PutObject, s3:ListBucket and s3:DeleteObject on this prefix.",
+    "BadDigest": "The bytes changed on their way; it is tried again.",
+}
+
+
+class Refused(StoreUnavailable):
+    """Raised when the server answered and did not do what it was asked; `code` is its own word for that."""
+
+    def __init__(self, message: str, code: str, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+
+
+class S3Store:
+    """One prefix of a bucket; `url` is `s3://bucket/prefix`, `endpoint` a server other than AWS, `seconds` the limit for an answer."""
+
+    def __init__(self, url: str, endpoint: str, seconds: float) -> None:
+        parts = urlsplit(url)
+        self._bucket, self._prefix = parts.netloc, parts.path.strip("/")
+        self._url, self._endpoint = url, endpoint
+        # Anything newer than md5 is unknown to older servers; buckets in the host's name need a DNS that knows them.
+        config = Config(
+            connect_timeout=min(seconds, 5.0),
+            read_timeout=seconds,
+            retries={"total_max_attempts": TRIES, "mode": "standard"},
+            max_pool_connections=CONNECTIONS,
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={"addressing_style": "path" if endpoint else "auto"},
+            tcp_keepalive=True,
+        )
+        session = botocore.session.get_session()
+        region = session.get_config_variable("region") or "us-east-1"
+        try:
+            self._client: Any = session.create_client("s3", region, endpoint_url=endpoint or None, config=config)
+        except (BotoCoreError, ValueError) as error:
+            raise StoreUnavailable(f"The object store {self.place} can't be used: {error}.", hint=KEYS) from None
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return f"{self._url} at {self._endpoint}" if self._endpoint else self._url
+
+    def put(self, name: str, source: Path | bytes) -> None:
+        """Keep an object; see `daemon.objects.store.ObjectStore`."""
+        with BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+            md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()
+            file.seek(0)
+            check = base64.b64encode(md5).decode()
+            self._ask("put", name, self._client.put_object, Body=file, ContentMD5=check)
+
+    def get(self, name: str, target: Path, sha256: str, *, mode: int = 0o600) -> None:
+        """Bring an object to `target`; see `daemon.objects.store.ObjectStore`."""
+        answer = self._ask("get", name, self._client.get_object)
+        with closing(answer["Body"]) as body:
+            pieces = self._pieces(name, body)
+            arrival.write(target, pieces, sha256, f"{name} in {self.place}", mode=mode)
+
+    def _pieces(self, name: str, body: Any) -> Iterator[bytes]:
+        try:
+            yield from body.iter_chunks(PIECE_BYTES)
+        except (BotoCoreError, HTTPClientError, OSError) as error:
+            raise self._unavailable("get", name, error) from None
+
+    def has(self, name: str) -> bool:
+        """Whether there is an object of this name."""
+        try:
+            self._ask("look at", name, self._client.head_object)
+        except ObjectLost:
+            return False
+        return True
+
+    def listing(self, prefix: str = "") -> Iterator[Entry]:
+        """The objects whose names begin with `prefix`."""
+        begin = len(self._key(""))
+        for page in self._pages("list_objects_v2", prefix):
+            yield from (Entry(one["Key"][begin:], one["Size"]) for one in page.get("Contents", ()))
+
+    def delete(self, names: Iterable[str]) -> int:
+        """Remove objects with all their versions."""
+        return sum(self._delete(name) for name in names)
+
+    def _delete(self, name: str) -> bool:
+        versions = [one["VersionId"] for one in self._versions(name)]
+        for version in versions:
+            self._ask("delete", name, self._client.delete_object, VersionId=version)
+        return bool(versions)
+
+    def _versions(self, name: str) -> list[Mapping[str, Any]]:
+        """Every version of an object, marks of deletions among them; for a server without versions, the object itself."""
+        try:
+            pages = list(self._pages("list_object_versions", name))
+        except Refused as refused:
+            if refused.code not in UNVERSIONED:
+                raise
+            self._ask("delete", name, self._client.delete_object)
+            return []
+        entries = (one for page in pages for kind in ("Versions", "DeleteMarkers") for one in page.get(kind, ()))
+        return [one for one in entries if one["Key"] == self._key(name)]
+
+    def versioned(self) -> bool:
+        """Whether the bucket keeps earlier versions of what is deleted."""
+        answer = self._asked("look at", "", lambda: self._client.get_bucket_versioning(Bucket=self._bucket))
+        return answer.get("Status") in ("Enabled", "Suspended")
+
+    def refuses_overwriting(self, name: str) -> bool:
+        """Whether the server heeds `If-None-Match: *` for an object that there is; nothing rests on it."""
+        try:
+            self._ask("put", name, self._client.put_object, Body=b"", IfNoneMatch="*")
+        except Refused as refused:
+            return refused.code in PRECONDITION
+        return False
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._client.close()
+
+    def _pages(self, operation: str, prefix: str) -> Iterator[Mapping[str, Any]]:
+        """The pages of a listing, one request each."""
+        paginator = self._client.get_paginator(operation)
+        pages = iter(paginator.paginate(Bucket=self._bucket, Prefix=self._key(prefix)))
+        while (page := self._asked("list", prefix, lambda: next(pages, None))) is not None:
+            yield page
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}/{name}" if self._prefix else name
+
+    def _ask(self, action: str, name: str, operation: Callable[..., Any], **values: Any) -> Any:
+        """One request for one object."""
+        return self._asked(action, name, lambda: operation(Bucket=self._bucket, Key=self._key(name), **values))
+
+    def _asked(self, action: str, name: str, request: Callable[[], T]) -> T:
+        try:
+            return request()
+        except ClientError as error:
+            if _code(error) in GONE:
+                raise ObjectLost(f"{name} is not in {self.place}.", hint="A backup may have it.") from None
+            raise self._refused(action, name, error) from None
+        except (BotoCoreError, HTTPClientError, ValueError) as error:
+            raise self._unavailable(action, name, error) from None
+
+    def _unavailable(self, action: str, name: str, error: Exception) -> StoreUnavailable:
+        """Why there was no answer, in a sentence without credentials: the names of errors only, not their texts."""
+        if isinstance(error, NoCredentialsError | PartialCredentialsError):
+            return StoreUnavailable(f"There are no credentials for the object store {self.place}.", hint=KEYS)
+        reason = f"did not answer: {action} {name}".rstrip()
+        hint = "Look at the server, the network and storage.endpoint."
+        return StoreUnavailable(f"The object store {self.place} {reason} ({type(error).__name__}).", hint=hint)
+
+    def _refused(self, action: str, name: str, error: ClientError) -> "Refused":
+        code, about = _code(error), f"{action} {name}".rstrip()
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "no status")
+        return Refused(f"The object store {self.place} refused: {about} ({code}, {status}).", code, HINTS.get(code, ""))
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "unknown"))

@@ -1,0 +1,211 @@
+"""A real S3 server for tests, moto's in a process of its own, and a link to it that can be cut. A module makes fixtures of `server` and `bucket`."""
+
+import contextlib
+import os
+import secrets
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from service import wait_until
+
+from daemon.core.settings import Storage
+from daemon.objects.opening import open_store
+from daemon.objects.s3 import S3Store
+
+SECRET = "s3cret-that-is-in-no-text"
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_EC2_METADATA_DISABLED": "true"}
+LINGER = struct.pack("ii", 1, 0)
+"""A connection that is closed with it is reset."""
+
+
+class Server:
+    """moto's server: it keeps its objects in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = _free_port()
+        with (folder / "moto.log").open("w") as log:
+            command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        wait_until(self._answers, 60, "moto's server")
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError), urllib.request.urlopen(self.endpoint, timeout=5) as answer:
+            return bool(answer.status == 200)
+        return False
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """It hangs: connections are taken by the kernel, and nothing answers."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.wait()
+
+
+class Link:
+    """A port of this machine behind which the server is, until the link is cut: then connections are reset and refused.
+
+    The server's objects outlive that, as those of a real store outlive its crash.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self.port = _free_port()
+        self._listener: socket.socket | None = None
+        self._open: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self.most: int | None = None
+        """So many bytes come back over one connection, then it is reset."""
+        self.mend()
+
+    @property
+    def endpoint(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def mend(self) -> None:
+        """Let connections through."""
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._begin(self._accept, self._listener)
+
+    def cut(self) -> None:
+        """Reset all connections and refuse new ones."""
+        if self._listener is not None:
+            with contextlib.suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+            self._listener = None
+        for one in self._open:
+            _reset(one)
+        self._open.clear()
+
+    def close(self) -> None:
+        """Cut it for good."""
+        self.cut()
+        for thread in self._threads:
+            thread.join(5)
+
+    def _begin(self, work: object, *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)  # type: ignore[arg-type]
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self._target))
+            self._open += [client, server]
+            self._begin(self._forward, client, server)
+
+    def _forward(self, client: socket.socket, server: socket.socket) -> None:
+        back = 0
+        with contextlib.suppress(OSError, ValueError):
+            while True:
+                for source in select.select([client, server], [], [], 60)[0]:
+                    data = source.recv(65536)
+                    if source is server:
+                        back += len(data)
+                    if not data or (self.most is not None and back > self.most):
+                        raise OSError
+                    (server if source is client else client).sendall(data)
+        _reset(client)
+        _reset(server)
+
+
+def _reset(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER)
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server that the tests of a module share."""
+    os.environ.update(KEYS)
+    server = Server(tmp_path_factory.mktemp("moto"))
+    yield server
+    server.close()
+
+
+class Bucket:
+    """A new bucket behind a link of its own, and the store in it."""
+
+    def __init__(self, server: Server, seconds: float = 1.0) -> None:
+        os.environ.update(KEYS)
+        self.server, self.link = server, Link(server.port)
+        self.name = f"b-{secrets.token_hex(8)}"
+        self.settings = Storage(url=f"s3://{self.name}/home", endpoint=self.link.endpoint, timeout_seconds=seconds)
+        self.store = self.open()
+        self.client = self.store._client
+        self.client.create_bucket(Bucket=self.name)
+
+    def open(self) -> S3Store:
+        """The store, by a client of its own."""
+        store = open_store(self.settings)
+        assert isinstance(store, S3Store)
+        return store
+
+    def names(self) -> set[str]:
+        """The names of all objects."""
+        return {entry.name for entry in self.store.listing()}
+
+    def versions(self) -> list[str]:
+        """The keys of all versions of objects, and of marks of deletions."""
+        answer = self.client.list_object_versions(Bucket=self.name)
+        return [one["Key"] for kind in ("Versions", "DeleteMarkers") for one in answer.get(kind, ())]
+
+    def keep_versions(self) -> None:
+        """Have the bucket keep versions."""
+        self.client.put_bucket_versioning(Bucket=self.name, VersioningConfiguration={"Status": "Enabled"})
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings, for a service."""
+        return {
+            **KEYS,
+            "RETRAIND_STORAGE__URL": self.settings.url,
+            "RETRAIND_STORAGE__ENDPOINT": self.settings.endpoint,
+            "RETRAIND_STORAGE__TIMEOUT_SECONDS": str(self.settings.timeout_seconds),
+        }
+
+    @contextlib.contextmanager
+    def cut(self) -> Iterator[None]:
+        """The store can't be reached."""
+        self.link.cut()
+        try:
+            yield
+        finally:
+            self.link.mend()
+            time.sleep(0.01)
+
+
+def bucket(server: Server) -> Iterator[Bucket]:
+    """A bucket for one test."""
+    bucket = Bucket(server)
+    yield bucket
+    bucket.link.close()
