@@ -3,6 +3,7 @@
 DVC fetches the segments from the cache of the first home as from any remote.
 """
 
+import contextlib
 import shutil
 
 from daemon.core import durable
@@ -12,14 +13,15 @@ from daemon.dataset import dvc, git, git_history
 from daemon.dataset.dvc import Dvc
 from daemon.dataset.dvc_cache import Cache, md5_of
 from daemon.dataset.repository import Revision, pointed
+from daemon.objects.store import ObjectLost, ObjectStore, by_md5
 from daemon.records import segments as recorded_segments
 
 
-def check_out(source: Home, target: Home, revision: Revision) -> list[str]:
+def check_out(source: Home, target: Home, revision: Revision, store: ObjectStore | None = None) -> list[str]:
     """Bring a revision of `source` into the empty home `target`, while others work in the first; the names of its segments.
 
-    Raises NotFound when they are gone from the cache of `source`, Unavailable when there is no room for them, DatasetDamaged
-    when they are not what the revision names.
+    Raises NotFound when they are gone from the cache of `source` and from the object `store`, Unavailable when there is no
+    room for them or the store does not answer, DatasetDamaged when they are not what the revision names.
     """
     checkout = Dvc(target)
     checkout.isolate()
@@ -33,6 +35,8 @@ def check_out(source: Home, target: Home, revision: Revision) -> list[str]:
     cache = Cache(target.data)
     _copy_list(source, cache, revision)
     listed = cache.listed(revision.dvc_md5)
+    if store is not None:
+        _fetch(source, cache, listed, store)
     _require_objects(source, target, listed, revision)
     checkout.pull(source.data / ".dvc/cache")
     for name, md5 in listed.items():
@@ -52,9 +56,20 @@ def _copy_list(source: Home, cache: Cache, revision: Revision) -> None:
     durable.write(copy, original.read_bytes(), mode=0o444)
 
 
+def _fetch(source: Home, cache: Cache, listed: dict[str, str], store: ObjectStore) -> None:
+    """Bring the segments of `listed` (name: md5) that are gone from the cache of `source` into `cache`, as far as the store has them."""
+    hashes = recorded_segments.hashes(source.journal)
+    for name, md5 in listed.items():
+        if not Cache(source.data).path(md5).exists() and name in hashes:
+            cache.path(md5).parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(ObjectLost):
+                store.get(by_md5(md5), cache.path(md5), hashes[name], mode=0o444)
+
+
 def _require_objects(source: Home, target: Home, listed: dict[str, str], revision: Revision) -> None:
     """Raise NotFound or Unavailable where the segments of `listed` (name: md5) are gone, or too large for the disk."""
-    objects = [Cache(source.data).path(md5) for md5 in listed.values()]
+    here, fetched = Cache(source.data), Cache(target.data)
+    objects = [fetched.path(md5) if fetched.path(md5).exists() else here.path(md5) for md5 in listed.values()]
     if gone := sum(not path.exists() for path in objects):
         hint = "They may have been purged (`retraind forget --purge`); a backup of data/ has them."
         raise NotFound(f"{gone} segments of revision {revision.commit[:10]} are gone from DVC's cache.", hint=hint)

@@ -14,6 +14,7 @@ from daemon.dataset.segment_folder import SegmentFolder
 from daemon.dataset.segment_writer import Sealed
 from daemon.dataset.segments import UnlikeError
 from daemon.storage.journal import Journal
+from daemon.stored.segments import StoredSegments
 
 log = logs.Logger()
 
@@ -24,8 +25,8 @@ RETRY_SECONDS = 60.0
 class Compaction:
     """Merges under way; used by the loop thread, only while no training reads segments."""
 
-    def __init__(self, folder: SegmentFolder, journal: Journal) -> None:
-        self._folder, self._journal = folder, journal
+    def __init__(self, folder: SegmentFolder, stored: StoredSegments, journal: Journal) -> None:
+        self._folder, self._stored, self._journal = folder, stored, journal
         self._work: Iterator[None] | None = None
         self._unlike: set[str] = set()
         self._retry_at = 0.0
@@ -61,12 +62,18 @@ class Compaction:
             self._unlike |= sources.keys()
             log.warning("segments_not_merged", segments=len(sources), reason=str(error))
         if sealed is not None:
+            try:
+                yield from self._stored.put(*sealed.object)
+            except BaseException:
+                sealed.discard()
+                raise
             self._record(sealed, sources)
 
     def _record(self, sealed: Sealed, sources: Mapping[str, str]) -> None:
         """Put the finished segment in the place of its sources, in the step that finished it."""
         if not sources.keys() <= {one["name"] for one in self._journal.segments.current()}:
             sealed.discard()  # a drop was forgotten meanwhile, and its rows are in what was just written
+            self._stored.abandon(sealed.segment.md5)
             return
         with sealed.entry(self._journal.segments.has) as merged:
             self._journal.batches.merge(merged.record, list(sources))

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from daemon.core import durable, logs
 from daemon.core.errors import DatasetDamaged
 from daemon.core.home import Home
+from daemon.core.journal_rows import SegmentRow
 from daemon.dataset.dvc import Dvc
 from daemon.dataset.dvc_cache import Cache
 from daemon.dataset.git_history import POINTER, SCHEMA
 from daemon.dataset.repository import Repository, Revision, pointed
 from daemon.dataset.segment_folder import SegmentFolder
+from daemon.stored.segments import StoredSegments
 
 log = logs.Logger()
 
@@ -21,26 +23,30 @@ log = logs.Logger()
 class Dataset:
     """Writes segments and commits them; used by one thread of one process that holds the home's lock."""
 
-    def __init__(self, home: Home, tell: Callable[[str], object] | None = None) -> None:
+    def __init__(
+        self, home: Home, tell: Callable[[str], object] | None = None, stored: StoredSegments | None = None
+    ) -> None:
         self._home, self._cache, self._dvc, self.folder = home, Cache(home.data), Dvc(home), SegmentFolder(home)
         self._tell = tell or (lambda sentence: log.warning("repaired", detail=sentence))
         self._repository = Repository(home, self._cache, self._tell)
+        self.stored = stored or StoredSegments(home)
 
     def open(self, recorded: Mapping[str, str], replaced: Callable[[Iterable[str]], set[str]]) -> None:
         """Make or repair the repository; `recorded` maps the journal's segments to their md5.
 
         Of the other files in the dataset, those that a merge has replaced (`replaced` tells) are removed; the rest was
-        never accepted and is set aside. A segment that is gone comes back from the orphans or from DVC.
+        never accepted and is set aside. A segment that is gone comes back from the orphans, DVC or the object store.
         """
         self._dvc.isolate()
         self.folder.make()
         self._cache.adopt_stamps()
+        self.stored.restore_schema()
         self._repository.repair()
         names = self.folder.names()
         gone = replaced(names - recorded.keys())
         self.folder.remove(gone)
         self.folder.set_aside(names - recorded.keys() - gone)
-        self.folder.restore(recorded, self._cache)
+        self.folder.restore(recorded, self._cache, self.stored)
 
     def close(self) -> None:
         """Let go of DVC's caches and databases."""
@@ -85,11 +91,21 @@ class Dataset:
         return self._repository.head()
 
     def purge(self, md5s: Iterable[str]) -> int:
-        """Remove objects of earlier revisions from DVC's cache, for good; returns how many there were.
+        """Remove objects of earlier revisions, for good: from the object store, then from DVC's cache; returns how many this had.
 
-        The revisions that need them can't be checked out any more.
+        The revisions that need them can't be checked out any more. Raises StoreUnavailable before anything is removed here.
         """
-        return self._cache.purge(md5s)
+        gone = list(md5s)
+        with self.stored.purging:
+            self.stored.purge(gone)
+            return self._cache.purge(gone)
+
+    def recover(self, segments: Iterable[SegmentRow]) -> None:
+        """Bring objects of earlier revisions that are gone from DVC's cache back into it, as far as the object store has them."""
+        for row in segments:
+            if not self._cache.path(row["md5"]).exists():
+                self._cache.path(row["md5"]).parent.mkdir(parents=True, exist_ok=True)
+                self.stored.fetch_to(self._cache.path(row["md5"]), row["md5"], row["sha256"])
 
     # Repairs
 
@@ -103,8 +119,9 @@ class Dataset:
         """Make good what killed programs, people and disks have done to `data/`, as far as something has the bytes."""
         self._dvc.reset()
         self.folder.make()
+        self.stored.restore_schema()
         self._repository.repair()
-        self.folder.restore(segments, self._cache)
+        self.folder.restore(segments, self._cache, self.stored)
         gone = self._cache.missing(segments.values())
         for name, md5 in segments.items():
             if md5 in gone and (self._home.segments / name).exists():

@@ -8,13 +8,15 @@ An object can be made again from the segment with its bytes, the list of a revis
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import orjson
 
 from daemon.core import durable
 from daemon.core.errors import DatasetDamaged
+from daemon.core.home import Home
+from daemon.records.segments import SegmentLife
 
 OBJECTS = ".dvc/cache/files/md5"
 SECURED = 99_357_421 * 10**9
@@ -112,6 +114,12 @@ class Cache:
         for md5 in there:
             durable.remove(self.path(md5))
         return len(there)
+
+
+def places(home: Home) -> Callable[[SegmentLife], tuple[Path, Path]]:
+    """Where the bytes of a segment lie in a home, if they do: in the dataset, or among DVC's objects."""
+    cache = Cache(home.data)
+    return lambda row: (home.segments / row["name"], cache.path(row["md5"]))
 
 
 def md5_of(path: Path) -> str:

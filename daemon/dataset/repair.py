@@ -12,8 +12,10 @@ from daemon.core.home import Home
 from daemon.core.requests import Request
 from daemon.core.states import EventKind, Level, RequestState
 from daemon.dataset.dataset import Dataset
+from daemon.objects.store import ObjectStore
 from daemon.storage import artifact_paths
 from daemon.storage.journal import Journal
+from daemon.stored.segments import StoredSegments
 
 log = logs.Logger()
 
@@ -103,8 +105,11 @@ class RepairRound:
         self._request = None
 
 
-def repair_home(home: Home, report: Callable[[str], object]) -> None:
-    """Repair what can be repaired in a home in which no daemon runs; call while holding its lock. Raises DatasetDamaged."""
+def repair_home(home: Home, report: Callable[[str], object], store: ObjectStore | None = None) -> None:
+    """Repair what can be repaired in a home in which no daemon runs, also from the object `store`; call while holding its lock.
+
+    Raises DatasetDamaged.
+    """
     with closing(Journal.open(home.journal)) as journal:
 
         def report_and_record(sentence: str) -> None:
@@ -112,7 +117,7 @@ def repair_home(home: Home, report: Callable[[str], object]) -> None:
             report(sentence)
 
         segments = journal.segments.current()
-        with closing(Dataset(home, report_and_record)) as dataset:
+        with closing(Dataset(home, report_and_record, StoredSegments(home, store, journal))) as dataset:
             dataset.open({one["name"]: one["md5"] for one in segments}, journal.segments.replaced)
             for _ in dataset.repair_all({one["name"]: (one["sha256"], one["md5"]) for one in segments}):
                 pass

@@ -10,6 +10,7 @@ from daemon.core.home import Home
 from daemon.dataset import segment_writer, segments
 from daemon.dataset.dvc_cache import Cache, md5_of
 from daemon.dataset.segment_writer import Sealed, Writer, name_of
+from daemon.stored.segments import StoredSegments
 
 log = logs.Logger()
 
@@ -83,8 +84,8 @@ class SegmentFolder:
         (self._path / name).replace(self._orphans / f"{name}.damaged")
         return True
 
-    def restore(self, segments: Mapping[str, str], cache: Cache) -> None:
-        """Bring segments (name: md5) that are gone back, from the orphans or from DVC's `cache`, as far as these have them."""
+    def restore(self, segments: Mapping[str, str], cache: Cache, stored: StoredSegments) -> None:
+        """Bring segments (name: md5) that are gone back: from the orphans, DVC's `cache` or the object store, as far as these have them."""
         gone = self.missing(segments)
         # Whatever the files that were set aside are called by now.
         orphans = {name_of(durable.sha256_file(path)): path for path in _files(self._orphans)} if gone else {}
@@ -96,6 +97,7 @@ class SegmentFolder:
             elif cache.has(segments[name]):
                 log.warning("segment_restored", segment=name, source="DVC's cache")
                 durable.write(self._path / name, cache.path(segments[name]).read_bytes(), mode=0o444)
+        stored.fetch({name: segments[name] for name in self.missing(gone)} if gone else {})
 
 
 def _files(folder: Path) -> list[Path]:

@@ -115,6 +115,11 @@ class Sealed:
     folder: Path
     segment: Segment
 
+    @property
+    def object(self) -> tuple[str, str, Path]:
+        """What an object store needs of it: its name to be, its md5, and where its bytes lie."""
+        return self.segment.name, self.segment.md5, self.path
+
     def place(self) -> Segment:
         """Give the file its name, durably; raises OSError."""
         self.path.replace(self.folder / self.segment.name)

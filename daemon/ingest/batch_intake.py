@@ -4,7 +4,7 @@ It is a generator that gives way between its steps, so that a large drop keeps n
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from daemon.core import logs
@@ -13,6 +13,7 @@ from daemon.core.home import Home
 from daemon.core.settings import Settings
 from daemon.core.status import utcnow
 from daemon.dataset.dataset import Dataset
+from daemon.dataset.segment_writer import Sealed
 from daemon.inbox.drop import Drop
 from daemon.inbox.inbox import Inbox
 from daemon.inbox.settling import Stamp
@@ -30,6 +31,7 @@ from daemon.ingest.reading.reader import Reader
 from daemon.ingest.reading.reading import Reading
 from daemon.ingest.refused_drops import Refused
 from daemon.ingest.schema_updates import SchemaUpdates
+from daemon.objects.store import StoreUnavailable
 from daemon.schema.schema import Schema
 from daemon.storage.journal import Journal
 
@@ -66,7 +68,7 @@ class BatchIntake:
 
     def begin(self, settled: Mapping[str, Stamp], now: float) -> bool:
         """Begin a batch with some of the settled drops; False: there is nothing to read. `now` is monotonic seconds."""
-        current = self._schema.read() if settled else None
+        current = self._schema.read() if settled and self._dataset.stored.ready(time.monotonic()) else None
         if current is None:
             return False
         files = batch_choice.choose(
@@ -135,6 +137,8 @@ class BatchIntake:
             yield
             self._schema.save(reader.schema, current)
             sealed = self._dataset.folder.write([table])
+            if not (yield from self._keep(sealed)):
+                return
         self._record.write(refused, sealed, readings, reader.schema)
 
     def _take_large(self, drop: Drop, reader: Reader, current: Schema, refused: Refused) -> Iterator[None]:
@@ -155,7 +159,23 @@ class BatchIntake:
                     return
                 self._schema.save(reader.schema, current)
                 sealed = writer.seal()
+        if sealed is not None and not (yield from self._keep(sealed)):
+            return
         self._record.write(refused, sealed, [reading], reader.schema)
+
+    def _keep(self, sealed: Sealed) -> Generator[None, None, bool]:
+        """Put the segment into the object store; False: it can't be, so the drops stay as they are and are read again later."""
+        try:
+            yield from self._dataset.stored.put(*sealed.object)
+        except StoreUnavailable:  # which the health says
+            sealed.discard()
+            self._attempts.end()
+            self.known_rows.give_up()
+            return False
+        except BaseException:
+            sealed.discard()
+            raise
+        return True
 
     def _hold(self, readings: Sequence[Reading]) -> bool:
         """Hold the suspicious drops; True: there are some, so the others are read again, with the schema as it was."""

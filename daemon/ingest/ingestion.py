@@ -51,8 +51,9 @@ class Ingestion:
         self._has_forgotten = False
         """Whether the last step was one of forgetting; then there may be more to do."""
         self.forgetting = Forgetting(home, dataset, journal, Eraser(home, journal, erase or self._erase))
-        self._merging = Compaction(dataset.folder, journal)
+        self._merging = Compaction(dataset.folder, dataset.stored, journal)
         self.upkeep = RepairRound(home, dataset, journal)
+        self.stored = dataset.stored
 
     def _erase(self, ids: Sequence[str]) -> int:
         """Remove predictions from the history if no thread copies into it."""

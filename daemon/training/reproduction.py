@@ -27,10 +27,12 @@ from daemon.core.journal_rows import VersionRow
 from daemon.core.settings import Train
 from daemon.dataset.checkout import check_out
 from daemon.dataset.repository import Revision
+from daemon.objects.store import ObjectLost, ObjectStore
 from daemon.records import segments, versions
 from daemon.schema.arrival_times import Era, Window
 from daemon.schema.costs import Costs
 from daemon.schema.scores import NamedMetric, Scored
+from daemon.stored import bundle_files
 from daemon.training import refit
 from daemon.training.data.revision import Data
 from daemon.training.evaluation import baseline_comparison, holdouts
@@ -84,19 +86,20 @@ class Reproduction(Comparison):
     seconds: float
 
 
-def reproduce(home: Home, version: int, settings: Train) -> Reproduction:
+def reproduce(home: Home, version: int, settings: Train, store: ObjectStore | None = None) -> Reproduction:
     """Train a judged version again and compare; see `_verdict` for the answer.
 
-    `settings` stand in for those of a bundle that does not say with which it was trained. Raises NotFound if the version, its
+    `settings` stand in for those of a bundle that does not say with which it was trained. What is gone from the home
+    comes from the object `store`. Raises NotFound if the version, its
     bundle or its rows are gone, DatasetDamaged if these are not the recorded ones, TrainingFailed if it can't be fitted now.
     """
     started = time.monotonic()
-    original = _original(home, version)
     # The trainer computes in one thread; sums of several are taken in another order.
     with threadpool_limits(1), tempfile.TemporaryDirectory(prefix="retraind-reproduce-") as folder:
         scratch = Home(Path(folder))
         scratch.make()
-        data, train = _data(home, scratch, original.manifest, settings)
+        original = _original(home, version, scratch, store)
+        data, train = _data(home, scratch, original.manifest, settings, store)
         judged = _judge(original.manifest, data, train, scratch.bundle(version))
         fitted, remade, twin = _remake(original.manifest, judged, data)
         scores = holdouts.compare(judged.fitted, None, data, rules=_rules(original.manifest)).scores["challenger"]
@@ -104,22 +107,27 @@ def reproduce(home: Home, version: int, settings: Train) -> Reproduction:
     return {**_verdict(original, remade, twin, scores, answers), "seconds": round(time.monotonic() - started, 3)}
 
 
-def _original(home: Home, version: int) -> Original:
+def _original(home: Home, version: int, scratch: Home, store: ObjectStore | None) -> Original:
     judged = versions.judged(home.journal, version)
     if judged is None:
         raise NotFound(f"There is no version {version}.", hint="`retraind versions` lists them.")
     folder = home.bundle(version)
     try:
+        if store is not None and not folder.exists():
+            folder = scratch.bundles / "original"
+            bundle_files.fetch(store, folder, judged["bundle"])
         served = bundle.load(folder, judged["bundle"])
         twin = None if served.manifest.twin is None else bundle.load_judged(folder, judged["bundle"])
-    except BundleRefused as error:
+    except (BundleRefused, ObjectLost) as error:
         raise NotFound(f"There is nothing to compare version {version} with: {error}") from None
     return Original(judged, served, orjson.loads((folder / PROBE).read_bytes()), twin)
 
 
-def _data(home: Home, scratch: Home, manifest: Manifest, settings: Train) -> tuple[Data, Train]:
+def _data(
+    home: Home, scratch: Home, manifest: Manifest, settings: Train, store: ObjectStore | None
+) -> tuple[Data, Train]:
     """The rows that the version was trained on, verified against the journal, and the settings of its training."""
-    names = check_out(home, scratch, Revision(manifest.revision, manifest.dvc_md5))
+    names = check_out(home, scratch, Revision(manifest.revision, manifest.dvc_md5), store)
     hashes = segments.hashes(home.journal)
     chosen = {name: sha256 for name, sha256 in hashes.items() if name in set(names)}
     if len(chosen) < len(names):

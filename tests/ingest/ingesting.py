@@ -17,8 +17,10 @@ from daemon.dataset.dataset import Dataset
 from daemon.inbox.inbox import Inbox
 from daemon.ingest.ingestion import Ingestion
 from daemon.ingest.reading.late_labels import Labels
+from daemon.objects.store import ObjectStore
 from daemon.service import bootstrap
 from daemon.storage.journal import Journal
+from daemon.stored.segments import StoredSegments
 
 SETTINGS = Settings(inbox=Limits(settle_seconds=0.0))
 HEADER = "sepal_length,sepal_width,petal_length,petal_width,species\n"
@@ -27,13 +29,13 @@ HEADER = "sepal_length,sepal_width,petal_length,petal_width,species\n"
 class Parts:
     """What ingestion works with; `reopen` is what a restart does after a kill."""
 
-    def __init__(self, home: Home, settings: Settings = SETTINGS) -> None:
-        self.home, self.settings, self.now = home, settings, 0.0
+    def __init__(self, home: Home, settings: Settings = SETTINGS, store: ObjectStore | None = None) -> None:
+        self.home, self.settings, self.store, self.now = home, settings, store, 0.0
         self.open()
 
     def open(self) -> None:
         self.journal = Journal.open(self.home.journal)
-        self.dataset = Dataset(self.home)
+        self.dataset = Dataset(self.home, stored=StoredSegments(self.home, self.store, self.journal))
         self.dataset.open(
             {one["name"]: one["md5"] for one in self.journal.segments.current()}, self.journal.segments.replaced
         )

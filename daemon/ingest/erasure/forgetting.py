@@ -108,6 +108,11 @@ class Forgetting:
             return
         rest = segments.without(table, drop["sha256"], others)
         sealed = self._dataset.folder.write([rest], replaces=name)
+        try:
+            self._dataset.stored.put_now(*sealed.object)
+        except BaseException:
+            sealed.discard()
+            raise
         with sealed.entry(self._journal.segments.has) as segment:
             record: RemainderRecord = {**segment.record, "first": min(others.values()), "last": max(others.values())}
             self._record(drop, name, table.num_rows - segment.rows, record, request)
@@ -126,6 +131,7 @@ class Forgetting:
             self._end(request, RequestState.DONE, f"{done} {CACHED} {trained}")
             return
         # The rows are known from DVC's objects: what is found by them goes first.
+        self._dataset.recover(self._journal.segments.holders(drop))
         elsewhere = yield from self._eraser.run(drop)
         count = self._dataset.purge(one["md5"] for one in self._journal.segments.holders(drop))
         gone = f"{count} objects of DVC's cache are purged, and revisions from before can't be checked out where they need them"

@@ -1,0 +1,82 @@
+"""A bundle in the object store: each file is an object that its sha256 names, the manifest as well.
+
+So whoever has the sha256 of the manifest, which is what the journal keeps of a version, can fetch and verify all of it.
+"""
+
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from daemon.artifacts.manifest import KEPT, MANIFEST, Manifest, read_manifest
+from daemon.core import durable
+from daemon.core.errors import BundleRefused
+from daemon.objects.store import ObjectStore, by_sha256
+
+AT_ONCE = 4
+"""Files of a bundle that are put or fetched at once: there are about ten."""
+
+FETCHED = ".fetched-"
+"""How the name of a manifest begins whose files are not there yet: a folder with a manifest alone is that of a cleared version."""
+
+
+UNFINISHED_SECONDS = 600.0
+"""A file that did not arrive and is older than this was left by a killed process."""
+
+
+def put(store: ObjectStore, folder: Path, sha256: str) -> None:
+    """Put the files of a bundle, then its manifest with this sha256; raises BundleRefused for other bytes, StoreUnavailable, OSError."""
+    manifest = read_manifest(folder, sha256)
+
+    def put_file(name: str) -> None:
+        data = (folder / Path(name).name).read_bytes()
+        if durable.sha256(data) != manifest.files[name]:
+            raise BundleRefused(f"{folder / name} is not the file that was recorded ({manifest.files[name][:12]}…).")
+        store.put(by_sha256(manifest.files[name]), data)
+
+    with ThreadPoolExecutor(AT_ONCE, "object-put") as pool:
+        list(pool.map(put_file, manifest.files))
+    store.put(by_sha256(sha256), (folder / MANIFEST).read_bytes())
+
+
+def lacking(folder: Path, sha256: str) -> bool:
+    """Whether the bundle of a version that is not cleared lacks a file, or its manifest; other bytes are a matter of `bundle.load`."""
+    try:
+        manifest = read_manifest(folder, sha256)
+    except BundleRefused:
+        return not (folder / MANIFEST).exists()
+    return any(not (folder / name).exists() for name in manifest.files)
+
+
+def fetch(store: ObjectStore, folder: Path, sha256: str, only: Collection[str] = ()) -> None:
+    """Fetch what a bundle lacks, each file verified before it gets its name, the manifest last; `only`: of these files.
+
+    Raises ObjectLost, ObjectDamaged, BundleRefused, StoreUnavailable, OSError.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    durable.sweep(folder, seconds=UNFINISHED_SECONDS)
+    early = folder.with_name(f"{FETCHED}{sha256}")
+    manifest = _manifest(store, folder, early, sha256)
+    wanted = {name: digest for name, digest in manifest.files.items() if not only or name in only}
+
+    def fetch_file(name: str) -> None:
+        if not (folder / name).exists():
+            store.get(by_sha256(wanted[name]), folder / Path(name).name, wanted[name])
+
+    with ThreadPoolExecutor(AT_ONCE, "object-get") as pool:
+        list(pool.map(fetch_file, wanted))
+    if early.exists():
+        early.replace(folder / MANIFEST)
+        durable.fsync_dir(folder)
+    durable.fsync_dir(folder.parent)
+
+
+def _manifest(store: ObjectStore, folder: Path, early: Path, sha256: str) -> Manifest:
+    if (folder / MANIFEST).exists():
+        return read_manifest(folder, sha256)
+    store.get(by_sha256(sha256), early, sha256)
+    return Manifest.model_validate_json(early.read_bytes())
+
+
+def removable(manifest: Manifest) -> set[str]:
+    """The sha256 of the files that go when a version is cleared."""
+    return {sha256 for name, sha256 in manifest.files.items() if name not in KEPT}

@@ -1,0 +1,121 @@
+"""Bundles in the object store: put before the verdict on a version is recorded, fetched where this machine lacks them.
+
+So every version that the journal names has its bundle in the store. A put runs in a thread: until it has ended the version
+waits for its verdict, and everything else goes on.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import Future
+
+from daemon.artifacts.manifest import KEPT, cleared, read_manifest
+from daemon.core import logs
+from daemon.core.errors import BundleRefused, RetraindError
+from daemon.core.home import Home
+from daemon.objects import background
+from daemon.objects.backoff import Backoff
+from daemon.objects.store import ObjectStore, StoreUnavailable, by_sha256
+from daemon.storage.model_versions import Registered
+from daemon.stored import bundle_files
+
+log = logs.Logger()
+
+CONSEQUENCE = "A new version waits for its verdict until its bundle is safe there; predictions go on."
+
+
+class StoredBundles:
+    """The bundles of one home in its object store; without a store, nothing is done. Used by the loop thread."""
+
+    def __init__(self, home: Home, store: ObjectStore | None = None, wake: Callable[[], object] = lambda: None) -> None:
+        self._home, self._store, self._wake = home, store, wake
+        self._backoff = Backoff()
+        self._put: set[str] = set()
+        self._putting: tuple[str, Future[None]] | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why a bundle can't be put or fetched, until it can."""
+        return self._backoff.problem
+
+    @property
+    def waits(self) -> bool:
+        """Whether a version waits for its bundle to be put."""
+        return self._putting is not None or self.problem is not None
+
+    @property
+    def ended(self) -> bool:
+        """Whether a put has ended, and `is_put` has not been asked since."""
+        return self._putting is not None and self._putting[1].done()
+
+    def is_put(self, version: int, sha256: str) -> bool:
+        """Whether the bundle of a version is in the store; if not, it is put in a thread, which wakes the loop at its end.
+
+        True also for a damaged bundle, which has no place there: its verdict says so.
+        """
+        if self._store is None or sha256 in self._put:
+            return True
+        if self._putting is None:
+            if self._backoff.ready(time.monotonic()):
+                self._begin(self._store, version, sha256)
+            return False
+        if not self._putting[1].done():
+            return False
+        (put, ended), self._putting = self._putting, None
+        return self._is_concluded(put, ended.exception()) and put == sha256
+
+    def _begin(self, store: ObjectStore, version: int, sha256: str) -> None:
+        folder = self._home.bundle(version)
+        putting = background.start("bundle-put", lambda: bundle_files.put(store, folder, sha256))
+        self._putting = sha256, putting
+        putting.add_done_callback(lambda _: self._wake())
+
+    def _is_concluded(self, sha256: str, error: BaseException | None) -> bool:
+        if isinstance(error, StoreUnavailable):
+            self._backoff.failed(error, CONSEQUENCE, time.monotonic())
+            return False
+        if error is not None and not isinstance(error, BundleRefused):
+            raise error
+        self._backoff.succeeded()
+        self._put.add(sha256)
+        return True
+
+    def fetch(self, version: int, sha256: str, only: Collection[str] = ()) -> None:
+        """Fetch what the bundle of a judged version lacks here; what the store lacks, too, `bundle.load` will miss. Raises StoreUnavailable."""
+        folder = self._home.bundle(version)
+        if self._store is None or cleared(folder) or not bundle_files.lacking(folder, sha256):
+            return
+        try:
+            bundle_files.fetch(self._store, folder, sha256, only)
+            log.warning("bundle_restored", version=version, source=self._store.place)
+        except StoreUnavailable:
+            raise
+        except RetraindError as error:
+            log.error("bundle_not_restored", version=version, reason=str(error))
+
+    def restore(self, version: int, sha256: str, *, emptied: bool) -> None:
+        """Fetch what a judged version lacks here; of an `emptied` one only what later versions and lineage need. In any thread. Raises StoreUnavailable."""
+        self.fetch(version, sha256, only=KEPT if emptied else ())
+
+    def files_of(self, versions: Iterable[Registered]) -> frozenset[str] | None:
+        """The sha256 of all files of these versions; None where a manifest can't be read, or without a store."""
+        if self._store is None:
+            return None
+        try:
+            manifests = [
+                read_manifest(self._home.bundle(one.version), one.bundle) for one in versions if one.bundle is not None
+            ]
+        except BundleRefused as error:  # what it names is unknown, so nothing may go
+            log.warning("objects_kept", reason=str(error))
+            return None
+        return frozenset(sha256 for manifest in manifests for sha256 in manifest.files.values())
+
+    def clear(self, version: Registered, in_use: frozenset[str] | None) -> None:
+        """Remove the objects of a version whose model files go, as far as they are not `in_use`; raises StoreUnavailable."""
+        if self._store is None or in_use is None or version.bundle is None:
+            return
+        try:
+            manifest = read_manifest(self._home.bundle(version.version), version.bundle)
+        except BundleRefused as error:
+            log.warning("objects_kept", version=version.version, reason=str(error))
+            return
+        self._store.delete(map(by_sha256, sorted(bundle_files.removable(manifest) - in_use)))

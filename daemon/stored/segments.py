@@ -1,0 +1,215 @@
+"""Segments in the object store: put before the journal names them, fetched where the folder lacks them.
+
+The order is: hidden file durable here, object durable there, name, journal. So every segment that the journal names is in
+the store, and a kill in between leaves at most one object that no entry names. Which one that may be is noted before
+it is put, and `sweep` removes it a day later, unless the journal names it by then. Nothing is removed because of a listing: a copy of the
+home with an older journal would take newer segments for garbage.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Lock
+
+from daemon.core import durable, logs
+from daemon.core.errors import RetraindError
+from daemon.core.home import Home
+from daemon.objects import background
+from daemon.objects.backoff import Backoff
+from daemon.objects.store import MD5, ObjectLost, ObjectStore, StoreUnavailable, by_md5, by_sha256
+from daemon.records.segments import SegmentLife
+from daemon.storage.journal import Journal
+
+log = logs.Logger()
+
+UNNAMED = "unnamed_objects"
+"""The journal's key of objects that may have been put and are in no entry: segment to md5 and time."""
+
+SCHEMA = "stored_schema"
+"""The journal's key of the sha256 of the schema that was put last."""
+
+KEPT = timedelta(days=1)
+"""So long an object that no entry names stays."""
+
+WAIT_SECONDS = 0.05
+"""So long a step of the loop waits for a put before other work has its turn."""
+
+FETCHES = 8
+"""Segments that are fetched at once."""
+
+CONSEQUENCE = "New drops wait in the inbox until their rows are safe there; predictions go on."
+
+
+class StoredSegments:
+    """The segments of one home in its object store; without a store, nothing is done. Used by the loop thread."""
+
+    def __init__(self, home: Home, store: ObjectStore | None = None, journal: Journal | None = None) -> None:
+        assert store is None or journal is not None
+        self._home, self._store, self._journal = home, store, journal
+        self._backoff = Backoff()
+        self._under_way: set[str] = set()
+        """Segments that are put and not yet recorded: they are in no entry, and not left behind either."""
+        self.purging = Lock()
+        """Held while objects are removed for good, here and there."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why segments can't be put or fetched, until they can."""
+        return self._backoff.problem
+
+    def ready(self, now: float) -> bool:
+        """Whether a segment may be put now: not soon after the store failed. `now` is monotonic seconds."""
+        return self._store is None or self._backoff.ready(now)
+
+    # Putting
+
+    def put(self, name: str, md5: str, path: Path) -> Iterator[None]:
+        """Put a finished segment that will have this name, and the schema if it has changed; yields while they are on their way. Raises StoreUnavailable, OSError."""
+        if self._store is None or self._journal is None:
+            return
+        self._note(name, md5)
+        self._under_way = {name}
+        schema, store = self._new_schema(), self._store
+
+        def work() -> None:
+            store.put(by_md5(md5), path)
+            if schema is not None:
+                store.put(by_sha256(durable.sha256(schema)), schema)
+
+        putting = background.start("object-put", work)
+        while not background.is_done(putting, WAIT_SECONDS):
+            yield
+        self._conclude(putting.exception())
+        if schema is not None:
+            self._journal.key_values.put(SCHEMA, durable.sha256(schema))
+
+    def put_now(self, name: str, md5: str, path: Path) -> None:
+        """The same, for whoever can't let other work go first."""
+        for _ in self.put(name, md5, path):
+            pass
+
+    def _conclude(self, error: BaseException | None) -> None:
+        if isinstance(error, StoreUnavailable):
+            self._backoff.failed(error, CONSEQUENCE, time.monotonic())
+        if error is not None:
+            raise error
+        self._backoff.succeeded()
+
+    def _note(self, name: str, md5: str) -> None:
+        """Record which object is about to be put; what has been named since the last time is on record elsewhere."""
+        assert self._journal is not None
+        unnamed = {each: entry for each, entry in self._unnamed().items() if not self._journal.segments.has(each)}
+        self._journal.key_values.put(UNNAMED, {**unnamed, name: [md5, datetime.now(UTC).isoformat()]})
+
+    def _unnamed(self) -> dict[str, list[str]]:
+        assert self._journal is not None
+        return self._journal.key_values.get(UNNAMED) or {}
+
+    def _new_schema(self) -> bytes | None:
+        """The schema, if it is not the one that was put last; it belongs to the rows, and the journal does not have it."""
+        assert self._journal is not None
+        schema = self._home.schema.read_bytes() if self._home.schema.exists() else None
+        stored = self._journal.key_values.get(SCHEMA)
+        return None if schema is None or durable.sha256(schema) == stored else schema
+
+    def put_missing(
+        self, recorded: Iterable[SegmentLife], places: Callable[[SegmentLife], Iterable[Path]]
+    ) -> Iterator[str]:
+        """Put segments of the journal that the store lacks, from one of the `places` where each may lie; gives their names.
+
+        In any thread. Raises StoreUnavailable.
+        """
+        assert self._store is not None
+        there = {entry.name for entry in self._store.listing(MD5)}
+        for row in recorded:
+            if by_md5(row["md5"]) in there:
+                continue
+            with self.purging:  # what is purged at this moment must not come back
+                source = next((path for path in places(row) if durable.is_intact(path, row["sha256"])), None)
+                if source is not None:
+                    self._store.put(by_md5(row["md5"]), source)
+            yield row["name"]
+
+    # Fetching
+
+    def fetch(self, segments: Mapping[str, str]) -> None:
+        """Bring segments (name: md5) into the folder, several at a time, each as soon as its hash is found to be right.
+
+        What the store lacks, or has with other bytes, is in the log and stays away; so does the rest if the store fails.
+        """
+        if self._store is None or not segments:
+            return
+        self._home.segments.mkdir(exist_ok=True)
+        failures: list[StoreUnavailable] = []
+
+        def bring(name: str) -> None:
+            if not failures:
+                self._bring(name, segments[name], failures)
+
+        with ThreadPoolExecutor(FETCHES, "object-get") as pool:
+            list(pool.map(bring, sorted(segments)))
+        if failures:
+            self._backoff.failed(failures[0], "Segments that are missing here wait for it.", time.monotonic())
+
+    def _bring(self, name: str, md5: str, failures: list[StoreUnavailable]) -> None:
+        assert self._store is not None
+        try:
+            # The name of a segment is half of its sha256; whoever reads the rows compares the whole of it.
+            self._store.get(by_md5(md5), self._home.segments / name, Path(name).stem, mode=0o444)
+            log.warning("segment_restored", segment=name, source=self._store.place)
+        except StoreUnavailable as error:
+            failures.append(error)
+        except (OSError, RetraindError) as error:
+            log.error("segment_not_restored", segment=name, reason=str(error))
+
+    def fetch_to(self, target: Path, md5: str, sha256: str) -> None:
+        """Bring one segment to `target`, if the store has it; raises StoreUnavailable, ObjectDamaged, OSError."""
+        if self._store is not None:
+            with suppress(ObjectLost):
+                self._store.get(by_md5(md5), target, sha256, mode=0o444)
+
+    def restore_schema(self) -> None:
+        """Bring the schema back where it is gone together with git, which also has it."""
+        if self._store is None or self._journal is None or self._home.schema.exists():
+            return
+        sha256 = self._journal.key_values.get(SCHEMA)
+        if sha256 is None or (self._home.data / ".git").is_dir():
+            return
+        try:
+            self._store.get(by_sha256(sha256), self._home.schema, sha256)
+            log.warning("schema_restored", source=self._store.place)
+        except StoreUnavailable as error:
+            self._backoff.failed(error, "The schema is missing here and waits for it.", time.monotonic())
+        except RetraindError as error:
+            log.error("schema_not_restored", reason=str(error))
+
+    # Removing
+
+    def purge(self, md5s: Iterable[str]) -> None:
+        """Remove the objects of segments, with all their versions, and what a kill has left. Raises StoreUnavailable."""
+        if self._store is not None:
+            self._store.delete(map(by_md5, md5s))
+            self.sweep(timedelta(0))
+
+    def abandon(self, md5: str) -> None:
+        """A segment that was put is not recorded after all; what can't be removed now is removed by `sweep`."""
+        if self._store is not None:
+            with suppress(StoreUnavailable):
+                self._store.delete([by_md5(md5)])
+
+    def sweep(self, age: timedelta = KEPT) -> int:
+        """Remove objects that were put so long ago and that no entry of the journal names; returns how many. Raises StoreUnavailable."""
+        if self._store is None or self._journal is None:
+            return 0
+        unnamed, before = self._unnamed(), (datetime.now(UTC) - age).isoformat()
+        named = {name for name in unnamed if self._journal.segments.has(name)}
+        spared = named | self._under_way
+        old = {name: md5 for name, (md5, at) in unnamed.items() if name not in spared and at < before}
+        count = self._store.delete(map(by_md5, old.values()))
+        if old.keys() | named:
+            rest = {name: entry for name, entry in unnamed.items() if name not in old and name not in named}
+            self._journal.key_values.put(UNNAMED, rest)
+        return count

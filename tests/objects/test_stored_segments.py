@@ -1,0 +1,341 @@
+"""Rows that outlive the machine: segments in a real S3 server, with kills, outages and folders that are removed."""
+
+import random
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+
+import pytest
+import stores
+from conftest import names
+from forgetting import answer, checked_out, forget, text
+from ingesting import Killed, Parts, grow, numbered
+from stores import Bucket
+
+from daemon.core import durable
+from daemon.core.home import Home
+from daemon.dataset.dvc_cache import places
+from daemon.dataset.repository import Revision
+from daemon.objects.store import by_md5
+from daemon.records import segments as recorded
+from daemon.schema.schema import Schema
+from daemon.stored import segments as stored_segments
+from daemon.stored.segments import StoredSegments
+
+server = pytest.fixture(scope="module")(stores.server)
+bucket = pytest.fixture(stores.bucket)
+
+
+@pytest.fixture
+def parts(home: Home, schema: Schema, bucket: Bucket) -> Iterator[Parts]:
+    assert schema
+    parts = Parts(home, store=bucket.store)
+    yield parts
+    parts.close()
+
+
+def wipe(home: Home) -> None:
+    """The disk with data/ and everything derived from it is another one."""
+    shutil.rmtree(home.data)
+    shutil.rmtree(home.known)
+    home.make()
+
+
+def lost(parts: Parts, bucket: Bucket) -> list[str]:
+    """Segments of the journal, past and present, that the store lacks."""
+    there = bucket.names()
+    return [row["name"] for row in recorded.ever(parts.home.journal) if by_md5(row["md5"]) not in there]
+
+
+def test_segment_is_in_the_store_before_the_journal_names_it(
+    parts: Parts, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process ends right before the batch is recorded: the object is there, the drop too, and is taken once."""
+    parts.drop("a.csv", text(1.0))
+    with monkeypatch.context() as patch:
+        patch.setattr(parts.journal.batches, "accept", lambda *_: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            parts.run()
+    assert len([name for name in bucket.names() if name.startswith("files/md5/")]) == 1
+    assert recorded.ever(parts.home.journal) == []
+    assert parts.waiting == ["a.csv"]
+    parts.reopen()
+    parts.run()
+    assert (parts.lengths, lost(parts, bucket)) == ([1.0], [])
+
+
+def test_outage_keeps_drops_in_the_inbox_and_says_so(parts: Parts, bucket: Bucket) -> None:
+    """Nothing is recorded and no file is left; bad rows and repeated drops wait as well; afterwards each counts once."""
+    parts.drop("a.csv", text(1.0))
+    parts.run()
+    with bucket.cut():
+        parts.drop("b.csv", text(2.0) + "wrong\n")
+        parts.drop("c.csv", text(1.0))
+        parts.run()
+        assert parts.waiting == ["b.csv", "c.csv"]
+        assert parts.drops() == [("a.csv", "accepted")]
+        assert names(parts.home.rejected) == []
+        assert not [name for name in names(parts.home.data) if name.startswith(durable.MARK)]
+        problem = parts.dataset.stored.problem or ""
+        assert "did not answer: put files/md5/" in problem
+        assert problem.endswith("predictions go on. It is tried again in 1 s.")
+        assert not parts.dataset.stored.ready(time.monotonic())
+    time.sleep(1.1)
+    parts.run()
+    assert parts.dataset.stored.problem is None
+    assert (parts.lengths, parts.waiting) == ([1.0, 2.0], [])
+    assert sorted(parts.drops()) == [("a.csv", "accepted"), ("b.csv", "accepted"), ("c.csv", "duplicate")]
+
+
+def test_pauses_grow_and_end(bucket: Bucket, parts: Parts) -> None:
+    """One second, two, four; the first success ends them."""
+    parts.drop("a.csv", text(1.0))
+    said = []
+    with bucket.cut():
+        for pause in (1, 2):
+            parts.run()
+            said.append((parts.dataset.stored.problem or "").rpartition(" in ")[2])
+            time.sleep(pause + 0.05)
+    parts.run()
+    assert said == ["1 s.", "2 s."]
+    assert parts.lengths == [1.0]
+
+
+def test_data_that_is_removed_comes_back(parts: Parts, bucket: Bucket) -> None:
+    """Segments, schema, DVC's objects and git's history; then the home goes on, and an earlier revision can be checked out."""
+    for number in (1, 2, 3):
+        parts.drop(f"{number}.csv", text(float(number)))
+        parts.run()
+    schema = parts.home.schema.read_bytes()
+    batch = parts.journal.batches.all()[1]
+    parts.close()
+    wipe(parts.home)
+    parts.open()
+    assert parts.lengths == [1.0, 2.0, 3.0]
+    assert parts.home.schema.read_bytes() == schema
+    parts.drop("4.csv", text(4.0))
+    parts.run()
+    assert (parts.lengths, lost(parts, bucket)) == ([1.0, 2.0, 3.0, 4.0], [])
+    assert checked_out(parts.home, Revision(str(batch["revision"]), str(batch["dvc_md5"]))) == [1.0, 2.0]
+
+
+def test_segments_that_vanish_while_it_runs_come_back(parts: Parts) -> None:
+    """Neither DVC nor data/orphans has them; the round that looks after data/ fetches them, several at a time."""
+    for number in range(12):
+        parts.drop(f"{number}.csv", text(float(number)))
+        parts.run()
+    for path in (*parts.home.segments.iterdir(), *(parts.home.data / ".dvc/cache/files/md5").glob("*/*")):
+        path.unlink()
+    parts.ingestion.upkeep.look(1000.0)
+    assert parts.lengths == [float(number) for number in range(12)]
+    assert parts.dataset.damage({one["name"]: one["md5"] for one in parts.journal.segments.current()}) is None
+
+
+def test_start_during_an_outage_waits_for_what_is_missing(parts: Parts, bucket: Bucket) -> None:
+    parts.drop("a.csv", text(1.0))
+    parts.run()
+    parts.close()
+    wipe(parts.home)
+    with bucket.cut():
+        parts.open()
+        assert names(parts.home.segments) == []
+        assert "did not answer" in (parts.dataset.stored.problem or "")
+    parts.reopen()
+    assert parts.lengths == [1.0]
+
+
+def test_damaged_object_is_not_used(parts: Parts, bucket: Bucket) -> None:
+    parts.drop("a.csv", text(1.0))
+    parts.run()
+    [segment] = parts.journal.segments.current()
+    parts.close()
+    wipe(parts.home)
+    bucket.store.put(by_md5(segment["md5"]), b"other bytes")
+    parts.open()
+    assert names(parts.home.segments) == []
+
+
+def test_merged_segment_is_put_and_its_sources_stay(
+    home: Home, bucket: Bucket, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Earlier revisions need them; after a loss of the disk the present one comes back, and no row twice."""
+    grow(home, numbered(16), tmp_path_factory)
+    parts = Parts(home, store=bucket.store)
+    parts.run()
+    assert len(parts.journal.segments.current()) == 1
+    [merged] = parts.journal.segments.current()
+    assert by_md5(merged["md5"]) in bucket.names()
+    for _ in parts.dataset.stored.put_missing(recorded.ever(home.journal), places(home)):
+        pass
+    assert lost(parts, bucket) == []
+    parts.close()
+    wipe(home)
+    parts.open()
+    assert parts.lengths == [float(number) for number in range(1, 17)]
+    parts.close()
+
+
+def test_merge_waits_for_the_store(home: Home, bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Drops and merges wait, and no file is left behind."""
+    grow(home, numbered(16), tmp_path_factory)
+    parts = Parts(home, store=bucket.store)
+    with bucket.cut():
+        parts.run()
+        assert len(parts.journal.segments.current()) == 16
+        assert not [name for name in names(home.data) if name.startswith(durable.MARK)]
+    parts.now += 60
+    parts.run()
+    assert len(parts.journal.segments.current()) == 1
+    parts.close()
+
+
+def test_purge_leaves_no_version_of_the_rows_in_the_store(parts: Parts, bucket: Bucket) -> None:
+    """The bucket keeps versions; a loss of the disk comes between the rows and their purge, and rejected copies go, too."""
+    bucket.keep_versions()
+    for number in (1, 2):
+        parts.drop(f"{number}.csv", text(float(number)))
+        parts.run()
+    first = next(row for row in recorded.ever(parts.home.journal) if row["born"] == 1)
+    request = forget(parts, 1.0, purge=True)
+    parts.run()
+    assert answer(parts, request)[0] == "done"
+    assert not [key for key in bucket.versions() if by_md5(first["md5"]) in key]
+    assert parts.lengths == [2.0]
+    assert list(parts.dataset.stored.put_missing(recorded.ever(parts.home.journal), places(parts.home))) == [
+        first["name"]
+    ]
+    assert by_md5(first["md5"]) not in bucket.names()
+
+
+def test_purge_waits_for_the_store(parts: Parts, bucket: Bucket) -> None:
+    """Nothing is claimed that was not done."""
+    for number in (1, 2):
+        parts.drop(f"{number}.csv", text(float(number)))
+        parts.run()
+    request = forget(parts, 1.0)
+    parts.run()
+    request = forget(parts, 1.0, purge=True)
+    with bucket.cut():
+        parts.run()
+        assert "did not answer" in (parts.ingestion.forgetting.problem or "")
+        assert answer(parts, request)[0] == "queued"
+    parts.now += 60
+    parts.run()
+    assert answer(parts, request)[0] == "done"
+
+
+def test_object_that_no_entry_names_goes_after_a_day(
+    parts: Parts, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was put, the process ended, and a person took the drop away. What the journal names stays whatever its age."""
+    parts.drop("a.csv", text(1.0))
+    with monkeypatch.context() as patch:
+        patch.setattr(parts.journal.batches, "accept", lambda *_: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            parts.run()
+    [left] = [name for name in bucket.names() if name.startswith("files/md5/")]
+    (parts.home.inbox / "a.csv").unlink()
+    parts.reopen()
+    parts.drop("b.csv", text(2.0))
+    parts.run()
+    assert parts.dataset.stored.sweep() == 0
+    assert left in bucket.names()
+    assert parts.dataset.stored.sweep(timedelta(0)) == 1
+    assert left not in bucket.names()
+    assert lost(parts, bucket) == []
+
+
+def test_store_that_is_set_up_later_gets_what_there_is(home: Home, schema: Schema, bucket: Bucket) -> None:
+    assert schema
+    parts = Parts(home)
+    for number in (1, 2):
+        parts.drop(f"{number}.csv", text(float(number)))
+        parts.run()
+    parts.store = bucket.store
+    parts.reopen()
+    assert len(list(parts.dataset.stored.put_missing(recorded.ever(home.journal), places(home)))) == 2
+    assert lost(parts, bucket) == []
+    assert list(parts.dataset.stored.put_missing(recorded.ever(home.journal), places(home))) == []
+    parts.close()
+
+
+class Ending:
+    """The store as a process sees it that ends at its n-th request: before it is sent, or after it was answered."""
+
+    def __init__(self, bucket: Bucket, at: int, *, after: bool) -> None:
+        self._store, self._left, self._after = bucket.store, at, after
+
+    def __getattr__(self, name: str) -> object:
+        real = getattr(self._store, name)
+        if name not in ("put", "get", "delete"):
+            return real
+
+        def call(*arguments: object, **named: object) -> object:
+            self._left -= 1
+            if self._left == 0 and not self._after:
+                raise Killed
+            answered = real(*arguments, **named)
+            if self._left == 0:
+                raise Killed
+            return answered
+
+        return call
+
+
+def journey(home: Home, bucket: Bucket, seed: int) -> None:
+    """Drops come one after the other; at random moments the process ends, and mostly the disk with data/ is gone, too."""
+    chance = random.Random(seed)
+    parts = Parts(home, store=bucket.store)
+    expected: list[float] = []
+    for number in range(1, 9):
+        expected += [number, number + 0.5]
+        parts.drop(f"{number}.csv", text(number, number + 0.5))
+        parts.store = Ending(bucket, chance.randint(1, 6), after=chance.random() < 0.5)  # type: ignore[assignment]
+        if chance.random() < 0.5:
+            parts.reopen()
+        try:
+            for _ in range(chance.randint(0, 40)):
+                parts.ingestion.step(parts.now, merging=chance.random() < 0.5)
+        except Killed:
+            pass
+        parts.store = bucket.store
+        parts.close()
+        if chance.random() < 0.7:
+            wipe(home)
+        parts.now += 30
+        parts.open()
+    parts.run()
+    assert (parts.lengths, parts.waiting) == (expected, [])
+    assert lost(parts, bucket) == []
+    with closing(sqlite3.connect(home.journal)) as connection:
+        assert connection.execute("SELECT COUNT(*), COUNT(DISTINCT sha256) FROM drops").fetchone() == (8, 8)
+    parts.close()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_no_row_is_lost_or_doubled_when_the_disk_is_lost_at_any_moment(
+    home: Home, schema: Schema, bucket: Bucket, seed: int
+) -> None:
+    assert schema
+    journey(home, bucket, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", range(2, 27))
+def test_no_row_is_lost_or_doubled_in_many_journeys(home: Home, schema: Schema, bucket: Bucket, seed: int) -> None:
+    assert schema
+    journey(home, bucket, seed)
+
+
+def test_without_a_store_nothing_is_noted(home: Home, schema: Schema) -> None:
+    assert schema
+    parts = Parts(home)
+    parts.drop("a.csv", text(1.0))
+    parts.run()
+    assert parts.journal.key_values.get(stored_segments.UNNAMED) is None
+    assert StoredSegments(home).problem is None
+    parts.close()
