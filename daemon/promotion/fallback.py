@@ -8,6 +8,7 @@ from daemon.promotion.champion import Champion
 from daemon.promotion.servable import damage, objection
 from daemon.storage.journal import Journal
 from daemon.storage.model_versions import ModelVersions
+from daemon.stored.bundles import StoredBundles
 
 log = logs.Logger()
 
@@ -15,15 +16,18 @@ log = logs.Logger()
 class Fallback:
     """Finds versions that can take a place; used by the loop thread."""
 
-    def __init__(self, home: Home, journal: Journal, models: ModelVersions, champion: Champion) -> None:
+    def __init__(
+        self, home: Home, journal: Journal, models: ModelVersions, champion: Champion, stored: StoredBundles
+    ) -> None:
         self._home, self._journal, self._models, self._champion = home, journal, models, champion
+        self._stored = stored
 
     def replace_damaged(self, served: Pointer | None) -> bool:
         """If the served bundle does not load any more, have another promoted version served, or a new one made; True: so it is.
 
         The pointer goes last: as long as it names what is damaged, the next look does all of this again.
         """
-        reason = None if served is None else damage(self._home, served.version, served.manifest)
+        reason = None if served is None else damage(self._home, served.version, served.manifest, self._stored)
         if served is None or reason is None:
             return False
         self.mark_unservable(served.version, reason)
@@ -46,7 +50,7 @@ class Fallback:
         row = self._journal.versions.get(version)
         if row is None or row["state"] in (VersionState.ROLLED_BACK, VersionState.UNSERVABLE):
             return False
-        reason = objection(self._home, self._models, row)
+        reason = objection(self._home, self._models, row, self._stored)
         if reason is not None:
             self.mark_unservable(version, reason)
         return reason is None
@@ -54,5 +58,5 @@ class Fallback:
     def _spare(self) -> int | None:
         """The newest promoted version that can be served."""
         promoted = (row for row in self._journal.versions.newest() if row["state"] == VersionState.PROMOTED)
-        servable = (row for row in promoted if objection(self._home, self._models, row) is None)
+        servable = (row for row in promoted if objection(self._home, self._models, row, self._stored) is None)
         return next((row["version"] for row in servable), None)

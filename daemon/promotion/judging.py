@@ -22,6 +22,7 @@ from daemon.registry import baseline
 from daemon.schema.scores import PastScores, Scores
 from daemon.storage.journal import Journal
 from daemon.storage.model_versions import ModelVersions, Registered
+from daemon.stored.bundles import StoredBundles
 
 log = logs.Logger()
 
@@ -33,17 +34,26 @@ class Judging:
     """Verdicts; used by the loop thread."""
 
     def __init__(
-        self, home: Home, settings: Promote, journal: Journal, models: ModelVersions, champion: Champion
+        self,
+        home: Home,
+        settings: Promote,
+        journal: Journal,
+        models: ModelVersions,
+        champion: Champion,
+        stored: StoredBundles,
     ) -> None:
         self._home, self._settings, self._journal, self._models = home, settings, journal, models
-        self._champion = champion
+        self._champion, self._stored = champion, stored
         self._seen = 0
 
     def judge(self, served: int | None) -> bool:
-        """Give the oldest version without a verdict one, while `served` serves; True: there was one."""
+        """Give the oldest version without a verdict one, while `served` serves; True: there was one, and its bundle is put."""
         for version in self._models.versions(after=self._seen):
             if self._journal.versions.get(version.version) is None and version.bundle is not None:
-                self._judge(version, version.bundle, served)
+                folder = self._name_bundle(version)
+                if not self._stored.is_put(version.version, version.bundle):
+                    return False
+                self._judge(version, version.bundle, folder, served)
                 return True
             self._seen = version.version
         return False
@@ -55,8 +65,7 @@ class Judging:
             for version_row in self._models.versions(after=version - 1)
         )
 
-    def _judge(self, version: Registered, sha256: str, served: int | None) -> None:
-        folder = self._name_bundle(version)
+    def _judge(self, version: Registered, sha256: str, folder: Path, served: int | None) -> None:
         try:
             manifest = bundle.load(folder, sha256).manifest
             bundle.load_judged(folder, sha256)  # the next challengers are compared with it

@@ -7,7 +7,7 @@ the trainer removes the runs of its candidates, nested in its own: they are most
 """
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from daemon.artifacts import bundle
 from daemon.core import logs
@@ -17,6 +17,7 @@ from daemon.core.states import EventKind
 from daemon.promotion.champion import Champion
 from daemon.storage.journal import Journal
 from daemon.storage.model_versions import ModelVersions, Registered
+from daemon.stored.bundles import StoredBundles
 
 log = logs.Logger()
 
@@ -28,10 +29,16 @@ class OldVersions:
     """Removes what is no longer needed from `registry/`, never from `data/`; used by the loop thread."""
 
     def __init__(
-        self, home: Home, settings: Promote, journal: Journal, models: ModelVersions, champion: Champion
+        self,
+        home: Home,
+        settings: Promote,
+        journal: Journal,
+        models: ModelVersions,
+        champion: Champion,
+        stored: StoredBundles,
     ) -> None:
         self._home, self._settings, self._journal, self._models = home, settings, journal, models
-        self._champion = champion
+        self._champion, self._stored = champion, stored
 
     def sweep_staging(self) -> None:
         """Remove bundles of trainings that were killed before they registered a version; call while none runs."""
@@ -45,8 +52,9 @@ class OldVersions:
     def clear(self) -> int:
         """Clear old versions; returns how many. A kill at any moment leaves the rest of the work to the next call."""
         old = list(self._old())[:MOST] if self._settings.keep_versions else []
+        in_use = self._stored.files_of(self._kept(old)) if old else None
         for version in old:
-            self._clear(version)
+            self._clear(version, in_use)
         if old:
             numbers = f"{old[0].version}" if len(old) == 1 else f"{old[0].version} to {old[-1].version}"
             kept = f"promote.keep_versions = {self._settings.keep_versions}"
@@ -64,7 +72,13 @@ class OldVersions:
             if not version.cleared and version.version not in used and self._journal.versions.get(version.version):
                 yield version
 
-    def _clear(self, version: Registered) -> None:
+    def _kept(self, old: Sequence[Registered]) -> Iterable[Registered]:
+        """Versions that keep their model files when the `old` ones lose theirs."""
+        gone = {version.version for version in old}
+        return [one for one in self._models.versions() if not one.cleared and one.version not in gone]
+
+    def _clear(self, version: Registered, in_use: frozenset[str] | None) -> None:
+        """Remove its files; those that are `in_use` stay in the object store, which has equal files once."""
         folder = self._home.bundle(version.version)
         for path in folder.iterdir() if folder.is_dir() else ():
             if path.name not in bundle.KEPT:
@@ -72,5 +86,6 @@ class OldVersions:
         for artifacts in self._models.artifacts(version):
             if artifacts.exists():
                 shutil.rmtree(artifacts)
+        self._stored.clear(version, in_use)
         # Last: the tag says that there is nothing more to do.
         self._models.mark_cleared(version.version)

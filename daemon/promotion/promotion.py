@@ -8,12 +8,13 @@ in `daemon/promotion/judging.py`, by the rules of `daemon/gate/rules.py`.
 from collections.abc import Collection
 
 from daemon.artifacts.manifest import Pointer
-from daemon.core import requests
+from daemon.core import logs, requests
 from daemon.core.errors import BundleRefused, NotFound
 from daemon.core.home import Home
 from daemon.core.journal_rows import VersionRow
 from daemon.core.settings import Promote
 from daemon.core.states import RequestState, VersionState
+from daemon.objects.store import StoreUnavailable
 from daemon.promotion.champion import Champion
 from daemon.promotion.fallback import Fallback
 from daemon.promotion.judging import Judging
@@ -22,6 +23,9 @@ from daemon.promotion.probation import Probation
 from daemon.promotion.servable import deleted, verify
 from daemon.storage.journal import Journal
 from daemon.storage.model_versions import ModelVersions
+from daemon.stored.bundles import StoredBundles
+
+log = logs.Logger()
 
 KINDS = ("promote", "refuse", "rollback")
 """Requests that are answered here."""
@@ -30,16 +34,24 @@ KINDS = ("promote", "refuse", "rollback")
 class Promotion:
     """Requests to promote, refuse or roll back, the live watch, and the pointer; used by the loop thread."""
 
-    def __init__(self, home: Home, settings: Promote, journal: Journal, models: ModelVersions) -> None:
+    def __init__(
+        self,
+        home: Home,
+        settings: Promote,
+        journal: Journal,
+        models: ModelVersions,
+        stored: StoredBundles | None = None,
+    ) -> None:
+        self.stored = stored or StoredBundles(home)
         self._home, self._settings, self._journal, self._models = home, settings, journal, models
         self._refused_alias: int | None = None
         self._wishes: dict[int, str] = {}
         self._complaints: frozenset[str] = frozenset()
         self._champion = Champion(home, journal, models)
-        self._judging = Judging(home, settings, journal, models, self._champion)
+        self._judging = Judging(home, settings, journal, models, self._champion, self.stored)
         self.live = Probation(home, settings, journal)
-        self._clearance = OldVersions(home, settings, journal, models, self._champion)
-        self._fallback = Fallback(home, journal, models, self._champion)
+        self._clearance = OldVersions(home, settings, journal, models, self._champion, self.stored)
+        self._fallback = Fallback(home, journal, models, self._champion, self.stored)
 
     def pointer(self) -> Pointer | None:
         """What is served now; None also for a pointer that can't be read."""
@@ -97,9 +109,9 @@ class Promotion:
                 f"The version before, {version}, was rolled back: {row['reason']} Name it to serve it again.",
             )
         try:
-            verify(self._home, version, row["bundle"])
+            verify(self._home, version, row["bundle"], self.stored)
             self._champion.choose(version)
-        except BundleRefused as error:
+        except (BundleRefused, StoreUnavailable) as error:
             return RequestState.REFUSED, str(error)
         except NotFound:
             return RequestState.REFUSED, deleted(version)
@@ -139,7 +151,7 @@ class Promotion:
         try:
             if row is None:
                 raise BundleRefused(f"The journal knows no bundle of version {chosen}.")
-            verify(self._home, chosen, row["bundle"])
+            verify(self._home, chosen, row["bundle"], self.stored)
         except BundleRefused as error:
             self._refused_alias = chosen
             self._fallback.mark_unservable(chosen, str(error))
@@ -196,7 +208,10 @@ class Promotion:
 
     def recover(self) -> None:
         """Record a swap that a kill left unrecorded, replace a served bundle that is damaged, sweep what no version needs."""
-        self._fallback.replace_damaged(self.pointer())
+        try:
+            self._fallback.replace_damaged(self.pointer())
+        except StoreUnavailable as error:  # the health says so; the files come when the store is back
+            log.error("bundle_not_restored", reason=str(error))
         served = self.pointer()
         if served is None or not self._champion.make_up(served):
             self._champion.name_previous()

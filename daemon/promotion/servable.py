@@ -8,6 +8,7 @@ from daemon.core.errors import BundleRefused
 from daemon.core.home import Home
 from daemon.core.journal_rows import VersionRow
 from daemon.storage.model_versions import ModelVersions
+from daemon.stored.bundles import StoredBundles
 
 
 def deleted(version: int) -> str:
@@ -15,26 +16,30 @@ def deleted(version: int) -> str:
     return f"Version {version} was deleted in MLflow, so it can't be served."
 
 
-def verify(home: Home, version: int, sha256: str) -> bundle.Model:
-    """Load a version's bundle; raises BundleRefused, which says so if its files were removed by `promote.keep_versions`."""
+def verify(home: Home, version: int, sha256: str, stored: StoredBundles) -> bundle.Model:
+    """Load a version's bundle, with what had to be fetched of it.
+
+    Raises BundleRefused, which says so if its files were removed by `promote.keep_versions`, and StoreUnavailable.
+    """
     folder = home.bundle(version)
     if bundle.cleared(folder):
         kept = "Its manifest, its figures and the revision of its data are kept."
         raise BundleRefused(f"The model files of version {version} were removed (promote.keep_versions). {kept}")
+    stored.fetch(version, sha256)
     return bundle.load(folder, sha256)
 
 
-def damage(home: Home, version: int, sha256: str) -> str | None:
-    """Why the bundle of a version can't be served; None if it can."""
+def damage(home: Home, version: int, sha256: str, stored: StoredBundles) -> str | None:
+    """Why the bundle of a version can't be served; None if it can. Raises StoreUnavailable while it is only in the object store."""
     try:
-        verify(home, version, sha256)
+        verify(home, version, sha256, stored)
     except BundleRefused as error:
         return str(error)
     return None
 
 
-def objection(home: Home, models: ModelVersions, judged: VersionRow) -> str | None:
-    """Why a judged version (a row of the journal) can't be chosen to serve; None if it can."""
+def objection(home: Home, models: ModelVersions, judged: VersionRow, stored: StoredBundles) -> str | None:
+    """Why a judged version (a row of the journal) can't be chosen to serve; None if it can. Raises StoreUnavailable."""
     if not models.has(judged["version"]):
         return deleted(judged["version"])
-    return damage(home, judged["version"], judged["bundle"])
+    return damage(home, judged["version"], judged["bundle"], stored)

@@ -10,24 +10,27 @@ from daemon.artifacts.bundle import Manifest
 from daemon.core import requests
 from daemon.core.home import Home
 from daemon.core.settings import Promote
+from daemon.objects.store import ObjectStore
 from daemon.promotion.promotion import Promotion
 from daemon.registry.registry import Registry
 from daemon.storage.journal import Journal
 from daemon.storage.model_versions import NAME, ModelVersions
+from daemon.stored.bundles import StoredBundles
 
 
 class Parts:
     """A home with registry and journal, whose versions are small real bundles."""
 
-    def __init__(self, home: Home, journal: Journal) -> None:
+    def __init__(self, home: Home, journal: Journal, store: ObjectStore | None = None) -> None:
         self.home, self.journal = home, journal
         self.registry = Registry(home)
         self.registry.open()
-        self.models = ModelVersions(home)
+        self.models, self.store = ModelVersions(home), store
         self.restart()
 
     def restart(self, **settings: Any) -> None:
-        self.promotion = Promotion(self.home, Promote(**settings), self.journal, self.models)
+        stored = StoredBundles(self.home, self.store)
+        self.promotion = Promotion(self.home, Promote(**settings), self.journal, self.models, stored)
 
     def train(
         self, new: int = 95, old: int | None = None, champion: int | None = None, favourite: int = 0, **changes: str

@@ -73,7 +73,8 @@ def replaced(three: Path, tmp_path: Path) -> Iterator[Logged]:
 def clear(parts: Parts, keep: int) -> int:
     """Clear all but the newest `keep` versions and those in use."""
     champion = Champion(parts.home, parts.journal, parts.models)
-    return OldVersions(parts.home, Promote(keep_versions=keep), parts.journal, parts.models, champion).clear()
+    stored = parts.promotion.stored
+    return OldVersions(parts.home, Promote(keep_versions=keep), parts.journal, parts.models, champion, stored).clear()
 
 
 def whole(parts: Parts) -> list[int]:
@@ -81,7 +82,7 @@ def whole(parts: Parts) -> list[int]:
     whole = []
     for row in parts.journal.versions.newest():
         if names(parts.home.bundle(row["version"])) != [MANIFEST]:
-            verify(parts.home, row["version"], row["bundle"])
+            verify(parts.home, row["version"], row["bundle"], parts.promotion.stored)
             whole.append(row["version"])
     return sorted(whole)
 
@@ -211,4 +212,4 @@ def _in_order(parts: Parts, version: Registered) -> list[Path]:
 
 def test_version_without_files_is_refused(parts: Parts) -> None:
     with pytest.raises(BundleRefused, match="not a readable bundle"):
-        verify(parts.home, 1, "b" * 64)
+        verify(parts.home, 1, "b" * 64, parts.promotion.stored)
