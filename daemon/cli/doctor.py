@@ -17,6 +17,9 @@ from daemon.core.home import Home
 from daemon.core.journal_rows import SegmentRow
 from daemon.dataset import git_history
 from daemon.dataset.dvc_cache import Cache
+from daemon.objects import probe
+from daemon.objects.opening import open_store
+from daemon.objects.store import MD5, by_md5
 from daemon.records import drops as recorded_drops
 from daemon.records import segments as recorded_segments
 from daemon.records import versions
@@ -71,6 +74,8 @@ def _examine(home: Home) -> Iterator[Finding]:
     yield _look("orphans", lambda: _orphans(home))
     yield _look("bundle", lambda: _bundle(home))
     yield _look("paths", lambda: _paths(home))
+    if settings.load(home.settings).storage.url:
+        yield _look("storage", lambda: _storage(home))
 
 
 def _look(part: str, look: Callable[[], str]) -> Finding:
@@ -222,6 +227,22 @@ def _paths(home: Home) -> str:
         first = f"{strays[0].rows} paths in MLflow's database lead to {strays[0].place}, out of this home."
         raise PartFailed(first, hint="The next start puts them right, and so does `retraind doctor --repair`.")
     return "MLflow's database names this home only."
+
+
+def _storage(home: Home) -> str:
+    """What the object store can do, and which segments of the present revision it lacks."""
+    store = open_store(settings.load(home.settings).storage)
+    assert store is not None
+    try:
+        described, there = probe.describe(store), {entry.name for entry in store.listing(MD5)}
+    finally:
+        store.close()
+    gone = [name for name, one in _live(home).items() if by_md5(one["md5"]) not in there]
+    gone = [name for name in gone if name in _live(home)] if gone else []
+    if gone:
+        hint = "A daemon that starts puts what it has; the check `storage` says when it is done."
+        raise PartFailed(f"{described} It lacks {len(gone)} segments of the dataset, first {gone[0]}.", hint=hint)
+    return f"{described} It has every segment of the dataset."
 
 
 def as_text(findings: Sequence[Finding]) -> str:

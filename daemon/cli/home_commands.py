@@ -8,7 +8,7 @@ import typer
 
 from daemon.cli import ask_daemon
 from daemon.cli.options import HERE, HomeOption, JsonOption, load, read_only_home
-from daemon.core import requests
+from daemon.core import requests, settings
 from daemon.core.errors import AlreadyRunning, Exit
 from daemon.core.home import Home
 
@@ -40,11 +40,13 @@ def _judge(place: Home, json_: bool) -> None:
 def _repair(place: Home) -> None:
     """Repair a home that no daemon runs in, or ask its daemon to."""
     from daemon.dataset import repair as upkeep
+    from daemon.objects.opening import open_store
     from daemon.service import service
 
     try:
         with service.locked(place):
-            upkeep.repair_home(place, lambda sentence: typer.echo(f"retraind: {sentence}", err=True))
+            store = open_store(settings.load(place.settings).storage)
+            upkeep.repair_home(place, lambda sentence: typer.echo(f"retraind: {sentence}", err=True), store)
     except AlreadyRunning:
         typer.echo("retraind: the running daemon repairs it.", err=True)
         ask_daemon.wait(place, requests.submit(place, "repair").id)

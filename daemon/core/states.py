@@ -169,6 +169,7 @@ class CheckName(StrEnum):
     FORGETTING = "forgetting"
     EXAMS = "exams"
     LIVE = "live"
+    STORAGE = "storage"
     # Shown only while there is something to say
     HELD = "held"
     TRAINING = "training"

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from daemon.core.errors import RetraindError
 from daemon.core.states import CheckName
 from daemon.core.status import Check, Status, utcnow
+from daemon.objects.store import ObjectStore
 from daemon.processes.child import Trainer
 from daemon.retraining import policy
 from daemon.schema.schema import load
@@ -18,6 +19,7 @@ from daemon.service.health import Health
 from daemon.service.heartbeat import START_SECONDS
 from daemon.service.parts import Parts
 from daemon.service.self_checks import SelfChecks
+from daemon.service.store_upkeep import StoreUpkeep
 
 LOW_DISK_BYTES = 100 * 1024 * 1024
 LOW_DISK = "Less than 100 MiB are free: free some space."
@@ -58,6 +60,8 @@ class Checks:
 
     def _checks(self, free: int, now: float) -> dict[str, Check]:
         checks = self._folders(free) | self._work(now)
+        if self._parts.store is not None and self._parts.store_upkeep is not None:
+            checks[CheckName.STORAGE] = self._storage(self._parts.store, self._parts.store_upkeep)
         if waits := self._parts.ingestion.intake.holding.sentence():
             checks[CheckName.HELD] = Check(ok=True, detail=waits)
         if lacking := self._parts.retraining.lacking():
@@ -97,6 +101,14 @@ class Checks:
             CheckName.LIVE: (parts.promotion.live.problem, "Late labels are watched."),
         }
         return {name: self._health.check(name, objection, fine) for name, (objection, fine) in checks.items()}
+
+    def _storage(self, store: ObjectStore, upkeep: StoreUpkeep) -> Check:
+        """Whether the object store takes and gives what is asked of it."""
+        objection = self._parts.ingestion.stored.problem or self._parts.promotion.stored.problem or upkeep.problem
+        rest = f", while {upkeep.sentence}" if upkeep.sentence else ""
+        return self._health.check(
+            CheckName.STORAGE, objection, f"Segments and bundles are kept in {store.place}{rest}."
+        )
 
     def _schema_objection(self) -> str | None:
         try:

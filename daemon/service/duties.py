@@ -64,6 +64,7 @@ def duties(parts: Parts, health: Health, follower: RegistryFollower) -> list[Dut
             log.warning(kind.value, detail=sentence)
             health.record_event(kind, sentence, level=Level.WARNING)
 
+    storage = [Duty(CheckName.STORAGE, TIDY_SECONDS, lambda _: parts.ingestion.stored.sweep())]
     return [
         Duty(CheckName.WORKERS, 0.0, lambda _: report(EventKind.WORKER, parts.workers.take_notices())),
         Duty(CheckName.ORPHANS, 0.0, orphans.reap),
@@ -79,4 +80,5 @@ def duties(parts: Parts, health: Health, follower: RegistryFollower) -> list[Dut
         Duty(CheckName.JOURNAL, TRIM_SECONDS, lambda _: parts.journal.trim(kept)),
         Duty(CheckName.PACKING, PACK_SECONDS, parts.packing.step),
         Duty(CheckName.DRIFT, 0.0, lambda now: parts.driftwatch.step(now, promotion.served())),
+        *(storage if parts.store is not None else ()),
     ]

@@ -100,6 +100,8 @@ class Loop:
 
     def _train(self, now: float) -> bool:
         training, moment = self.parts.retraining, datetime.now(UTC)
+        if self.parts.store_upkeep is not None and self.parts.store_upkeep.is_fetching:
+            return False
         # The labels that make a training due may take the champion's place from it: it would be compared with a version that goes.
         if training.may_start(moment) and self._follower.catch_up(now):
             return True

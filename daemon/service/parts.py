@@ -25,6 +25,8 @@ from daemon.inbox.settling import Settling
 from daemon.inbox.watcher import Watcher
 from daemon.ingest.ingestion import Ingestion
 from daemon.ingest.reading.late_labels import Labels
+from daemon.objects.opening import open_store
+from daemon.objects.store import ObjectStore
 from daemon.processes.child import ELSEWHERE, Trainer, environment, python
 from daemon.processes.stop_signals import Wake
 from daemon.processes.worker_keeper import WorkerKeeper
@@ -32,10 +34,13 @@ from daemon.promotion.promotion import Promotion
 from daemon.retraining.retraining import Retraining
 from daemon.retraining.schedule import Schedule
 from daemon.service.heartbeat import START_SECONDS, Heartbeat
+from daemon.service.store_upkeep import StoreUpkeep
 from daemon.storage import artifact_paths, mlflow_tables
 from daemon.storage.journal import Journal
 from daemon.storage.model_versions import LAYOUT, ModelVersions
 from daemon.storage.prediction_history import HistoryCopier
+from daemon.stored.bundles import StoredBundles
+from daemon.stored.segments import StoredSegments
 from daemon.tabular import arrow_without_pandas
 
 log = logs.Logger()
@@ -56,7 +61,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Parts:
-    """The opened parts; all but `workers` and `history_copier`, which have threads of their own, belong to the loop's thread."""
+    """The opened parts; all but `workers`, `history_copier` and `store_upkeep`, which have threads of their own, belong to the loop's thread."""
 
     home: Home
     settings: Settings
@@ -73,6 +78,9 @@ class Parts:
     ingestion: Ingestion
     driftwatch: DriftWatch
     packing: Repacking
+    store: ObjectStore | None
+    store_upkeep: StoreUpkeep | None
+    """A thread of its own, if there is a store."""
 
 
 def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
@@ -85,12 +93,15 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     schedule = Schedule(settings.retrain.schedule)
     swept = sweep(home)
     journal = _open_journal(home, stack)
-    dataset = _open_dataset(frame, journal)
+    store = open_store(settings.storage)
+    if store is not None:
+        stack.callback(store.close)
+    dataset = _open_dataset(frame, journal, store)
     history_copier = HistoryCopier(home, settings)
     history_copier.start()
     stack.callback(history_copier.stop)
     models = _open_models(frame, journal)
-    promotion = Promotion(home, settings.promote, journal, models)
+    promotion = Promotion(home, settings.promote, journal, models, StoredBundles(home, store, frame.wake))
     promotion.recover()
     retraining = Retraining(home, settings, journal, trainer, schedule, promotion.live.fell)
     abandoned = retraining.recover()
@@ -100,9 +111,10 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     ingestion = _open_ingestion(frame, inbox, dataset, journal, history_copier)
     driftwatch = stack.enter_context(closing(DriftWatch(home, settings.drift, journal)))
     packing = stack.enter_context(closing(Repacking(home, journal)))
+    upkeep = _start_upkeep(frame, store, dataset, promotion, models)
     log.info("recovered", swept=swept, abandoned=abandoned)
     before = home, settings, frame.wake, frame.heartbeat, workers, journal, history_copier, schedule
-    return Parts(*before, promotion, retraining, inbox, watcher, ingestion, driftwatch, packing)
+    return Parts(*before, promotion, retraining, inbox, watcher, ingestion, driftwatch, packing, store, upkeep)
 
 
 def _open_journal(home: Home, stack: ExitStack) -> Journal:
@@ -114,9 +126,11 @@ def _open_journal(home: Home, stack: ExitStack) -> Journal:
     return journal
 
 
-def _open_dataset(frame: Frame, journal: Journal) -> Dataset:
+def _open_dataset(frame: Frame, journal: Journal, store: ObjectStore | None) -> Dataset:
     dataset = Dataset(
-        frame.home, lambda sentence: journal.events.record(EventKind.REPAIRED, sentence, level=Level.WARNING)
+        frame.home,
+        lambda sentence: journal.events.record(EventKind.REPAIRED, sentence, level=Level.WARNING),
+        StoredSegments(frame.home, store, journal),
     )
     frame.stack.callback(dataset.close)
     with frame.heartbeat.step("checking the data", START_SECONDS), frame.wake.interruptible():
@@ -124,6 +138,18 @@ def _open_dataset(frame: Frame, journal: Journal) -> Dataset:
             {segment["name"]: segment["md5"] for segment in journal.segments.current()}, journal.segments.replaced
         )
     return dataset
+
+
+def _start_upkeep(
+    frame: Frame, store: ObjectStore | None, dataset: Dataset, promotion: Promotion, models: ModelVersions
+) -> StoreUpkeep | None:
+    """The thread that makes up for what home and store lack, if there is a store."""
+    if store is None:
+        return None
+    upkeep = StoreUpkeep(frame.home, store, dataset.stored, promotion.stored, models)
+    upkeep.start()
+    frame.stack.callback(upkeep.close)
+    return upkeep
 
 
 def _open_models(frame: Frame, journal: Journal) -> ModelVersions:

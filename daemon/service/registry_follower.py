@@ -30,6 +30,8 @@ class RegistryFollower:
 
     def step(self, now: float) -> bool:
         """Answer a request, adopt, judge or watch; True: something was done."""
+        if self._promotion.stored.ended:  # the version that has waited for it gets its verdict
+            self.look_soon()
         answered = self._answered = self._may_answer and self._promotion.answer()
         if not answered and now < self._look_at:
             return False
@@ -48,7 +50,8 @@ class RegistryFollower:
             self._look_at = now
             return True
         # What could not be looked at is looked at again.
-        self._followed = None if self._promotion.live.problem else state
+        again = self._promotion.live.problem or self._promotion.stored.waits
+        self._followed = None if again else state
         self._look_at = now + self._scan_seconds
         return answered
 

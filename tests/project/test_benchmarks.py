@@ -45,6 +45,7 @@ ROOT = Path(__file__).resolve().parents[2]
         "train.models",
         "month.month",
         "ingest.footprint",
+        "ingest.store",
         "serve.install",
     ],
 )
