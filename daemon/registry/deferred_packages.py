@@ -4,14 +4,17 @@
 time, in each start of the trainer, which needs none of them. Modules within such a package are imported as ever.
 """
 
+import importlib
 import sys
-import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
+
+_bootstrap: Any = importlib._bootstrap
 
 
 def defer(names: Iterable[str]) -> None:
@@ -45,16 +48,19 @@ class _Deferred(Loader):
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Only wait for a question that the module can't answer yet. Threads that ask while it runs wait until it has run."""
-        lock, state = threading.RLock(), _State.WAITING
+        """Only wait for a question that the module can't answer yet. Threads that ask while it runs wait until it has run.
+
+        Of two threads that wait for each other's packages, one is told that there is no such name yet, as Python does.
+        """
+        state = _State.WAITING
 
         def answer(name: str) -> Any:
             nonlocal state
             if name.startswith("__"):
                 raise AttributeError(name)  # the import system asks for such names itself
-            with lock:
+            with _import_lock(module, name):
                 if state is _State.RUNNING:  # its own code asks, and what that imports
-                    raise AttributeError(f"{module.__name__} has no {name} yet")
+                    raise _not_yet(module, name)
                 if state is _State.WAITING:
                     state = _State.RUNNING
                     try:
@@ -68,6 +74,28 @@ class _Deferred(Loader):
             return getattr(module, name)
 
         module.__dict__["__getattr__"] = answer
+
+
+@contextmanager
+def _import_lock(module: ModuleType, name: str) -> Iterator[None]:
+    """Hold the lock under which Python imports the module; raises AttributeError if that could never be had.
+
+    A thread may ask while it imports a module that the thread which runs this one imports, too: with a lock of our own, both would
+    wait for ever. Python looks through the locks of imports for such a circle.
+    """
+    lock = _bootstrap._ModuleLockManager(module.__name__)
+    try:
+        lock.__enter__()
+    except _bootstrap._DeadlockError:
+        raise _not_yet(module, name) from None
+    try:
+        yield
+    finally:
+        lock.__exit__()
+
+
+def _not_yet(module: ModuleType, name: str) -> AttributeError:
+    return AttributeError(f"{module.__name__} has no {name} yet")
 
 
 class _State(Enum):

@@ -25,7 +25,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "late_ran.py").touch()
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
-    for name in ("late_package", "late_package.inner", "late_ran"):
+    for name in ("late_package", "late_package.inner", "late_other", "late_ran"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     deferred_packages.defer([folder.name])
     return folder.name
@@ -66,6 +66,29 @@ def test_thread_that_asks_while_the_package_runs_gets_its_answer(tmp_path: Path,
             second.result(0.2)
         gate.go.set()
         assert (first.result(10), second.result(10)) == (True, 42)
+
+
+def test_threads_that_wait_for_each_others_packages_both_go_on(tmp_path: Path, package: str) -> None:
+    """One runs the package, which imports `late_other`; the other imports `late_other`, which asks the package."""
+    gate = ModuleType("late_ran")
+    vars(gate).update(run=threading.Event(), other=threading.Event())
+    sys.modules["late_ran"] = gate
+    code = "import late_ran\nearly = 1\nlate_ran.run.set()\nassert late_ran.other.wait(10)\nimport late_other\nrun = True\n"
+    (tmp_path / package / "__init__.py").write_text(code)
+    code = f"import late_ran, {package}\nlate_ran.other.set()\nassert late_ran.run.wait(10)\nseen = hasattr({package}, 'run')\n"
+    (tmp_path / "late_other.py").write_text(code)
+    late = importlib.import_module(package)
+    threads = [
+        threading.Thread(target=ask, daemon=True)  # or a deadlock would keep the process
+        for ask in (lambda: late.run, lambda: importlib.import_module("late_other"))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in threads)
+    assert (late.early, late.run) == (1, True)
+    assert "late_other" in sys.modules
 
 
 def test_package_that_fails_says_so_to_each_who_asks(tmp_path: Path, package: str) -> None:
