@@ -75,6 +75,6 @@ def explain(error: Exception) -> Problem | None:
         return Problem(503, f"The disk failed: {reason}; nothing was accepted.", hint="See the log of the service.")
     if isinstance(error, sqlite3.Error):
         return Problem(
-            503, f"The records can't be read now: {error}.", hint="Try again; Run `retraind doctor` for details."
+            503, f"The records can't be read now: {error}.", hint="Try again; `retraind doctor` shows details."
         )
     return None
