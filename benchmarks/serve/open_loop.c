@@ -187,7 +187,9 @@ static long run(double rate, double seconds, int64_t *late) {
             late[sent++] = now_ns() - due;
             send_request(&connections[idle[--idle_count]], due);
         }
-        struct itimerspec next = {.it_value = timespec_of(sent < total ? due : now_ns() + 1000000)};
+        /* With all connections busy, `due` may be past: such a timer would spin, and take the core from the server. */
+        int may_send = sent < total && (idle_count || opened < MOST_CONNECTIONS);
+        struct itimerspec next = {.it_value = timespec_of(may_send ? due : now_ns() + 1000000)};
         timerfd_settime(timer, TFD_TIMER_ABSTIME, &next, NULL);
         int ready = epoll_wait(poll, events, 64, 1000);
         for (int at = 0; at < ready; at++)

@@ -90,8 +90,13 @@ def ask(program: Path, port: int, row: list[float], rate: int, seconds: float) -
 
 
 def rows(model: str, load: Opened) -> list[list[str]]:
-    """Rows of COLUMNS: as clients see it, and without the machine's pauses."""
+    """Rows of COLUMNS: as clients see it, and without the machine's pauses.
+
+    Without real-time priority the second is left out: the cores also keep the meters waiting while the server itself computes.
+    """
     counts = [str(load.rate), str(load.answered), str(load.failed)]
+    if not load.realtime:
+        return [[model, *counts, *_figures(load.raw), TARGET]]
     return [
         [model, *counts, *_figures(load.raw), ""],
         [f"{model}, without pauses", "", "", "", *_figures(load.net), TARGET],

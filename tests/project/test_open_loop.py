@@ -1,10 +1,12 @@
 """benchmarks.serve.serve_open: the sender in C counts what a closed loop would leave out."""
 
+import resource
 import socketserver
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,3 +69,31 @@ def test_other_answers_than_200_have_failed(tmp_path: Path) -> None:
     with serving(Refusing) as port:
         load = serve_open.ask(serve_open.compiled(tmp_path), port, ROW, 100, 0.5)
     assert (load.answered, load.failed) == (0, 50)
+
+
+class Overloaded(Stalling):
+    """Answers nothing for so long that all connections of the sender are busy."""
+
+    stall = 1.5
+
+
+def test_a_sender_without_a_free_connection_leaves_the_core_to_the_server(tmp_path: Path) -> None:
+    program = serve_open.compiled(tmp_path)
+    with serving(Overloaded) as port:
+        Overloaded.stalled_from = time.monotonic()
+        before = _seconds_of_children()
+        load = serve_open.ask(program, port, ROW, 1000, 1)
+    assert (load.answered, load.failed) == (1000, 0)
+    assert _seconds_of_children() - before < 0.4, "it spins while it waits"
+
+
+def test_pauses_are_subtracted_only_if_our_own_work_can_be_none_of_them(tmp_path: Path) -> None:
+    with serving(Stalling) as port:
+        load = serve_open.ask(serve_open.compiled(tmp_path), port, ROW, 100, 0.2)
+    names = [[line[0] for line in serve_open.rows("forest", replace(load, realtime=first))] for first in (True, False)]
+    assert names == [["forest", "forest, without pauses"], ["forest"]]
+
+
+def _seconds_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
