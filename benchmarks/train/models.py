@@ -12,14 +12,16 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import ttest_1samp
 
-from benchmarks.figures import figure, ratio, show
+from benchmarks.figures import figure, show
 from benchmarks.harness import ROOT
 from benchmarks.serve import serve_peers
 
@@ -33,6 +35,9 @@ NEAR, FAR = 0.005, 0.01
 TARGET = 11
 PATIENCE = 1200
 
+BOTH_CORES = {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "PASSIVE"}
+"""For the peers. Ours has one thread, as the daemon gives its trainer: the other core is for predictions."""
+
 
 @dataclass(frozen=True)
 class Figures:
@@ -41,7 +46,9 @@ class Figures:
     score: float
     loss: float
     seconds: float
-    name: str = ""
+    name: str
+    by_row: NDArray[np.float64]
+    """For each test row, (n,): 1 or 0 for a wrong or a right answer, or the squared error."""
 
 
 def scored(answered: dict[str, Any], folder: Path) -> Figures:
@@ -52,12 +59,14 @@ def scored(answered: dict[str, Any], folder: Path) -> Figures:
     name = str(answered.get("candidate", ""))
     if facts["task"] == "regression":
         values, expected = np.array(answered["values"]), np.array(truth, dtype=np.float64)
-        error = float(((values - expected) ** 2).mean())
-        return Figures(1 - error / float(expected.var()), math.sqrt(error), answered["seconds"], name)
+        squares = (values - expected) ** 2
+        error = float(squares.mean())
+        return Figures(1 - error / float(expected.var()), math.sqrt(error), answered["seconds"], name, squares)
     shares, classes = np.clip(np.array(answered["probabilities"]), 1e-15, None), answered["classes"]
     places = np.array([classes.index(one) for one in truth])
     loss = -np.log((shares / shares.sum(axis=1, keepdims=True))[np.arange(len(places)), places])
-    return Figures(float((shares.argmax(axis=1) == places).mean()), float(loss.mean()), answered["seconds"], name)
+    wrong = (shares.argmax(axis=1) != places).astype(np.float64)
+    return Figures(1 - float(wrong.mean()), float(loss.mean()), answered["seconds"], name, wrong)
 
 
 def sets(python: Path, cache: Path) -> list[Path]:
@@ -74,19 +83,19 @@ def peer(python: Path, name: str, folder: Path, seconds: float) -> Figures:
     kept = folder / f"{name}-{seconds:g}.json"
     if not kept.exists():
         command = [str(python), str(ROOT / "benchmarks/peers/models.py"), name, str(folder), f"{seconds:g}"]
-        kept.write_text(_said(command))
+        kept.write_text(_said(command, serve_peers.QUIET | BOTH_CORES))
     return scored(json.loads(kept.read_text()), folder)
 
 
 def ours(folder: Path, settings: Sequence[str]) -> Figures:
     """The figures of the version that a drop of the set would make served."""
     command = [sys.executable, "-m", "benchmarks.train.models_ours", str(folder), *settings]
-    return scored(json.loads(_said(command)), folder)
+    return scored(json.loads(_said(command, serve_peers.QUIET)), folder)
 
 
-def _said(command: Sequence[str]) -> str:
-    quiet = os.environ | serve_peers.QUIET | {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "PASSIVE"}
-    done = subprocess.run(command, cwd=ROOT, env=quiet, capture_output=True, text=True, timeout=PATIENCE, check=False)
+def _said(command: Sequence[str], threads: Mapping[str, str]) -> str:
+    env = os.environ | threads
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=PATIENCE, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed: {done.stderr[-1500:]}")
     return done.stdout.strip().splitlines()[-1]
@@ -106,16 +115,23 @@ class Line:
         """The best peer's score."""
         return max(one.score for one in self.peers.values())
 
+    @property
+    def chance(self) -> float:
+        """How often chance alone would set ours and the best peer so far apart on these rows, of paired t-tests (two-sided p)."""
+        peer = max(self.peers.values(), key=lambda one: one.score)
+        apart = self.tuned.by_row - peer.by_row
+        return float(ttest_1samp(apart, 0.0).pvalue) if apart.any() else 1.0
+
     def row(self) -> list[str]:
         """The line of the table."""
         figures = [figure(self.peers[name].score, 4) for name in PEERS]
         mine = [figure(one.score, 4) for one in (self.default, self.tuned)]
         seconds = [figure(one.seconds, 1) for one in (self.default, self.tuned)]
-        apart = f"{self.tuned.score - self.best:+.4f}"
-        return [self.name, *figures, *mine, apart, ratio(self.tuned.score, self.best), *seconds, self.tuned.name]
+        apart = [f"{self.tuned.score - self.best:+.4f}", figure(self.chance, 2)]
+        return [self.name, *figures, *mine, *apart, *seconds, self.tuned.name]
 
 
-COLUMNS = ("set", *PEERS, "ours", "ours, tuned", "to the best peer", "ratio", "s", "s tuned", "winner")
+COLUMNS = ("set", *PEERS, "ours", "ours, tuned", "to the best peer", "p", "s", "s tuned", "winner")
 
 
 def losses(lines: Sequence[Line]) -> list[list[str]]:
