@@ -26,6 +26,10 @@ PACK_SECONDS = 20.0
 """How often it is looked whether git's objects should be packed or are, and some of DVC's old lists are removed."""
 
 
+STORAGE_SECONDS = 5.0
+"""How often it is looked whether the object store has the schema."""
+
+
 class Duty(NamedTuple):
     """Something that is done every `every` seconds (0: at each tick); `name` is its place in health and log."""
 
@@ -64,7 +68,7 @@ def duties(parts: Parts, health: Health, follower: RegistryFollower) -> list[Dut
             log.warning(kind.value, detail=sentence)
             health.record_event(kind, sentence, level=Level.WARNING)
 
-    storage = [Duty(CheckName.STORAGE, TIDY_SECONDS, lambda _: parts.ingestion.stored.sweep())]
+    storage = [Duty(CheckName.STORAGE, STORAGE_SECONDS, parts.ingestion.stored.tend)]
     return [
         Duty(CheckName.WORKERS, 0.0, lambda _: report(EventKind.WORKER, parts.workers.take_notices())),
         Duty(CheckName.ORPHANS, 0.0, orphans.reap),

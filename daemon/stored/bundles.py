@@ -7,6 +7,7 @@ waits for its verdict, and everything else goes on.
 import time
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
+from threading import Lock
 
 from daemon.artifacts.manifest import KEPT, cleared, read_manifest
 from daemon.core import logs
@@ -30,6 +31,8 @@ class StoredBundles:
         self._home, self._store, self._wake = home, store, wake
         self._backoff = Backoff()
         self._put: set[str] = set()
+        self._fetching = Lock()
+        """The loop may need a bundle that a thread fetches."""
         self._putting: tuple[str, Future[None]] | None = None
 
     @property
@@ -85,7 +88,8 @@ class StoredBundles:
         if self._store is None or cleared(folder) or not bundle_files.lacking(folder, sha256):
             return
         try:
-            bundle_files.fetch(self._store, folder, sha256, only)
+            with self._fetching:
+                bundle_files.fetch(self._store, folder, sha256, only)
             log.warning("bundle_restored", version=version, source=self._store.place)
         except StoreUnavailable:
             raise

@@ -8,7 +8,7 @@ home with an older journal would take newer segments for garbage.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,6 +34,9 @@ SCHEMA = "stored_schema"
 KEPT = timedelta(days=1)
 """So long an object that no entry names stays."""
 
+SWEEP_SECONDS = 3600.0
+"""How often old objects that no entry names are looked for."""
+
 WAIT_SECONDS = 0.05
 """So long a step of the loop waits for a put before other work has its turn."""
 
@@ -50,6 +53,10 @@ class StoredSegments:
         assert store is None or journal is not None
         self._home, self._store, self._journal = home, store, journal
         self._backoff = Backoff()
+        self._schema_put: tuple[str, Future[None]] | None = None
+        self._sweep_at = 0.0
+        self.has_schema = store is None
+        """Whether the store had the schema when it was looked at last."""
         self._under_way: set[str] = set()
         """Segments that are put and not yet recorded: they are in no entry, and not left behind either."""
         self.purging = Lock()
@@ -114,6 +121,28 @@ class StoredSegments:
         schema = self._home.schema.read_bytes() if self._home.schema.exists() else None
         stored = self._journal.key_values.get(SCHEMA)
         return None if schema is None or durable.sha256(schema) == stored else schema
+
+    def tend(self, now: float) -> None:
+        """Put the schema if it is not the one that was put last, and sweep once an hour; `now` is monotonic seconds. Raises StoreUnavailable."""
+        self._keep_schema(now)
+        if now >= self._sweep_at:
+            self.sweep()
+            self._sweep_at = now + SWEEP_SECONDS
+
+    def _keep_schema(self, now: float) -> None:
+        """Batches put it as well. This is for a schema that was there before the store, or was changed by hand."""
+        if self._store is None or self._journal is None:
+            return
+        if self._schema_put is not None and self._schema_put[1].done():
+            (sha256, putting), self._schema_put = self._schema_put, None
+            self._conclude(putting.exception())
+            self._journal.key_values.put(SCHEMA, sha256)
+        schema, store = self._new_schema(), self._store
+        self.has_schema = schema is None
+        if schema is not None and self._schema_put is None and self._backoff.ready(now):
+            sha256 = durable.sha256(schema)
+            putting = background.start("object-put", lambda: store.put(by_sha256(sha256), schema))
+            self._schema_put = sha256, putting
 
     def put_missing(
         self, recorded: Iterable[SegmentLife], places: Callable[[SegmentLife], Iterable[Path]]

@@ -13,6 +13,7 @@ import stores
 from conftest import names
 from forgetting import answer, checked_out, forget, text
 from ingesting import Killed, Parts, grow, numbered
+from service import wait_until
 from stores import Bucket
 
 from daemon.core import durable
@@ -259,6 +260,35 @@ def test_store_that_is_set_up_later_gets_what_there_is(home: Home, schema: Schem
     assert len(list(parts.dataset.stored.put_missing(recorded.ever(home.journal), places(home)))) == 2
     assert lost(parts, bucket) == []
     assert list(parts.dataset.stored.put_missing(recorded.ever(home.journal), places(home))) == []
+    parts.close()
+
+
+def has_schema(parts: Parts) -> bool:
+    """Whether the store has the schema, looked at as the loop does."""
+    parts.dataset.stored.tend(time.monotonic())
+    return parts.dataset.stored.has_schema
+
+
+def test_schema_is_put_before_the_first_batch_comes(home: Home, schema: Schema, bucket: Bucket) -> None:
+    """A home from before, whose disk is lost right after the store was set up; and a schema that a person has changed."""
+    assert schema
+    parts = Parts(home)
+    parts.drop("a.csv", text(1.0))
+    parts.run()
+    parts.store = bucket.store
+    parts.reopen()
+    list(parts.dataset.stored.put_missing(recorded.ever(home.journal), places(home)))
+    for changed in (home.schema.read_bytes(), home.schema.read_bytes() + b"\n"):
+        home.schema.write_bytes(changed)
+        parts.dataset.stored.tend(time.monotonic())
+        wait_until(lambda: has_schema(parts), 20)
+        parts.close()
+        wipe(home)
+        parts.open()
+        assert home.schema.read_bytes() == changed
+    parts.drop("b.csv", text(2.0))
+    parts.run()
+    assert parts.lengths == [1.0, 2.0]
     parts.close()
 
 
