@@ -170,6 +170,7 @@ class CheckName(StrEnum):
     EXAMS = "exams"
     LIVE = "live"
     STORAGE = "storage"
+    PROJECTION = "projection"
     # Shown only while there is something to say
     HELD = "held"
     TRAINING = "training"

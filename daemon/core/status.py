@@ -105,6 +105,10 @@ class Status(BaseModel):
     next_schedule: str | None = None
     training: Training | None = None
     free_bytes: int = 0
+    projection_batches: int | None = None
+    """Committed batches that the remotes of git and DVC lack; None: there are no remotes."""
+    projection_seconds: float | None = None
+    """Age of the oldest of them."""
     step: Step | None = None
     """The step that the loop is in, if it takes longer than a heartbeat."""
     longest_step: Step | None = None

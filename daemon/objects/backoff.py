@@ -1,7 +1,6 @@
 """Backoff: how long nothing is tried after a failure of the object store, and the sentence that the health shows meanwhile."""
 
 from daemon.core import logs
-from daemon.objects.store import StoreUnavailable
 
 log = logs.Logger()
 
@@ -21,16 +20,16 @@ class Backoff:
         """Whether it may be tried."""
         return now >= self._until
 
-    def failed(self, error: StoreUnavailable, consequence: str, now: float) -> None:
+    def failed(self, error: Exception, consequence: str, now: float) -> None:
         """It was tried and failed; `consequence` is a sentence for people on what waits for it."""
         self._pause = min(max(FIRST_SECONDS, 2 * self._pause), MOST_SECONDS)
         self._until = now + self._pause
         if self.problem is None:
-            log.error("store_unavailable", reason=str(error))
+            log.error("unavailable", reason=str(error))
         self.problem = f"{error} {consequence} It is tried again in {self._pause:g} s."
 
     def succeeded(self) -> None:
         """It works again."""
         if self.problem is not None:
-            log.info("store_available")
+            log.info("available_again")
         self._pause, self._until, self.problem = 0.0, 0.0, None

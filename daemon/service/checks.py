@@ -40,6 +40,7 @@ class Checks:
         facts = parts.retraining.facts(datetime.now(UTC))
         planned = parts.schedule.next_after(facts.last_start, datetime.now(UTC))
         free = shutil.disk_usage(parts.home.root).free
+        lag = parts.projection.lag if parts.projection else None
         return Status(
             pid=os.getpid(),
             state="draining" if parts.wake.stopping else "ready",
@@ -56,12 +57,17 @@ class Checks:
             next_schedule=planned.astimezone(UTC).isoformat() if planned else None,
             training=parts.retraining.progress,
             free_bytes=free,
+            projection_batches=lag.batches if lag else None,
+            projection_seconds=lag.seconds if lag else None,
         )
 
     def _checks(self, free: int, now: float) -> dict[str, Check]:
         checks = self._folders(free) | self._work(now)
         if self._parts.store is not None and self._parts.store_upkeep is not None:
             checks[CheckName.STORAGE] = self._storage(self._parts.store, self._parts.store_upkeep)
+        if projection := self._parts.projection:
+            fine = "The remotes have every revision."
+            checks[CheckName.PROJECTION] = self._health.check(CheckName.PROJECTION, projection.problem, fine)
         if waits := self._parts.ingestion.intake.holding.sentence():
             checks[CheckName.HELD] = Check(ok=True, detail=waits)
         if lacking := self._parts.retraining.lacking():
@@ -105,7 +111,8 @@ class Checks:
     def _storage(self, store: ObjectStore, upkeep: StoreUpkeep) -> Check:
         """Whether the object store takes and gives what is asked of it."""
         objection = self._parts.ingestion.stored.problem or self._parts.promotion.stored.problem or upkeep.problem
-        rest = f", while {upkeep.sentence}" if upkeep.sentence else ""
+        doing = upkeep.sentence or ("" if self._parts.ingestion.stored.has_schema else "the schema is put")
+        rest = f", while {doing}" if doing else ""
         return self._health.check(
             CheckName.STORAGE, objection, f"Segments and bundles are kept in {store.place}{rest}."
         )

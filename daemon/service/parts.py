@@ -34,6 +34,7 @@ from daemon.promotion.promotion import Promotion
 from daemon.retraining.retraining import Retraining
 from daemon.retraining.schedule import Schedule
 from daemon.service.heartbeat import START_SECONDS, Heartbeat
+from daemon.service.projection import Projection
 from daemon.service.store_upkeep import StoreUpkeep
 from daemon.storage import artifact_paths, mlflow_tables
 from daemon.storage.journal import Journal
@@ -61,7 +62,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Parts:
-    """The opened parts; all but `workers`, `history_copier` and `store_upkeep`, which have threads of their own, belong to the loop's thread."""
+    """The opened parts; all but `workers`, `history_copier`, `store_upkeep` and `projection`, which have threads of their own, belong to the loop's thread."""
 
     home: Home
     settings: Settings
@@ -81,6 +82,8 @@ class Parts:
     store: ObjectStore | None
     store_upkeep: StoreUpkeep | None
     """A thread of its own, if there is a store."""
+    projection: Projection | None
+    """Another one, if revisions are to follow to a remote."""
 
 
 def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
@@ -114,7 +117,19 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     upkeep = _start_upkeep(frame, store, dataset, promotion, models)
     log.info("recovered", swept=swept, abandoned=abandoned)
     before = home, settings, frame.wake, frame.heartbeat, workers, journal, history_copier, schedule
-    return Parts(*before, promotion, retraining, inbox, watcher, ingestion, driftwatch, packing, store, upkeep)
+    return Parts(
+        *before,
+        promotion,
+        retraining,
+        inbox,
+        watcher,
+        ingestion,
+        driftwatch,
+        packing,
+        store,
+        upkeep,
+        _start_projection(frame, store),
+    )
 
 
 def _open_journal(home: Home, stack: ExitStack) -> Journal:
@@ -150,6 +165,17 @@ def _start_upkeep(
     upkeep.start()
     frame.stack.callback(upkeep.close)
     return upkeep
+
+
+def _start_projection(frame: Frame, store: ObjectStore | None) -> Projection | None:
+    """The thread behind which revisions follow to git's and DVC's remotes, if there are any."""
+    remote = frame.settings.data.git_remote
+    if store is None and not remote:
+        return None
+    projection = Projection(frame.home, store, remote)
+    projection.start()
+    frame.stack.callback(projection.close)
+    return projection
 
 
 def _open_models(frame: Frame, journal: Journal) -> ModelVersions:

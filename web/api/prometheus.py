@@ -93,6 +93,8 @@ FAMILIES: tuple[tuple[str, str, str, list[str]], ...] = (
     ("retraind_inbox_backlog_files", "gauge", "Files in the inbox that are not read yet.", []),
     ("retraind_inbox_backlog_bytes", "gauge", "Bytes in the inbox that are not read yet.", []),
     ("retraind_free_bytes", "gauge", "Free bytes on the disk of the home folder.", []),
+    ("retraind_projection_lag_batches", "gauge", "Committed batches that the remotes of git and DVC lack.", []),
+    ("retraind_projection_lag_seconds", "gauge", "Age of the oldest of these batches.", []),
     ("retraind_longest_step_seconds", "gauge", "Longest step of the daemon's loop in the last hour.", []),
     ("retraind_daemon_up", "gauge", "1 while the daemon's loop runs, else 0.", []),
     ("retraind_check_ok", "gauge", "1 while a check of the daemon passes, else 0.", ["check"]),
@@ -104,6 +106,8 @@ DAEMON = {
     "retraind_inbox_backlog_files": "backlog_files",
     "retraind_inbox_backlog_bytes": "backlog_bytes",
     "retraind_free_bytes": "free_bytes",
+    "retraind_projection_lag_batches": "projection_batches",
+    "retraind_projection_lag_seconds": "projection_seconds",
 }
 """Families whose one sample is a field of `daemon.core.status.Status`."""
 
@@ -215,7 +219,8 @@ class Report(Collector):
         status = self.status
         samples: dict[str, Samples] = {"retraind_daemon_up": [([], float(status is not None and status.alive))]}
         for family, figure in DAEMON.items():
-            samples[family] = [([], getattr(status, figure))] if status else []
+            value = getattr(status, figure) if status else None
+            samples[family] = [] if value is None else [([], value)]
         longest = status.longest_step if status else None
         samples["retraind_longest_step_seconds"] = [([], longest.seconds)] if longest else []
         checks = status.checks.items() if status else ()

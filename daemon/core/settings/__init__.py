@@ -9,13 +9,14 @@ from daemon.core.settings.monitoring import Drift, Journal, Log, Predictions
 from daemon.core.settings.promote import Promote
 from daemon.core.settings.server import Server
 from daemon.core.settings.settings import PREFIX, Settings, entries
-from daemon.core.settings.storage import Storage
+from daemon.core.settings.storage import Data, Storage
 from daemon.core.settings.train import CANDIDATES, EXTRA, Retrain, Train
 
 __all__ = [
     "CANDIDATES",
     "EXTRA",
     "PREFIX",
+    "Data",
     "Drift",
     "Inbox",
     "Journal",

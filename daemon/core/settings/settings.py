@@ -10,7 +10,7 @@ from daemon.core.settings.monitoring import Drift, Journal, Log, Predictions
 from daemon.core.settings.promote import Promote
 from daemon.core.settings.section import Section
 from daemon.core.settings.server import Server
-from daemon.core.settings.storage import Storage
+from daemon.core.settings.storage import Data, Storage
 from daemon.core.settings.train import Retrain, Train
 
 PREFIX = "RETRAIND_"
@@ -33,6 +33,7 @@ class Settings(Section):
     predictions: Predictions = Field(default_factory=Predictions)
     journal: Journal = Field(default_factory=Journal)
     storage: Storage = Field(default_factory=Storage)
+    data: Data = Field(default_factory=Data)
     log: Log = Field(default_factory=Log)
 
 

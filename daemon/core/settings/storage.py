@@ -1,4 +1,4 @@
-"""Settings of the object store: `storage`."""
+"""Settings of what is kept beside this machine: `storage` and `data`."""
 
 import re
 from urllib.parse import urlsplit
@@ -7,8 +7,25 @@ from pydantic import Field, field_validator
 
 from daemon.core.settings.section import Section
 
+PASSWORD = re.compile(r"://[^/@]*:[^/@]*@")
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 PREFIX = re.compile(r"(/[A-Za-z0-9._-]+)*/?")
+
+
+class Data(Section):
+    """Where the history of the data follows to."""
+
+    git_remote: str = Field(
+        "",
+        description="Git repository to which the history of `data/` is pushed, such as `git@host:data.git` or a path. Empty: none.",
+    )
+
+    @field_validator("git_remote")
+    @classmethod
+    def _holds_no_password(cls, remote: str) -> str:
+        if remote.startswith("-") or PASSWORD.search(remote):
+            raise ValueError("write an address without a password; git finds credentials in ~/.ssh or data/.git/config")
+        return remote
 
 
 class Storage(Section):

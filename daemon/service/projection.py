@@ -1,0 +1,136 @@
+"""Projection: git's history and DVC's lists of revisions follow to a remote repository and to the object store, behind the commits.
+
+Nothing waits for it, because journal and segments have all of it. With both, a clone of the remote and `dvc pull` from the store
+give any revision. How far they are behind is in the status and in the metrics.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from daemon.core import logs
+from daemon.core.errors import DatasetDamaged, RetraindError
+from daemon.core.home import Home
+from daemon.core.journal_rows import BatchRow
+from daemon.core.states import BatchState
+from daemon.dataset import git
+from daemon.dataset.dvc_cache import Cache
+from daemon.dataset.git_history import BATCH, MD5
+from daemon.objects.backoff import Backoff
+from daemon.objects.store import ObjectStore, by_md5
+from daemon.records import batches
+from daemon.records.batches import Batches
+
+log = logs.Logger()
+
+LOOK_SECONDS = 1.0
+"""How often it looks for new revisions: each of them is pushed at once, or with those that have come meanwhile."""
+
+MOST = 1000
+"""Batches that are counted as behind; with more, this number is shown."""
+
+BRANCH = "refs/heads/main"
+
+FETCHED = "refs/retraind/remote"
+"""Where the remote's newest revision lies while it is looked at."""
+
+
+class Lag(NamedTuple):
+    """How far the remotes are behind: committed batches, and the age (seconds) of the oldest of them."""
+
+    batches: int
+    seconds: float
+
+
+class Projection:
+    """A thread that pushes; it writes neither to the journal nor to the dataset."""
+
+    def __init__(self, home: Home, store: ObjectStore | None, remote: str) -> None:
+        self._home, self._store, self._remote = home, store, remote
+        self._cache, self._batches = Cache(home.data), Batches(home.journal)
+        self._backoff, self._stopping = Backoff(), threading.Event()
+        self._behind: Sequence[BatchRow] = ()
+        self._done = 0
+        self._thread = threading.Thread(target=self._run, name="projection", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End, without the push under way if that takes long: it is made again after the next start."""
+        self._stopping.set()
+        self._thread.join(1.0)
+
+    @property
+    def problem(self) -> str | None:
+        """Why the remotes can't follow, until they can."""
+        return self._backoff.problem
+
+    @property
+    def lag(self) -> Lag:
+        """How far the remotes are behind."""
+        behind = self._behind
+        since = [datetime.fromisoformat(row["committed_at"]) for row in behind if row["committed_at"]]
+        return Lag(len(behind), max(0.0, (datetime.now(UTC) - min(since)).total_seconds()) if since else 0.0)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(LOOK_SECONDS):
+            if self._backoff.ready(time.monotonic()):
+                self._try()
+
+    def _try(self) -> None:
+        try:
+            self.follow()
+        except (OSError, RetraindError) as error:
+            self._backoff.failed(error, "Nothing else waits for it.", time.monotonic())
+        except Exception:  # the thread must go on, and the log says why this revision did not follow
+            log.exception("projection_failed")
+        else:
+            self._backoff.succeeded()
+
+    def follow(self) -> None:
+        """Bring the newest revision to where it is to be; raises RetraindError, OSError."""
+        rows = [row for row in self._batches.newest(MOST) if row["state"] == BatchState.COMMITTED]
+        self._behind = [row for row in rows if row["seq"] > self._done]
+        if not self._behind:
+            return
+        newest = self._behind[0]
+        if self._store is not None and newest["dvc_md5"]:
+            self._put_list(self._store, newest["dvc_md5"])
+        if self._remote:
+            self._push()
+        self._done, self._behind = newest["seq"], ()
+
+    def _put_list(self, store: ObjectStore, dvc_md5: str) -> None:
+        """DVC's list of the segments of a revision; these are there already."""
+        if self._cache.has(dvc_md5) and not store.has(by_md5(dvc_md5)):
+            store.put(by_md5(dvc_md5), self._cache.path(dvc_md5))
+
+    def _push(self) -> None:
+        """Push the history; where it was rebuilt, in the place of the same revisions with other commits."""
+        try:
+            self._git("push", "--quiet", self._remote, f"HEAD:{BRANCH}")
+        except DatasetDamaged as error:
+            tip = self._git("ls-remote", self._remote, BRANCH).partition("\t")[0]
+            if not tip:
+                raise
+            if not self._is_ours():
+                hint = "Use an empty repository, or another branch of history for each home."
+                raise DatasetDamaged(
+                    f"{self._remote} has a history that is not of this home. {error}", hint=hint
+                ) from None
+            self._git("push", "--quiet", f"--force-with-lease={BRANCH}:{tip}", self._remote, f"HEAD:{BRANCH}")
+
+    def _is_ours(self) -> bool:
+        """Whether the remote's newest revision is one that the journal has, whatever its commit is called."""
+        self._git("fetch", "--quiet", "--no-tags", self._remote, f"+{BRANCH}:{FETCHED}")
+        trailers = "".join(f"%(trailers:key={key},valueonly,separator=)%x00" for key in (BATCH, MD5))
+        seq, md5, *_ = self._git("log", "-1", f"--format={trailers}", FETCHED).split("\0")
+        self._git("update-ref", "-d", FETCHED)
+        return any(str(row["seq"]) == seq and row["dvc_md5"] == md5 for row in batches.all_of(self._home.journal))
+
+    def _git(self, *arguments: str) -> str:
+        return git.run(self._home.data, *arguments)

@@ -1,0 +1,146 @@
+"""daemon.service.projection: git's and DVC's remotes follow behind the commits. A real bare repository, a real S3 server."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import stores
+from forgetting import text
+from ingesting import Parts
+from service import wait_until
+from stores import Bucket
+
+from daemon.core.errors import BadSettings, DatasetDamaged, Unavailable
+from daemon.core.home import Home
+from daemon.core.settings import load
+from daemon.dataset import git
+from daemon.dataset.dvc import Dvc
+from daemon.objects.store import MD5, by_md5
+from daemon.schema.schema import Schema
+from daemon.service.projection import BRANCH, Projection
+
+server = pytest.fixture(scope="module")(stores.server)
+bucket = pytest.fixture(stores.bucket)
+
+
+@pytest.fixture
+def parts(home: Home, schema: Schema, bucket: Bucket) -> Iterator[Parts]:
+    assert schema
+    parts = Parts(home, store=bucket.store)
+    yield parts
+    parts.close()
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Path:
+    """An empty bare repository."""
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", tmp_path / "remote.git"], check=True)
+    return tmp_path / "remote.git"
+
+
+def take(parts: Parts, *numbers: int) -> None:
+    for number in numbers:
+        parts.drop(f"{number}.csv", text(float(number)))
+        parts.run()
+
+
+def tip(repository: Path) -> str:
+    done = subprocess.run(["git", "-C", repository, "rev-parse", BRANCH], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def test_clone_of_the_remotes_has_the_rows(parts: Parts, bucket: Bucket, remote: Path, tmp_path: Path) -> None:
+    """Whoever clones the one and pulls from the other needs nothing of this machine."""
+    take(parts, 1, 2)
+    projection = Projection(parts.home, bucket.store, str(remote))
+    projection.follow()
+    assert projection.lag == (0, 0.0)
+    assert tip(remote) == parts.dataset.revision().commit  # type: ignore[union-attr]
+    mirror, clone = tmp_path / "mirror", Home(tmp_path / "clone")
+    for entry in bucket.store.listing(MD5):
+        target = mirror / entry.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        answer = bucket.client.get_object(Bucket=bucket.name, Key=f"home/{entry.name}")
+        target.write_bytes(answer["Body"].read())
+    clone.make()
+    shutil.rmtree(clone.data)
+    subprocess.run(["git", "clone", "-q", remote, clone.data], check=True)
+    dvc = Dvc(clone)
+    dvc.isolate()
+    dvc.pull(mirror)
+    lengths = [value for path in clone.segments.iterdir() for value in pq.read_table(path)["sepal_length"].to_pylist()]
+    assert sorted(lengths) == [1.0, 2.0]
+
+
+def test_lag_counts_what_did_not_follow(parts: Parts, bucket: Bucket) -> None:
+    """Committed batches and the age of the oldest; a second try brings all of them at once."""
+    take(parts, 1, 2)
+    projection = Projection(parts.home, bucket.store, "")
+    with bucket.cut(), pytest.raises(Unavailable, match="did not answer: look at files/md5/"):
+        projection.follow()
+    time.sleep(0.05)
+    assert projection.lag.batches == 2
+    assert 0.05 <= projection.lag.seconds < 60
+    projection.follow()
+    newest = parts.journal.batches.committed()
+    assert projection.lag == (0, 0.0)
+    assert by_md5(str(newest.dvc_md5)) in bucket.names()
+
+
+def test_history_that_was_rebuilt_takes_the_place_of_the_same_revisions(parts: Parts, remote: Path) -> None:
+    """git's commits are others, their batches and DVC's md5 are the same."""
+    take(parts, 1, 2)
+    Projection(parts.home, None, str(remote)).follow()
+    before = tip(remote)
+    parts.close()
+    shutil.rmtree(parts.home.data / ".git")
+    parts.open()
+    take(parts, 3)
+    Projection(parts.home, None, str(remote)).follow()
+    head = parts.dataset.revision()
+    assert head is not None
+    assert tip(remote) == head.commit != before
+    assert git.run(parts.home.data, "for-each-ref", "refs/retraind") == ""
+
+
+def test_history_of_another_home_is_left_alone(parts: Parts, remote: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    subprocess.run(["git", "init", "-q", "-b", "main", other], check=True)
+    named = ("-c", "user.name=a", "-c", "user.email=a@b")
+    subprocess.run(["git", "-C", other, *named, "commit", "-q", "--allow-empty", "-m", "theirs"], check=True)
+    subprocess.run(["git", "-C", other, "push", "-q", remote, "main"], check=True)
+    theirs = tip(remote)
+    take(parts, 1)
+    with pytest.raises(DatasetDamaged, match="has a history that is not of this home"):
+        Projection(parts.home, None, str(remote)).follow()
+    assert tip(remote) == theirs
+
+
+def test_thread_follows_by_itself_and_says_what_fails(parts: Parts, remote: Path, tmp_path: Path) -> None:
+    """Where the remote is not there yet the problem names it; when it is, it follows."""
+    take(parts, 1)
+    aside = tmp_path / "aside"
+    remote.rename(aside)
+    projection = Projection(parts.home, None, str(remote))
+    projection.start()
+    try:
+        assert str(remote) in wait_until(lambda: projection.problem, 20)
+        assert projection.lag.batches == 1
+        aside.rename(remote)
+        wait_until(lambda: tip(remote), 20)
+        wait_until(lambda: projection.problem is None, 20)
+        assert projection.lag.batches == 0
+    finally:
+        projection.close()
+
+
+@pytest.mark.parametrize("remote", ["https://someone:s3cret@host/data.git", "--upload-pack=touch"])
+def test_remote_with_a_password_or_an_option_is_refused(tmp_path: Path, remote: str) -> None:
+    (tmp_path / "retraind.toml").write_text(f"[data]\ngit_remote = {remote!r}\n")
+    with pytest.raises(BadSettings, match=r"data\.git_remote") as refused:
+        load(tmp_path / "retraind.toml")
+    assert "s3cret" not in str(refused.value)
