@@ -34,6 +34,10 @@ SERIES = 20
 """Exams that the newest score is made of."""
 
 
+LONGEST_ID = 18
+"""Digits of the largest id that every database takes."""
+
+
 class DropFacts(DropRow):
     """A drop, and the revision of its batch (None before the commit, and for a rejected drop).
 
@@ -162,11 +166,17 @@ def newest(journal: Path, limit: int, before: int | None = None) -> list[DropFac
 
 def find(journal: Path, key: str | int) -> DropFacts | None:
     """The drop with this full sha256, id or name; of several the accepted one, then the forgotten one, then the newest."""
-    for column in ("sha256", "id", "name"):
+    for column, value in (("sha256", str(key)), ("id", _id(key)), ("name", str(key))):
         query = f"{DROPS} WHERE drops.{column} = ? ORDER BY {RANK}, drops.id DESC LIMIT 1"
-        if drop := first(DropFacts, journal, query, str(key)):
+        if drop := first(DropFacts, journal, query, value):
             return drop
     return None
+
+
+def _id(key: str | int) -> int | None:
+    """The id that a key may be: no other database compares a column of numbers with a text."""
+    text = str(key)
+    return int(text) if text.isdecimal() and len(text) <= LONGEST_ID else None
 
 
 def taken(journal: Path, key: str) -> list[DropFacts]:
@@ -174,10 +184,10 @@ def taken(journal: Path, key: str) -> list[DropFacts]:
 
     A duplicate means the drop that brought its bytes.
     """
-    meant = "SELECT sha256 FROM drops WHERE sha256 = ?1 OR id = ?1 OR name = ?1"
+    meant = "SELECT sha256 FROM drops WHERE sha256 = ?1 OR id = ?2 OR name = ?1"
     # So SQLite looks for sha256; with the state's index it would read nearly all drops.
     rows = f"drops.sha256 IN ({meant}) AND {UNSORTED}drops.state IN ('{DropState.ACCEPTED}', '{DropState.FORGOTTEN}')"
-    return typed(DropFacts, journal, f"{DROPS} WHERE {rows} ORDER BY drops.id DESC", key)
+    return typed(DropFacts, journal, f"{DROPS} WHERE {rows} ORDER BY drops.id DESC", key, _id(key))
 
 
 def was_taken(journal: Path, sha256: str) -> bool:

@@ -26,10 +26,10 @@ Z = 1.959964
 
 NEWEST = f"SELECT truth, prediction FROM labels WHERE version = ? ORDER BY batch DESC, {ARRIVAL} DESC LIMIT ?"
 
-PAIRS = f"SELECT truth, prediction, COUNT(*) AS n FROM ({NEWEST}) GROUP BY truth, prediction"
+PAIRS = f"SELECT truth, prediction, COUNT(*) AS n FROM ({NEWEST}) AS newest GROUP BY truth, prediction"
 
 ERRORS = f"""
-WITH newest AS (SELECT CAST(truth AS REAL) AS truth, CAST(prediction AS REAL) AS told FROM ({NEWEST})),
+WITH newest AS (SELECT CAST(truth AS REAL) AS truth, CAST(prediction AS REAL) AS told FROM ({NEWEST}) AS labelled),
      middle AS (SELECT AVG(truth) AS mean FROM newest)
 SELECT COUNT(*) AS n, AVG((told - truth) * (told - truth)) AS square, AVG(ABS(told - truth)) AS absolute,
        AVG((truth - mean) * (truth - mean)) AS spread, MAX(truth) > MIN(truth) AS varied

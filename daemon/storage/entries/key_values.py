@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from daemon.storage.database import Database
 from daemon.storage.journal_tables import meta
@@ -23,9 +23,15 @@ class KeyValues:
     def put(self, key: str, value: Any) -> None:
         """Store the JSON value of a key."""
         with self._database.writing() as connection:
-            connection.execute(meta.insert().prefix_with("OR REPLACE"), {"key": key, "value": json.dumps(value)})
+            put(connection, key, value)
 
     def drop(self, key: str) -> None:
         """Remove a key."""
         with self._database.writing() as connection:
             connection.execute(meta.delete().where(meta.c.key == key))
+
+
+def put(connection: Connection, key: str, value: Any) -> None:
+    """Store the JSON value of a key within the caller's transaction."""
+    connection.execute(meta.delete().where(meta.c.key == key))
+    connection.execute(meta.insert(), {"key": key, "value": json.dumps(value)})

@@ -1,6 +1,5 @@
 """Late labels: the truth of predictions that were served, by the drop that brought it."""
 
-import json
 from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, select, text
@@ -8,8 +7,9 @@ from sqlalchemy import Connection, select, text
 from daemon.core.journal_rows import DropRow, LabelRecord
 from daemon.core.states import DropState
 from daemon.storage.database import Database
+from daemon.storage.entries import key_values
 from daemon.storage.entries.key_values import KeyValues
-from daemon.storage.journal_tables import labels, meta
+from daemon.storage.journal_tables import labels
 
 MANY_ROWS = 10_000
 """Rows that are inserted at once: each is held in memory twice meanwhile."""
@@ -18,9 +18,9 @@ MANY_ROWS = 10_000
 class Labels:
     """Late labels by prediction."""
 
-    def __init__(self, database: Database, key_values: KeyValues) -> None:
+    def __init__(self, database: Database, values: KeyValues) -> None:
         self._database = database
-        self._key_values = key_values
+        self._key_values = values
 
     def truths(self, predictions: Iterable[str]) -> dict[str, str]:
         """The truth that is known of predictions, by id."""
@@ -53,8 +53,7 @@ def empty(connection: Connection, drop: DropRow) -> None:
     # Known until they are purged from the history: the labels' own rows forget them now.
     ids = connection.execute(select(labels.c.prediction_id).where(of_drop)).scalars().all()
     if ids:
-        remembered = {"key": _key(drop), "value": json.dumps(ids)}
-        connection.execute(meta.insert().prefix_with("OR REPLACE"), remembered)
+        key_values.put(connection, _key(drop), list(ids))
     # Their rows stay, empty, because the number of labels that have come must not fall.
     nameless = text("'forgotten-' || rowid")
     blank = labels.update().where(of_drop).values(version=0, prediction="", truth="", drop="", prediction_id=nameless)

@@ -20,7 +20,8 @@ class Requests:
         """Take a request over from its file; a request that is already known stays as it is."""
         with self._database.writing() as connection:
             values = {"id": request, "kind": kind, "state": RequestState.QUEUED, "detail": detail, "at": at}
-            connection.execute(requests.insert().prefix_with("OR IGNORE"), values)
+            if self.get(request) is None:
+                connection.execute(requests.insert(), values)
 
     def get(self, request: str) -> RequestRow | None:
         """One request, or None if the loop has not taken it over yet."""
