@@ -11,6 +11,7 @@ from typing import Self
 
 from daemon.storage import journal_retention
 from daemon.storage.database import Database
+from daemon.storage.database_file import DatabaseFile
 from daemon.storage.entries.batches import Batches
 from daemon.storage.entries.drift_checks import DriftChecks
 from daemon.storage.entries.drops import Drops
@@ -50,13 +51,13 @@ class Journal:
     @classmethod
     def open(cls, path: Path) -> Self:
         """Open or create the journal; raises RetraindError when a newer retraind wrote it or it can't be used."""
-        return cls(Database.open(path))
+        return cls(DatabaseFile.open(path))
 
     @classmethod
     @contextmanager
     def reading(cls, path: Path) -> Iterator[Self]:
         """A journal for reading only, beside the daemon that writes it; raises RetraindError when it can't be used."""
-        with Database.reading(path) as database:
+        with DatabaseFile.reading(path) as database:
             yield cls(database)
 
     @property
@@ -88,8 +89,7 @@ class Journal:
 
     def trim(self, keep: int) -> int:
         """Remove some of the events and ended requests beyond the newest `keep` of each sort; returns how many rows."""
-        due = journal_retention.overdue(self.database.connection, keep)
-        self.database.connection.rollback()
+        due = journal_retention.overdue(self.database, keep)
         if not due:
             return 0
         with self.database.writing() as connection:

@@ -8,6 +8,7 @@ once a month. The number of an event is never used again (AUTOINCREMENT), so str
 from sqlalchemy import Connection, text
 
 from daemon.core.states import EventKind, RequestState
+from daemon.storage.database import Database
 
 ROUTINE = (
     EventKind.ACCEPTED,
@@ -41,14 +42,12 @@ SORTS = (
 """Table, key that grows, and condition of what is kept up to the same number of rows each."""
 
 
-def overdue(connection: Connection, keep: int) -> list[tuple[int, int]]:
+def overdue(database: Database, keep: int) -> list[tuple[int, int]]:
     """The sorts (by their place in SORTS) of which there are more than `keep`, with the newest key that is to go; only reads."""
-    ranges = []
+    ranges: list[tuple[int, int]] = []
     for place, (table, key, limit) in enumerate(SORTS):
-        query = f"SELECT {key} FROM {table} WHERE {limit} ORDER BY {key} DESC LIMIT 1 OFFSET :keep"  # noqa: S608 - constants
-        newest = connection.execute(text(query), {"keep": keep}).scalar()
-        if newest is not None:
-            ranges.append((place, int(newest)))
+        query = f"SELECT {key} AS key FROM {table} WHERE {limit} ORDER BY {key} DESC LIMIT 1 OFFSET :keep"  # noqa: S608 - constants
+        ranges += [(place, int(row["key"])) for row in database.rows(text(query).bindparams(keep=keep))]
     return ranges
 
 

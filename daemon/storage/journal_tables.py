@@ -3,38 +3,41 @@
 DDL of SQLite is transactional: after a kill a journal is of the old format or of the new one.
 """
 
-from sqlalchemy import Column, Connection, Float, Index, Integer, MetaData, String, Table, inspect, text
+from sqlalchemy import BigInteger, Column, Connection, Float, Index, Integer, MetaData, String, Table, inspect, text
 
 FORMAT = 4
 """`PRAGMA user_version` of the tables below; a journal with a larger one was written by a newer retraind."""
+
+WHOLE = BigInteger().with_variant(Integer(), "sqlite")
+"""What SQLite calls INTEGER has 64 bits; elsewhere that is another type."""
 
 tables = MetaData()
 
 drops = Table(
     "drops",
     tables,
-    Column("id", Integer, primary_key=True),
+    Column("id", WHOLE, primary_key=True),
     Column("sha256", String, index=True, nullable=False),
     Column("name", String, index=True, nullable=False),
     Column("source", String, nullable=False),  # file | http | label
-    Column("bytes", Integer, nullable=False),
+    Column("bytes", WHOLE, nullable=False),
     Column("state", String, nullable=False),  # accepted (-> forgotten) | rejected | duplicate
-    Column("rows_read", Integer, nullable=False, default=0),
-    Column("rows_accepted", Integer, nullable=False, default=0),
-    Column("rows_refused", Integer, nullable=False, default=0),
-    Column("rows_duplicate", Integer, nullable=False, default=0),
-    Column("rows_known", Integer, nullable=False, default=0),  # that the dataset had already
-    Column("rows_relabelled", Integer, nullable=False, default=0),  # that it had with another target only
+    Column("rows_read", WHOLE, nullable=False, default=0),
+    Column("rows_accepted", WHOLE, nullable=False, default=0),
+    Column("rows_refused", WHOLE, nullable=False, default=0),
+    Column("rows_duplicate", WHOLE, nullable=False, default=0),
+    Column("rows_known", WHOLE, nullable=False, default=0),  # that the dataset had already
+    Column("rows_relabelled", WHOLE, nullable=False, default=0),  # that it had with another target only
     Column("reason", String),
-    Column("line", Integer),  # of the first bad row
+    Column("line", WHOLE),  # of the first bad row
     Column("column", String),
     Column("bad_file", String),  # in inbox/rejected: the rows that were refused, verbatim
-    Column("batch", Integer, index=True),
+    Column("batch", WHOLE, index=True),
     Column("seen_at", String),
     Column("settled_at", String, nullable=False),
     Column("decided_at", String, nullable=False),
     Column("decided_by", String),  # who rejected it; NULL: no person
-    Column("forgotten_in", Integer),  # the batch that removed its rows
+    Column("forgotten_in", WHOLE),  # the batch that removed its rows
     Column("forgotten_at", String),
     Column("forgotten_by", String),
     # All that the totals need, so that counting never reads the rows themselves.
@@ -44,13 +47,13 @@ drops = Table(
 batches = Table(
     "batches",
     tables,
-    Column("seq", Integer, primary_key=True),
+    Column("seq", WHOLE, primary_key=True),
     Column("kind", String, nullable=False, default="drops"),  # drops | merge | forget
     Column("segment", String, nullable=False),  # file name in data/dataset; "" if forgetting left no rows
     Column("sha256", String, nullable=False),
     Column("md5", String, nullable=False),
-    Column("rows", Integer, nullable=False),  # that it added: a merge none, forgetting less
-    Column("total_rows", Integer, nullable=False, default=0),  # of the dataset up to here
+    Column("rows", WHOLE, nullable=False),  # that it added: a merge none, forgetting less
+    Column("total_rows", WHOLE, nullable=False, default=0),  # of the dataset up to here
     Column("state", String, index=True, nullable=False),  # accepted -> committed
     Column("revision", String),
     Column("dvc_md5", String),
@@ -66,24 +69,24 @@ segments = Table(
     Column("name", String, primary_key=True),
     Column("sha256", String, nullable=False),
     Column("md5", String, nullable=False),
-    Column("rows", Integer, nullable=False),
-    Column("bytes", Integer, nullable=False),
-    Column("tier", Integer, nullable=False),  # 0 as accepted, n + 1 merged from tier n
-    Column("first", Integer, nullable=False, index=True),  # the batches whose rows it holds
-    Column("last", Integer, nullable=False),
-    Column("born", Integer, nullable=False),  # the batch that wrote it
-    Column("died", Integer, index=True),  # the merge or forgetting that replaced it; NULL: it is part of the dataset
+    Column("rows", WHOLE, nullable=False),
+    Column("bytes", WHOLE, nullable=False),
+    Column("tier", WHOLE, nullable=False),  # 0 as accepted, n + 1 merged from tier n
+    Column("first", WHOLE, nullable=False, index=True),  # the batches whose rows it holds
+    Column("last", WHOLE, nullable=False),
+    Column("born", WHOLE, nullable=False),  # the batch that wrote it
+    Column("died", WHOLE, index=True),  # the merge or forgetting that replaced it; NULL: it is part of the dataset
 )
 
 labels = Table(
     "labels",
     tables,
     Column("prediction_id", String, primary_key=True),
-    Column("version", Integer, nullable=False),
+    Column("version", WHOLE, nullable=False),
     Column("prediction", String, nullable=False),
     Column("truth", String, nullable=False),
     Column("drop", String, nullable=False),  # sha256
-    Column("batch", Integer, nullable=False),
+    Column("batch", WHOLE, nullable=False),
     Column("at", String, nullable=False),
     Index("labels_of_version", "version", "batch"),
 )
@@ -91,17 +94,17 @@ labels = Table(
 exams = Table(  # made where it is missing: older programs go on without it
     "exams",
     tables,
-    Column("id", Integer, primary_key=True),
+    Column("id", WHOLE, primary_key=True),
     Column("drop", String, index=True, nullable=False),  # sha256; "" of all small drops of a batch
     Column("name", String, nullable=False),
-    Column("batch", Integer),
-    Column("version", Integer, nullable=False),
-    Column("n", Integer, nullable=False),  # rows that were asked
+    Column("batch", WHOLE),
+    Column("version", WHOLE, nullable=False),
+    Column("n", WHOLE, nullable=False),  # rows that were asked
     Column("error", Float, nullable=False),  # share of wrong answers, or multiple of the promised error
     Column("usual", Float, nullable=False),
     Column("mix", Float, nullable=False),
     Column("shifts", String, nullable=False),  # JSON: features that lie elsewhere, and how far
-    Column("suspicious", Integer, nullable=False),
+    Column("suspicious", WHOLE, nullable=False),
     Column("reason", String, nullable=False),
     Column("at", String, nullable=False),
     Index("exams_suspicious", "suspicious"),
@@ -112,10 +115,10 @@ held = Table(  # suspicious drops of which nothing was taken; the row goes when 
     tables,
     Column("sha256", String, primary_key=True),
     Column("name", String, nullable=False),
-    Column("bytes", Integer, nullable=False),
-    Column("rows_read", Integer, nullable=False),
-    Column("rows_known", Integer, nullable=False, default=0),
-    Column("version", Integer, nullable=False),  # that answered its rows
+    Column("bytes", WHOLE, nullable=False),
+    Column("rows_read", WHOLE, nullable=False),
+    Column("rows_known", WHOLE, nullable=False, default=0),
+    Column("version", WHOLE, nullable=False),  # that answered its rows
     Column("reason", String, nullable=False),
     Column("state", String, nullable=False),  # held -> accepted | rejected
     Column("by", String),  # who decided
@@ -126,14 +129,14 @@ held = Table(  # suspicious drops of which nothing was taken; the row goes when 
 runs = Table(
     "runs",
     tables,
-    Column("id", Integer, primary_key=True),
+    Column("id", WHOLE, primary_key=True),
     Column("reason", String, nullable=False),
     Column("revision", String, nullable=False),
     Column("dvc_md5", String, nullable=False),
-    Column("rows", Integer, nullable=False),
-    Column("batch", Integer),  # the newest that brought or removed rows
+    Column("rows", WHOLE, nullable=False),
+    Column("batch", WHOLE),  # the newest that brought or removed rows
     Column("state", String, nullable=False),  # started -> trained | postponed | failed | abandoned
-    Column("version", Integer),
+    Column("version", WHOLE),
     Column("detail", String),
     Column("started_at", String, nullable=False),
     Column("ended_at", String),
@@ -143,15 +146,15 @@ runs = Table(
 versions = Table(
     "versions",
     tables,
-    Column("version", Integer, primary_key=True),
+    Column("version", WHOLE, primary_key=True),
     Column("mlflow_run", String, nullable=False),
     Column("bundle", String, nullable=False),  # sha256 of the manifest
     Column("candidate", String, nullable=False),
     Column("backend", String, nullable=False),
     Column("revision", String, nullable=False),
     Column("dvc_md5", String, nullable=False),
-    Column("rows", Integer, nullable=False),
-    Column("trained_rows", Integer, nullable=False),
+    Column("rows", WHOLE, nullable=False),
+    Column("trained_rows", WHOLE, nullable=False),
     Column("trigger", String, nullable=False),  # why the training started
     Column("scores", String, nullable=False),  # JSON: challenger and champion on the same held-out rows
     Column("state", String, nullable=False),  # promoted | refused | held | unservable
@@ -162,9 +165,9 @@ versions = Table(
 swaps = Table(
     "swaps",
     tables,
-    Column("id", Integer, primary_key=True),
-    Column("version", Integer, nullable=False),
-    Column("previous", Integer),
+    Column("id", WHOLE, primary_key=True),
+    Column("version", WHOLE, nullable=False),
+    Column("previous", WHOLE),
     Column("reason", String, nullable=False),
     Column("at", String, nullable=False),
 )
@@ -183,13 +186,13 @@ requests = Table(
 drifts = Table(
     "drifts",
     tables,
-    Column("id", Integer, primary_key=True),
+    Column("id", WHOLE, primary_key=True),
     Column("at", String, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("n", Integer, nullable=False),  # predictions that were compared
-    Column("drifted", Integer, nullable=False),  # features that drifted
+    Column("version", WHOLE, nullable=False),
+    Column("n", WHOLE, nullable=False),  # predictions that were compared
+    Column("drifted", WHOLE, nullable=False),  # features that drifted
     Column("state", String, nullable=False),  # ok | drift | waiting
-    Column("alarm", Integer, nullable=False),  # 1 while a person should look
+    Column("alarm", WHOLE, nullable=False),  # 1 while a person should look
     Column("reason", String, nullable=False),  # a sentence
     Column("detail", String),  # JSON: see daemon/drift/two_sample.py; NULL in all but the newest
 )
@@ -197,15 +200,15 @@ drifts = Table(
 events = Table(
     "events",
     tables,
-    Column("id", Integer, primary_key=True),
+    Column("id", WHOLE, primary_key=True),
     Column("at", String, nullable=False),
     Column("kind", String, index=True, nullable=False),
     Column("level", String, nullable=False),  # info | warning | error
     Column("message", String, nullable=False),
     Column("drop", String),
-    Column("batch", Integer),
-    Column("run", Integer),
-    Column("version", Integer),
+    Column("batch", WHOLE),
+    Column("run", WHOLE),
+    Column("version", WHOLE),
     sqlite_autoincrement=True,
 )
 

@@ -25,6 +25,7 @@ HEAVY = {
         "daemon.storage.journal_tables",
         "daemon.storage.journal_retention",
         "daemon.storage.database",
+        "daemon.storage.database_file",
         "daemon.storage.entries.batches",
         "daemon.storage.entries.drift_checks",
         "daemon.storage.entries.drops",
