@@ -25,6 +25,7 @@ from daemon.core.durable import fsync_dir
 from daemon.core.errors import BadSettings, DatasetDamaged, NotFound, Unavailable
 from daemon.core.home import Home
 from daemon.core.inbox_names import ignored
+from daemon.core.journal import journal_server
 from daemon.dataset import git
 from daemon.dataset.dvc_cache import Cache
 from daemon.records import batches, requests, segments, versions
@@ -44,8 +45,8 @@ SETTLED_SECONDS = 2.0
 
 SCAFFOLD = ("schema.json", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore")
 
-LEFT_OUT = frozenset({"status.json", "daemon.lock"})
-"""Files of `registry/` that describe only a running process."""
+LEFT_OUT = frozenset({"status.json", "daemon.lock", journal_server.NAME})
+"""Files of `registry/` that describe only a running process, or where a journal is that the copy has as a file."""
 
 
 class Moved(Exception):
@@ -58,7 +59,7 @@ def backup(home: Home, file: Path) -> dict[str, int]:
     Raises NotFound when there is no home, BadSettings when the file exists, OSError when it can't be written, DatasetDamaged when
     a segment is gone, Unavailable when rows were purged again and again meanwhile.
     """
-    if not home.journal.exists():
+    if not journal_server.exists(home):
         raise NotFound(f"{home.root} is not a home with data yet.", hint="Is --home right?")
     if file.exists():
         raise BadSettings(f"{file} exists.", hint="Name a file that is not there yet.")
@@ -85,7 +86,7 @@ def _write(home: Home, temporary: Path, scratch: Path) -> dict[str, int]:
         left_out = _pack_waiting(home, packer)
         # Before the journal and its models: the copy follows the journal, and has the model that is served until then.
         pointer = _pack_pointer(home, packer, scratch / "champion.json")
-        journal = _snapshot(home.journal, scratch / "journal.db")
+        journal = _copy_of_journal(home, scratch / "journal.db")
         packer.add("registry/journal.db", journal)
         _pack_rows(home, packer, journal)
         if home.mlflow.exists():  # later than the journal: it knows every version that the journal does
@@ -99,6 +100,19 @@ def _write(home: Home, temporary: Path, scratch: Path) -> dict[str, int]:
         rows, trained = batches.total_rows(journal), versions.count(journal)
         facts = {"rows": rows, "versions": trained, "left_out": left_out}
         return facts | packer.finish(facts)
+
+
+def _copy_of_journal(home: Home, copy: Path) -> Path:
+    """The journal as a file, also of a home that has it on a server."""
+    server = journal_server.beside(home.journal)
+    if server is None:
+        return _snapshot(home.journal, copy)
+    from daemon.storage.server import (
+        copies,
+    )  # only now: SQLAlchemy takes a while to import, and is not needed otherwise
+
+    copies.to_file(server, copy)
+    return copy
 
 
 def _snapshot(path: Path, copy: Path) -> Path:

@@ -33,6 +33,7 @@ COMMANDS = {
     "doctor": "home_commands:doctor",
     "backup": "home_commands:backup",
     "restore": "home_commands:restore",
+    "migrate": "home_commands:migrate",
     "token": "token_commands:app",
 }
 """The commands in the order in which `--help` lists them: modules of `daemon.cli`, and what in them is the command."""

@@ -14,6 +14,7 @@ from daemon.cli.report import health, home_access
 from daemon.core import durable, home_integrity, settings, status
 from daemon.core.errors import RetraindError
 from daemon.core.home import Home
+from daemon.core.journal import journal_server
 from daemon.core.journal_rows import SegmentRow
 from daemon.dataset import git_history
 from daemon.dataset.dvc_cache import Cache
@@ -105,6 +106,8 @@ def _task(home_schema: Schema) -> str:
 
 def _journal(home: Home) -> str:
     count = _count(home)
+    if server := journal_server.beside(home.journal):
+        return f"{count} versions; at {server.url}."
     if damage := [
         row["quick_check"] for row in ask(home.journal, "PRAGMA quick_check(3)") if row["quick_check"] != "ok"
     ]:

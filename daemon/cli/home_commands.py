@@ -1,4 +1,4 @@
-"""Commands on a home as a whole: doctor, backup, restore."""
+"""Commands on a home as a whole: doctor, backup, restore, migrate."""
 
 import json
 from pathlib import Path
@@ -84,3 +84,20 @@ def restore(
     manifest = restoring.restore(file, place)
     typer.echo(f"retraind: {place.root} restored as of {manifest.made}: {backups.counts(manifest.facts)}.", err=True)
     _judge(place, json_)
+
+
+def migrate(
+    to: Annotated[str, typer.Argument(help="`file`, or the address of a PostgreSQL server as in journal.url.")],
+    home: HomeOption = HERE,
+) -> None:
+    """Move the journal of a home in which no daemon runs to a PostgreSQL server, or back into the home.
+
+    Example: retraind migrate postgresql+psycopg://retraind@db.example/churn
+    """
+    place, _ = load(home)
+    from daemon.service import service
+    from daemon.storage.server import copies
+
+    with service.locked(place):
+        moved = copies.move_to_file(place) if to == "file" else copies.move_to_server(place, to)
+    typer.echo(f"retraind: {moved}", err=True)

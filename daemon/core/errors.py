@@ -31,6 +31,8 @@ class Exit(IntEnum):
 
     DAMAGED = 10
     """`restore`: the file is no backup, or its bytes are not those that its manifest names."""
+    JOURNAL_TAKEN = 11
+    """Another process has written this home's journal on its server: what this one remembers of it may be wrong."""
 
 
 class RetraindError(Exception):
@@ -69,6 +71,12 @@ class HistoryLost(RetraindError):
     """Raised when the journal is gone, or older than the data, so that a start would not know what the data is."""
 
     exit = Exit.HISTORY_LOST
+
+
+class JournalTaken(RetraindError):
+    """Raised when the journal on its server is not as this process has left it: a restart reads it again."""
+
+    exit = Exit.JOURNAL_TAKEN
 
 
 class PortTaken(RetraindError):

@@ -41,6 +41,8 @@ class Home:
 
     registry = SubPath("registry")
     journal = SubPath("registry/journal.db")
+    journal_server = SubPath("registry/journal-server.json")
+    """Which server has the journal, where it is not in that file; see `daemon.core.journal.journal_server`."""
     mlflow = SubPath("registry/mlflow.db")
     artifacts = SubPath("registry/artifacts")
     bundles = SubPath("registry/bundles")

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from daemon.core.home import Home
+from daemon.core.journal import journal_server
 
 LEAST_BYTES = 64 * 1024
 """Less room than this can't be told from none."""
@@ -75,7 +76,7 @@ def disk(home: Home) -> str | None:
 
 def journal(home: Home) -> str | None:
     """Why the journal is missing where there has been one: a home that has data or a model has a journal."""
-    if home.journal.exists() or not has_data_or_model(home):
+    if journal_server.exists(home) or not has_data_or_model(home):
         return None
     return f"{home.journal} is gone. {RESTORE}."
 

@@ -7,6 +7,7 @@ the dataset. So the service does not start: a person has to decide which of the 
 from daemon.core import home_integrity
 from daemon.core.errors import HistoryLost, RetraindError
 from daemon.core.home import Home
+from daemon.core.journal import journal_server
 from daemon.dataset import git
 
 WAYS = (
@@ -27,7 +28,8 @@ def require_batch(home: Home, newest: int) -> None:
     if committed > newest:
         state = f"ends with batch {newest}" if newest else "is empty"
         raise HistoryLost(
-            f"{home.journal} {state}, but the newest revision of {home.data} is batch {committed}.", hint=WAYS
+            f"{journal_server.shown(home)} {state}, but the newest revision of {home.data} is batch {committed}.",
+            hint=WAYS,
         )
 
 

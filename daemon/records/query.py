@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from daemon.core import home_integrity
+from daemon.core.errors import RetraindError
 from daemon.core.home import Home
+from daemon.core.journal import journal_server
 from daemon.core.states import of_type
 
 Row = Mapping[str, Any]
@@ -62,7 +64,7 @@ def ask(path: Path, query: str, *values: str | int | None) -> list[Row]:
     one in which nothing happened.
     """
     if not path.exists():
-        return _empty(path)
+        return _elsewhere(path, query, values)
     try:
         return _rows(path, query, *values, busy_seconds=BUSY_SECONDS)
     except sqlite3.OperationalError as error:
@@ -102,6 +104,19 @@ def parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
     """The values in lists of at most MANY."""
     for start in range(0, len(values), MANY):
         yield values[start : start + MANY]
+
+
+def _elsewhere(path: Path, query: str, values: Sequence[str | int | None]) -> list[Row]:
+    """The rows where there is no such file: those of the server that has the journal instead, or none."""
+    try:
+        server = journal_server.named(path)
+    except RetraindError as error:
+        raise sqlite3.OperationalError(str(error).rstrip(".")) from None
+    if server is None:
+        return _empty(path)
+    from daemon.records import server_reader
+
+    return server_reader.rows(server, query, values)
 
 
 def _empty(path: Path) -> list[Row]:

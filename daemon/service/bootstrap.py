@@ -9,6 +9,7 @@ from pathlib import Path
 from daemon.core import durable
 from daemon.core.errors import RetraindError
 from daemon.core.home import Home
+from daemon.core.journal import journal_server
 from daemon.schema import schema_file
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema
@@ -20,7 +21,7 @@ TARGET = "species"
 
 def iris(home: Home) -> bool:
     """Write schema and first drop into a home that has neither schema nor data; False if it has."""
-    if home.schema.exists() or (home.data / ".git").exists() or home.journal.exists():
+    if home.schema.exists() or (home.data / ".git").exists() or journal_server.exists(home):
         return False
     header, *lines = _file().read_text().splitlines()
     _, _, *classes = header.split(",")

@@ -8,7 +8,7 @@ import os
 import shutil
 from datetime import UTC, datetime
 
-from daemon.core.errors import RetraindError
+from daemon.core.errors import RetraindError, Unavailable
 from daemon.core.states import CheckName
 from daemon.core.status import Check, Status, utcnow
 from daemon.objects.store import ObjectStore
@@ -33,9 +33,21 @@ class Checks:
     def __init__(self, parts: Parts, health: Health, inspection: SelfChecks) -> None:
         self._parts, self._health, self._inspection = parts, health, inspection
         self._started_at = utcnow()
+        self._last: Status | None = None
 
     def status(self, now: float) -> Status:
-        """How the daemon is; `now` is monotonic seconds."""
+        """How the daemon is; `now` is monotonic seconds. While the journal can't be asked, what it said last, and why. Raises Unavailable."""
+        try:
+            self._last = self._current(now)
+        except Unavailable as error:
+            if self._last is None:
+                raise
+            checks = self._last.checks | {CheckName.JOURNAL.value: Check(ok=False, detail=str(error))}
+            checks |= {name.value: self._health.check(name, None, "") for name in self._health.problems}
+            self._last = self._last.model_copy(update={"heartbeat": now, "at": utcnow(), "checks": checks})
+        return self._last
+
+    def _current(self, now: float) -> Status:
         parts, inbox = self._parts, self._parts.inbox
         facts = parts.retraining.facts(datetime.now(UTC))
         planned = parts.schedule.next_after(facts.last_start, datetime.now(UTC))

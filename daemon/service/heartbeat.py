@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from daemon.core import logs, status
-from daemon.core.status import Status, Step, utcnow
+from daemon.core.states import CheckName
+from daemon.core.status import Check, Status, Step, utcnow
 from daemon.processes.systemd import notify
 
 log = logs.Logger()
@@ -90,6 +91,12 @@ class Heartbeat:
         with self._lock:
             self._status = current
             self._say(None)
+
+    def complain(self, name: CheckName, detail: str) -> None:
+        """Say with every beat of the start that this check fails; an empty `detail` takes it back."""
+        checks = {name.value: Check(ok=False, detail=detail)} if detail else {}
+        with self._lock:
+            self._status = self._status.model_copy(update={"checks": checks})
 
     def drain(self) -> None:
         """Say that the service is about to end, as long as that takes."""

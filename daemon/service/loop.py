@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from daemon.core.errors import JournalTaken
 from daemon.core.states import CheckName
 from daemon.processes.systemd import notify
 from daemon.service.checks import Checks
@@ -44,11 +45,13 @@ class Loop:
         self._retry_at = 0.0
 
     def run(self) -> None:
-        """Step until the process is asked to end."""
+        """Step until the process is asked to end; raises JournalTaken where another process has written the journal on its server."""
         self.parts.ingestion.upkeep.has_opened(time.monotonic())
         while not self._wake.stopping:
             now = time.monotonic()
             self.tick(now)
+            if taken := self.parts.journal.taken():
+                raise JournalTaken(taken)
             published = now
             while not self._wake.stopping and now >= self._retry_at and self._step_safely(now):
                 now = time.monotonic()

@@ -13,7 +13,7 @@ from daemon.core import durable, logs, shared_folder
 from daemon.core.errors import RetraindError, Unavailable
 from daemon.core.home import Home
 from daemon.core.settings import Settings
-from daemon.core.states import EventKind, Level
+from daemon.core.states import CheckName, EventKind, Level
 from daemon.dataset import journal_match
 from daemon.dataset.dataset import Dataset
 from daemon.dataset.repacking import Repacking
@@ -45,6 +45,9 @@ from daemon.stored.segments import StoredSegments
 from daemon.tabular import arrow_without_pandas
 
 log = logs.Logger()
+
+AWAY_SECONDS = 1.0
+"""How often the start looks whether the journal's server is back."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     arrow_without_pandas.without_pandas()
     schedule = Schedule(settings.retrain.schedule)
     swept = sweep(home)
-    journal = _open_journal(home, stack)
+    journal = _open_journal(frame)
     store = open_store(settings.storage)
     if store is not None:
         stack.callback(store.close)
@@ -132,13 +135,31 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     )
 
 
-def _open_journal(home: Home, stack: ExitStack) -> Journal:
+def _open_journal(frame: Frame) -> Journal:
     """The journal, if it is that of the data; raises HistoryLost."""
-    journal_match.require_journal(home)
-    journal = Journal.open(home.journal)
-    stack.callback(journal.close)
-    journal_match.require_batch(home, journal.batches.last())
+    journal_match.require_journal(frame.home)
+    journal = _reach_journal(frame)
+    frame.stack.callback(journal.close)
+    journal_match.require_batch(frame.home, journal.batches.last())
     return journal
+
+
+def _reach_journal(frame: Frame) -> Journal:
+    """The journal; a server that is away is waited for, because predictions go on meanwhile."""
+    reason = ""
+    while True:
+        with frame.heartbeat.step("waiting for the journal's server", START_SECONDS), frame.wake.interruptible():
+            try:
+                journal = Journal.open(frame.home.journal)
+            except Unavailable as error:
+                if str(error) != reason:
+                    log.warning("journal_away", reason=str(error))
+                reason = str(error)
+                frame.heartbeat.complain(CheckName.JOURNAL, reason)
+                time.sleep(AWAY_SECONDS)
+                continue
+        frame.heartbeat.complain(CheckName.JOURNAL, "")
+        return journal
 
 
 def _open_dataset(frame: Frame, journal: Journal, store: ObjectStore | None) -> Dataset:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from daemon.core import collector, durable, logs, status
 from daemon.core.errors import AlreadyRunning
 from daemon.core.home import Home
+from daemon.core.journal import journal_server
 from daemon.core.settings import Settings
 from daemon.core.states import EventKind
 from daemon.core.status import Status, utcnow
@@ -47,6 +48,7 @@ def run(home: Home, settings: Settings, wake: Wake) -> None:
     with ExitStack() as stack:
         stack.enter_context(locked(home))
         prepare(home, settings)
+        journal_server.settle(home, settings.journal.url)
         heartbeat = Heartbeat(home.status, starting(home))
         stack.callback(heartbeat.stop)
         heartbeat.start()

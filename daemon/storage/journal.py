@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+from daemon.core.journal import journal_server
 from daemon.storage import journal_retention
 from daemon.storage.database import Database
 from daemon.storage.database_file import DatabaseFile
@@ -26,10 +27,11 @@ from daemon.storage.entries.runs import Runs
 from daemon.storage.entries.segments import Segments
 from daemon.storage.entries.swaps import Swaps
 from daemon.storage.entries.versions import Versions
+from daemon.storage.server.database import DatabaseServer
 
 
 class Journal:
-    """The one writer of `journal.db`; every method of its entries is one durable transaction, unless `together` spans more."""
+    """The one writer of a journal; every method of its entries is one durable transaction, unless `together` spans more."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -50,14 +52,21 @@ class Journal:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open or create the journal; raises RetraindError when a newer retraind wrote it or it can't be used."""
-        return cls(DatabaseFile.open(path))
+        """Open or create the journal: this file, or what is on the server that the home names instead.
+
+        Raises RetraindError when a newer retraind wrote it or it can't be used, AlreadyRunning when another process writes it.
+        """
+        server = journal_server.beside(path)
+        if server is None:
+            return cls(DatabaseFile.open(path))
+        return cls(DatabaseServer.open(server, path.with_name(journal_server.NAME)))
 
     @classmethod
     @contextmanager
     def reading(cls, path: Path) -> Iterator[Self]:
         """A journal for reading only, beside the daemon that writes it; raises RetraindError when it can't be used."""
-        with DatabaseFile.reading(path) as database:
+        server = journal_server.beside(path)
+        with DatabaseFile.reading(path) if server is None else DatabaseServer.reading(server) as database:
             yield cls(database)
 
     @property
@@ -66,15 +75,19 @@ class Journal:
         return self.database.writes
 
     def close(self) -> None:
-        """Close the connection; the last one to close folds the WAL into the file."""
+        """Close the connection; the last one to close a file folds the WAL into it."""
         self.database.close()
 
     def lost(self) -> str | None:
         """Why what is recorded now would be lost: the file is gone, or another has its name."""
         return self.database.lost()
 
+    def taken(self) -> str | None:
+        """Why this process must end: what it remembers of the journal may be wrong."""
+        return self.database.taken()
+
     def problem(self) -> str | None:
-        """Why others don't read what is recorded here; asks the file as they do."""
+        """Why others don't read what is recorded here; asks as they do."""
         return self.database.problem()
 
     @contextmanager

@@ -26,6 +26,10 @@ HEAVY = {
         "daemon.storage.journal_retention",
         "daemon.storage.database",
         "daemon.storage.database_file",
+        "daemon.storage.server.copies",
+        "daemon.storage.server.database",
+        "daemon.storage.server.session",
+        "daemon.storage.server.tables",
         "daemon.storage.entries.batches",
         "daemon.storage.entries.drift_checks",
         "daemon.storage.entries.drops",
@@ -41,6 +45,7 @@ HEAVY = {
         "daemon.storage.entries.swaps",
         "daemon.storage.entries.versions",
     },
+    "psycopg": {"daemon.records.server_reader"},
     "sklearn": {
         "daemon.model",
         "daemon.blend",

@@ -15,6 +15,7 @@ from daemon.artifacts import backends, bundle
 from daemon.core import process_table, status
 from daemon.core.errors import BundleRefused, InvalidFeatures, NotFound, RetraindError
 from daemon.core.home import Home
+from daemon.core.journal import journal_server
 from daemon.records.records import Records
 from web.serving.inputs import Inputs
 
@@ -211,7 +212,14 @@ class Follower(threading.Thread):
 
     def _check(self, pointer: bundle.Pointer) -> None:
         # The daemon records a version before it points to it, so another program wrote a pointer to an unknown one.
-        judged = self._records.versions.get(pointer.version)
+        try:
+            judged = self._records.versions.get(pointer.version)
+        except sqlite3.Error as error:
+            if journal_server.beside(self._home.journal) is None:
+                raise
+            # Predictions don't wait for a server: the pointer has the sha256 of the bundle, too, which is compared in any case.
+            _log.warning("Version %d is loaded without asking the journal: %s", pointer.version, error)
+            return
         if judged is None:
             raise BundleRefused(
                 f"{self._home.pointer} names version {pointer.version}, which the journal does not know."

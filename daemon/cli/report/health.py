@@ -9,6 +9,7 @@ from daemon.cli.report import home_access, versions
 from daemon.cli.report.terminal import printable
 from daemon.core import home_integrity, process_table, status
 from daemon.core.home import Home
+from daemon.core.journal import journal_server
 from daemon.records import challenger, drops
 from daemon.records import versions as judged_versions
 from daemon.schema import score_caveats, score_names
@@ -67,7 +68,9 @@ def read(home: Home) -> Health:
         challenger, held = _challenger(home, pointer), drops.held_total(home.journal)
         checks["model"]["detail"] = f"{serving} {_lacks(home, pointer)}".strip()
     except sqlite3.Error as error:
-        damage["journal"] = damage["journal"] or f"{home.journal} can't be read: {error}. See `retraind doctor`."
+        damage["journal"] = (
+            damage["journal"] or f"{journal_server.shown(home)} can't be read: {error}. See `retraind doctor`."
+        )
     checks |= {name: {"ok": False, "detail": detail} for name, detail in damage.items() if detail}
     return {
         "healthy": all(check["ok"] for check in checks.values()),

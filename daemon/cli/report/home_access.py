@@ -9,6 +9,7 @@ from daemon.artifacts.manifest import Pointer
 from daemon.core import home_integrity
 from daemon.core.errors import HistoryLost, RetraindError
 from daemon.core.home import Home
+from daemon.core.journal import journal_server
 
 
 def served(home: Home) -> Pointer | None:
@@ -23,7 +24,7 @@ def has_journal(home: Home) -> bool:
     """False: nothing has been recorded yet; raises HistoryLost where something was, and is gone."""
     if gone := home_integrity.journal(home):
         raise HistoryLost(gone)
-    return home.journal.exists()
+    return journal_server.exists(home)
 
 
 @contextmanager
@@ -32,4 +33,6 @@ def reading(home: Home) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise RetraindError(f"{home.journal} can't be read: {error}.", hint="See `retraind doctor`.") from None
+        raise RetraindError(
+            f"{journal_server.shown(home)} can't be read: {error}.", hint="See `retraind doctor`."
+        ) from None

@@ -2,8 +2,10 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from daemon.core.errors import BadSettings
+from daemon.core.journal import journal_address
 from daemon.core.settings.section import Section
 
 
@@ -59,13 +61,25 @@ class Predictions(Section):
 
 
 class Journal(Section):
-    """What the journal remembers beside the facts."""
+    """Where the journal is, and what it remembers beside the facts."""
 
+    url: str = Field(
+        "",
+        description="Where the journal is. Empty: `registry/journal.db`. `postgresql+psycopg://USER@HOST/DATABASE`: on a PostgreSQL server (extra `retraind[postgres]`). Without a password: that comes from PGPASSWORD, `~/.pgpass` or a service file. `retraind migrate` moves a journal that exists already.",
+    )
     keep_events: int = Field(
         100_000,
         ge=1000,
         description="Number of events kept: this many of the kinds that come with every drop or request, and as many of all others.",
     )
+
+    @field_validator("url")
+    @classmethod
+    def _refuse_passwords(cls, url: str) -> str:
+        # Not a ValueError: pydantic's message would quote the address, with what it should not have.
+        if url and (objection := journal_address.objection(url)):
+            raise BadSettings(f"journal.url: {objection}")
+        return url
 
 
 class Log(Section):

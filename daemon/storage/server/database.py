@@ -1,0 +1,220 @@
+"""The journal on a PostgreSQL server, and the one connection that writes it.
+
+The session that writes is the one that holds the journal's lock: whoever has lost it can't write any more. Every transaction
+begins with the next number, so that a process notices when another has written. A connection that is lost is made again; whether
+the commit that it cost was made is asked of the server, never guessed.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import Connection, Engine, RowMapping, select, text
+from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
+
+from daemon.core.errors import AlreadyRunning, JournalTaken, RetraindError, Unavailable
+from daemon.core.home_integrity import OpenedFile
+from daemon.core.journal.journal_server import JournalServer
+from daemon.storage.database import Database
+from daemon.storage.server import session, tables
+
+FAILED = (OperationalError, InterfaceError)
+
+ANSWER_SECONDS = 15.0
+"""How long a server is waited for that has not answered a commit: a restart takes a second or two."""
+
+RETRY_SECONDS = 2.0
+"""After a failed attempt to connect, the next one is made this much later."""
+
+
+class DatabaseServer(Database):
+    """The connection to a journal on a server; every transaction is on its disk once it ends."""
+
+    def __init__(self, engine: Engine, server: JournalServer, file: Path) -> None:
+        self._server, self._named = server, OpenedFile(file)
+        self._count: int | None = None
+        self._settling = self._committed = self._gaps = False
+        self._taken: str | None = None
+        self._retry_at, self._failure = 0.0, ""
+        self._engine = engine
+        super().__init__(engine, self._connect())
+
+    @classmethod
+    def open(cls, server: JournalServer, file: Path) -> Self:
+        """Open or create the journal that `file` names.
+
+        Raises AlreadyRunning where another process writes it, BadSettings where it is that of another home, Unavailable while
+        the server can't be reached, RetraindError where a newer retraind wrote it.
+        """
+        engine = session.engine(server, f"retraind {os.getpid()} on {socket.gethostname()}")
+        try:
+            return cls(engine, server, file)
+        except DatabaseError as error:
+            raise RetraindError(f"The journal at {server.url} can't be used: {session.sentence(error)}.") from None
+
+    @classmethod
+    @contextmanager
+    def reading(cls, server: JournalServer) -> Iterator[Database]:
+        """A connection for reading only, beside the daemon that writes; raises RetraindError when it can't be used."""
+        engine = session.engine(server, "retraind reader")
+        try:
+            connection = engine.connect()
+            try:
+                connection.execute(text("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"))
+                tables.require_known(connection.execute(select(tables.state.c.format)).scalar_one(), server)
+                connection.commit()
+                yield _Reader(engine, connection)
+            finally:
+                connection.close()
+                engine.dispose()
+        except DatabaseError as error:
+            raise RetraindError(f"The journal at {server.url} can't be used: {session.sentence(error)}.") from None
+
+    def lost(self) -> str | None:
+        """Why what is recorded now would be lost: the home no longer names this server."""
+        return self._named.lost()
+
+    def problem(self) -> str | None:
+        """Why others don't read what is recorded here."""
+        if objection := self.lost() or self._taken:
+            return objection
+        try:
+            self.rows(select(tables.state.c.writes))
+        except RetraindError as error:
+            return str(error)
+        return None
+
+    def taken(self) -> str | None:
+        """Why this process must end: what it remembers of the journal may be wrong."""
+        return self._taken
+
+    def rows(self, query: Any) -> Sequence[RowMapping]:
+        """The rows of a query, asked again once if the connection was lost meanwhile; raises Unavailable."""
+        if self.connection.in_transaction():
+            return super().rows(query)
+        self._ensure()
+        try:
+            return super().rows(query)
+        except FAILED as error:  # not even the end of the question was possible
+            self.connection.invalidate(error)
+        except Unavailable:
+            if not self._gone():
+                raise
+        self._ensure()
+        return super().rows(query)
+
+    def _begin(self) -> None:
+        if not self._number():
+            self._end_here("Another process has written it since this one did.")
+        if self._gaps:
+            self.connection.execute(tables.CLOSE_GAPS)
+        self._gaps = True
+
+    def _number(self) -> bool:
+        """Begin a transaction with the next number, once more if the connection had been lost; False: another process has taken it."""
+        values = {"journal": self._server.journal, "writes": self._count}
+        self._ensure()
+        try:
+            return self.connection.execute(tables.NEXT, values).rowcount == 1
+        except FAILED:
+            self.connection.rollback()
+            if not self._gone():
+                raise
+        self._ensure()
+        return self.connection.execute(tables.NEXT, values).rowcount == 1
+
+    def _commit(self) -> None:
+        assert self._count is not None
+        try:
+            self.connection.commit()
+            self._count += 1
+        except FAILED:
+            if not (self._gone() and self._was_committed()):
+                raise
+        self._gaps = False
+
+    def _end(self) -> None:
+        try:
+            super()._end()
+        except FAILED as error:  # what is in such a state is of no use any more
+            self.connection.invalidate(error)
+            super()._end()
+
+    def _was_committed(self) -> bool:
+        """Whether the commit was made that the server has not answered; False also where it can't be asked for too long.
+
+        The lock is free only when the old session has ended, and with it its transaction: what is read then is final.
+        """
+        self.connection.rollback()
+        self._settling, self._committed, self._retry_at = True, False, 0.0
+        deadline = time.monotonic() + ANSWER_SECONDS
+        try:
+            while self._gone() and time.monotonic() < deadline:
+                try:
+                    self._ensure()
+                except (AlreadyRunning, Unavailable):
+                    time.sleep(0.1)
+                    self._retry_at = 0.0
+            return self._committed
+        finally:
+            self._settling = False
+
+    def _gone(self) -> bool:
+        return self.connection.closed or self.connection.invalidated
+
+    def _ensure(self) -> None:
+        """Connect again where the connection was lost; SQLAlchemy would by itself, without the lock."""
+        if self._taken:
+            raise JournalTaken(self._taken)
+        if not self._gone():
+            return
+        self.connection.close()
+        if time.monotonic() < self._retry_at:
+            raise Unavailable(self._failure)
+        self.connection = self._connect()
+
+    def _connect(self) -> Connection:
+        """A session that holds the lock, on the journal as this process has left it; raises Unavailable, AlreadyRunning, JournalTaken."""
+        try:
+            connection = self._engine.connect()
+            try:
+                session.lock(connection, self._server)
+                with connection.begin():
+                    self._recognise(tables.prepare(connection, self._server))
+            except BaseException:
+                connection.close()
+                raise
+        except FAILED as error:
+            self._failure = f"The journal's server can't be reached: {session.sentence(error)}."
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            raise Unavailable(self._failure, hint=f"It is at {self._server.url}.") from None
+        self._gaps = True
+        return connection
+
+    def _recognise(self, writes: int) -> None:
+        """Compare the journal with what this process has left; raises JournalTaken."""
+        if self._count is None or writes == self._count:
+            self._count = writes
+        elif writes == self._count + 1 and self._settling:
+            self._count, self._committed = writes, True
+        elif writes == self._count + 1:
+            self._end_here("What was not answered has been recorded after all, or another process has written it.")
+        else:
+            self._end_here("Another process has written it since this one did.")
+
+    def _end_here(self, reason: str) -> None:
+        self._taken = (
+            f"The journal at {self._server.url} is not as this process has left it. {reason} A restart reads it again."
+        )
+        raise JournalTaken(self._taken)
+
+
+class _Reader(Database):
+    """A session that may only read."""
+
+    def _begin(self) -> None:
+        self.connection.begin()

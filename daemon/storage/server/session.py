@@ -1,0 +1,87 @@
+"""Sessions of a PostgreSQL server: how one is opened, and the lock by which only one of them writes a journal."""
+
+import time
+import zlib
+from typing import Any
+
+from sqlalchemy import Connection, Engine, NullPool, RowMapping, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError
+
+from daemon.core.errors import AlreadyRunning, RetraindError
+from daemon.core.journal import journal_server
+from daemon.core.journal.journal_server import JournalServer
+
+LOCK_CLASS = 0x72657472
+"""The first half of the key of our locks, `retr`; the second is made from the name of the schema."""
+
+LOCK_SECONDS = 5.0
+"""How long the session of a process that was killed a moment ago may still hold the lock."""
+
+HOLDER = text("""
+SELECT application_name, host(client_addr) AS address, backend_start FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'advisory' AND granted AND classid = :class AND objid = :key AND objsubid = 2
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())""")
+
+# An answer that is given before the disk has what it says would be none; stronger settings stay.
+DURABLE = text(
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
+
+
+def engine(server: JournalServer, name: str) -> Engine:
+    """What opens sessions of the server, each shown there as `name`; raises RetraindError where the driver is missing."""
+    url = make_url(server.url)
+    wanted = {"application_name": name[:63], **journal_server.PATIENCE}
+    options = {key: value for key, value in wanted.items() if key not in url.query}
+    try:
+        made = create_engine(url, poolclass=NullPool, connect_args=options)
+    except ModuleNotFoundError:
+        raise journal_server.missing_driver() from None
+    event.listen(made, "before_cursor_execute", _without_nul, retval=True)
+    return made
+
+
+def lock(connection: Connection, server: JournalServer) -> None:
+    """Make a session the one that writes the journal, until it ends; raises AlreadyRunning where another one is."""
+    with connection.begin():
+        schema = connection.execute(text("SELECT current_schema()")).scalar_one()
+        if schema is None:
+            raise RetraindError(f"{server.url} names a schema that does not exist.", hint="Create it first.")
+        connection.execute(DURABLE)
+    values = {"class": LOCK_CLASS, "key": zlib.crc32(schema.encode()) & 0x7FFFFFFF}
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        with connection.begin():
+            if connection.execute(text("SELECT pg_try_advisory_lock(:class, :key)"), values).scalar_one():
+                return
+            holder = connection.execute(HOLDER, values).mappings().first()
+        if time.monotonic() > deadline:
+            raise AlreadyRunning(
+                f"The journal at {server.url} is in use by {_described(holder)}.",
+                hint="One daemon writes a journal: stop that one first, or give this home a journal of its own.",
+            )
+        time.sleep(0.05)
+
+
+def sentence(error: DBAPIError) -> str:
+    """What the driver says, in one line."""
+    return " ".join(str(error.orig).split()).rstrip(".")
+
+
+def _described(holder: RowMapping | None) -> str:
+    if holder is None:
+        return "another process"
+    place = f" ({holder['address']})" if holder["address"] else ""
+    return f"{holder['application_name'] or 'another program'}{place}, connected since {holder['backend_start']:%Y-%m-%d %H:%M:%S %Z}"
+
+
+def _without_nul(
+    _connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool
+) -> tuple[str, Any]:
+    if isinstance(parameters, list):
+        return statement, [_storable(row) for row in parameters]
+    return statement, _storable(parameters)
+
+
+def _storable(row: Any) -> Any:
+    return {name: journal_server.storable(value) for name, value in row.items()} if isinstance(row, dict) else row

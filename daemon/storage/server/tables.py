@@ -1,0 +1,96 @@
+"""The journal's tables on a PostgreSQL server: those of the file, with wider numbers, plain text order, and what a file has by itself.
+
+SQLite numbers the rows of every table as they come (`rowid`); here the two tables whose order counts have that as a column.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Identity,
+    Index,
+    MetaData,
+    String,
+    Table,
+    inspect,
+    select,
+    text,
+)
+
+from daemon.core.errors import BadSettings, RetraindError
+from daemon.core.journal.journal_server import JournalServer
+from daemon.storage import journal_tables
+from daemon.storage.journal_tables import FORMAT
+
+tables = MetaData()
+
+state = Table(
+    "journal_state",
+    tables,
+    Column(
+        "journal", String, primary_key=True
+    ),  # by which a home knows its own, see daemon/core/journal/journal_server.py
+    Column("format", BigInteger, nullable=False),  # as `PRAGMA user_version` of the file
+    Column("writes", BigInteger, nullable=False),  # transactions so far; each begins with the next number
+)
+"""One row: which journal this is."""
+
+NEXT = text("UPDATE journal_state SET writes = writes + 1 WHERE journal = :journal AND writes = :writes")
+"""The beginning of every transaction; it changes nothing where another process has written since the last one."""
+
+CLOSE_GAPS = text(
+    "SELECT setval(pg_get_serial_sequence('labels', 'rowid'), (SELECT COALESCE(MAX(rowid), 0) + 1 FROM labels), false)"
+)
+"""A transaction that fails takes numbers with it; the last number of a label says how many there are."""
+
+
+def _take_over(source: Table) -> Table:
+    table = source.to_metadata(tables)
+    for column in table.columns:
+        if isinstance(column.type, String):
+            column.type = String(collation="C")  # by bytes, as SQLite sorts
+    return table
+
+
+for _source in journal_tables.tables.sorted_tables:
+    _take_over(_source)
+
+for _name in ("labels", "requests"):
+    tables.tables[_name].append_column(Column("rowid", BigInteger, Identity(), nullable=False, unique=True))
+
+labels = tables.tables["labels"]
+labels.indexes.clear()
+Index("labels_of_version", labels.c.version, labels.c.batch, labels.c.rowid)  # SQLite's indexes end with the rowid
+
+
+def prepare(connection: Connection, server: JournalServer) -> int:
+    """Make or migrate the tables within the caller's transaction; returns how many transactions the journal has seen.
+
+    Raises BadSettings where the journal is that of another home, RetraindError where a newer retraind wrote it.
+    """
+    if not inspect(connection).has_table("journal_state"):
+        tables.create_all(connection)
+        connection.execute(state.insert(), {"journal": server.journal, "format": FORMAT, "writes": 0})
+        return 0
+    journal, stored, writes = connection.execute(select(state)).one()
+    if journal != server.journal:
+        raise BadSettings(
+            f"The journal at {server.url} is that of another home.",
+            hint="Give each home a database, or a schema, of its own (docs/operations.md).",
+        )
+    require_known(stored, server, writable=True)
+    for version in range(stored, FORMAT):
+        for statement in journal_tables.MIGRATIONS[version]:
+            connection.execute(text(statement))
+    if stored < FORMAT:
+        connection.execute(state.update().values(format=FORMAT))
+    return int(writes)
+
+
+def require_known(stored: int, server: JournalServer, *, writable: bool = False) -> None:
+    """Raise RetraindError for a format that this retraind can't read, or, with `writable`, can't migrate."""
+    if stored > FORMAT or (stored < FORMAT and not writable):
+        hint = "The next `retraind run` migrates it." if stored < FORMAT else "Install the newer version again."
+        raise RetraindError(
+            f"The journal at {server.url} has format {stored}; this retraind knows {FORMAT}.", hint=hint
+        )
