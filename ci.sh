@@ -23,6 +23,7 @@ system_packages() {
     for pair in git:git chromium:chromium prometheus:promtool nginx-light:nginx caddy:caddy; do
         command -v "${pair#*:}" >/dev/null || missing+=("${pair%:*}")
     done
+    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
     [ ${#missing[@]} -gt 0 ] || return 0
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
         say "missing: ${missing[*]}; tests that need them are skipped (Debian, Ubuntu: apt install ${missing[*]})"

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import bundles
 import pytest
+from postgres import Place
 from service import Service
 from sites import Client, Site
 
@@ -29,7 +30,7 @@ from daemon.schema.schema import Schema, load
 from daemon.service import bootstrap
 from daemon.storage.journal import Journal
 
-pytest_plugins = ["forked_workers"]
+pytest_plugins = ["forked_workers", "journal_engines"]
 
 LASTING = ("fsspecIO", "asyncio_", "ThreadPoolExecutor-", "tqdm_monitor", "Dummy-")
 """Threads that fsspec, DVC and MLflow start once per process and keep, and what Python thinks of a foreign one that has logged."""
@@ -123,11 +124,12 @@ def open_up(folder: Path) -> None:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
+def home(tmp_path: Path, engine: Place) -> Home:
     """An empty home with its folders."""
     home = Home(tmp_path / "home")
     home.root.mkdir()
     home.make()
+    engine(home)
     return home
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import postgres
 import pyarrow as pa
 
 from daemon.core.home import Home
@@ -81,6 +82,7 @@ class Service:
     def copied(self, home: Path) -> "Service":
         """Begin with a copy of a home that is at rest, not with an empty one."""
         shutil.copytree(home, self.home.root, symlinks=True, dirs_exist_ok=True)
+        postgres.follow(self.home)
         return self
 
     def rest(self) -> None:

@@ -1,10 +1,10 @@
 """Ingestion in a home, for tests: its parts, and homes that hold batches already."""
 
 import shutil
-import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
+import postgres
 import pytest
 from conftest import names
 
@@ -18,6 +18,7 @@ from daemon.inbox.inbox import Inbox
 from daemon.ingest.ingestion import Ingestion
 from daemon.ingest.reading.late_labels import Labels
 from daemon.objects.store import ObjectStore
+from daemon.records.query import ask
 from daemon.service import bootstrap
 from daemon.storage.journal import Journal
 from daemon.stored.segments import StoredSegments
@@ -78,8 +79,9 @@ class Parts:
 
     def drops(self) -> list[tuple[str, str]]:
         """Name and state of every drop that was decided."""
-        with closing(sqlite3.connect(self.home.journal)) as connection:
-            return connection.execute("SELECT name, state FROM drops ORDER BY id").fetchall()
+        return [
+            (row["name"], row["state"]) for row in ask(self.home.journal, "SELECT name, state FROM drops ORDER BY id")
+        ]
 
 
 def row(length: float) -> str:
@@ -107,6 +109,7 @@ def grow(home: Home, drops: Sequence[tuple[str, str]], factory: pytest.TempPathF
     It is copied: a batch costs git and DVC a fifth of a second, a copy of sixteen a hundredth.
     """
     shutil.copytree(_grown_home(tuple(drops), factory).root, home.root, symlinks=True, dirs_exist_ok=True)
+    postgres.follow(home)
 
 
 def _grown_home(drops: Drops, factory: pytest.TempPathFactory) -> Home:
@@ -135,6 +138,7 @@ def prepare(home: Home, work: Callable[[Parts], object], factory: pytest.TempPat
             work(parts)
         _prepared[work] = before
     shutil.copytree(_prepared[work].root, home.root, symlinks=True, dirs_exist_ok=True)
+    postgres.follow(home)
 
 
 def _begin(home: Home) -> None:

@@ -12,6 +12,7 @@ import pytest
 from commands import SEEN, forked
 from journal_entries import a_batch, a_drop
 from sites import Client
+from sqlalchemy import text
 
 from daemon.artifacts import bundle
 from daemon.core import requests
@@ -24,6 +25,8 @@ from daemon.records.lineage_chain import Chain
 from daemon.records.query import typed
 from daemon.storage.history_tables import COLUMNS, INSERT, TABLES
 from daemon.storage.journal import Journal
+
+pytestmark = pytest.mark.engines
 
 
 def sha(number: int) -> str:
@@ -181,8 +184,8 @@ def test_version_whose_run_was_cut_off(home: Home, journal: Journal) -> None:
     """A daemon that was killed between registering and noting the run: the chain is the same, from what the version says."""
     take(journal, 1)
     train(home, journal, 1)
-    with closing(sqlite3.connect(home.journal)) as connection, connection:
-        connection.execute("UPDATE runs SET state = 'abandoned', version = NULL")
+    with journal.database.writing() as connection:
+        connection.execute(text("UPDATE runs SET state = 'abandoned', version = NULL"))
     chain = of(home, 1)
     assert chain["run"] == {"id": None, "reason": "50 new rows", "mlflow_run": "f" * 32}
     assert chain["drops"]["count"] == 1

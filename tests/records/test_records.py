@@ -17,14 +17,9 @@ from daemon.records.records import Records
 from daemon.records.totals import TOTALS
 from daemon.storage.journal import Journal
 
+pytestmark = pytest.mark.engines
+
 T = TypeVar("T")
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    home = Home(tmp_path)
-    home.make()
-    return home
 
 
 def found(row: T | None) -> T:
@@ -87,6 +82,7 @@ def test_damaged_file_is_an_error_not_an_empty_answer(home: Home) -> None:
         Records(home).versions.newest()
 
 
+@pytest.mark.engines(server=False)
 def test_journal_that_can_not_be_opened_is_an_error_not_an_empty_answer(home: Home, journal: Journal) -> None:
     """Without a free descriptor it is unknown whether a version waits, and not: none does."""
     journal.events.record(EventKind.STARTED, "The daemon has started.")
@@ -136,6 +132,7 @@ def test_reads_what_the_journal_wrote_while_it_is_open_and_after(home: Home) -> 
         journal.close()
 
 
+@pytest.mark.engines(server=False)
 def test_totals_come_from_an_index_alone(home: Home) -> None:
     Journal.open(home.journal).close()
     with closing(sqlite3.connect(home.journal)) as connection:
@@ -144,6 +141,7 @@ def test_totals_come_from_an_index_alone(home: Home) -> None:
     assert "TEMP B-TREE" not in plan
 
 
+@pytest.mark.engines(server=False)
 def test_totals_go_on_from_where_they_were(home: Home) -> None:
     records = Records(home)
     assert records.totals.counts()["drops"]["accepted"] == 0
@@ -254,6 +252,7 @@ def test_only_the_newest_labels_count(home: Home, monkeypatch: pytest.MonkeyPatc
     assert found(Records(home).versions.live(1))["accuracy"] == 1.0
 
 
+@pytest.mark.engines(server=False)
 @pytest.mark.parametrize("query", [live_score.PAIRS, live_score.ERRORS])
 def test_live_scores_read_no_more_than_they_need(home: Home, query: str) -> None:
     Journal.open(home.journal).close()

@@ -1,10 +1,10 @@
 """Entries of a journal, as the daemon would make them."""
 
-import sqlite3
-from contextlib import closing
 from typing import Any
 
 from daemon.core.home import Home
+from daemon.records.query import ask, number
+from daemon.storage.journal import Journal
 
 
 def a_drop(name: str = "a.csv", sha256: str = "a" * 64, **more: Any) -> Any:
@@ -23,10 +23,16 @@ def a_version(version: int) -> Any:
 
 
 def events(home: Home) -> list[tuple[str, str]]:
-    with closing(sqlite3.connect(home.journal)) as connection:
-        return connection.execute("SELECT kind, level FROM events ORDER BY id").fetchall()
+    return [(row["kind"], row["level"]) for row in ask(home.journal, "SELECT kind, level FROM events ORDER BY id")]
 
 
 def newest_event(home: Home) -> int:
-    with closing(sqlite3.connect(home.journal)) as connection:
-        return int(connection.execute("SELECT MAX(id) FROM events").fetchone()[0])
+    return number(home.journal, "SELECT MAX(id) FROM events") or 0
+
+
+def batches(home: Home) -> list[int]:
+    return [row["seq"] for row in ask(home.journal, "SELECT seq FROM batches ORDER BY seq")]
+
+
+def accept(journal: Journal, count: int) -> int:
+    return journal.batches.accept(a_batch(count), [a_drop(sha256=str(count))])

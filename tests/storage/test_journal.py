@@ -18,6 +18,8 @@ from daemon.core.states import DropState, RequestState, RunState, VersionState
 from daemon.records import lineage
 from daemon.storage.journal import Journal
 
+pytestmark = pytest.mark.engines
+
 
 def test_batch_goes_from_accepted_to_committed(home: Home, journal: Journal) -> None:
     """The oldest uncommitted batch comes first; a committed one carries its revision."""
@@ -124,7 +126,7 @@ def test_remembered_values_are_json(journal: Journal) -> None:
 
 def test_failed_transition_leaves_no_trace(home: Home, journal: Journal) -> None:
     """Facts and event are one transaction: what can't be recorded is not told either, and the journal goes on."""
-    with pytest.raises(Exception, match="NOT NULL"):
+    with pytest.raises(Exception, match=r"(?i)not.null"):
         journal.batches.accept(a_batch(), [a_drop(name=None)])  # type: ignore[arg-type]
     assert list(journal.batches.all()) == []
     assert events(home) == []
@@ -164,7 +166,7 @@ def test_reader_sees_what_the_writer_has_recorded(home: Home, journal: Journal) 
         assert len(reader.versions.newest()) == 1
         journal.versions.judge(a_version(2), VersionState.REFUSED, "bad")
         assert len(reader.versions.newest()) == 2
-    with pytest.raises(RetraindError, match="readonly"), Journal.reading(home.journal) as reader:
+    with pytest.raises(RetraindError, match=r"read.?only"), Journal.reading(home.journal) as reader:
         reader.key_values.put("k", 1)
 
 
@@ -210,6 +212,7 @@ def test_labels_are_known_with_their_batch(journal: Journal) -> None:
     assert journal.labels.truths(["p1", "p2"]) == {"p1": "b"}
 
 
+@pytest.mark.engines(server=False)
 def test_batches_of_a_revision_are_found_by_an_index(home: Home, journal: Journal) -> None:
     """Also in a journal from before there was one, which stays of the same format."""
     journal.close()

@@ -9,6 +9,8 @@ from daemon.core.states import DropState, EventKind, RequestState
 from daemon.core.status import utcnow
 from daemon.storage.journal import Journal
 
+pytestmark = pytest.mark.engines
+
 
 def test_events_and_requests_are_kept_up_to_a_number(home: Home, journal: Journal) -> None:
     """Those of drops do not push out the others; facts stay, and numbers go on, whatever is removed."""

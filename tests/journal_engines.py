@@ -1,0 +1,65 @@
+"""Fixtures for tests of a journal in its file and on a server; a plugin of pytest."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import postgres as servers
+import pytest
+from postgres import Place
+
+from benchmarks.postgres import Postgres
+from daemon.core.home import Home
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests marked `engines` with a journal in its file, and with one on a server: `full=True`: in the long form only, `server=False`: not at all."""
+    mark = metafunc.definition.get_closest_marker("engines")
+    if mark is not None and mark.kwargs.get("server", True) and "engine" in metafunc.fixturenames:
+        server = pytest.param("postgres", marks=pytest.mark.slow) if mark.kwargs.get("full") else "postgres"
+        metafunc.parametrize("engine", ["sqlite", server], indirect=True)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End the server that the tests have shared: in the process that has started them all."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        servers.end(_base(session.config))
+
+
+def _base(config: pytest.Config) -> Path:
+    """The temporary folder that all processes of a run share."""
+    factory: pytest.TempPathFactory = config._tmp_path_factory  # type: ignore[attr-defined]
+    base = factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def postgres(pytestconfig: pytest.Config) -> Postgres:
+    """A PostgreSQL server that all tests share: they must leave it as it is, and take a schema of their own."""
+    servers.required()
+    return servers.shared(_base(pytestconfig))
+
+
+@pytest.fixture
+def own_server() -> Iterator[Postgres]:
+    """A server that the test may stop."""
+    servers.required()
+    server = servers.make()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def placed(home: Home, postgres: Postgres) -> Home:
+    """An empty home whose journal is to be on the shared server."""
+    postgres.place(home)
+    return home
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest) -> Place:
+    """Gives a home the place of its journal: nothing to do, or with `engines` a server."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return lambda _home: None
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.place

@@ -1,0 +1,111 @@
+"""daemon.storage.server.copies: a journal from its file to a server and back, whole, and never two at once."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from journal_entries import a_batch, a_drop, a_version, newest_event
+
+from benchmarks.postgres import Postgres
+from daemon.core.errors import AlreadyRunning, BadSettings, NotFound
+from daemon.core.home import Home
+from daemon.core.journal import journal_address
+from daemon.core.states import DropState, EventKind, VersionState
+from daemon.records.query import ask
+from daemon.records.records import Records
+from daemon.storage.journal import Journal
+from daemon.storage.journal_tables import tables
+from daemon.storage.server import copies
+
+
+def fill(home: Home) -> None:
+    """A journal with entries of every kind, gaps in its numbers, and a newest event that was removed."""
+    label: Any = {"version": 1, "prediction": "a", "truth": "b", "drop": "1"}
+    with closing(Journal.open(home.journal)) as journal:
+        for place in range(1, 4):
+            labels: list[Any] = [{**label, "prediction_id": f"{place}-{key}"} for key in "zay"]
+            journal.batches.accept(a_batch(place), [a_drop(f"{place}.csv", sha256=str(place))], labels)
+            journal.batches.commit(place, f"{place}" * 40, "d" * 32)
+        journal.versions.judge(a_version(1), VersionState.PROMOTED, "the first")
+        journal.swaps.record(1, None, "the first")
+        journal.requests.take("z" * 16, "retrain", "asked", "2026-01-01T00:00:00Z")
+        journal.requests.take("a" * 16, "retrain", "asked", "2026-01-01T00:00:00Z")
+        journal.key_values.put("k", [1])
+        journal.held.hold(
+            {
+                "sha256": "h", "name": "h.csv", "bytes": 2**40, "rows_read": 1, "rows_known": 0, "version": 1,
+                "reason": "odd", "seen_at": None,
+            }
+        )  # fmt: skip
+        journal.held.forget("h")
+
+
+def everything(home: Home) -> dict[str, list[dict[str, Any]]]:
+    """All rows of all tables, in the order in which readers see them."""
+    rows = {name: ask(home.journal, f"SELECT * FROM {name} ORDER BY 1") for name in tables.tables}
+    rows |= {name: ask(home.journal, f"SELECT *, rowid FROM {name} ORDER BY rowid") for name in ("labels", "requests")}
+    return {name: [dict(row) for row in some] for name, some in rows.items()}
+
+
+def test_journal_goes_to_a_server_and_back_unchanged(home: Home, postgres: Postgres) -> None:
+    """Numbers go on where they were, also of an event that is no longer there."""
+    fill(home)
+    before, last = everything(home), newest_event(home)
+    assert "is at postgresql" in copies.move_to_server(home, postgres.url())
+    assert not home.journal.exists()
+    assert everything(home) == before
+    with closing(Journal.open(home.journal)) as journal:
+        journal.events.record(EventKind.STARTED, "on the server")
+        assert newest_event(home) == last + 2, "the number of the event that was removed is not used again"
+        journal.drops.refuse(a_drop(sha256="4"), DropState.REJECTED, "no")
+        assert journal.batches.accept(a_batch(9), [a_drop(sha256="9")]) == 4
+    there, totals = everything(home), Records(home).totals.counts()
+    assert there["drops"][-1]["id"] == 5
+    copies.move_to_file(home)
+    assert home.journal.exists()
+    assert not home.journal_server.exists()
+    assert everything(home) == there
+    assert Records(home).totals.counts() == totals
+    with closing(Journal.open(home.journal)) as journal:
+        newest = newest_event(home)
+        journal.events.record(EventKind.STARTED, "in the file")
+        assert newest_event(home) == newest + 1
+
+
+def test_move_that_was_interrupted_begins_again(home: Home, postgres: Postgres) -> None:
+    """Until the file has gone it is the journal; what was copied before is replaced."""
+    fill(home)
+    url = postgres.url()
+    copies.move_to_server(home, url)
+    home.journal.with_name(copies.MOVED).rename(home.journal)
+    with closing(Journal.open(home.journal)) as journal:
+        journal.events.record(EventKind.STARTED, "in the file")
+    before = everything(home)
+    copies.move_to_server(home, url)
+    assert everything(home) == before
+
+
+def test_journal_is_never_moved_over_another(home: Home, postgres: Postgres, tmp_path: Path) -> None:
+    fill(home)
+    url = postgres.url()
+    copies.move_to_server(home, url)
+    other = Home(tmp_path / "other")
+    other.make()
+    fill(other)
+    with pytest.raises(BadSettings, match=r"a journal at .* already"):
+        copies.move_to_server(other, url)
+    assert len(everything(other)["batches"]) == 3
+    with pytest.raises(NotFound):
+        copies.move_to_file(other)
+    with pytest.raises(BadSettings, match="password"):
+        copies.move_to_server(other, f"{journal_address.SCHEME}://a:b@c/d")
+
+
+def test_journal_in_use_is_not_moved(home: Home, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.storage.server.session.LOCK_SECONDS", 0.1)
+    fill(home)
+    copies.move_to_server(home, postgres.url())
+    with closing(Journal.open(home.journal)), pytest.raises(AlreadyRunning):
+        copies.move_to_file(home)
+    assert not home.journal.exists()
