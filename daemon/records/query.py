@@ -114,9 +114,9 @@ def _elsewhere(path: Path, query: str, values: Sequence[str | int | None]) -> li
         raise sqlite3.OperationalError(str(error).rstrip(".")) from None
     if server is None:
         return _empty(path)
-    from daemon.records import server_reader
+    from daemon.records.server import reader
 
-    return server_reader.rows(server, query, values)
+    return reader.rows(server, query, values)
 
 
 def _empty(path: Path) -> list[Row]:

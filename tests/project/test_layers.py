@@ -45,7 +45,7 @@ HEAVY = {
         "daemon.storage.entries.swaps",
         "daemon.storage.entries.versions",
     },
-    "psycopg": {"daemon.records.server_reader"},
+    "psycopg": {"daemon.records.server.reader"},
     "sklearn": {
         "daemon.model",
         "daemon.blend",

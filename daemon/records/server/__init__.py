@@ -1,0 +1,1 @@
+"""Questions to a journal on a PostgreSQL server, and the driver."""
