@@ -253,8 +253,7 @@ def _single(rows: Matrix, chosen: Chosen) -> NDArray[np.float32]:
 def with_early_stopped_size(estimator: Any, fitted: Any) -> Any:
     """A clone of `estimator` with as many trees as early stopping has found for `fitted`: nothing would judge a new number."""
     fresh = clone(estimator)
-    inner = fitted.estimator if isinstance(fitted, Calibrated) else fitted
-    for step, done in zip(_steps(fresh), _steps(inner), strict=True):
+    for step, done in zip(_steps(fresh), _steps(fitted), strict=True):
         if hasattr(done, "do_early_stopping_"):
             # `auto` stops early from 10,001 rows on: the twin may have fewer, and all rows more.
             step.set_params(early_stopping=False, max_iter=int(done.n_iter_))
@@ -264,7 +263,16 @@ def with_early_stopped_size(estimator: Any, fitted: Any) -> Any:
 
 
 def _steps(estimator: Any) -> Iterator[Any]:
-    yield from (step for _, step in estimator.steps) if isinstance(estimator, Pipeline) else (estimator,)
+    """All estimators in one: the steps of a pipeline, and of each member of a blend."""
+    if isinstance(estimator, Calibrated):
+        yield from _steps(estimator.estimator)
+    elif isinstance(estimator, Pipeline):
+        yield from (step for _, step in estimator.steps)
+    elif hasattr(estimator, "members"):
+        for member in getattr(estimator, "members_", estimator.members):
+            yield from _steps(member)
+    else:
+        yield estimator
 
 
 def answers(estimator: Any, rows: Matrix, schema: Schema) -> Matrix:

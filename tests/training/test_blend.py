@@ -153,6 +153,34 @@ def test_trees_that_no_graph_can_hold_together_are_not_blended() -> None:
         assert "logistic" in names
 
 
+def test_blend_is_not_sought_where_its_answers_would_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows times classes, of each candidate once more for each pick."""
+    settings = Train(candidates=["boosting", "kernel"], folds=3)
+    progress, examples = Progress(1, 2, lambda message: None), waves(300, 0)
+    values = examples[1] + 4 * examples[0][:, 0] * (examples[0][:, 1] > 0)
+    outcome = comparison.compare(candidates.plan(SMOOTH, settings), SMOOTH, (examples[0], values), settings, progress)
+    trial = Trial(SMOOTH, examples[0], values, settings)
+    leaders = Leaders(trial, outcome.ranking)
+    assert blending.members(leaders, trial)
+    monkeypatch.setattr(blending, "MOST_ANSWERS", 299)
+    assert not blending.members(leaders, trial)
+
+
+def test_trees_of_a_blend_are_as_many_in_the_refit_as_early_stopping_has_found() -> None:
+    """Each member's, whether its probabilities are corrected or not."""
+    rows, codes = mixed(300)
+    boosting = candidates.with_parameters(
+        "boosting", {"early_stopping": True, "max_iter": 150}, TWO, Train(), encoded=False
+    ).estimator
+    blend = BlendClassifier([Calibrated(boosting, 1.7), boosting, few_trees("logistic", TWO)], [1, 1, 1])
+    fitted = blend.fit(rows, np.minimum(codes, 1))
+    stopped = fitted.members_[0].estimator.n_iter_
+    again = model.with_early_stopped_size(blend, fitted)
+    assert stopped < 150
+    for member in (again.members[0].estimator, again.members[1]):
+        assert (member.early_stopping, member.max_iter) == (False, stopped)
+
+
 def test_accuracy_that_is_not_named_is_tuned_by_the_log_loss() -> None:
     """The best accuracy of many tries is luck; where a metric is named, the tries are ranked by that."""
     rows, codes = mixed(200)

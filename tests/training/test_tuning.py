@@ -128,6 +128,13 @@ def test_candidate_of_the_champion_need_not_be_in_the_comparison() -> None:
     assert tuned_within(attempt, search.MARGIN_TRIES + 1)["candidate"] == "ridge"
 
 
+def test_champion_of_parameters_that_are_no_more_still_has_a_title() -> None:
+    """The sentence that it was left out must not end the training."""
+    settings = Train(candidates=["forest"])
+    assert Tuned("forest", {"n_estimators": 9}).title(PRICES, settings) == "forest(n_estimators=9)"
+    assert Tuned("forest", {"seeds": 9}).title(PRICES, settings) == "forest"
+
+
 def test_slow_parameters_of_the_champion_take_their_share_alone() -> None:
     """More rows may have made them so: they end after what a candidate may take, it is said, and others are tried as long as ever."""
     outcome, trial, progress = compared()

@@ -25,6 +25,9 @@ BAGS, BOOSTS = frozenset({"forest", "extra_trees", "tree"}), frozenset({"boostin
 PICKS = 5
 """The sum of the weights: with more of them the weights would follow the noise of the answers."""
 
+MOST_ANSWERS = 2_000_000
+"""Rows kept times classes: with more, the selection would cost more time and memory than the tries it is to improve."""
+
 GAIN = 0.003
 """The share by which the loss has to fall: answers of several models take longer than those of one."""
 
@@ -32,7 +35,7 @@ GAIN = 0.003
 def members(leaders: Leaders, trial: Trial) -> list[Member]:
     """The best blend of the leaders, which cross-validation has tried on the same folds; none if it does not gain enough."""
     able = {name: leaders.of[name] for name in _joinable(leaders, len(trial.schema.classes))}
-    if not able:
+    if not able or leaders.best.scored.kept.answers.size > MOST_ANSWERS:
         return []
     truth = next(iter(able.values())).scored.kept.targets
     chosen = weights({name: leader.answers for name, leader in able.items()}, truth, trial.schema.task)

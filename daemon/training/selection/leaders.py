@@ -68,13 +68,14 @@ class Leaders:
         rank = (comparison.corrected_loss(scored, correction),) if by_loss else scored.rank
         return Leader(scored, tuned, rank, 1.0 if correction is None else correction.slope)
 
-    def take(self, candidate: str, scored: Scored, tuned: Tuned) -> None:
-        """Another model of a candidate: it leads if it is better."""
+    def take(self, candidate: str, scored: Scored, tuned: Tuned) -> bool:
+        """Another model of a candidate; returns whether it is better and so leads."""
         reached = self.made(scored, tuned)
-        if candidate not in self.of or reached.rank < self.of[candidate].rank:
+        if leads := candidate not in self.of or reached.rank < self.of[candidate].rank:
             self.of[candidate] = reached
         if reached.rank < self.best.rank:
             self.best = reached
+        return leads
 
 
 def family(scored: Scored) -> str:

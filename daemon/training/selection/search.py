@@ -94,8 +94,8 @@ class Search:
             reason = str(error)[:200]
             log.info("try_failed", candidate=tuned.candidate, parameters=tuned.parameters, reason=reason)
             return
-        self.leaders.take(tuned.candidate, scored, tuned)
-        self._members = None
+        if self.leaders.take(tuned.candidate, scored, tuned):
+            self._members = None
 
     def blend(self) -> None:
         """Try the blend of what is best of each candidate, if it promises more than the best alone."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from daemon.blend import BlendClassifier, BlendRegressor
+from daemon.core.errors import TrainingFailed
 from daemon.core.settings import Train
 from daemon.model import Calibrated
 from daemon.schema.schema import Schema
@@ -69,6 +70,13 @@ class Tuned:
             "seconds": self.seconds,
         }
         return {**figures, "encoded": True} if self.encoded else figures
+
+    def title(self, schema: Schema, settings: Train) -> str:
+        """The candidate's name with these parameters; without them where there are no such parameters any more."""
+        try:
+            return self.made(schema, settings).name
+        except TrainingFailed:
+            return self.candidate
 
     def made(self, schema: Schema, settings: Train) -> Candidate:
         """The candidate with these parameters, not fitted; raises TrainingFailed for a parameter that there is no more."""

@@ -85,7 +85,7 @@ def _with_champions(search: Search, before: Tuned, outcome: Outcome, progress: P
             search.keep(before)
     except BudgetUsed:
         if not search.kept:  # it may have rung after the last fold
-            name = before.made(search.trial.schema, settings).name
+            name = before.title(search.trial.schema, settings)
             reason = (
                 f"With the champion's parameters it took more than its share of train.budget_seconds ({seconds:.3g} s)."
             )
