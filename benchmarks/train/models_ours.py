@@ -80,10 +80,7 @@ def asked(folder: Path, model: bundle.Model) -> dict[str, Any]:
 def main() -> None:
     """Train, answer, print."""
     folder, options = Path(sys.argv[1]), dict(text.split("=", 1) for text in sys.argv[2:])
-    task = json.loads((folder / "set.json").read_text())["task"]
-    # The table counts accuracy; `auto` would choose by balanced accuracy where a class is common.
-    counted = {"metric": "accuracy"} if task == "classification" else {}
-    settings = {"report_rows": 0} | counted | {name: json.loads(value) for name, value in options.items()}
+    settings = {"report_rows": 0} | {name: json.loads(value) for name, value in options.items()}
     with tempfile.TemporaryDirectory(prefix="retraind-models-") as root:
         started = time.perf_counter()
         model, seconds = trained(folder, settings, Path(root) / "home")
