@@ -96,10 +96,15 @@ def test_weights_go_to_models_with_different_errors(task: Task) -> None:
     assert blending.weights({}, truth, task) == {}
 
 
+def smooth_and_stepped() -> tuple[model.Matrix, model.Matrix]:
+    """Rows and values of a function that kernel and boosting come near from two sides."""
+    rows, values = waves(300, 0)
+    return rows, values + 4 * rows[:, 0] * (rows[:, 1] > 0)
+
+
 def searched(settings: Train, before: Tuned | None = None) -> tuple[Any, Trial]:
-    """What a tuning makes of a smooth function, to which ridge and kernel come from two sides."""
-    progress, examples = Progress(1, 2, lambda message: None), waves(300, 0)
-    rows, values = examples[0], examples[1] + 4 * examples[0][:, 0] * (examples[0][:, 1] > 0)
+    """What a tuning makes of such rows."""
+    progress, (rows, values) = Progress(1, 2, lambda message: None), smooth_and_stepped()
     outcome = comparison.compare(candidates.plan(SMOOTH, settings), SMOOTH, (rows, values), settings, progress)
     trial = Trial(SMOOTH, rows, values, settings)
     return tuning.tune(outcome, trial, before, progress), trial
@@ -110,19 +115,26 @@ KERNEL, BOOSTING = Tuned("kernel", {"penalty": 0.03}), Tuned("boosting", {"max_i
 
 
 def test_blend_that_is_better_than_its_members_wins_and_is_made_again() -> None:
-    """It stands last among the candidates, and the record makes the same model; without `train.blend` there is none."""
-    for seconds in (2, 6, 18):  # on a busy machine two may not be enough for all first tries
-        settings = Train(candidates=["boosting", "kernel"], grids=FEW, folds=3, tune_seconds=seconds)
-        outcome, trial = searched(settings)
-        tuned = Tuned.of({"tuned": outcome.tuned})
-        if tuned is not None and tuned.members:
-            break
+    """It stands last among the candidates, and the record makes the same model."""
+    settings = Train(candidates=["boosting", "kernel"], grids=FEW, folds=3, tune_seconds=1000)
+    progress, (rows, values) = Progress(1, 2, lambda message: None), smooth_and_stepped()
+    outcome = comparison.compare(candidates.plan(SMOOTH, settings), SMOOTH, (rows, values), settings, progress)
+    trial = Trial(SMOOTH, rows, values, settings)
+    tries = Search(trial, outcome.ranking)
+    for _ in range(60):
+        tries.step()
+    tries.blend()
+    result = tries.result(outcome, progress)
+    tuned = Tuned.of({"tuned": result.tuned})
     assert tuned is not None
     assert {member.tuned.candidate for member in tuned.members} == {"boosting", "kernel"}
-    assert outcome.ranking[0] is outcome.scored[-1]
+    assert result.ranking[0] is result.scored[-1]
     again = trial.of(tuned.made(SMOOTH, settings), whole=True)
-    assert (again.name, again.by_fold) == (outcome.scored[-1].name, outcome.scored[-1].by_fold)
-    alone, _ = searched(settings.model_copy(update={"blend": False, "tune_seconds": 0.5}))
+    assert (again.name, again.by_fold) == (result.scored[-1].name, result.scored[-1].by_fold)
+
+
+def test_no_blend_is_made_where_the_settings_say_so() -> None:
+    alone, _ = searched(Train(candidates=["boosting", "kernel"], grids=FEW, folds=3, tune_seconds=0.5, blend=False))
     assert alone.tuned is None or alone.tuned["candidate"] != "blend"
 
 
@@ -156,10 +168,9 @@ def test_trees_that_no_graph_can_hold_together_are_not_blended() -> None:
 def test_blend_is_not_sought_where_its_answers_would_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows times classes, of each candidate once more for each pick."""
     settings = Train(candidates=["boosting", "kernel"], folds=3)
-    progress, examples = Progress(1, 2, lambda message: None), waves(300, 0)
-    values = examples[1] + 4 * examples[0][:, 0] * (examples[0][:, 1] > 0)
-    outcome = comparison.compare(candidates.plan(SMOOTH, settings), SMOOTH, (examples[0], values), settings, progress)
-    trial = Trial(SMOOTH, examples[0], values, settings)
+    progress, (rows, values) = Progress(1, 2, lambda message: None), smooth_and_stepped()
+    outcome = comparison.compare(candidates.plan(SMOOTH, settings), SMOOTH, (rows, values), settings, progress)
+    trial = Trial(SMOOTH, rows, values, settings)
     leaders = Leaders(trial, outcome.ranking)
     assert blending.members(leaders, trial)
     monkeypatch.setattr(blending, "MOST_ANSWERS", 299)
