@@ -1,6 +1,6 @@
-"""`retraind` and `python -m daemon`: takes signals from its first instruction on, then reads the command line.
+"""`retraind` and `python -m daemon`: handles signals from its first instruction on, then reads the command line.
 
-What `daemon.cli.commands` imports takes a moment, in which the first process of a container would not hear SIGTERM at all.
+The imports of `daemon.cli.commands` take a moment, in which the first process of a container would ignore SIGTERM.
 """
 
 import sys
@@ -23,14 +23,14 @@ def main() -> None:
     with collector.importing():
         from daemon.cli.commands import main as command
 
-    # From here on there may be something to be tidied up, so both end the command by an exception.
+    # From here on cleanup may be needed, so both signals end the command with an exception.
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     command()
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:
-    """Nothing has been begun."""
+    """Exit at once, since no work has begun."""
     os._exit(128 + number)
 
 

@@ -1,1 +1,1 @@
-"""Access over HTTP: tokens and the folder of records that keeps them."""
+"""Access over HTTP: tokens and their records."""

@@ -1,6 +1,6 @@
-"""A cache of records: a folder of small JSON files, a record each, kept in memory until the folder changes.
+"""A cache of records: a folder of small JSON files, one per record, held in memory until the folder changes.
 
-A record is written once and then only removed, so the folder's own time shows each change.
+A record is written once and later only removed, so the folder's modification time shows each change.
 """
 
 import logging
@@ -11,10 +11,10 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 LOOK_SECONDS = 0.2
-"""Seconds at least between two looks at the folder."""
+"""Minimum seconds between two looks at the folder."""
 
 TICK_NANOSECONDS = 50_000_000
-"""Within this time after a change another one may not show: the kernel's clock for files moves in ticks."""
+"""A second change within this time may not show, because the kernel's clock for files moves in ticks."""
 
 Record = TypeVar("Record", bound=BaseModel)
 
@@ -22,18 +22,18 @@ _log = logging.getLogger("retraind.web")
 
 
 class RecordCache(Generic[Record]):
-    """The records of `folder`, which need not exist, as `kind`; any thread may ask."""
+    """The records of `folder` (it need not exist) as `kind`; any thread may use it."""
 
     def __init__(self, folder: Path, kind: type[Record]) -> None:
         self._folder, self._kind = folder, kind
         self._due = 0.0
-        # One value: if two threads look at once, the mark and the records must come from the same look.
+        # One value: if two threads look at once, the folder's state and the records must come from the same look.
         self._seen: tuple[tuple[int, int] | None, dict[str, Record]] = None, {}
 
     def now(self, *, fresh: bool = False) -> dict[str, Record]:
-        """The records by the names of their files without `.json`; the same object until something changes; raises OSError.
+        """The records by file name without `.json`; the same object until something changes; raises OSError.
 
-        `fresh` looks at once, for callers that miss a record which may be new.
+        `fresh` looks at once, for a caller that misses a record and expects a new one.
         """
         at = time.monotonic()
         if fresh or at >= self._due:

@@ -1,7 +1,8 @@
-"""Tokens: permissions over HTTP, made and withdrawn while the service runs.
+"""Tokens: permissions over HTTP, created and revoked while the service runs.
 
-`registry/tokens/NAME.json` holds name, scopes and the sha256 of a token, which itself is shown once and never stored:
-a plain hash is enough for 256 random bits. `registry/token` is an admin's token in clear, which `retraind token` prints.
+`registry/tokens/NAME.json` holds the name, the scopes and the sha256 of a token. The token itself is shown once and
+never stored; a plain hash is enough for 256 random bits. `registry/token` is an admin token in clear text, which
+`retraind token` prints.
 """
 
 import contextlib
@@ -28,22 +29,22 @@ PREFIX = "retraind_"
 """Lets scanners for leaked secrets recognise a token."""
 
 LONGEST = 512
-"""Characters of a text that may be a token."""
+"""Pattern of a text that may be a token."""
 
 ANONYMOUS = "anonymous"
-"""The name of callers without a token in the history."""
+"""The history's name for callers without a token."""
 
 RESERVED = frozenset({ANONYMOUS, "local", "unix"})
-"""Names for callers without a token; no token can have one of them, in whatever case."""
+"""Names for callers without a token; a token can have none of them, in upper or lower case."""
 
 FILE = "registry/token"
-"""Name of the token in that file; no other can have it."""
+"""Name of the token in that file; no other token can have it."""
 
 Mark = tuple[int, int, int, int]
 """Inode, size, and times of content and inode (nanoseconds), which change whenever a file is written."""
 
 USED_SECONDS = 60.0
-"""Seconds at least between two notes of a token's last use, for each worker."""
+"""Minimum seconds between two records of a token's last use, in each worker."""
 
 _log = logging.getLogger("retraind.web")
 
@@ -62,7 +63,7 @@ class Token(BaseModel):
 
     @property
     def id(self) -> str:
-        """An id that differs from that of an earlier token of the same name."""
+        """An id that differs from the id of an earlier token with the same name."""
         return self.sha256[:16]
 
     def valid(self, now: datetime) -> bool:
@@ -71,7 +72,7 @@ class Token(BaseModel):
 
 
 def create(home: Home, name: str, scopes: Iterable[Scope], lasts: timedelta | None = None) -> str:
-    """Make a token and return it, the only time that it is shown. Raises BadSettings for an invalid or taken name."""
+    """Create a token and return it; it is shown only this once. Raises BadSettings for an invalid or taken name."""
     if not NAME.fullmatch(name):
         hint = "Take up to 63 letters, digits, dots, dashes, underscores and @, a letter or digit first."
         raise BadSettings(f"{name!r:.80} can't be the name of a token.", hint=hint)
@@ -81,14 +82,14 @@ def create(home: Home, name: str, scopes: Iterable[Scope], lasts: timedelta | No
     expires = now + lasts if lasts is not None else None
     token = Token(name=name, sha256=_hash(secret), scopes=frozenset(scopes), created_at=now, expires_at=expires)
     file_modes.make(home.tokens)
-    # Two at once can't both have the name: the file appears whole or was there already.
+    # Two callers can't both get the name: the file appears whole, or it existed already.
     if not durable.write_new(_path(home, name), token.model_dump_json().encode() + b"\n", mode=0o600):
-        raise BadSettings(f"There is a token {name!r} already.", hint=f"`retraind token revoke {name}` withdraws it.")
+        raise BadSettings(f"There is a token {name!r} already.", hint=f"`retraind token revoke {name}` revokes it.")
     return secret
 
 
 def revoke(home: Home, name: str) -> None:
-    """Withdraw a token; workers notice within a moment. Raises NotFound."""
+    """Revoke a token; workers notice within a moment. Raises NotFound."""
     path = _path(home, name)
     if not NAME.fullmatch(name) or not path.exists():
         raise NotFound(f"There is no token {name!r:.80}.", hint="`retraind token list` shows them.")
@@ -99,13 +100,13 @@ def revoke(home: Home, name: str) -> None:
 
 
 def known(home: Home) -> list[tuple[Token, datetime | None]]:
-    """Every token with its last use (None: not used yet), by name, that of `registry/token` first."""
+    """All tokens by name, that of `registry/token` first, with their last use (None: not used yet)."""
     tokens = [*filter(None, [_in_file(home.token)]), *RecordCache(home.tokens, Token).now().values()]
     return [(token, _used(home, token)) for token in tokens]
 
 
 class Keyring:
-    """A worker's view of the tokens; safe for any thread, and none waits longer than one look at the folder."""
+    """A worker's view of the tokens; thread-safe, and no call waits longer than one look at the folder."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -129,7 +130,7 @@ class Keyring:
         return token if token is not None and token.valid(datetime.now(UTC)) else None
 
     def note(self, token: Token) -> None:
-        """Note the use for `retraind token list`; an error of the disk is ignored."""
+        """Record the use for `retraind token list`; disk errors are ignored."""
         now = time.monotonic()
         if now < self._noted.get(token.id, 0.0):
             return
@@ -150,7 +151,7 @@ class Keyring:
         return index[2]
 
     def _own(self, *, fresh: bool) -> Token | None:
-        """The token of `registry/token`, looked at as rarely as the others."""
+        """The token of `registry/token`; the file is checked as rarely as the others."""
         now = time.monotonic()
         if fresh or now >= self._due:
             self._due = now + LOOK_SECONDS
@@ -168,7 +169,10 @@ def _in_file(path: Path) -> Token | None:
 
 
 def _look(path: Path, last: tuple[Mark | None, Token | None]) -> tuple[Mark | None, Token | None]:
-    """The file's mark and token, read if the mark has changed; no mark after a change so recent that another may not show."""
+    """The file's mark and token; it is read again if the mark has changed.
+
+    After a very recent change there is no mark, because another change might not show.
+    """
     at = time.time_ns()
     try:
         stat = path.stat()
@@ -190,7 +194,7 @@ def _path(home: Home, name: str) -> Path:
 
 
 def _mark(home: Home, token: Token) -> Path:
-    """The file whose time is the token's last use."""
+    """The file whose modification time is the token's last use."""
     return home.tokens / f"{token.id}.used"
 
 

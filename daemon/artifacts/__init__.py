@@ -1,1 +1,1 @@
-"""What a training leaves to be served: the bundle, its backends, its sample of the training rows."""
+"""The result of a training: the bundle, its backends, its sample of the training rows."""

@@ -1,7 +1,7 @@
-"""The backends: bytes of a bundle to the function that answers rows.
+"""The backends: they turn the bytes of a bundle into a function that answers rows.
 
-Shared with `web`: needs numpy and ONNX Runtime only. treelite and scikit-learn are imported solely for a bundle
-whose backend they are, because ONNX does not reproduce the estimator.
+Shared with `web`: needs numpy and ONNX Runtime only. treelite and scikit-learn are imported only for a bundle that uses
+them, because ONNX does not reproduce its estimator.
 """
 
 import importlib
@@ -19,17 +19,17 @@ from daemon.schema.schema import Schema
 Matrix = NDArray[np.float64]
 
 PIECEWISE = "rows_to_encode"
-"""The input of a graph that makes many numbers of a row: it is given PIECE_ROWS at a time, so that memory is bounded."""
+"""Input name of a graph that expands each row into many numbers. It gets PIECE_ROWS at a time to bound memory."""
 
 PIECE_ROWS = 1024
 
 MANY_ROWS = 4096
-"""Other graphs get so many rows at a time: what they make of a row for themselves is up to 4 KB (500 landmarks of a kernel)."""
+"""Rows at a time for other graphs; their intermediate results take up to 4 KB per row (500 landmarks of a kernel)."""
 
 MOST = float(np.finfo(np.float32).max)
 """The largest number of single precision."""
 
-# A fixed list, never the one that the file names itself: skops would otherwise load whatever the file asks for.
+# A fixed list, never the types that the file itself names: skops would otherwise load whatever the file asks for.
 TRUSTED = [
     "daemon.blend.BlendClassifier",
     "daemon.blend.BlendRegressor",
@@ -49,12 +49,15 @@ TRUSTED = [
 
 
 def import_runtime() -> None:
-    """Import ONNX Runtime, which holds up all threads for 0.1 to 0.2 s; for workers, whose next version may need it."""
+    """Import ONNX Runtime in a worker, whose next version may need it. This blocks all threads for 0.1 to 0.2 s."""
     importlib.import_module("onnxruntime")
 
 
 class OnnxModel:
-    """A graph in ONNX Runtime, whose last output answers. `kind` is the type of its input. Raises what ONNX Runtime raises."""
+    """A graph in ONNX Runtime; its last output is the answer.
+
+    `kind` is the type of its input. Errors of ONNX Runtime are passed on.
+    """
 
     def __init__(self, graph: bytes, kind: Kind) -> None:
         import onnxruntime
@@ -77,7 +80,7 @@ class OnnxModel:
         return np.vstack([self._run(rows[start : start + most]) for start in range(0, len(rows), most)])
 
     def row(self, values: Sequence[float]) -> list[float]:
-        """The same for one row, in memory that is bound to the session once: less than half of the time."""
+        """The same for one row, using memory bound to the session once. It takes less than half the time."""
         # Values that single precision lacks would warn, and a second thread must not write into the memory of the first.
         if not (min(values) >= -MOST and max(values) <= MOST and self._binding.acquire(blocking=False)):
             return list(self._run(np.array([values], dtype=np.float64))[0].tolist())
@@ -108,7 +111,7 @@ class OnnxModel:
 
 
 class _Bound(NamedTuple):
-    """ONNX Runtime's binding, and the arrays that it reads and writes: a row (1, d), and its answer."""
+    """ONNX Runtime's binding and its arrays: a row (1, d) as input, and its answer."""
 
     binding: Any
     row: NDArray[Any]
@@ -117,14 +120,14 @@ class _Bound(NamedTuple):
 
 @np.errstate(over="ignore")
 def _single(rows: Matrix) -> NDArray[np.float32]:
-    # Values near the largest double become infinite; whoever asks looks at the answers.
+    # Values near the largest double become infinite; the caller checks the answers.
     return rows.astype(np.float32)
 
 
 def treelite_model(
     trees: bytes, kind: Kind, schema: Schema, before: bytes | None = None, after: bytes | None = None
 ) -> Callable[[Matrix], Matrix]:
-    """Answers by treelite, between the graphs `before` and `after` where there are any. `kind` is what the trees look at."""
+    """Answers by treelite, between the optional graphs `before` and `after`. `kind` is the input type of the trees."""
     steps = [groves.predictor(trees, single=kind == "float32", classes=len(schema.classes))]
     if before is not None:
         steps.insert(0, OnnxModel(before, "float64").answers)
@@ -140,12 +143,12 @@ def treelite_model(
 
 
 def skops_model(data: bytes, schema: Schema) -> Callable[[Matrix], Matrix]:
-    """Answers by scikit-learn itself; raises what skops raises, above all for a type that is not in TRUSTED."""
+    """Answers by scikit-learn itself; passes on errors of skops, mainly for a type that is not in TRUSTED."""
     import skops.io
 
     estimator = skops.io.loads(data, trusted=TRUSTED)
 
-    # Values near the largest double overflow inside the model; whoever asks looks at the answers.
+    # Values near the largest double overflow inside the model; the caller checks the answers.
     @np.errstate(all="ignore")
     def values(rows: Matrix) -> Matrix:
         return np.asarray(estimator.predict(rows), dtype=np.float64).reshape(-1, 1)

@@ -1,6 +1,6 @@
-"""The bundle: the files that serve one version, a manifest with their sha256, and the model they load to.
+"""The bundle: the files that serve one version, a manifest with their sha256, and the loaded model.
 
-Shared with `web`; its manifest is that of `daemon/artifacts/manifest.py`, its backends are those of `daemon/artifacts/backends.py`.
+Shared with `web`. `daemon/artifacts/manifest.py` has its manifest, `daemon/artifacts/backends.py` its backends.
 """
 
 from collections.abc import Callable, Sequence
@@ -80,8 +80,8 @@ RowFunction = Callable[[Sequence[float]], list[float]]
 """One row in schema order to its probabilities, or to its one value."""
 
 PARITY = 1e-6
-"""Largest difference between scikit-learn and the backend: of a probability, or of a value as a share of the probe's
-`scale`, the range of the values that the model gives for the rows of its revision (docs/architecture.md, Serving)."""
+"""Largest difference between scikit-learn and the backend: in a probability, or in a value divided by the probe's
+`scale`: the range of the model's values on the rows of its revision (docs/architecture.md, Serving)."""
 
 
 class Probe(TypedDict, total=False):
@@ -103,9 +103,9 @@ class Model:
         self.manifest = manifest
         self.sha256 = sha256
         self.costs = Costs.of(manifest.settings.get("costs"), manifest.data_schema.classes)
-        """What decides which class it answers; None: the likeliest."""
+        """The costs by which it chooses a class; None: it answers the likeliest."""
         self.row = row
-        """Answers one row without an array, as `answers` would, if the backend can."""
+        """Answers one row without an array, with the result of `answers`; None if the backend can't."""
         self._run = run
 
     def answers(self, rows: Matrix) -> Matrix:
@@ -114,22 +114,24 @@ class Model:
 
 
 def answered(schema: Schema) -> Literal["values", "probabilities"]:
-    """What a model of this schema answers, and so the probe's key for it."""
+    """The kind of answer that a model of this schema gives; also the probe's key for it."""
     return "values" if schema.task == "regression" else "probabilities"
 
 
 def load(folder: Path, sha256: str) -> Model:
-    """Verify the files that serve against their sha256, load those very bytes, compare with the probe; raises BundleRefused.
+    """Verify the files that serve against their sha256, load those very bytes, compare with the probe.
 
-    Those of the twin are not read: a version whose twin is damaged goes on serving. `load_judged` looks at these.
+    Raises BundleRefused. The twin's files are not read, so a version with a damaged twin keeps serving. `load_judged`
+    reads them.
     """
     return _load(folder, sha256, "")
 
 
 def load_judged(folder: Path, sha256: str) -> Model:
-    """As `load`, but the model that the scores are of: the twin, if there is one, because the served model has seen every holdout.
+    """As `load`, but loads the model that was scored: the twin, if there is one.
 
-    Its `manifest` is that of the version, whose settings and revision say which rows the twin was trained on.
+    The served model has seen every holdout. Its `manifest` is the version's; its settings and revision say which rows
+    the twin was trained on.
     """
     return _load(folder, sha256, TWIN)
 
@@ -155,7 +157,7 @@ def _load(folder: Path, sha256: str, prefix: str) -> Model:
 def _backend(
     backend: Backend, kind: Kind, files: dict[str, bytes], schema: Schema
 ) -> tuple[Callable[[Matrix], Matrix], RowFunction | None]:
-    """What answers many rows, and one."""
+    """The functions that answer many rows, and one row."""
     if LINEAR in files:
         linear = linear_model.read(files[LINEAR])
         return linear.answers, linear.row
@@ -168,9 +170,10 @@ def _backend(
 
 
 def _read(folder: Path, manifest: Manifest, prefix: str) -> dict[str, bytes]:
-    """The files of the served model (`prefix` empty) or of its twin, by the names that both have; raises BundleRefused.
+    """The files of the served model (`prefix` empty) or of its twin, by the names without the prefix.
 
-    Each is read once, so that what was verified is what is loaded. Those of the other one are not looked at.
+    Raises BundleRefused. Each file is read once, so the verified bytes are the loaded bytes. The files of the other
+    model are not read.
     """
     files: dict[str, bytes] = {}
     for name, expected in manifest.files.items():

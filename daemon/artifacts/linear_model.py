@@ -1,7 +1,7 @@
-"""Linear models as data: what logistic regression, least squares and ridge compute, without ONNX Runtime.
+"""Linear models as data: computes logistic regression, least squares and ridge without ONNX Runtime.
 
-Shared with `web`; needs numpy only. One row is computed with Python's own numbers, many with arrays, by the same operations in the
-same order. So a row gets the same answer alone and among others, to the last bit.
+Shared with `web`; needs numpy only. It computes one row with Python's own numbers and many rows with arrays, by the
+same operations in the same order. So a row gets the same answer alone and among others, to the last bit.
 """
 
 import math
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Matrix = NDArray[np.float64]
 Link = Literal["identity", "softmax", "logistic", "clipped"]
 Columns = Sequence[Any] | Matrix
-"""One entry a column: a number of one row, or an array (n,) of many rows."""
+"""One entry per column: a number for one row, or an array (n,) for many rows."""
 
 
 class _Record(BaseModel):
@@ -26,7 +26,7 @@ class _Record(BaseModel):
 
 
 class CategoryWeights(_Record):
-    """What each code of the category at `place` adds to the scores: (codes, scores). Any other value adds nothing."""
+    """The scores that each code of the category at `place` adds: (codes, scores). Any other value adds nothing."""
 
     place: int = Field(ge=0)
     weights: list[list[float]]
@@ -42,24 +42,25 @@ class Calibration(_Record):
 class Form(_Record):
     """A fitted linear model: the content of `linear.json`.
 
-    Scores are intercepts + weights @ ((numbers - means) / scales) + what the categories add; `link` makes answers of them.
+    Scores are intercepts + weights @ ((numbers - means) / scales) + the categories' scores; `link` turns them into
+    answers.
     """
 
     format: Literal["retraind-linear/1"] = "retraind-linear/1"
     width: int
     """Columns of a row."""
     numbers: list[int]
-    """Places of the columns that are numbers."""
+    """Positions of the number columns."""
     means: list[float]
     scales: list[float]
     fills: bool
-    """Whether a missing number counts as the mean; otherwise a row with one has no answer."""
+    """Whether the mean replaces a missing number; otherwise a row with a missing number has no answer."""
     weights: list[list[float]]
     """(scores, numbers)"""
     intercepts: list[float]
     categories: list[CategoryWeights] = Field(default_factory=list)
     link: Link
-    """`logistic`: the one score is that of the second class. `clipped`: scores from `least` to 1, normalised."""
+    """`logistic`: the single score belongs to the second class. `clipped`: scores from `least` to 1, normalised."""
     least: float = 0.0
     calibration: Calibration | None = None
 
@@ -102,7 +103,7 @@ class LinearModel:
             scores = list(map(add, scores, table.get(values[place], self._nothing)))
         return self._answered(scores, ONE)
 
-    # Values near the largest double overflow; whoever asks looks at the answers.
+    # Values near the largest double overflow; the caller checks the answers.
     @np.errstate(all="ignore")
     def answers(self, rows: Matrix) -> Matrix:
         """The same for many: float64 (n, d) to float64 (n, classes) or (n, 1)."""
@@ -128,7 +129,7 @@ class LinearModel:
 
 
 class _Table(NamedTuple):
-    """The weights of a category as an array (scores, codes + 1), whose last column is for values that are no code."""
+    """The weights of a category as an array (scores, codes + 1); the last column is for values that are not a code."""
 
     place: int
     weights: Matrix
@@ -138,7 +139,7 @@ class _Table(NamedTuple):
         return cls(category.place, np.array([*category.weights, [0.0] * scores], dtype=np.float64).T)
 
     def added(self, columns: Matrix) -> Matrix:
-        """What the column adds to the scores, (scores, n)."""
+        """The scores that the column adds, (scores, n)."""
         codes, count = columns[self.place], self.weights.shape[1] - 1
         known = (codes >= 0) & (codes < count) & (codes == np.floor(codes))
         added: Matrix = self.weights[:, np.where(known, codes, count).astype(np.int64)]
@@ -146,7 +147,7 @@ class _Table(NamedTuple):
 
 
 class _Ways(NamedTuple):
-    """The functions of one number, or of each number of an array. numpy's own may differ from these in the last bit."""
+    """Functions on one number, or on each number of an array. numpy's versions may differ from them in the last bit."""
 
     exponential: Callable[[Any], Any]
     larger: Callable[[Any, Any], Any]

@@ -1,6 +1,6 @@
-"""The manifest of a bundle: what serves one version and where it came from, and the pointer to the served one.
+"""The manifest of a bundle: its files and their origin; and the pointer to the served bundle.
 
-Shared with `web` and the commands: it needs no numpy, so whoever only reads what is on record does not wait for it.
+Shared with `web` and the commands. It needs no numpy, so commands that only read records do not wait for its import.
 """
 
 from collections.abc import Mapping
@@ -25,25 +25,26 @@ MODEL = "retraind"
 MANIFEST = "manifest.json"
 REMEMBERED = "remembered.npz"
 KEPT = frozenset({MANIFEST, REMEMBERED})
-"""What stays of a bundle whose version is cleared: later versions are measured by what it answered."""
+"""Files that stay when a version is cleared: later versions are measured against its answers."""
 PROBE = "probe.json"
 TWIN = "twin-"
-"""How the names of the twin's files begin, which are otherwise those of the served model."""
+"""Prefix of the twin's files; the rest of each name is that of the served model's file."""
 ONNX = "model.onnx"
 TREELITE = "model.treelite"
 BEFORE, AFTER = "rows.onnx", "answers.onnx"
-"""Beside treelite's trees, if they are needed: what makes their rows of ours, and what corrects their probabilities."""
+"""Graphs beside treelite's trees, if needed: one prepares their rows, one corrects their probabilities."""
 SKOPS = "model.skops"
 LINEAR = "linear.json"
-"""Beside the graph of a linear model: the same model as data, which answers in its place (`daemon/artifacts/linear_model.py`)."""
+"""A linear model as data, beside its graph; it answers instead of the graph (`daemon/artifacts/linear_model.py`)."""
 
 
 Unvalidated = GetPydanticSchema(lambda _source, handler: handler(dict[str, object]))
-"""Any JSON object is read and written as it is: a manifest of another release may have other keys, and its sha256 vouches for it."""
+"""Any JSON object is read and written unchanged: a manifest of another release may have other keys, and its sha256
+vouches for it."""
 
 
 class Twin(BaseModel):
-    """The estimator of a version fitted without the held-out rows: what its scores are of, and what later versions are compared with."""
+    """A version's estimator fitted without the held-out rows. It is scored, and compared with later versions."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,7 +55,7 @@ class Twin(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What a bundle is made of and where it came from; its own sha256 stands in the journal and the pointer."""
+    """The content and origin of a bundle; the journal and the pointer hold the sha256 of the manifest itself."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
@@ -78,7 +79,8 @@ class Manifest(BaseModel):
     files: dict[str, str]
     """File name to sha256."""
     twin: Twin | None = None
-    """Whose the scores are if the served model was fitted once more, on the held-out rows as well; None: its own."""
+    """The scored model, if the served one was fitted again on the held-out rows as well; None: the served model was
+    scored."""
     refit_problem: str = ""
     """Why the served model was not fitted on all rows although `train.refit` asks for it."""
     scores: Annotated[Scores, Unvalidated] = Field(default_factory=Scores)
@@ -89,20 +91,23 @@ class Manifest(BaseModel):
     settings: dict[str, Any] = Field(default_factory=dict)
     """The `[train]` settings, with which the training can be repeated; empty in bundles of earlier times."""
     first_rows: int = 0
-    """So many rows began the dataset: the held-out ones among them are the reference holdout."""
+    """Number of rows in the first revision; the held-out ones among them are the reference holdout."""
     libraries: dict[str, str]
     created: str
 
     @property
     def scored(self) -> str:
-        """Whose the scores are, for people, where it is not simply the served model; empty where it is."""
+        """A note for people on which model was scored, if it is not simply the served one; otherwise empty."""
         if self.twin is None:
             return self.refit_problem
         return f"scores are of its twin, fitted on {self.twin.trained_rows:,} rows without the held-out ones"
 
 
 class Summary(TypedDict):
-    """What a bundle is, how it was trained, and whose the scores are; `files` None: they are not as recorded, `problem` says why."""
+    """A bundle's content and training, and which model was scored.
+
+    `files` is None if they differ from the record; `problem` says why.
+    """
 
     sha256: str
     files: dict[str, str] | None
@@ -116,7 +121,7 @@ class Summary(TypedDict):
 
 
 class Pointer(BaseModel):
-    """`champion.json`: which bundle is to be served, by version and sha256 of its manifest."""
+    """`champion.json` names the bundle to serve, by version and sha256 of its manifest."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -177,6 +182,6 @@ def summary(folder: Path, sha256: str) -> Summary:
 
 
 def cleared(folder: Path) -> bool:
-    """Whether the files of a bundle have been removed, all but those of KEPT (`promote.keep_versions`)."""
+    """Whether all files of a bundle except those in KEPT have been removed (`promote.keep_versions`)."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     return MANIFEST in names and names <= KEPT

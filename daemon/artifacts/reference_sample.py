@@ -1,6 +1,6 @@
-"""The reference sample: training rows and answers of a version, kept in its bundle to compare predictions with.
+"""The reference sample: training rows and answers of a version, kept in its bundle for comparison with predictions.
 
-`reference.npz` holds two arrays: `rows`, float64 (n, d), a sample of the training rows, as a model sees them, and
+`reference.npz` holds two arrays: `rows`, float64 (n, d), a sample of the training rows in the model's encoding, and
 `answers`, float64 (m,), the class codes or values that the version answers, mostly for rows it was not trained on.
 """
 
@@ -24,11 +24,11 @@ Vector = NDArray[np.float64]
 FILE = "reference.npz"
 
 ENOUGH = 100
-"""With fewer unseen rows, a version answers its training rows, too: a mix of ten answers says nothing."""
+"""With fewer unseen rows, training rows are answered too, because ten answers do not show a distribution."""
 
 MOST_ROWS = 10_000
 MOST_CELLS = 1_000_000
-"""Rows and values at most: 8 MB in each bundle, and every worker that loads it hashes them."""
+"""Maximum rows and values: 8 MB in each bundle, which every worker that loads it hashes."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ def write(
 ) -> dict[str, str]:
     """Write seeded samples into a bundle's folder; returns the file's name and sha256 for the manifest.
 
-    `training` (n, d) are the rows that trained the version. `answering` gives its answers, (m, classes) or (m, 1), which are
-    asked for rows of `unseen` (m, d), because a forest is surer of its training rows. `trained` (k, d) are the rows that the
-    served model was trained on, if that is another one.
+    `training` (n, d) are the rows that trained the version. `answering` gives its answers, (m, classes) or (m, 1). They
+    are taken for the rows of `unseen` (m, d), because a forest is more confident on its training rows. `trained` (k, d)
+    are the training rows of the served model, if it is another model.
     """
     random = np.random.default_rng(seed)
     sampled = training if trained is None else trained
@@ -75,9 +75,9 @@ def _sample(values: Matrix, most: int, random: np.random.Generator) -> Matrix:
 
 
 def read(folder: Path, manifest: Manifest) -> Reference | None:
-    """The reference of a bundle, verified against its recorded sha256; None if it was made before there were any.
+    """The reference of a bundle, verified against its recorded sha256; None if an older release made it without one.
 
-    Raises BundleRefused when the file is gone or is another one.
+    Raises BundleRefused when the file is gone or has changed.
     """
     if FILE not in manifest.files:
         return None

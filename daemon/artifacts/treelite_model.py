@@ -1,6 +1,6 @@
-"""Treelite models: ensembles of trees that no ONNX graph of ours reproduces, as treelite's bytes and as a function.
+"""Treelite models: tree ensembles that none of our ONNX graphs reproduces, as treelite's bytes and as a function.
 
-The only module that knows treelite. A bundle with such a model loads it, and the export that tries one.
+The only module that uses treelite. Bundles with such a model load it, and so does the export that tries it.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ Matrix = NDArray[np.float64]
 
 
 def dumps(estimator: Any) -> bytes:
-    """A fitted ensemble of scikit-learn, LightGBM or XGBoost as treelite's bytes; raises what treelite raises.
+    """A fitted ensemble of scikit-learn, LightGBM or XGBoost as treelite's bytes; passes on errors of treelite.
 
     Those of scikit-learn and LightGBM are in double precision.
     """
@@ -29,7 +29,7 @@ def dumps(estimator: Any) -> bytes:
 def predictor(data: bytes, *, single: bool, classes: int) -> Callable[[Matrix], Matrix]:
     """Answers of such bytes: (n, d) to (n, classes) probabilities, or (n, 1) values for no classes.
 
-    `single`: the trees look at rows in single precision, as those of scikit-learn do but for histogram gradient boosting.
+    `single`: the trees read rows in single precision, as in scikit-learn except for histogram gradient boosting.
     """
     import treelite
 
@@ -41,7 +41,7 @@ def predictor(data: bytes, *, single: bool, classes: int) -> Callable[[Matrix], 
         seen = rows.astype(np.float32).astype(np.float64) if single else np.ascontiguousarray(rows)
         # One thread, as for ONNX: workers must not fight the trainer for cores.
         margins = np.asarray(treelite.gtil.predict(model, seen, nthread=1), dtype=np.float64).reshape(len(rows), -1)
-        # Of two classes it tells the probability of the second alone.
+        # For two classes it returns only the probability of the second.
         return np.hstack([1.0 - margins, margins]) if classes == 2 and margins.shape[1] == 1 else margins
 
     return run

@@ -1,1 +1,1 @@
-"""A home in one file, and back."""
+"""Writes a home to one file, and restores it."""

@@ -1,7 +1,7 @@
-"""Archives: many files in one tar, with a manifest of their sha256 at its end; written and read with bounded memory.
+"""Archives: many files in one tar, with a manifest of their sha256 at its end.
 
-The content of an archive is not trusted: only plain files are unpacked, only below the expected folders, each once,
-with the bytes that the manifest names.
+It is written and read with bounded memory. The content of an archive is not trusted. Only regular files below the
+expected folders are unpacked, each once, and their bytes must match the manifest.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from daemon.core.status import utcnow
 MANIFEST = "manifest.json"
 
 PIECE = 1 << 20
-"""Bytes that are read at once."""
+"""Bytes per read."""
 
 
 class Entry(BaseModel):
@@ -36,7 +36,7 @@ class Entry(BaseModel):
 
 
 class Manifest(BaseModel):
-    """The files of an archive; `facts` are counts for people."""
+    """The files of an archive; `facts` are the counts shown to people."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -47,7 +47,10 @@ class Manifest(BaseModel):
 
 
 class _Hashing(io.RawIOBase):
-    """Exactly `size` bytes of a file, hashed as they are read; a file that shrinks meanwhile is an error, one that grows is cut."""
+    """Exactly `size` bytes of a file, hashed as they are read.
+
+    A file that shrinks meanwhile is an error, and a file that grows is cut.
+    """
 
     def __init__(self, file: IO[bytes], size: int) -> None:
         self._file, self.left, self.digest = file, size, hashlib.sha256()
@@ -61,7 +64,7 @@ class _Hashing(io.RawIOBase):
 
 
 class Packer:
-    """Writes an archive to a new file that only its owner can read: there are tokens in it."""
+    """Writes an archive to a new file that only its owner can read, because it contains tokens."""
 
     def __init__(self, path: Path) -> None:
         path.unlink(missing_ok=True)
@@ -79,7 +82,7 @@ class Packer:
         if error is None:
             self._file.close()
             return
-        with contextlib.suppress(OSError):  # what was written so far is of no use; the disk may be full
+        with contextlib.suppress(OSError):  # the partial archive is useless, and the disk may be full
             self._tar.close()
         with contextlib.suppress(OSError):
             self._file.close()
@@ -92,7 +95,10 @@ class Packer:
         return self._files[name].sha256
 
     def add(self, name: str, path: Path) -> None:
-        """Pack a file as it is now under `name`; raises OSError: FileNotFoundError if it is gone, BlockingIOError if it is leased."""
+        """Pack the present bytes of a file under `name`.
+
+        Raises OSError: FileNotFoundError if it is gone, BlockingIOError if it is leased.
+        """
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with os.fdopen(os.open(path, flags), "rb") as file:
             status = os.fstat(file.fileno())
@@ -107,7 +113,7 @@ class Packer:
         self._files[name] = Entry(sha256=content.digest.hexdigest(), size=size)
 
     def finish(self, facts: Mapping[str, int]) -> dict[str, int]:
-        """Write the manifest and wait for the disk; returns the numbers of files and bytes."""
+        """Write the manifest and sync the archive; returns the numbers of files and bytes."""
         files, total = dict(self._files), sum(entry.size for entry in self._files.values())
         data = Manifest(made=utcnow(), facts=dict(facts), files=files).model_dump_json().encode()
         self._add(MANIFEST, io.BytesIO(data), len(data), 0o600, 0)

@@ -1,9 +1,9 @@
-"""Backup: a consistent copy of a home, also of one that is running, in one file.
+"""Backup: a consistent copy of a home in one file, even while its daemon runs.
 
-The order makes it consistent. What waits (drops, requests) is copied first, then the journal, then what the journal
-names: segments and models are never changed, only removed, and a segment that a merge removes is in DVC's cache. So a drop is in
-the copy as a file, or as rows, or as both, which counts once. Only a purge of rows meanwhile breaks that; then
-the copy starts over.
+The order makes it consistent: first waiting drops and requests, then the journal, then the files that the journal
+names. Segments and models never change; they are only removed, and a segment removed by a merge is still in DVC's
+cache. So the copy has a drop as a file, as rows, or as both, which counts once. Only a purge of rows meanwhile breaks
+this; then the copy starts over.
 """
 
 import contextlib
@@ -50,7 +50,7 @@ LEFT_OUT = frozenset({"status.json", "daemon.lock", journal_server.NAME})
 
 
 class Moved(Exception):
-    """Something that the copy needs was removed while it was made: it has to start over."""
+    """Raised when a file that the copy needs was removed meanwhile, so the copy starts over."""
 
 
 def backup(home: Home, file: Path) -> dict[str, int]:
@@ -84,12 +84,12 @@ def backup(home: Home, file: Path) -> dict[str, int]:
 def _write(home: Home, temporary: Path, scratch: Path) -> dict[str, int]:
     with Packer(temporary) as packer:
         left_out = _pack_waiting(home, packer)
-        # Before the journal and its models: the copy follows the journal, and has the model that is served until then.
+        # Before the journal and its models, so that the copy has the model that was served until then.
         pointer = _pack_pointer(home, packer, scratch / "champion.json")
         journal = _copy_of_journal(home, scratch / "journal.db")
         packer.add("registry/journal.db", journal)
         _pack_rows(home, packer, journal)
-        if home.mlflow.exists():  # later than the journal: it knows every version that the journal does
+        if home.mlflow.exists():  # later than the journal, so it knows every version in the journal
             with mlflow_file.reading(home.mlflow) as source:
                 packer.add("registry/mlflow.db", _copied(source, scratch / "mlflow.db"))
         _pack_history(home, packer, scratch)
@@ -116,13 +116,13 @@ def _copy_of_journal(home: Home, copy: Path) -> Path:
 
 
 def _snapshot(path: Path, copy: Path) -> Path:
-    """A copy of one of our databases as it is at one moment; their WAL is the daemon's, so no more than reading is asked for."""
+    """A consistent copy of one of our databases. It is opened only for reading, because the WAL belongs to the daemon."""
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)) as source:
         return _copied(source, copy)
 
 
 def _copied(source: sqlite3.Connection, copy: Path) -> Path:
-    """A copy of an open database as it is at one moment, whoever writes it."""
+    """A consistent copy of an open database, even while other processes write to it."""
     copy.unlink(missing_ok=True)
     with closing(sqlite3.connect(copy)) as target:
         source.backup(target)
@@ -144,9 +144,9 @@ def _pack_waiting(home: Home, packer: Packer) -> int:
 
 
 def _pack_settled(path: Path, packer: Packer) -> bool:
-    """Pack a drop, unless it is written to; one that is taken meanwhile is rows by the time the journal is copied."""
+    """Pack a drop unless a program writes to it. If it is ingested meanwhile, its rows are in the journal's copy."""
     with contextlib.suppress(FileNotFoundError):
-        # By the clock of the kernel, which a program that copies can't set.
+        # By the change time (ctime), which a copying program can't set.
         if 0 <= time.time() - path.stat().st_ctime < SETTLED_SECONDS:
             return False
         try:
@@ -161,11 +161,11 @@ def _unfinished(name: str) -> bool:
 
 
 def _pack_folder(home: Home, folder: Path, packer: Packer) -> None:
-    """Pack every file below a folder; a file removed meanwhile was no longer needed."""
+    """Pack every file below a folder; a file that is removed meanwhile was no longer needed."""
     for at, _, names in os.walk(folder):
         for name in sorted(names):
             path = Path(at, name)
-            # A file being written has its final name soon, or is of no use.
+            # An unfinished file gets its final name soon, or is useless.
             if path.is_symlink() or not path.is_file() or _unfinished(name):
                 continue
             with contextlib.suppress(FileNotFoundError):
@@ -173,7 +173,7 @@ def _pack_folder(home: Home, folder: Path, packer: Packer) -> None:
 
 
 def _pack_rows(home: Home, packer: Packer, journal: Path) -> None:
-    """Every segment that the journal's copy names, from DVC's cache or the dataset, and what is left of older revisions."""
+    """Pack each segment in the journal's copy, from DVC's cache or the dataset, and the remains of older revisions."""
     cache = Cache(home.data)
     recorded = segments.ever(journal)
     live = {row["md5"]: row for row in recorded if row["died"] is None}
@@ -198,11 +198,11 @@ def _pack_segment(home: Home, packer: Packer, name: str, md5: str) -> None:
         if segments.replaced(home.journal, name) or Cache(home.data).path(md5).exists():
             raise Moved from None
         hint = "Run `retraind doctor --repair`."
-        raise DatasetDamaged(f"The segment {name} is gone: there would be rows missing.", hint=hint) from None
+        raise DatasetDamaged(f"The segment {name} is gone, so the backup would lack rows.", hint=hint) from None
 
 
 def _pack_pointer(home: Home, packer: Packer, copy: Path) -> Pointer | None:
-    """Pack which version is served; None: none is."""
+    """Pack the pointer to the served version; None: no version is served."""
     with contextlib.suppress(FileNotFoundError):
         copy.write_bytes(home.pointer.read_bytes())
         packer.add(str(home.pointer.relative_to(home.root)), copy)
@@ -211,7 +211,7 @@ def _pack_pointer(home: Home, packer: Packer, copy: Path) -> Pointer | None:
 
 
 def _pointer(path: Path) -> Pointer | None:
-    """What a pointer says; None if it is gone, or damaged: the start makes another."""
+    """The content of a pointer; None if it is gone or damaged, since the next start writes a new one."""
     try:
         return Pointer.model_validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
@@ -219,7 +219,10 @@ def _pointer(path: Path) -> Pointer | None:
 
 
 def _require_served(home: Home, packer: Packer, pointer: Pointer | None) -> None:
-    """The model that the copy's pointer names must be in the copy, if it is anywhere: retention may have removed it meanwhile."""
+    """Check that the copy has the model that its pointer names, or that the home lacks it as well.
+
+    Retention may have removed it meanwhile.
+    """
     if pointer is None:
         return
     manifest = home.bundle(pointer.version) / MANIFEST
@@ -233,14 +236,14 @@ def _require_served(home: Home, packer: Packer, pointer: Pointer | None) -> None
 
 
 def _require_unpurged(home: Home, journal: Path) -> None:
-    """Rows that were purged while they were copied must not live on in the copy."""
+    """Check that the copy has no rows that were purged while it was made."""
     if requests.last_purge(home.journal) != requests.last_purge(journal):
         log.info("started_again", reason="Rows were purged while they were copied.")
         raise Moved
 
 
 def _pack_history(home: Home, packer: Packer, scratch: Path) -> None:
-    """The prediction log and its history: first the copy of the database, then what it has not read yet."""
+    """The prediction log and its history: first a copy of the database, then the log lines that are not yet in it."""
     before = set(home.logs.glob("predictions-*.jsonl"))
     if home.history.exists():
         packer.add("logs/predictions.db", _snapshot(home.history, scratch / "predictions.db"))
@@ -254,21 +257,21 @@ def _pack_history(home: Home, packer: Packer, scratch: Path) -> None:
 
 
 def _pack_git(home: Home, packer: Packer, scratch: Path) -> None:
-    """The history of `data/`; if it is damaged, the copy's is rebuilt from its journal."""
+    """Pack the git history of `data/`; if it is damaged, the restore rebuilds it from the journal."""
     try:
         git.run(home.data, "bundle", "create", "--quiet", str(scratch / BUNDLE), "HEAD", "--all")
     except DatasetDamaged as error:
-        log.warning("history_left_out", reason=str(error), hint="It is rebuilt from the journal when restored.")
+        log.warning("history_left_out", reason=str(error), hint="A restore rebuilds it from the journal.")
         return
     packer.add(BUNDLE, scratch / BUNDLE)
 
 
 def _pack_models(home: Home, packer: Packer) -> None:
-    """Bundles, MLflow's files, tokens, the pointer and what else is small in `registry/`; who has signed in is left out."""
+    """Pack bundles, MLflow's files, tokens, the pointer and the small files of `registry/`, but no sign-ins."""
     for folder in (home.bundles, home.artifacts, home.tokens):
         _pack_folder(home, folder, packer)
     for path in sorted(home.registry.iterdir()):
-        # A hidden one is being written at this moment.
+        # A hidden file is being written at this moment.
         if not path.is_file() or path.is_symlink() or path.name.startswith((".", "journal.db", "mlflow.db")):
             continue
         if path.name not in LEFT_OUT and f"registry/{path.name}" not in packer:
@@ -277,12 +280,12 @@ def _pack_models(home: Home, packer: Packer) -> None:
 
 
 def counts(facts: Mapping[str, int]) -> str:
-    """What a backup holds, for people."""
+    """The content of a backup, for people."""
     return f"{counted(facts['rows'], 'row')}, {counted(facts['versions'], 'version')}"
 
 
 def sentence(file: Path, facts: Mapping[str, int]) -> str:
-    """What was written, for people."""
+    """The result of a backup, for people."""
     left_out = facts["left_out"]
     more = (
         f" Left out: {counted(left_out, 'file')} in the inbox, written to in the last two seconds or leased."

@@ -1,7 +1,8 @@
-"""Restore: a home from a backup, proved before it has its name.
+"""Restore: makes a home from a backup, and verifies it before it gets its final name.
 
-Everything is unpacked beside the new home's place and compared with the manifest; the paths in MLflow's database become
-those of the new place, git's history that of the journal, and the segments come from DVC's objects as at any start.
+Everything is unpacked next to the new home's path and compared with the manifest. The paths in MLflow's database are
+changed to the new path, git's history is made to match the journal, and the segments come from DVC's objects as at any
+start.
 """
 
 import contextlib
@@ -24,14 +25,15 @@ from daemon.storage.journal import Journal
 log = logs.Logger()
 
 PARTS = ("inbox", "data", "registry", "logs", "retraind.toml", BUNDLE)
-"""Names that a backup may hold."""
+"""Names that may be in a backup."""
 
 
 def restore(file: Path, home: Home) -> archive.Manifest:
     """Make `home`, which must not exist, from a backup; returns its manifest.
 
-    Raises NotFound when there is no such file, BadSettings when the home exists, BackupDamaged when the backup is not whole,
-    DatasetDamaged when it lacks rows that its journal names, OSError when there is no room. Then there is no home.
+    Raises NotFound when there is no such file, BadSettings when the home exists, BackupDamaged when the backup is
+    incomplete, DatasetDamaged when it lacks rows that its journal names, OSError when there is no room. In all these
+    cases no home is made.
     """
     if not file.is_file():
         raise NotFound(f"There is no file {file}.")
@@ -55,14 +57,14 @@ def restore(file: Path, home: Home) -> archive.Manifest:
 
 
 def _complete(home: Home, root: Path) -> None:
-    """Complete the unpacked files to a home that will lie in `root`."""
+    """Turn the unpacked files into a home that will be moved to `root`."""
     home.make()
     artifact_paths.relocate(home, root)
     _leave_answered(home)
     history = git_history.recorded(home.journal)
     bundle = home.root / BUNDLE
-    if bundle.exists() and history:  # else all that is in git came after the journal's copy
-        with contextlib.suppress(DatasetDamaged):  # then it is made again from the journal
+    if bundle.exists() and history:  # else every commit is newer than the journal's copy
+        with contextlib.suppress(DatasetDamaged):  # then it is rebuilt from the journal
             _take_history(home, bundle, history[-1])
     bundle.unlink(missing_ok=True)
     dataset = Dataset(home)
@@ -78,14 +80,14 @@ def _complete(home: Home, root: Path) -> None:
 
 
 def _leave_answered(home: Home) -> None:
-    """Remove requests that were answered between their copy and that of the journal."""
+    """Remove requests that were answered after they were copied and before the journal was."""
     for request in requests.pending(home):
         if answered(home.journal, request.id):
             requests.consume(home, request)
 
 
 def _take_history(home: Home, bundle: Path, newest: git_history.Recorded) -> None:
-    """The history in git up to the newest revision of the journal: the copy of the one was made a moment before that of the other."""
+    """Take git's history up to the newest revision in the journal, because the two were copied at different moments."""
     git.run(home.data, "init", "-q", "-b", "main")
     git.run(home.data, "fetch", "-q", "--update-head-ok", str(bundle), "+refs/*:refs/*")
     if commit := git_history.locate(home.data, *newest.name):

@@ -1,1 +1,1 @@
-"""What every room stands on: errors, settings, paths of the home, durable files, status, requests, states, rows of the journal."""
+"""Modules that all other packages use: errors, settings, paths, durable files, status, requests, states, rows."""

@@ -1,4 +1,4 @@
-"""What a check for drift finds, as the journal keeps it in JSON and `GET /drift` answers it: see `daemon.drift.report`."""
+"""The result of a drift check, as JSON in the journal and as the answer of `GET /drift`: see `daemon.drift.report`."""
 
 from typing import TypedDict
 
@@ -15,7 +15,7 @@ class DriftedShares(TypedDict):
 
 
 class DriftTest(TypedDict):
-    """A test of two samples: `value` drifts at or beyond `threshold`; all None where there was nothing to compare."""
+    """A two-sample test: `value` counts as drift at or beyond `threshold`; all None if there was nothing to compare."""
 
     test: str | None
     value: float | None

@@ -1,7 +1,7 @@
-"""Durable files: what was written is on the disk, whole, or was never there.
+"""Durable files: after a crash, a file is complete or does not exist.
 
-Shared with `web`. The order is always: temporary file beside the target, fsync, rename, fsync of the
-folder (Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014).
+Shared with `web`. The order is always: temporary file beside the target, fsync, rename, fsync of the folder (Pillai et
+al., "All File Systems Are Not Created Equal", OSDI 2014).
 """
 
 import ctypes
@@ -26,10 +26,10 @@ AT_FDCWD, RENAME_NOREPLACE = -100, 1
 
 NO_SUCH_RENAME = {errno.EINVAL, errno.ENOSYS}
 NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOTSUP}
-"""How file systems say that they lack this."""
+"""Errors by which a file system reports that it lacks this call."""
 
 LOCK_SECONDS = 5.0
-"""So long a file that others replace is waited for: they hold its lock for one write."""
+"""Seconds to wait for the lock of a file that other processes replace: they hold it for one write."""
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -60,7 +60,7 @@ def write(path: Path, data: bytes, *, mode: int = 0o600) -> None:
 
 
 def write_new(path: Path, data: bytes, *, mode: int = 0o600) -> bool:
-    """Like `write`, but never over an existing file: False when `path` already exists."""
+    """Like `write`, but never replace an existing file: False when `path` already exists."""
     temporary = _write_temporary(path, data, mode, sync=True)
     try:
         if not rename_new(str(temporary), str(path)):
@@ -77,9 +77,9 @@ def publish(path: Path, data: bytes) -> None:
 
 
 def rename_new(source: str, target: str, source_fd: int | None = None, target_fd: int | None = None) -> bool:
-    """Rename within a file system, but never over what exists: False when `target` does; raises OSError.
+    """Rename within a file system, but never replace: False when `target` exists; raises OSError.
 
-    Relative names are those in the folders that the descriptors stand for; None: in the current one.
+    Relative names are looked up in the folders of the descriptors; None: in the current folder.
     """
     old, new = os.fsencode(source), os.fsencode(target)
     places = (AT_FDCWD if fd is None else fd for fd in (source_fd, target_fd))
@@ -94,7 +94,7 @@ def rename_new(source: str, target: str, source_fd: int | None = None, target_fd
 
 
 def _relink(source: str, target: str, source_fd: int | None, target_fd: int | None) -> bool:
-    """`rename_new` where the file system (NFS, 9p) has links but no such rename."""
+    """`rename_new` for a file system (NFS, 9p) with links but without such a rename."""
     try:
         os.link(source, target, src_dir_fd=source_fd, dst_dir_fd=target_fd, follow_symlinks=False)
     except FileExistsError:
@@ -102,7 +102,7 @@ def _relink(source: str, target: str, source_fd: int | None, target_fd: int | No
     except OSError as error:
         if error.errno not in NO_LINKS:
             raise
-        # No links either, or none to files of other users (fs.protected_hardlinks): look, then rename.
+        # No links either, or none to files of other users (fs.protected_hardlinks): check, then rename.
         if _exists(target, target_fd):
             return False
         os.rename(source, target, src_dir_fd=source_fd, dst_dir_fd=target_fd)
@@ -139,7 +139,7 @@ def _write_temporary(path: Path, data: bytes, mode: int, *, sync: bool) -> Path:
 
 
 def _match_owner(fd: int, folder: Path) -> None:
-    """What root writes into a folder of another user, who runs the daemon, belongs to that user."""
+    """Give a file that root writes into a folder of another user, who runs the daemon, to that user."""
     if os.geteuid() == 0 and (owner := folder.stat()).st_uid != 0:
         os.fchown(fd, owner.st_uid, owner.st_gid)
 
@@ -153,7 +153,7 @@ def remove(path: Path) -> None:
 def sweep(folder: Path, *, seconds: float = 0.0) -> int:
     """Remove our own unfinished files in `folder` that are older than `seconds`; returns how many.
 
-    Where other processes write too, the age tells what a killed one left from what a living one is writing.
+    Where other processes write too, the age tells leftovers of a killed process from files being written.
     """
     stale = [
         entry
@@ -171,7 +171,7 @@ def sha256(data: bytes) -> str:
 
 
 def sha256_file(path: Path | str) -> str:
-    """Hexadecimal sha256 of a file's bytes; raises OSError, BlockingIOError instead of waiting for whoever holds a lease on it."""
+    """Hexadecimal sha256 of a file's bytes; raises OSError, BlockingIOError if a process holds a lease on it."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         return sha256_of(fd)
@@ -180,12 +180,12 @@ def sha256_file(path: Path | str) -> str:
 
 
 def is_intact(path: Path, sha256: str) -> bool:
-    """Whether there is such a file, with these bytes; raises OSError when it can't be read."""
+    """Whether the file exists and has these bytes; raises OSError when it can't be read."""
     return path.exists() and sha256_file(path) == sha256
 
 
 def sha256_of(fd: int) -> str:
-    """Hexadecimal sha256 of an open file, from its beginning; where it is read next stays as it is. Raises OSError."""
+    """Hexadecimal sha256 of an open file, from its beginning; the read position stays. Raises OSError."""
     digest, at = hashlib.sha256(), 0
     while block := os.pread(fd, 1_048_576, at):
         digest.update(block)
@@ -196,7 +196,7 @@ def sha256_of(fd: int) -> str:
 def try_lock(path: Path) -> int | None:
     """Take the exclusive lock of `path`; returns its open descriptor, or None if another process holds it.
 
-    The kernel gives the lock back when the process ends, however it ends, so a stale lock cannot exist.
+    The kernel releases the lock however the process ends, so a stale lock cannot exist.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -209,9 +209,9 @@ def try_lock(path: Path) -> int | None:
 
 @contextmanager
 def locked(path: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
-    """Hold the exclusive lock of an existing file, which whoever holds it may replace; raises Unavailable, OSError.
+    """Hold the exclusive lock of an existing file, which the holder may replace; raises Unavailable, OSError.
 
-    The file itself is locked and no other beside it, which might belong to root and be closed to the daemon.
+    It locks the file itself, because a separate lock file might belong to root and be closed to the daemon.
     """
     until = time.monotonic() + seconds
     while (fd := _lock(path)) is None:
@@ -225,7 +225,7 @@ def locked(path: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
 
 
 def _lock(path: Path) -> int | None:
-    """A descriptor of the file with its lock; None if another has that, or the name is another file's by now."""
+    """A locked descriptor of the file; None if another process holds the lock, or the name now belongs to another file."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except PermissionError:  # enough on local file systems

@@ -1,4 +1,4 @@
-"""Everything that can go wrong by name, and the exit codes the process answers with.
+"""The expected errors, and the exit codes of the process.
 
 Imports nothing of the project.
 """
@@ -7,13 +7,13 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """Exit codes of every `retraind` command; systemd and tests tell the cases apart by them."""
+    """Exit codes of every `retraind` command; systemd and tests distinguish cases by them."""
 
     OK = 0
     FAILED = 1
     """An unexpected error; the log has the traceback."""
     USAGE = 2
-    """Bad flags, settings or schema, or a name that several drops have: a person has to change something."""
+    """Invalid flags, settings or schema, or a name that several drops share: a person has to change something."""
     ALREADY_RUNNING = 3
     """Another daemon owns this home."""
     PORT_TAKEN = 4
@@ -23,9 +23,9 @@ class Exit(IntEnum):
     NOT_FOUND = 6
     """The version, drop or file named on the command line does not exist, or the rows of a revision are gone."""
     DIFFERENT = 7
-    """`reproduce` got another model than the one on record."""
+    """`reproduce` trained a model that differs from the recorded one."""
     REFUSED = 8
-    """What was asked for was refused: a request, or with `retrain --follow` the version that came of it."""
+    """A request was refused, or with `retrain --follow` the version that it led to."""
     HISTORY_LOST = 9
     """The journal is gone, or older than the data: going on would take rows out of the dataset."""
 
@@ -92,7 +92,7 @@ class NotFound(RetraindError):
 
 
 class Ambiguous(RetraindError):
-    """Raised when a person named a drop so that several could be meant."""
+    """Raised when the name that a person gave fits several drops."""
 
     exit = Exit.USAGE
 
@@ -119,7 +119,7 @@ class InvalidFeatures(RetraindError):
 
 
 class NotKept(RetraindError):
-    """Raised when predictions are strict and the disk did not keep what is to be answered."""
+    """Raised in strict mode when a prediction could not be written to the disk before its answer."""
 
 
 class BundleRefused(RetraindError):
@@ -131,7 +131,7 @@ class DatasetDamaged(RetraindError):
 
 
 class BackupDamaged(RetraindError):
-    """Raised when an archive is no whole backup, or holds what has no place in one."""
+    """Raised when an archive is incomplete, or holds files that do not belong in a backup."""
 
     exit = Exit.DAMAGED
 
@@ -141,7 +141,7 @@ class Unavailable(RetraindError):
 
 
 class Crowded(RetraindError):
-    """Raised when so many requests wait that no more are taken; `seconds` is when asking again may help."""
+    """Raised when too many requests wait to accept another; `seconds`: when to try again."""
 
     exit = Exit.REFUSED
 
@@ -155,7 +155,7 @@ class TrainingFailed(RetraindError):
 
 
 class TooFewRows(TrainingFailed):
-    """Raised inside the trainer when no model can be trained on the rows yet; more of the same attempts would not help."""
+    """Raised inside the trainer when the rows are too few to train a model; a retry would not help."""
 
 
 class NotServable(RetraindError):

@@ -1,7 +1,7 @@
 """Who may read what: the modes of everything below the home, in one place.
 
-docs/operations.md has the table. Whatever our processes create is for their user alone (`private`); what others are
-let near is given its mode here, by name of what it is.
+docs/operations.md has the table. All that our processes create is for their user alone (`private`). Files and folders
+that other users may access get their modes here.
 """
 
 import os
@@ -17,10 +17,10 @@ log = logs.Logger()
 UMASK = 0o077
 
 FOLDER, FILE = 0o700, 0o600
-"""What belongs to this user alone."""
+"""Mode of a file or folder for this user alone."""
 
 SETTINGS = 0o644
-"""Of a new retraind.toml: it holds no secret, and a container may run as another user than who has written it."""
+"""Mode of a new retraind.toml: it holds no secret, and a container may run as another user than its author."""
 
 OTHERS_WRITE = 0o022
 
@@ -37,19 +37,19 @@ ALONE = Readers(FOLDER, FILE, None)
 
 
 def private() -> None:
-    """Keep what this process and its children create from other users; the first thing that each of our processes does."""
+    """Hide all that this process and its children create from other users; each of our processes calls it first."""
     os.umask(UMASK)
 
 
 def readers(inbox: os.stat_result) -> Readers:
-    """Modes of what was refused: users that may drop files may see why, and correct a copy."""
+    """Modes of rejected files: users that may drop files may read why, and correct a copy."""
     return Readers(0o750, 0o640, inbox.st_gid) if inbox.st_mode & OTHERS_WRITE else ALONE
 
 
 def correct(fd: int, mode: int, group: int | None = None) -> None:
-    """Give what is open, maybe with O_PATH, a mode and a group unless it has them; raises OSError.
+    """Set mode and group of an open file (O_PATH is enough) unless it has them; raises OSError.
 
-    Where the group can't be given, as by who is no member of it, no group gets any rights.
+    If the group can't be set, as when this user is not a member of it, no group gets any rights.
     """
     path = f"/proc/self/fd/{fd}"
     if group not in (None, os.fstat(fd).st_gid):
@@ -57,13 +57,16 @@ def correct(fd: int, mode: int, group: int | None = None) -> None:
             os.chown(path, -1, int(group or 0))
         except PermissionError:
             mode &= stat.S_IRWXU
-    # The group of what is made in a folder (setgid) is not ours to decide; to set it, systemd's unit does not allow.
+    # We do not decide the group of new files in a folder (setgid), and systemd's unit does not allow setting it.
     if stat.S_IMODE(os.fstat(fd).st_mode) & ~stat.S_ISGID != mode:
         os.chmod(path, mode)
 
 
 def make(folder: Path) -> None:
-    """Make a folder with those above it. What root makes in a folder of another user, who runs the daemon, is that user's."""
+    """Make a folder and its parents.
+
+    If root makes it in a folder of another user, who runs the daemon, that user owns it.
+    """
     if folder.is_dir():
         return
     make(folder.parent)
@@ -73,20 +76,20 @@ def make(folder: Path) -> None:
 
 
 def keep_private(folder: Path) -> None:
-    """Take all rights of others from a folder; what lies in it is then out of their reach, whatever its own modes are."""
+    """Remove the rights of other users from a folder; its content is then out of their reach, whatever its modes are."""
     _set(folder, FOLDER)
 
 
 def keep_file(path: Path) -> None:
-    """Take all rights of others from a file, if it is there."""
+    """Remove the rights of other users from a file, if it exists."""
     with suppress(FileNotFoundError):
         _set(path, FILE)
 
 
 def keep_inbox(folder: Path) -> None:
-    """Make the inbox sticky where others may write to it, so that none takes away what is not his; else private.
+    """Make the inbox sticky if others may write to it, so that no user removes another's files; otherwise private.
 
-    A link is left alone: what it leads to may be another user's folder.
+    A link is not touched: its target may be another user's folder.
     """
     if folder.is_symlink():
         return
@@ -100,7 +103,7 @@ def is_safe(inbox: os.stat_result) -> bool:
 
 
 def keep_sticky(fd: int) -> tuple[int, int]:
-    """Make an open inbox sticky again if it is ours and has to be; gives its mode and group."""
+    """Make an open inbox sticky again if it is ours and needs it; returns its mode and group."""
     status = os.fstat(fd)
     if not is_safe(status) and status.st_uid == os.geteuid():
         with suppress(PermissionError):  # `is_safe` is asked again
@@ -110,7 +113,7 @@ def keep_sticky(fd: int) -> tuple[int, int]:
 
 
 def keep_rights(folder: Path, mode: int, group: int) -> None:
-    """Give a folder that was made again the mode and the group that it had, as far as we may."""
+    """Give a folder that was recreated its former mode and group, as far as we may."""
     try:
         os.chown(folder, -1, group)
         folder.chmod(mode)

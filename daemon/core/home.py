@@ -12,7 +12,7 @@ from daemon.core.errors import BadSettings
 
 
 class SubPath:
-    """A path below the home folder: `home.inbox` is the root joined with what stands here."""
+    """A path below the home folder: `home.inbox` is the root joined with it."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -34,9 +34,9 @@ class Home:
     data = SubPath("data")
     segments = SubPath("data/dataset")
     orphans = SubPath("data/orphans")
-    """Segments that the journal did not know when they were found in the dataset."""
+    """Segments from the dataset folder that the journal does not know."""
     dataset_pointer = SubPath("data/dataset.dvc")
-    """DVC's pointer to the dataset: there from the first commit on."""
+    """DVC's pointer to the dataset; exists from the first commit on."""
     schema = SubPath("data/schema.json")
 
     registry = SubPath("registry")
@@ -61,9 +61,9 @@ class Home:
     workers = SubPath("registry/workers")
     """One lock and one counter snapshot per HTTP worker."""
     dvc_site = SubPath("registry/dvc-site")
-    """DVC's notes, which hold pickles: its default is a folder that every user of the machine can write to."""
+    """DVC's own state, which includes pickles: its default folder is writable for every user of the machine."""
     known = SubPath("registry/known")
-    """Fingerprints of the rows of each segment; can be made again from the segments."""
+    """Fingerprints of the rows of each segment; can be rebuilt from the segments."""
 
     logs = SubPath("logs")
     history = SubPath("logs/predictions.db")
@@ -78,15 +78,15 @@ class Home:
         return self.workers / f"{slot}-{pid}.lock"
 
     def worker_counters(self, slot: int | str, pid: int | str) -> Path:
-        """What an HTTP worker publishes of itself; `*` as pid is a pattern for all that one slot has had."""
+        """The counters that an HTTP worker publishes; `*` as pid is a pattern for all processes of a slot."""
         return self.workers / f"{slot}-{pid}.json"
 
     def staging(self, run: str) -> Path:
-        """Where the bundle of an MLflow run is made, and lies until its version is judged."""
+        """Folder in which the bundle of an MLflow run is made; it stays there until its version is judged."""
         return self.bundles / f".staging-{run}"
 
     def require_plain_path(self) -> None:
-        """Raise BadSettings where no daemon would run: MLflow takes the path of its database for a URL."""
+        """Raise BadSettings for a path that no daemon can run in: MLflow reads the path of its database as a URL."""
         odd = next((mark for mark in "?%#" if mark in str(self.root)), None)
         if odd is not None:
             raise BadSettings(
@@ -94,14 +94,14 @@ class Home:
             )
 
     def make(self) -> None:
-        """Create the folders and give them the modes of docs/operations.md; `inbox/rejected` gets its own when it is opened."""
+        """Create the folders with the modes of docs/operations.md; `inbox/rejected` gets its mode when it is opened."""
         private = (
             *(self.data, self.logs, self.registry, self.artifacts, self.bundles, self.requests, self.workers),
             *(self.tokens, self.sessions, self.known),
         )
         for folder in (self.inbox, *private):
             file_modes.make(folder)
-        with suppress(FileExistsError):  # whatever it is, the health says so
+        with suppress(FileExistsError):  # the health reports whatever is wrong
             self.rejected.mkdir(mode=file_modes.FOLDER)
         for folder in private:
             file_modes.keep_private(folder)

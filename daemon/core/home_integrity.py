@@ -1,7 +1,7 @@
-"""The integrity of a home while it runs: its folders, its journal and the served model's files are there and are its own.
+"""Checks the integrity of a home while it runs: its folders, its journal and the files of the served model.
 
-Shared by the loop, the HTTP workers and the command line, so that all of them say the same. A check costs a few system
-calls and leaves nothing behind; each returns None, or a sentence that says what is wrong and what to do.
+Shared by the loop, the HTTP workers and the command line, so they all report the same. A check costs a few system calls
+and writes nothing. It returns None, or a sentence that says what is wrong and what to do.
 """
 
 import errno
@@ -13,22 +13,22 @@ from daemon.core.home import Home
 from daemon.core.journal import journal_server
 
 LEAST_BYTES = 64 * 1024
-"""Less room than this can't be told from none."""
+"""With less room than this, the disk counts as full."""
 
 RESTORE = "Put it back, or stop the service and restore the home from a backup"
 
 
 class OpenedFile:
-    """The file that a path named when a database was opened: SQLite goes on writing into one that is gone, and says nothing.
+    """The file that a path named when a database was opened: SQLite silently keeps writing to a removed file.
 
-    A file that did not exist yet is the one that is seen first.
+    If no file existed then, the first file seen counts.
     """
 
     def __init__(self, path: Path) -> None:
         self._path, self._file = path, _identity(path)
 
     def lost(self) -> str | None:
-        """Why what is written there now would be lost."""
+        """Why anything written to it now would be lost; None if it would not."""
         there = _identity(self._path)
         self._file = self._file or there
         if there == self._file:
@@ -50,8 +50,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def unwritable(folder: Path) -> str | None:
-    """Why no file can be made in a folder: it is gone, read-only, or not this user's to write to."""
-    # access(2) also says no on a read-only file system and in a folder that is immutable, to root as well.
+    """Why no file can be created in a folder: it is gone, read-only, or this user may not write to it."""
+    # access(2) also fails on a read-only file system and in an immutable folder, even for root.
     if os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         return None
     if not folder.is_dir():
@@ -62,7 +62,7 @@ def unwritable(folder: Path) -> str | None:
 
 
 def disk(home: Home) -> str | None:
-    """Why nothing that is sent can be kept."""
+    """Why no data can be stored now."""
     try:
         room = os.statvfs(home.root)
     except OSError as error:
@@ -82,17 +82,17 @@ def journal(home: Home) -> str | None:
 
 
 def has_data_or_model(home: Home) -> bool:
-    """Whether a home has been given data or a model, of which the journal alone knows what they are."""
+    """Whether a home has data or a model, which only the journal can explain."""
     return home.pointer.exists() or home.dataset_pointer.exists()
 
 
 def bundle(home: Home, version: int, names: Iterable[str]) -> str | None:
-    """Why no process could load a version again that is in memory now; `names` are the files of its bundle."""
+    """Why no process could load the served version again; `names` are the files of its bundle."""
     folder = home.bundle(version)
     gone = [name for name in names if not (folder / name).exists()]
     if not gone:
         return None
     return (
-        f"{folder / gone[0]} is gone: version {version} answers from memory, and no restart can load it. Put it back, "
+        f"{folder / gone[0]} is gone: version {version} answers from memory, but a restart could not load it. Put it back, "
         "restore it from a backup, or have another version: `retraind promote N`, `retraind retrain --force`."
     )

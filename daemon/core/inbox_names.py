@@ -1,4 +1,4 @@
-"""Names in the inbox: which are not drops, and the endings of the files in `inbox/rejected/`.
+"""File names in the inbox that are not drops, and the endings of the files in `inbox/rejected/`.
 
 The inbox uses it to list the folder, and the HTTP workers to look for changes.
 """
@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 
 UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".swp", "~")
-"""Names that browsers, rsync, sftp clients and editors give to files they still write."""
+"""Names that browsers, rsync, sftp clients and editors give to unfinished files."""
 
 RESERVED = frozenset({"README.md"})
 """Names that explain the folder to people."""
@@ -17,17 +17,17 @@ LONGEST = 255
 """Bytes that a name can have on all usual file systems."""
 
 REPLACED = "\N{REPLACEMENT CHARACTER}"
-"""Stands in a name that is shown for bytes that are not UTF-8."""
+"""Replaces bytes that are not UTF-8 in a name that is shown."""
 
 REPORT = ".report.json"
-"""Follows the name of a rejected drop in `inbox/rejected`: why it was rejected."""
+"""Ending of the report on a rejected drop in `inbox/rejected`."""
 
 BAD_ROWS = ".bad.csv"
-"""Ends the name of a file of rejected rows there."""
+"""Ending of a file with rejected rows there."""
 
 
 def ignored(name: str) -> bool:
-    """Whether the inbox leaves files of this name alone."""
+    """Whether the inbox ignores files with this name."""
     return name.startswith(".") or name.endswith(UNFINISHED) or name in RESERVED
 
 
@@ -37,7 +37,7 @@ def shown(name: str) -> str:
 
 
 def real_names(entries: Iterable[str], drops: Collection[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """Drops (name, sha256), whose names may be texts, by the names of the folder's entries: what is shown may be lossy."""
+    """Drops (name, sha256) with the names of the folder's entries, because a name that is shown may have lost bytes."""
     files: dict[str, list[str]] = {}
     for entry in entries if any(REPLACED in name for name, _ in drops) else ():
         files.setdefault(shown(entry), []).append(entry)
@@ -46,6 +46,6 @@ def real_names(entries: Iterable[str], drops: Collection[tuple[str, str]]) -> It
 
 
 def last_part(name: str, most: int) -> str:
-    """The last `most` bytes of a name, all of it if it is shorter; what is cut does not begin with a dot: that would hide it."""
+    """The last `most` bytes of a name, or all of it. A cut name does not begin with a dot, which would hide the file."""
     data = os.fsencode(name)
     return name if len(data) <= most else os.fsdecode(data[-most:].lstrip(b".")) or "drop"

@@ -16,7 +16,7 @@ from daemon.core.states import (
 
 
 class DropRecord(TypedDict):
-    """What is known of a drop when it is decided; without counts, none of its rows was read."""
+    """A drop with its outcome; counts are None if none of its rows was read."""
 
     sha256: str
     name: str
@@ -38,7 +38,7 @@ class DropRecord(TypedDict):
 
 
 class DropRow(TypedDict):
-    """What became of a drop."""
+    """A drop with its outcome, as stored."""
 
     id: int
     sha256: str
@@ -84,7 +84,7 @@ class BatchRow(TypedDict):
 
 
 class SegmentRecord(TypedDict):
-    """The segment that a batch has written, under the names that the journal's batches have for it."""
+    """The segment that a batch wrote, with the column names of the table `batches`."""
 
     segment: str
     sha256: str
@@ -96,7 +96,7 @@ class SegmentRecord(TypedDict):
 
 
 class RemainderRecord(SegmentRecord):
-    """The segment of what forgetting has left, and the batches whose rows it holds."""
+    """A segment rewritten without forgotten rows, and the batches whose rows it holds."""
 
     first: int
     last: int
@@ -118,7 +118,7 @@ class SegmentRow(TypedDict):
 
 
 class JoinedLabel(TypedDict):
-    """A label and the prediction that it is of."""
+    """A late label with its prediction."""
 
     prediction_id: str
     version: int
@@ -133,7 +133,7 @@ class LabelRecord(JoinedLabel):
 
 
 class ExamRecord(TypedDict):
-    """How a version answered a sample of a drop."""
+    """How well a version predicted a sample of a drop."""
 
     drop: str
     name: str
@@ -143,7 +143,7 @@ class ExamRecord(TypedDict):
     usual: float
     mix: float
     shifts: str
-    """JSON: features that lie elsewhere, and how far."""
+    """JSON: features whose values have shifted, and how far."""
     suspicious: int
     reason: str
 
@@ -216,7 +216,7 @@ class VersionRecord(VersionTraining):
 
 
 class VersionVerdict(VersionTraining):
-    """A version and what came of it."""
+    """A version and its verdict."""
 
     state: VersionState
     reason: str
@@ -231,7 +231,7 @@ class VersionFacts(VersionVerdict):
 
 
 class VersionRow(VersionFacts):
-    """All that the journal says of a version."""
+    """The journal's full row on a version."""
 
     scores: str
     """JSON, see `daemon.schema.scores.Scores`."""

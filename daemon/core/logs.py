@@ -1,7 +1,7 @@
 """The program's own log: one line per fact, on standard error, in the same shape from every process and library.
 
-Text for a terminal, JSON elsewhere. It is the standard library's logging with fields; structlog would add a sixth of a second to
-every start, most of it for tracebacks by rich.
+Text for a terminal, JSON elsewhere. It uses the standard library's logging, with fields; structlog would add a sixth of
+a second to every start, most of it for tracebacks by rich.
 """
 
 import json
@@ -29,25 +29,25 @@ COLOURS = {"debug": 2, "info": 32, "warning": 33, "error": 31, "critical": 31}
 
 
 class Logger:
-    """Writes facts: the name of what happened, and fields. For any thread."""
+    """Writes facts: the name of an event, and fields. Any thread may call it."""
 
     def __init__(self, name: str = "retraind") -> None:
         self._log = logging.getLogger(name)
 
     def info(self, event: str, **fields: object) -> None:
-        """What is as it should be."""
+        """Log a normal event."""
         self._log.info(event, extra={"fields": fields})
 
     def warning(self, event: str, **fields: object) -> None:
-        """What a person should look at."""
+        """Log an event that a person should look at."""
         self._log.warning(event, extra={"fields": fields})
 
     def error(self, event: str, *, exc_info: bool | BaseException = False, **fields: object) -> None:
-        """What has failed; with `exc_info` its traceback, too."""
+        """Log a failure; with `exc_info`, also its traceback."""
         self._log.error(event, exc_info=exc_info, extra={"fields": fields})
 
     def exception(self, event: str, **fields: object) -> None:
-        """The error that is handled now, with its traceback."""
+        """Log the exception that is being handled, with its traceback."""
         self._log.exception(event, extra={"fields": fields})
 
 
@@ -55,7 +55,7 @@ class JsonLines(logging.Formatter):
     """One JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record's line; a field goes before a figure of the record with the same name."""
+        """The record's line; a field overrides an attribute of the record with the same name."""
         line: dict[str, Any] = {"timestamp": _moment(record), "level": record.levelname.lower()}
         line |= {"event": record.getMessage(), "logger": record.name, "pid": record.process} | _fields(record)
         if record.exc_info:
@@ -64,7 +64,7 @@ class JsonLines(logging.Formatter):
 
 
 class TextLines(logging.Formatter):
-    """Time, level, what happened, and the fields; coloured for a terminal."""
+    """Time, level, event and fields; coloured for a terminal."""
 
     def __init__(self, *, coloured: bool) -> None:
         super().__init__()
@@ -103,6 +103,6 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _shown(value: object) -> str:
-    """A value as a word: quoted if it is empty or holds blanks, so that a line can be taken apart again."""
+    """A value as one word: quoted if it is empty or holds blanks, so that lines can be parsed."""
     text = str(value)
     return text if text and text.isprintable() and " " not in text else repr(text)

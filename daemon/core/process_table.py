@@ -1,6 +1,6 @@
 """The kernel's table of processes (proc(5)): which exist, in which state, and their parents.
 
-Without /proc a process that kill(2) finds counts as running.
+Without /proc, every process that kill(2) can reach counts as running.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 STILL = frozenset("TtZXx")
-"""States of a process that does nothing: stopped (SIGSTOP, a debugger) or dead."""
+"""States of a process that can't run: stopped (SIGSTOP, a debugger) or dead."""
 
 
 class Process(NamedTuple):
@@ -26,7 +26,7 @@ class Process(NamedTuple):
 def look(pid: int) -> Process | None:
     """That process; None if there is none, or the kernel hides it."""
     try:
-        # The name in brackets may hold anything, also brackets.
+        # The name in brackets may contain brackets itself.
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
@@ -34,7 +34,7 @@ def look(pid: int) -> Process | None:
 
 
 def working(pid: int) -> bool:
-    """Whether there is such a process, and it is neither stopped nor dead."""
+    """Whether the process exists and is neither stopped nor dead."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -46,13 +46,13 @@ def working(pid: int) -> bool:
 
 
 def children(parent: int) -> list[Process]:
-    """The children of a process, also those that are dead and not yet reaped."""
+    """The children of a process, including dead ones that are not yet reaped."""
     processes = (look(int(path.name)) for path in Path("/proc").glob("[0-9]*"))
     return [one for one in processes if one is not None and one.parent == parent]
 
 
 def signal_children(number: int) -> None:
-    """Send a signal to all children of this process, and to what those that lead a group have started in it."""
+    """Send a signal to all children of this process, and to the process groups that they lead."""
     for child in children(os.getpid()):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if child.group == child.pid:
@@ -62,15 +62,15 @@ def signal_children(number: int) -> None:
 
 
 def reap(pid: int) -> None:
-    """Take the exit status of a dead child that no code waits for."""
+    """Collect the exit status of a dead child that no code waits for."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
 
 
 def trim_memory() -> None:
-    """Return memory that is free to the system, where the C library can (musl has no malloc_trim).
+    """Return free memory to the system if the C library can (musl has no malloc_trim).
 
-    glibc keeps what a model that is gone has taken, and the bytes from which one was loaded: 20 MB for a forest of 1.4 MB.
+    glibc keeps the memory of a discarded model and of the bytes that it was loaded from: 20 MB for a 1.4 MB forest.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

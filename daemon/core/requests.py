@@ -1,7 +1,7 @@
-"""Requests to the loop as durable files: a request that was answered with 202 survives any crash.
+"""Requests to the loop as durable files: a request that got a 202 survives any crash.
 
-The HTTP workers and the command line write them, only the loop consumes them. A file counts only if it is one of
-this user or of root: a file of another user is no request, however it came into the folder.
+The HTTP workers and the command line write them, only the loop consumes them. Only files of this user or of root count.
+A file of another user is never a request, however it got into the folder.
 """
 
 import os
@@ -25,16 +25,16 @@ LARGEST = 2**53
 """Identifiers above this are no longer exact in a JSON reader that knows only doubles."""
 
 UNREADABLE = ".unreadable"
-"""Ends the name of a file that is no request, once it has been set aside."""
+"""Ending of a file that was not a request and was set aside."""
 
 MOST_BYTES = 65_536
 """Larger files are no requests."""
 
 MOST = 256
-"""So many requests may wait at a time; whoever asks for one more is told to come again."""
+"""Maximum number of waiting requests; further ones are refused and may be sent again later."""
 
 AT_ONCE = 64
-"""So many that ask for the same are answered together."""
+"""Maximum number of equal requests that are answered together."""
 
 Kind = Literal["retrain", "promote", "refuse", "rollback", "forget", "repair", "accept", "reject"]
 
@@ -54,27 +54,27 @@ class Request(BaseModel):
     drop: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
     purge: bool = False
     by: str = "cli"
-    """Who asked: `cli`, `http`, or `daemon` when nothing that it has can be served."""
+    """Who asked: `cli`, `http`, or `daemon` (when it has no model that can be served)."""
     at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     _name: str | None = PrivateAttr(None)
 
     @property
     def content(self) -> tuple[object, ...]:
-        """What is asked for, and by whom: requests with the same wish can have the same answer."""
+        """The request without its id and time: requests with equal content can share an answer."""
         return self.kind, self.force, self.version, self.drop, self.purge, self.by
 
     @property
     def name(self) -> str:
-        """Name of the file that it is in; the time first, so that the loop reads them in the order in which they were made."""
+        """Name of its file; the time comes first, so that the loop reads requests in order."""
         return self._name or f"{self.at:%Y%m%dT%H%M%S%f}-{self.id}.json"
 
 
 class _Untrusted(Exception):
-    """Raised for a file that no permitted user has written as a request."""
+    """Raised for a file that is not a request written by a permitted user."""
 
 
 def ask(home: Home, kind: Kind, **fields: Any) -> Request:
-    """`submit` for people and programs, who may ask faster than the loop answers; raises Crowded."""
+    """`submit` for people and programs, which may ask faster than the loop answers; raises Crowded."""
     if len(_files(home)) >= MOST:
         hint = "Ask again in a moment; GET /health says what the daemon does."
         raise Crowded(f"{MOST} requests already wait for the daemon, so no more are accepted.", hint=hint)
@@ -82,7 +82,7 @@ def ask(home: Home, kind: Kind, **fields: Any) -> Request:
 
 
 def submit(home: Home, kind: Kind, **fields: Any) -> Request:
-    """Write a request for the loop; when this returns it is on the disk."""
+    """Write a request for the loop; it is durable when this returns."""
     request = Request(kind=kind, **fields)
     request._name = request.name
     durable.write(home.requests / request.name, request.model_dump_json().encode())
@@ -90,7 +90,7 @@ def submit(home: Home, kind: Kind, **fields: Any) -> Request:
 
 
 def pending(home: Home) -> list[Request]:
-    """Requests not yet consumed, oldest first; what is no request is left alone."""
+    """Requests not yet consumed, oldest first; other files are ignored."""
     requests = []
     for path in _files(home):
         try:
@@ -101,7 +101,7 @@ def pending(home: Home) -> list[Request]:
 
 
 def equal_requests(waiting: Sequence[Request]) -> list[Request]:
-    """The first of them, and those right behind it with the same wish, AT_ONCE at most."""
+    """The first request and those right behind it with equal content, at most AT_ONCE."""
     same = takewhile(lambda request: request.content == waiting[0].content, waiting)
     return list(islice(same, AT_ONCE))
 
@@ -111,7 +111,7 @@ def _files(home: Home) -> list[Path]:
 
 
 def _read(path: Path) -> Request:
-    """The request in a file, from memory if it was read before: each step of the loop looks at all that wait."""
+    """The request in a file; cached, because each step of the loop looks at all waiting requests."""
     status = os.lstat(path)
     return _parsed(path, (status.st_ino, status.st_mtime_ns, status.st_size, status.st_uid))
 
@@ -124,7 +124,7 @@ def _parsed(path: Path, _stamp: tuple[int, ...]) -> Request:
 
 
 def _trusted(path: Path) -> bytes:
-    """The bytes of a file that this user or root has written; no link is followed, no pipe waited for."""
+    """The bytes of a file that this user or root wrote; never follows a link or waits for a pipe."""
     if not stat.S_ISREG(os.lstat(path).st_mode):
         raise _Untrusted("it is not a regular file")
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -140,7 +140,7 @@ def _trusted(path: Path) -> bytes:
 
 
 def set_aside(home: Home) -> list[str]:
-    """Give files that are no requests another name, which is not looked for; a sentence of each says why."""
+    """Rename files that are not requests, so that they are skipped; returns a sentence on each."""
     said = []
     for path in _files(home):
         try:
@@ -148,7 +148,7 @@ def set_aside(home: Home) -> list[str]:
         except (_Untrusted, ValidationError, orjson.JSONDecodeError) as error:
             kept = path.rename(path.with_name(f"{path.name}{UNREADABLE}"))
             said.append(f"registry/requests/{path.name} is not a request: {_reason(error)}. It is kept as {kept.name}.")
-        except OSError:  # it was answered just now, or is not given to this user yet
+        except OSError:  # it was answered just now, or this user does not own it yet
             continue
     return said
 
@@ -157,13 +157,13 @@ def _reason(error: _Untrusted | ValidationError | orjson.JSONDecodeError) -> str
     if isinstance(error, _Untrusted):
         return str(error)
     if isinstance(error, orjson.JSONDecodeError):
-        return f"no valid JSON, {error}"
+        return f"not valid JSON, {error}"
     first = error.errors()[0]
     return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
 
 
 def consume(home: Home, *taken: Request) -> None:
-    """Remove the files of requests that the journal has taken over, whatever their names are."""
+    """Remove the files of requests that the journal has recorded, whatever their names are."""
     for request in taken:
         (home.requests / request.name).unlink(missing_ok=True)
     durable.fsync_dir(home.requests)

@@ -1,22 +1,19 @@
-"""Scopes: what a token lets its holder do over HTTP.
-
-Which route needs which one is the table of `web.auth.path_scopes`.
-"""
+"""Scopes: what a token lets its holder do over HTTP. `web.auth.path_scopes` has the scope of each route."""
 
 from enum import StrEnum
 
 
 class Scope(StrEnum):
-    """One permission; apart from `ADMIN` none includes another, so a token has as many as it needs."""
+    """One permission. Only `ADMIN` includes others, so a token lists each scope that it needs."""
 
     PREDICT = "predict"
-    """Ask for predictions, and for what the model takes and answers."""
+    """Request predictions, and descriptions of the model's inputs and outputs."""
     READ = "read"
-    """See what is there: page, history with features, drops, events, versions, metrics, the description of all this."""
+    """Read everything: dashboard, history with features, drops, events, versions, metrics, the OpenAPI document."""
     WRITE = "write"
-    """Add rows and ask for trainings."""
+    """Add rows and request trainings."""
     ADMIN = "admin"
-    """Everything, and alone: choose the served version, and decide what becomes of held drops."""
+    """Everything; the only scope that may choose the served version and decide on held drops."""
 
 
 ALL = frozenset(Scope)

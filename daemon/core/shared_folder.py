@@ -1,7 +1,7 @@
-"""A folder that others may write to, held open: what is done in it goes by its descriptor.
+"""A folder that other users may write to, held open, so that all access goes through its descriptor.
 
-A path is looked up again at each call, so whoever can rename something on the way, or put a link there, decides where
-a file ends. A descriptor stays the folder that it was when it was opened, and no link in it is followed.
+The kernel looks a path up again at each call. So a user who can rename a folder on the way, or put a link there,
+decides which file is reached. A descriptor keeps naming the folder that was opened, and no link in it is followed.
 """
 
 import errno
@@ -17,13 +17,13 @@ from daemon.core.errors import Unavailable
 from daemon.core.home import Home
 
 READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-"""Neither a link that is followed nor a pipe that is waited for."""
+"""Flags that never follow a link or wait for a pipe."""
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class Folder:
-    """An open folder; `path` is only for people. Every method raises OSError. Closed when it is no longer needed.
+    """An open folder; `path` is only for people. Every method raises OSError. It closes when it is garbage-collected.
 
     `owners`: the users whose files in it count as ours.
     """
@@ -34,24 +34,24 @@ class Folder:
 
     @property
     def status(self) -> os.stat_result:
-        """Of the folder itself."""
+        """The status of the folder itself."""
         return os.fstat(self.fd)
 
     def folder(self, name: str) -> Self:
-        """A folder in it, which no link may stand for."""
+        """A folder in it; a link is refused."""
         return type(self)(os.open(name, FOLDER | os.O_NOFOLLOW, dir_fd=self.fd), f"{self.path}/{name}", self.owners)
 
     def entries(self) -> Iterator["os.DirEntry[str]"]:
-        """What lies in it, with names instead of paths."""
+        """Its entries, with names instead of paths."""
         with os.scandir(self.fd) as entries:
             yield from entries
 
     def stat(self, name: str) -> os.stat_result:
-        """Of what has the name: a link is a link."""
+        """The status of the entry; a link is not followed."""
         return os.stat(name, dir_fd=self.fd, follow_symlinks=False)
 
     def has(self, name: str) -> bool:
-        """Whether anything has the name, a dangling link too."""
+        """Whether there is an entry with the name; a dangling link counts."""
         try:
             self.stat(name)
         except FileNotFoundError:
@@ -63,19 +63,19 @@ class Folder:
         return os.open(name, flags, dir_fd=self.fd)
 
     def create(self, name: str) -> int:
-        """A descriptor of a new file of this user alone; the caller closes it."""
+        """A descriptor of a new file that only this user can access; the caller closes it."""
         return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=self.fd)
 
     def rename(self, name: str, target: str) -> None:
-        """Within the folder, over what has the name."""
+        """Rename within the folder, replacing an existing file."""
         os.rename(name, target, src_dir_fd=self.fd, dst_dir_fd=self.fd)
 
     def rename_new(self, name: str, target: str, to: "Folder | None" = None) -> bool:
-        """Rename, maybe into another folder, but never over what exists: False when `target` does."""
+        """Rename, maybe into another folder, but never replace: False when `target` exists."""
         return durable.rename_new(name, target, self.fd, (to or self).fd)
 
     def remove(self, name: str) -> None:
-        """Remove a file; one that is gone is fine."""
+        """Remove a file; it may be gone already."""
         try:
             os.unlink(name, dir_fd=self.fd)
         except FileNotFoundError:
@@ -86,7 +86,7 @@ class Folder:
         os.fsync(self.fd)
 
     def sha256(self, name: str) -> str | None:
-        """Of a regular file; None for anything else, also for nothing."""
+        """Sha256 of a regular file; None for anything else, or if it does not exist."""
         try:
             fd = self.open(name)
         except OSError as error:
@@ -112,7 +112,7 @@ class Folder:
 
 
 def inbox(home: Home) -> Folder:
-    """The inbox, which may be a link, say to a share, if this user, root or the home's owner has made it.
+    """The inbox. It may be a link (say, to a share) that this user, root or the home's owner made.
 
     Raises OSError, or Unavailable for a link of another user.
     """

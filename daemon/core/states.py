@@ -1,6 +1,7 @@
-"""Closed sets of the journal and of the health: states, kinds of events, levels, checks, and what starts a training.
+"""Closed sets of the journal and the health: states, kinds of events, levels, checks and triggers of a training.
 
-The values are public: they stand in the journal, in metrics, in answers of the API and on the page. They never change; new ones may come.
+The values are public: the journal, metrics, API responses and the dashboard contain them. They never change, but new
+ones may be added.
 """
 
 from collections.abc import Mapping
@@ -11,20 +12,20 @@ from typing import Any, TypeVar, cast, get_type_hints
 
 
 class DropState(StrEnum):
-    """What became of a drop."""
+    """The outcome of a drop."""
 
     ACCEPTED = "accepted"
     """The dataset holds its rows."""
     REJECTED = "rejected"
     """The file lies in `inbox/rejected`; none of its rows was taken."""
     DUPLICATE = "duplicate"
-    """The dataset had all of it already."""
+    """The dataset already has all its good rows."""
     FORGOTTEN = "forgotten"
     """It was accepted, and its rows were removed on request."""
 
 
 class Hold(StrEnum):
-    """What a person has said of a suspicious drop; see `daemon.ingest.held_drops`."""
+    """A person's decision on a suspicious drop; see `daemon.ingest.held_drops`."""
 
     WAITING = "held"
     """Nothing yet: it waits in the inbox."""
@@ -40,13 +41,13 @@ class BatchKind(StrEnum):
     DROPS = "drops"
     """It brought the rows of accepted drops."""
     MERGE = "merge"
-    """It made one segment of many."""
+    """It merged several segments into one."""
     FORGET = "forget"
     """It removed the rows of one drop."""
 
 
 class BatchState(StrEnum):
-    """How far a batch has come."""
+    """How far a batch has progressed."""
 
     ACCEPTED = "accepted"
     """Its segment and its journal entry are durable."""
@@ -55,16 +56,16 @@ class BatchState(StrEnum):
 
 
 class RunState(StrEnum):
-    """What came of a training."""
+    """The outcome of a training."""
 
     STARTED = "started"
     TRAINED = "trained"
     """It registered a version."""
     POSTPONED = "postponed"
-    """Its rows can't train a model yet."""
+    """There were too few rows to train a model."""
     FAILED = "failed"
     ABANDONED = "abandoned"
-    """It ended without a word: the process was killed or the daemon stopped."""
+    """It ended without a result: the process was killed or the daemon stopped."""
 
 
 class VersionState(StrEnum):
@@ -75,32 +76,32 @@ class VersionState(StrEnum):
     HELD = "held"
     """It waits for a person."""
     UNSERVABLE = "unservable"
-    """It should be served, and its bundle can't be."""
+    """It should be served, but its bundle can't be loaded."""
     ROLLED_BACK = "rolled back"
     """Its late labels took it out of service."""
 
 
 class RequestState(StrEnum):
-    """What became of a request to the daemon."""
+    """The state of a request to the daemon."""
 
     PENDING = "pending"
-    """It lies in its file; the journal does not know it yet."""
+    """It is only in its file; the journal does not have it yet."""
     QUEUED = "queued"
     DONE = "done"
     REFUSED = "refused"
 
 
 class DriftState(StrEnum):
-    """What a check for drift found."""
+    """The result of a drift check."""
 
     OK = "ok"
     DRIFT = "drift"
     WAITING = "waiting"
-    """There is too little to compare."""
+    """There is too little data to compare."""
 
 
 class Level(StrEnum):
-    """How grave an event is."""
+    """The severity of an event."""
 
     INFO = "info"
     WARNING = "warning"
@@ -108,7 +109,7 @@ class Level(StrEnum):
 
 
 class EventKind(StrEnum):
-    """Kinds of events; docs/events.md says what each tells."""
+    """Kinds of events; docs/events.md explains each."""
 
     # Data
     ACCEPTED = DropState.ACCEPTED
@@ -153,7 +154,7 @@ class EventKind(StrEnum):
 
 
 class CheckName(StrEnum):
-    """What the health looks at: the names of its checks, and of the duties that can fail and are shown there only then."""
+    """The checks of the health: their names, and the duties that appear there only while they fail."""
 
     INBOX = "inbox"
     JOURNAL = "journal"
@@ -181,7 +182,7 @@ class CheckName(StrEnum):
     PACKING = "packing"
     DRIFT = "drift"
     POINTER = "pointer"
-    # What a worker, the command line or the page see themselves
+    # Made by a worker, the command line or the page itself
     MODEL = "model"
     DAEMON = "daemon"
     PREDICTION_LOG = "prediction_log"
@@ -192,7 +193,7 @@ class CheckName(StrEnum):
 
 
 class Trigger(StrEnum):
-    """What starts a training: with one of these its reason begins, unless it begins with a number of new rows."""
+    """The triggers of a training: its reason begins with one of these, or with a number of new rows."""
 
     FORCED = "requested, forced"
     REQUESTED = "requested"
@@ -204,16 +205,16 @@ class Trigger(StrEnum):
 
 
 ALARMS = (Trigger.DRIFT, Trigger.LIVE)
-"""Triggers that the daemon sets off itself, because the served version does worse or is asked something else."""
+"""Triggers of the daemon itself: the served version has got worse, or its inputs have drifted."""
 
 
 T = TypeVar("T")
 
 
 def of_type(kind: type[T], columns: Mapping[Any, Any]) -> T:
-    """The columns of a row as the TypedDict `kind`: a text of a closed set becomes its member.
+    """A row's columns as the TypedDict `kind`; texts of a closed set become its members.
 
-    A text that is no member, as a later release may have written, stays a text.
+    An unknown text, as a later release may write, stays a text.
     """
     row = dict(columns)
     for name, members in _closed_sets(cast(type, kind)):

@@ -1,6 +1,6 @@
-"""What the daemon says of itself: `registry/status.json`, rewritten about once a second.
+"""The daemon's status: `registry/status.json`, rewritten about once a second.
 
-The loop publishes it, the HTTP workers and `retraind status` read it. It is never history; the journal is.
+The loop publishes it; the HTTP workers and `retraind status` read it. Only the journal keeps history.
 """
 
 import functools
@@ -14,15 +14,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from daemon.core import durable, process_table
 
 STALE_SECONDS = 10.0
-"""A heartbeat older than this is that of a daemon that hangs; one comes about once a second, see `daemon/service/heartbeat.py`.
+"""Seconds after which a daemon without a heartbeat counts as hanging; a heartbeat comes about once a second, see
+`daemon/service/heartbeat.py`.
 
-On two cores with a load of 12 the longest silence was 4 s: loading a library holds all threads up.
+On two cores with a load of 12 the longest gap was 4 s, because loading a library blocks all threads.
 """
 
 
 @functools.cache
 def boot_id() -> str:
-    """What tells this boot of the machine from all others; empty where the kernel does not say."""
+    """The id of this boot of the machine; empty if the kernel gives none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -36,7 +37,7 @@ def is_fresh(boot: str, heartbeat: float, seconds: float) -> bool:
 
 
 class Check(BaseModel):
-    """One thing that has to be true for the service to be healthy."""
+    """A condition for the service to be healthy."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -59,12 +60,12 @@ class Training(BaseModel):
     since: str
     """UTC, ISO 8601."""
     candidate: int | None = None
-    """The how many-th of `candidates` is cross-validated, and the how many-th of its `folds`; None in other stages."""
+    """Position among `candidates` of the one being cross-validated, and among its `folds`; None in other stages."""
     candidates: int | None = None
     fold: int | None = None
     folds: int | None = None
     left: float | None = None
-    """Seconds that comparing the candidates will still take, judged by those before; None: unknown."""
+    """Estimated seconds until all candidates are compared, from the previous ones; None: unknown."""
 
 
 class Step(BaseModel):
@@ -73,9 +74,9 @@ class Step(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str
-    """What it does, for a person: `committing batch 12`."""
+    """A description for people: `committing batch 12`."""
     seconds: float
-    """How long it has taken, so far or altogether."""
+    """Seconds it has taken, so far or in total."""
 
 
 class Status(BaseModel):
@@ -85,7 +86,8 @@ class Status(BaseModel):
 
     pid: int
     folder: int = 0
-    """Inode of the folder that it was published in: in a copy of the home it says nothing (0: of an earlier retraind)."""
+    """Inode of the folder it was published in, so that a copied home does not trust it (0: written by an earlier
+    retraind)."""
     state: Literal["starting", "ready", "draining"]
     heartbeat: float
     """CLOCK_MONOTONIC in seconds, the same clock for every process of the machine."""
@@ -96,7 +98,7 @@ class Status(BaseModel):
     backlog_files: int = 0
     backlog_bytes: int = 0
     not_taken: dict[str, str] = Field(default_factory=dict)
-    """What lies in the inbox and is no file, and what it is: some of it, where there is much."""
+    """Entries of the inbox that are not files, and what they are; some of them if there are many."""
     rows: int = 0
     """Rows in the dataset."""
     rows_pending: int = 0
@@ -116,7 +118,7 @@ class Status(BaseModel):
 
     @property
     def alive(self) -> bool:
-        """Whether that daemon still runs, is not stopped, and its loop turns."""
+        """Whether that daemon still runs, is not stopped, and its loop makes progress."""
         return is_fresh(self.boot, self.heartbeat, STALE_SECONDS) and process_table.working(self.pid)
 
 
@@ -126,13 +128,13 @@ def utcnow() -> str:
     return f"{_second(seconds)}.{milliseconds:03}Z"
 
 
-@functools.lru_cache(maxsize=1)  # a prediction needs the time, and most of it stays the same for thousands of them
+@functools.lru_cache(maxsize=1)  # every prediction needs the time, most of which stays the same for thousands of them
 def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def read(path: Path) -> Status | None:
-    """The last status; None if no daemon has published one, or what stands there is none or can't be read."""
+    """The last status; None if no daemon has published one, or it can't be read."""
     try:
         status = Status.model_validate_json(path.read_bytes())
         return status if status.folder in (0, path.parent.stat().st_ino) else None

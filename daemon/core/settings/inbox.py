@@ -1,4 +1,4 @@
-"""Settings of the way in: `inbox`."""
+"""Settings of the inbox: `inbox`."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Settings of what is observed and kept: `drift`, `predictions`, `journal` and `log`."""
+"""Settings of monitoring and retention: `drift`, `predictions`, `journal` and `log`."""
 
 from typing import Literal
 

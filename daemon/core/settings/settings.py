@@ -19,7 +19,7 @@ PREFIX = "RETRAIND_"
 class Settings(Section):
     """All settings of one home, validated and frozen."""
 
-    # First: in TOML, a key that stands below a table would belong to that table.
+    # First, because in TOML a key below a table belongs to that table.
     bootstrap: Literal["iris", "none"] = Field(
         "iris",
         description="What an empty home without a schema starts with. `iris`: the Iris data, so that /predict works at once.",
@@ -38,7 +38,7 @@ class Settings(Section):
 
 
 def variable(key: str) -> str:
-    """The variable of the environment for a setting: `server.port` is RETRAIND_SERVER__PORT."""
+    """The environment variable of a setting: `server.port` is RETRAIND_SERVER__PORT."""
     return PREFIX + key.upper().replace(".", "__")
 
 

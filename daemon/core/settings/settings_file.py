@@ -9,7 +9,7 @@ from daemon.core.settings.settings import entries
 
 
 def text(chosen: Mapping[str, Any] | None = None) -> str:
-    """The text of a `retraind.toml` that names every setting with its default, commented out, but for those `chosen`."""
+    """The text of a `retraind.toml` that names every setting with its default, commented out except those `chosen`."""
     chosen = chosen or {}
     lines = [
         "# Every setting of retraind with its default. To change one, remove the # before it and before its [section]."

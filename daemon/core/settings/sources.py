@@ -1,6 +1,6 @@
-"""Where the values of settings come from: flags over the environment over the file, table by table.
+"""Merges the sources of settings, table by table: flags override the environment, which overrides the file.
 
-pydantic-settings would do the same, and take longer to import than all else that a command needs.
+pydantic-settings would do the same, but its import takes longer than everything else a command needs.
 """
 
 import os
@@ -16,14 +16,14 @@ from daemon.core.settings.settings import entries, variable
 
 
 def merged(file: Path, flags: Mapping[str, Any]) -> dict[str, Any]:
-    """What is set, not yet checked; raises BadSettings where a source can't be read."""
+    """The merged values, unchecked; raises BadSettings if a source can't be read."""
     # Defaults of a section that is not set would be checked by a validator of their own, which takes as long to build as the rest.
     sections: dict[str, Any] = {key.partition(".")[0]: {} for key, _, _ in entries() if "." in key}
     return _over(flags, _over(_environment(), _over(_file(file), sections)))
 
 
 def _over(stronger: Mapping[str, Any], weaker: Mapping[str, Any]) -> dict[str, Any]:
-    """Both; of what both name, a table is merged, and of anything else the stronger one counts."""
+    """Both merged; where both have a key, tables are merged and other values are overridden."""
     both = {**weaker, **stronger}
     for key, value in stronger.items():
         below = weaker.get(key)
@@ -50,7 +50,7 @@ def _decoded(name: str, text: str) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         hint = """Write it as JSON, such as '["tree", "forest"]'."""
-        raise BadSettings(f"environment: {name} = {text!r} is no JSON: {error}.", hint=hint) from None
+        raise BadSettings(f"environment: {name} = {text!r} is not JSON: {error}.", hint=hint) from None
 
 
 def _file(file: Path) -> dict[str, Any]:

@@ -59,7 +59,7 @@ EXTRA = ("lightgbm", "xgboost")
 
 
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-"""How a candidate of another package is named: `sklearn.neighbors:KNeighborsClassifier`."""
+"""Name of a candidate from another package: `sklearn.neighbors:KNeighborsClassifier`."""
 
 
 class Train(Section):
