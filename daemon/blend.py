@@ -1,7 +1,7 @@
-"""Blends: the weighted mean of what several models answer, which is nearer the truth than each where their errors differ.
+"""Blends: the weighted mean of several models' answers, which beats each model if their errors differ.
 
-Caruana et al., "Ensemble selection from libraries of models", 2004; which members and weights, `daemon.training.selection.blending`
-decides. A bundle names the classes of this module, so they keep their place.
+Caruana et al., "Ensemble selection from libraries of models", 2004. `daemon.training.selection.blending` decides on
+members and weights. Bundles name the classes of this module, so they must stay here.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ Matrix = NDArray[np.float64]
 
 
 class Blend(BaseEstimator):  # type: ignore[misc]
-    """What both tasks share: `members`, not fitted, and how much each counts, `weights` of any sum."""
+    """The base for both tasks: unfitted `members` and their `weights`, which need not sum to 1."""
 
     def __init__(self, members: Sequence[Any] = (), weights: Sequence[float] = ()) -> None:
         self.members, self.weights = members, weights
@@ -31,7 +31,7 @@ class Blend(BaseEstimator):  # type: ignore[misc]
 
     @property
     def shares(self) -> list[float]:
-        """How much of the answer comes from each member; they sum to 1."""
+        """The share of each member in the answer; they sum to 1."""
         whole = sum(self.weights)
         return [weight / whole for weight in self.weights]
 

@@ -1,8 +1,9 @@
-"""Encoding: texts, and categories of many names, as what they say of the target; the first step of a pipeline.
+"""Target encoding of texts and of categories with many names; the first step of a pipeline.
 
-A column becomes one number (for more than two classes one for each class): of a category the mean target of its rows,
-drawn to that of all rows where they are few, of a text what a ridge regression on its words (TF-IDF) gives. In training each row
-gets what the others say, by five folds in which equal rows stay together; otherwise a model would trust these numbers too much.
+A column becomes one number (for more than two classes, one per class). A category becomes the mean target of its rows,
+shrunk towards the overall mean if they are few. A text becomes the prediction of a ridge regression on its words
+(TF-IDF). In training, each row is encoded from other rows, by five folds that keep equal rows together. Otherwise a
+model would trust these numbers too much.
 """
 
 from collections import OrderedDict
@@ -29,15 +30,15 @@ FOLDS = 5
 MANY_EQUAL = 10
 
 MOST_FITTED = 50_000
-"""Texts that the regression on words learns from, evenly spread: at most 60 MB of words."""
+"""Number of texts, evenly spread, that the regression on words is fitted to: at most 60 MB of words."""
 
 MOST_CELLS = 1 << 20
-"""Of a table of words: 4 MB in a bundle. Where there are many classes, words share its rows."""
+"""Size limit of a table of words: 4 MB in a bundle. With many classes, words share its rows."""
 
 PIECE_ROWS = 1024
 
 ALPHA = 1.0
-"""The penalty of the regression on words, each of whose rows has length 1."""
+"""The penalty of the regression on words; each of its rows has length 1."""
 
 TINY = 1e-12
 
@@ -45,8 +46,9 @@ TINY = 1e-12
 class Encoding(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Rows (n, width) to (n, columns that stay + outputs of each category + outputs of each text).
 
-    `columns`: how many the schema has; `texts`: which of them are texts, whose words follow behind the columns; `categories`
-    and `sizes`: which are encoded categories, and how many codes each has; `classes`: how many there are, 0 for a regression.
+    `columns`: their number in the schema. `texts`: the positions of texts, whose words follow after the columns.
+    `categories` and `sizes`: the positions of encoded categories and their numbers of codes. `classes`: their number, 0
+    for regression.
     """
 
     def __init__(
@@ -65,26 +67,26 @@ class Encoding(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self._keep(_cross_fitted(self, rows, np.asarray(y))[0])
 
     def fit_transform(self, X: ArrayLike, y: ArrayLike) -> Matrix:
-        """As `fit`, but each row is encoded by what rows of other folds say."""
+        """As `fit`, but each row is encoded from the rows of other folds."""
         rows = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
         tables, crossed = _cross_fitted(self, rows, np.asarray(y))
         self._keep(tables)
         return np.hstack([rows[:, self.kept], crossed])
 
     def transform(self, X: ArrayLike) -> Matrix:
-        """Rows as the fitted tables encode them."""
+        """The rows encoded with the fitted tables."""
         check_is_fitted(self, "middles_")
         rows = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
         return np.hstack([rows[:, self.kept], self.scores(rows)])
 
     @property
     def kept(self) -> list[int]:
-        """Places of the columns that stay as they are."""
+        """Positions of the columns that are not encoded."""
         return [place for place in range(self.columns) if place not in set(self.categories)]
 
     @property
     def outputs(self) -> int:
-        """Numbers that a column becomes."""
+        """The number of outputs per encoded column."""
         return self.classes if self.classes > 2 else 1
 
     @property
@@ -93,14 +95,14 @@ class Encoding(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return int(min(1 << BITS, 1 << (MOST_CELLS // (self.outputs + 1)).bit_length() - 1))
 
     def words(self, rows: Matrix, number: int) -> NDArray[np.int64]:
-        """Rows of the table for the words of a text, the `number`th, (n, MOST_WORDS); 0 for none."""
+        """Table rows of the words of text number `number`, (n, MOST_WORDS); 0 for no word."""
         first = self.columns + SLOTS * number
         packed = rows[:, first : first + SLOTS].astype(np.int64)
         parts = [packed >> 2 * BITS & MASK, packed >> BITS & MASK, packed & MASK]
         return np.concatenate(parts, axis=1) & (self.buckets - 1)
 
     def scores(self, rows: Matrix) -> Matrix:
-        """What categories and texts are encoded as, side by side."""
+        """The encoded categories and texts, side by side."""
         columns = [
             table[np.clip(rows[:, place], -1, size - 1).astype(np.int64) + 1]
             for place, size, table in zip(self.categories, self.sizes, self.means_, strict=True)
@@ -124,7 +126,7 @@ class Encoding(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class _Tables:
-    """What a fit learns: of each category (size + 1, outputs), of each text (buckets, outputs + 1) and (outputs,)."""
+    """Fitted tables: for each category (size + 1, outputs), for each text (buckets, outputs + 1) and (outputs,)."""
 
     means: list[Matrix]
     words: list[NDArray[np.float32]]
@@ -132,7 +134,7 @@ class _Tables:
 
 
 _KNOWN: OrderedDict[bytes, tuple[_Tables, Matrix]] = OrderedDict()
-"""Encodings fitted on the last few sets of rows: all candidates of a training meet the same folds."""
+"""Cache of encodings fitted on recent sets of rows, because all candidates of a training get the same folds."""
 
 MOST_KNOWN = 7
 
@@ -162,7 +164,7 @@ def _fit_all(encoding: Encoding, rows: Matrix, y: NDArray[Any]) -> tuple[_Tables
 
 
 def _targets(encoding: Encoding, y: NDArray[Any]) -> Matrix:
-    """The target of each row as it is fitted, (n, outputs): its number, or whether it is of a class."""
+    """The target of each row for the fit, (n, outputs): its number, or whether it is of a class."""
     if not encoding.classes:
         return y.astype(np.float64).reshape(-1, 1)
     codes = np.arange(encoding.classes) if encoding.outputs > 1 else np.array([1])
@@ -170,9 +172,10 @@ def _targets(encoding: Encoding, y: NDArray[Any]) -> Matrix:
 
 
 def _folds(rows: Matrix) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Rows that are fitted and rows that these encode; by content, so that copies are never on both sides.
+    """The folds: rows to fit, and rows to encode with that fit.
 
-    Where a row has MANY_EQUAL like it on average, they are no copies but what few patterns come to: each is on its own.
+    They are split by content, so copies are never on both sides. If there are at least MANY_EQUAL rows per distinct
+    row, equal rows are not copies but common patterns, so they are split singly.
     """
     columns = [np.ascontiguousarray(rows[:, place] + 0.0).view(np.uint64) for place in range(rows.shape[1])]
     content = row_hashes.together(*columns)
@@ -203,7 +206,7 @@ def _fit_tables(encoding: Encoding, rows: Matrix, targets: Matrix) -> _Tables:
 
 
 def _means(codes: Matrix, size: int, targets: Matrix) -> Matrix:
-    """The mean target of each code from -1 on, (size + 1, outputs), the nearer to that of all rows the fewer it has."""
+    """The mean target of each code from -1 on, (size + 1, outputs); the fewer its rows, the nearer to the overall mean."""
     names = [np.arange(-1.0, size)]
     means = [
         TargetEncoder(categories=names, target_type="continuous", smooth="auto").fit(codes.reshape(-1, 1), target)
@@ -213,7 +216,7 @@ def _means(codes: Matrix, size: int, targets: Matrix) -> Matrix:
 
 
 def _regression(words: NDArray[np.int64], targets: Matrix, buckets: int) -> tuple[NDArray[np.float32], Matrix]:
-    """A ridge regression on words, (buckets, outputs + 1): weights, and the square by which a word makes its text longer."""
+    """A ridge regression on words, (buckets, outputs + 1): weights, and each word's part of the text's squared length."""
     there = words > 0
     counts = np.bincount(words[there], minlength=buckets)
     rarity = np.where(counts > 0, np.log((1 + len(words)) / (1 + counts)) + 1, 0.0)

@@ -1,4 +1,4 @@
-"""Requests of the command line to the daemon: made, and waited for a moment until they are answered."""
+"""Requests of the command line to the daemon: it submits them and waits a moment for the answer."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from daemon.core.states import RequestState
 
 
 def submit(home: Path, json_: bool, kind: requests.Kind, **fields: Any) -> bool:
-    """Make a request; True: the daemon has answered it, and its answer is printed."""
+    """Submit a request; True if the daemon answered and its answer was printed."""
     place, _ = load(home)
     place.make()
     request = requests.ask(place, kind, **fields)
@@ -23,7 +23,7 @@ def submit(home: Path, json_: bool, kind: requests.Kind, **fields: Any) -> bool:
 
 
 def wait(place: Home, request: str) -> bool:
-    """Print the daemon's answer; exits 8 if it refuses. False: it has not answered yet."""
+    """Print the daemon's answer; exits 8 if it refuses. False if it has not answered yet."""
     from daemon.cli import follow
     from daemon.cli.report.terminal import printable
 
@@ -36,7 +36,7 @@ def wait(place: Home, request: str) -> bool:
 
 
 def warn_if_down(place: Home) -> bool:
-    """Say so, and return True, if no daemon runs in this home."""
+    """Print a warning, and return True, if no daemon runs in this home."""
     daemon = status.read(place.status)
     down = daemon is None or not daemon.alive
     if down:

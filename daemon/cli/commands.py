@@ -1,6 +1,7 @@
-"""The command line. Data goes to standard output, messages to standard error, exit codes are `daemon.core.errors.Exit`.
+"""The command line.
 
-Only the module of the command that is called is imported, and commands import what they need when they run: `retraind --help` and
+Data goes to standard output, messages to standard error. Exit codes are those of `daemon.core.errors.Exit`. Only the
+module of the command that is called is imported, and commands import their modules when they run: `retraind --help` and
 the start of `run` must not wait for MLflow.
 """
 
@@ -36,11 +37,11 @@ COMMANDS = {
     "migrate": "home_commands:migrate",
     "token": "token_commands:app",
 }
-"""The commands in the order in which `--help` lists them: modules of `daemon.cli`, and what in them is the command."""
+"""The commands in the order of `--help`: modules of `daemon.cli`, and the name of the command in them."""
 
 
 def application(only: str = "") -> typer.Typer:
-    """The program with all its commands, or with `only` one of them."""
+    """The program with all its commands, or with the command `only`."""
     app = typer.Typer(
         name="retraind",
         help="A model that retrains itself from the labelled CSV files you drop into a folder.\n\nExample: retraind run --home .",
@@ -56,12 +57,12 @@ def application(only: str = "") -> typer.Typer:
         else:
             app.command(name)(command)
     if only:
-        app.callback()(_nothing)  # else Typer would take the name of a single command for its argument
+        app.callback()(_nothing)  # otherwise Typer would read the name of a single command as its argument
     return app
 
 
 def main() -> None:
-    """Entry point: expected errors become a sentence and an exit code, others a traceback and exit code 1."""
+    """Entry point: an expected error becomes a sentence and an exit code, any other a traceback and exit code 1."""
     file_modes.private()
     called = sys.argv[1] if len(sys.argv) > 1 else ""
     try:
@@ -72,4 +73,4 @@ def main() -> None:
 
 
 def _nothing() -> None:
-    """What the program does before a command."""
+    """Do nothing before a command."""

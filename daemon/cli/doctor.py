@@ -1,7 +1,7 @@
-"""The findings of `retraind doctor`: it examines every part of a home, and says what can be repaired.
+"""The findings of `retraind doctor`, which examines every part of a home and reports what can be repaired.
 
-It works with and without a running daemon. The daemon's own checks are among the findings, so it
-never calls healthy what `retraind status` does not.
+It works with and without a running daemon. The daemon's own checks are among the findings, so it never reports a home
+as healthy that `retraind status` does not.
 """
 
 import sqlite3
@@ -33,7 +33,7 @@ REPAIR = "Run `retraind doctor --repair`."
 
 
 class Finding(TypedDict):
-    """What was found of one part; `detail` says what to do if it is not `ok`."""
+    """The finding on one part of a home; `detail` says what to do if it is not `ok`."""
 
     what: str
     ok: bool
@@ -41,11 +41,14 @@ class Finding(TypedDict):
 
 
 class PartFailed(RetraindError):
-    """Raised for a part that is not in order."""
+    """Raised for a part that is damaged."""
 
 
 def examine(home: Home) -> list[Finding]:
-    """Every part of the home, and every check of the daemon if it runs; that one is in the first finding of its name."""
+    """Examine every part of the home, and add the checks of a running daemon.
+
+    A failed check of the daemon replaces a good finding of the same name.
+    """
     findings = list(_examine(home))
     by_part = {one["what"]: one for one in findings}
     for said in _daemon_checks(home):
@@ -57,7 +60,7 @@ def examine(home: Home) -> list[Finding]:
 
 
 def _daemon_checks(home: Home) -> Iterator[Finding]:
-    """The checks of a daemon that runs; a home without a running daemon is not at fault."""
+    """The checks of a running daemon; a home without one is not unhealthy for that."""
     daemon = status.read(home.status)
     if daemon is not None and daemon.alive:
         for name, check in health.read(home)["checks"].items():
@@ -118,7 +121,7 @@ def _journal(home: Home) -> str:
 def _folders(home: Home) -> str:
     needed = (home.registry, home.requests, home.workers, home.artifacts, home.bundles, home.data, home.segments)
     folders = [folder for folder in (*needed, home.inbox, home.rejected, home.logs) if home.dataset_pointer.exists()]
-    # In a new home the trainer makes it, after the first rows have come.
+    # In a new home the trainer makes it after the first rows arrive.
     lost = folders and home.pointer.exists() and not home.mlflow.exists()
     gone = [f"{home.mlflow} is gone. {home_integrity.RESTORE}."] if lost else []
     wrong = [*gone, *filter(None, map(home_integrity.unwritable, folders))] or list(
@@ -133,7 +136,7 @@ def _folders(home: Home) -> str:
 def _segments(home: Home) -> str:
     recorded = _live(home)
     damaged = [name for name, one in recorded.items() if not durable.is_intact(home.segments / name, one["sha256"])]
-    # A merge may have replaced it while it was looked for.
+    # A merge may have replaced it during the search.
     damaged = [name for name in damaged if name in _live(home)] if damaged else []
     if damaged:
         raise PartFailed(
@@ -150,15 +153,13 @@ def _git(home: Home) -> str:
     history = git_history.recorded(home.journal)
     if not history:
         return "No revision yet."
-    # Twice: a commit may be made at this moment.
+    # Twice, because a commit may happen at this moment.
     problem = _git_problem(home, history) and _git_problem(home, git_history.recorded(home.journal))
     if problem:
         raise PartFailed(problem, hint=REPAIR)
     aside = git_history.set_aside(home.data)
     kept = (
-        f" {len(aside)} damaged ones from before lie in data/{git_history.TMP}; remove them when you like."
-        if aside
-        else ""
+        f" {len(aside)} earlier damaged ones are in data/{git_history.TMP}; remove them when you like." if aside else ""
     )
     return f"{score_names.counted(len(history), 'revision')}, every object of the history can be read.{kept}"
 
@@ -168,7 +169,10 @@ def _git_problem(home: Home, history: Sequence[git_history.Recorded]) -> str | N
 
 
 def _dvc(home: Home) -> str:
-    """DVC's objects: those of the present revision have to be whole; of older ones it is said what is gone."""
+    """Check DVC's objects: those of the present revision must be intact.
+
+    Missing ones of older revisions are only reported.
+    """
     cache, history = Cache(home.data), git_history.recorded(home.journal)
     committed = {row["md5"]: row for row in recorded_segments.committed(home.journal)}
     for md5, row in committed.items() if history else ():
@@ -178,7 +182,7 @@ def _dvc(home: Home) -> str:
         raise PartFailed(f"DVC's list of the present revision, {history[-1].dvc_md5}, is gone or damaged.", hint=REPAIR)
     gone = cache.missing(committed)
     lost = (
-        f" {len(gone)} of older revisions are gone (`forget --purge`, `dvc gc`): these can't be checked out."
+        f" {len(gone)} of older revisions are gone (`forget --purge`, `dvc gc`), so those can't be checked out."
         if gone
         else ""
     )
@@ -186,7 +190,7 @@ def _dvc(home: Home) -> str:
 
 
 def _orphans(home: Home) -> str:
-    """Whether what was set aside may go: nothing does whose rows the journal does not know from elsewhere."""
+    """Report which files in `orphans/` may be removed: only those whose rows are accounted for in the journal."""
     live = {row["sha256"] for row in _live(home).values()}
     files = sorted(path for path in home.orphans.glob("*") if path.is_file() and not path.is_symlink())
     verdicts = {path.name: _verdict(home, path, live) for path in files}
@@ -202,10 +206,10 @@ def _orphans(home: Home) -> str:
 
 
 def _verdict(home: Home, path: Path, live: set[str]) -> bool:
-    """Whether an orphan is safe to remove: not a segment of the dataset, and its drops were all accepted."""
+    """Whether an orphan is safe to remove: it is not a segment of the dataset, and all its drops were accepted."""
     if durable.sha256_file(path) in live:
         return False
-    from daemon.dataset import segments  # only now: it needs pyarrow, and there is seldom an orphan
+    from daemon.dataset import segments  # imported here, because it needs pyarrow and orphans are rare
 
     try:
         drops = segments.drops_of(path)
@@ -224,7 +228,7 @@ def _bundle(home: Home) -> str:
 
 
 def _paths(home: Home) -> str:
-    """Whether anything of the home would be written somewhere else."""
+    """Check that no path in MLflow's database leads out of the home."""
     strays = artifact_paths.foreign_paths(home)
     if strays:
         first = f"{strays[0].rows} paths in MLflow's database lead to {strays[0].place}, out of this home."

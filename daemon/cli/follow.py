@@ -1,6 +1,6 @@
-"""Following requests to their answer, and a training to the verdict on its version, on a terminal.
+"""Follows a request to its answer, and a training to the verdict on its version, on a terminal.
 
-Reads the journal and the status file only; ending it changes nothing.
+It only reads the journal and the status file; interrupting it changes nothing.
 """
 
 import time
@@ -20,17 +20,17 @@ from daemon.records.requests import Requests
 from daemon.records.runs import Runs
 
 PAUSE = 0.2
-"""Seconds between two looks."""
+"""Seconds between two polls."""
 
 ANSWER_SECONDS = 5.0
-"""Seconds in which an answer to a request is waited for: the daemon may have more urgent things to do."""
+"""Seconds to wait for the answer to a request: the daemon may have more urgent work."""
 
 GOOD = (VersionState.PROMOTED, VersionState.HELD)
 """States of a version that the gate has not refused."""
 
 
 class FollowedTraining(TypedDict):
-    """How a training ended, as state and sentence; `run` None: it never began, `version` None: it made none."""
+    """The end of a training, as state and sentence. `run` None: it never began; `version` None: it made no version."""
 
     run: int | None
     version: int | None
@@ -45,7 +45,7 @@ def last_run(home: Home) -> int:
 
 
 def answer(home: Home, request: str, seconds: float = ANSWER_SECONDS) -> tuple[str, str] | None:
-    """State (done, refused) and sentence of the answer to a request; None if there is none after so many seconds."""
+    """State (done, refused) and sentence of the answer to a request; None if no answer comes within `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with reading(home):
@@ -59,8 +59,8 @@ def answer(home: Home, request: str, seconds: float = ANSWER_SECONDS) -> tuple[s
 def follow(home: Home, request: str, before: int) -> tuple[Exit, FollowedTraining]:
     """Show the progress of the training that `request` starts until it ends; `before` is the newest run before it.
 
-    Returns the exit code and the facts: run, version, state, and the sentence that says how it ended. Raises Unavailable
-    when there is no daemon to do it.
+    Returns the exit code and the facts: run, version, state, and a sentence on how it ended. Raises Unavailable when no
+    daemon runs.
     """
     columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
@@ -75,14 +75,15 @@ def follow(home: Home, request: str, before: int) -> tuple[Exit, FollowedTrainin
 
 
 def _ended(home: Home, request: str, before: int) -> tuple[Exit, FollowedTraining] | None:
-    """How the request ended, None as long as it has not."""
+    """How the request ended; None while it has not."""
     with reading(home):
         asked, run = Requests(home.journal).get(request), next(iter(Runs(home.journal).newest(1)), None)
         if asked is None or asked["state"] == RequestState.QUEUED:
             return None
         if asked["state"] == RequestState.REFUSED:
             return Exit.REFUSED, _facts(None, None, RequestState.REFUSED, asked["detail"])
-        # A request is done when its training has started, which is the newest then: there is one at a time.
+        # A request is done when its training has started. That training is then the newest, since only one runs at a
+        # time.
         if run is None or run["id"] <= before or run["state"] == RunState.STARTED:
             return None
         if run["state"] != RunState.TRAINED:
@@ -109,7 +110,7 @@ def _show(bar: Progress, task: TaskID, training: Training | None) -> None:
 
 
 def described(training: Training) -> str:
-    """The stage of a training in one line, with what is known of folds and the time that is left."""
+    """The stage of a training in one line, with its fold and the remaining time if known."""
     text = f"training {training.run}: {training.stage}"
     if training.fold:
         text += f" (candidate {training.candidate} of {training.candidates}, fold {training.fold} of {training.folds})"

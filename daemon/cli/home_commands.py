@@ -38,7 +38,7 @@ def _judge(place: Home, json_: bool) -> None:
 
 
 def _repair(place: Home) -> None:
-    """Repair a home that no daemon runs in, or ask its daemon to."""
+    """Repair a home in which no daemon runs, or ask the running daemon to repair it."""
     from daemon.dataset import repair as upkeep
     from daemon.objects.opening import open_store
     from daemon.service import service

@@ -1,6 +1,6 @@
-"""Changes to a schema that a person asks for, without writing JSON by hand.
+"""Changes a schema as a person requests, so that nobody has to edit JSON.
 
-Classes and categories that stay keep their codes. The categories of a new category column are read from the data.
+Remaining classes and categories keep their codes. The categories of a new category column are read from the data.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -23,13 +23,13 @@ from daemon.tabular.column_types import as_kind
 Choice = Kind | Literal["ignore"]
 
 TRIES = 10
-"""So often a change is made to what a drop has let grow meanwhile."""
+"""Attempts at a change, in case a drop extends the schema meanwhile."""
 
 KINDS: tuple[Choice, ...] = (*get_args(Kind), "ignore")
 
 
 def choices(texts: Iterable[str]) -> dict[str, Choice]:
-    """COL=KIND of the command line; raises BadSchema."""
+    """The parsed COL=KIND options; raises BadSchema."""
     kinds: dict[str, Choice] = {}
     for text in texts:
         name, _, kind = text.rpartition("=")
@@ -41,7 +41,7 @@ def choices(texts: Iterable[str]) -> dict[str, Choice]:
 
 
 def change(home: Home, kinds: Mapping[str, Choice], missing: Collection[str]) -> tuple[Schema, Schema]:
-    """Change the schema of a home, in which a daemon may be at work; the schema of before and the one of now.
+    """Change the schema of a home, even while its daemon runs; returns the old and the new schema.
 
     Raises BadSchema, NotFound, Unavailable.
     """
@@ -50,13 +50,13 @@ def change(home: Home, kinds: Mapping[str, Choice], missing: Collection[str]) ->
         changed = altered(before, kinds, missing, home)
         if changed == before:
             return before, before
-        if schema_file.write(home.schema, before, changed):  # or a drop has let it grow meanwhile
+        if schema_file.write(home.schema, before, changed):  # or a drop has extended it meanwhile
             return before, changed
     raise Unavailable(f"{home.schema} keeps changing.", hint="Nothing was changed; try again.")
 
 
 def altered(original: Schema, kinds: Mapping[str, Choice], missing: Iterable[str], home: Home | None = None) -> Schema:
-    """The schema with columns of other kinds and more markers; raises BadSchema for a column that it does not have."""
+    """The schema with columns of other kinds and more markers; raises BadSchema for an unknown column."""
     names = {*original.features, *original.ignored}
     for name in kinds:
         if name == original.target:
@@ -93,7 +93,7 @@ def _of_kind(column: Column, kind: Choice, home: Home | None) -> Column:
 
 
 def _texts(home: Home, column: Column) -> list[str]:
-    """The texts that the data has in a column, in order, up to MOST_CATEGORIES."""
+    """The texts in a column of the data, sorted, up to MOST_CATEGORIES."""
     with reading(home):
         sha256s = {name: row["sha256"] for name, row in recorded_segments.current(home.journal).items()}
     chosen: dict[str, None] = {}

@@ -58,7 +58,7 @@ def init(
 
 
 def _require_new(place: Home) -> None:
-    """Raise BadSettings for a home that can't be made or has its schema already."""
+    """Raise BadSettings for a home that can't be made or already has a schema."""
     place.require_plain_path()
     if place.schema.exists():
         raise _has_schema(place)
@@ -72,20 +72,20 @@ def _has_schema(place: Home) -> BadSettings:
 def _draft(
     file: Path, target: str, task: Task | None, dates: Order | None, kinds: "Mapping[str, Choice]", *, most: int
 ) -> "Draft":
-    """The schema that a file suggests; `most`: bytes of a .csv.gz inflated."""
+    """The schema inferred from a file; `most`: maximum bytes of an inflated .csv.gz."""
     from daemon.tabular import infer_schema
 
     infer = partial(infer_schema.of, file, target, task, most, dates)
     draft = infer(kinds)
     if not draft.texts:
         return draft
-    from daemon.cli import text_relevance  # only now: it needs scikit-learn
+    from daemon.cli import text_relevance  # imported here, because it needs scikit-learn
 
     return text_relevance.with_texts(file, draft, most, infer, kinds)
 
 
 def _write(place: Home, draft: "Draft") -> None:
-    """Make the home with its settings, unless it has some, and its schema; raises BadSettings if it has one by now."""
+    """Make the home, its settings unless it has some, and its schema; raises BadSettings if it has a schema by now."""
     from daemon.core import durable
     from daemon.core.settings import settings_file
     from daemon.schema import schema_file
@@ -146,8 +146,8 @@ def schema_(
 
 
 def _changed(home: Home, ignore: list[str], kind: list[str], missing: list[str]) -> Schema:
-    """Change the schema, and say so; returns the one of now."""
-    from daemon.cli import schema_changes  # only now: it needs pyarrow
+    """Change the schema and print a confirmation; returns the new schema."""
+    from daemon.cli import schema_changes  # imported here, because it needs pyarrow
 
     kinds = schema_changes.choices(kind) | dict.fromkeys(ignore, "ignore")
     before, changed = schema_changes.change(home, kinds, missing)

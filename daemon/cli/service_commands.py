@@ -56,7 +56,7 @@ def show_status(home: HomeOption = HERE, json_: JsonOption = False) -> None:
 
 
 def _listening() -> Wake:
-    """A listener for SIGTERM and Ctrl-C, from now on."""
+    """Start listening for SIGTERM and Ctrl-C; returns the listener."""
     wake = Wake()
     wake.listen()
     return wake

@@ -1,4 +1,4 @@
-"""Relevance of free text: whether its words improve a prediction by the other columns, measured at `init`.
+"""Relevance of free text: whether its words improve a prediction from the other columns, measured at `init`.
 
 A linear model is cross-validated on a sample with and without the words; the time for all texts is bounded.
 """
@@ -29,10 +29,10 @@ from daemon.training.selection.candidates import Candidate
 from daemon.training.selection.cross_validation import Trial
 
 SAMPLE, FEWEST = 2_000, 100
-"""Rows that are tried on, evenly spread over the file, and how many there must be."""
+"""Maximum and minimum number of sampled rows, evenly spread over the file."""
 
 MOST_SECONDS = 20.0
-"""After so long no further text is tried."""
+"""Seconds after which no further text is tried."""
 
 SURE, LESS = 3.0, 0.01
 """The loss must fall by so many standard errors, and by this share of it."""
@@ -45,7 +45,7 @@ TITLES: dict[Task, str] = {"classification": "log loss", "regression": "share of
 
 
 class Opinion(NamedTuple):
-    """Whether a text is to be a feature, and why or why not."""
+    """Whether a text should be a feature, and why or why not."""
 
     useful: bool
     why: str
@@ -54,10 +54,7 @@ class Opinion(NamedTuple):
 def with_texts(
     path: Path, draft: Draft, most: int, again: Callable[[Mapping[str, Choice]], Draft], kinds: Mapping[str, Choice]
 ) -> Draft:
-    """The draft with the texts whose words help, made `again` with these among the `kinds`; it says of each why.
-
-    Raises BadSchema.
-    """
+    """The draft, made `again` with helpful texts among the `kinds`, and the reason for each. Raises BadSchema."""
     opinions = of(path, draft, most)
     useful = [name for name, one in opinions.items() if one.useful]
     if useful:
@@ -72,9 +69,9 @@ def with_texts(
 
 
 def of(path: Path, draft: Draft, most: int) -> dict[str, Opinion]:
-    """What the words of each free text that a draft leaves out are worth; raises OSError, InvalidDrop.
+    """Opinions on the words of each free text that a draft leaves out; raises OSError, InvalidDrop.
 
-    `most`: bytes of a .csv.gz inflated.
+    `most`: maximum bytes of an inflated .csv.gz.
     """
     table, ends = _sample(path, draft.schema.target, most), time.monotonic() + MOST_SECONDS
     opinions: dict[str, Opinion] = {}
@@ -87,7 +84,7 @@ def of(path: Path, draft: Draft, most: int) -> dict[str, Opinion]:
 
 
 def opinion(table: pa.Table, schema: Schema, name: str) -> Opinion:
-    """What the words of one column of text cells are worth beside the columns of a schema."""
+    """The opinion on one column of text cells, used in addition to the columns of a schema."""
     column = Column(name=name, kind="text", missing=True)
     more = grown(schema, columns=[*schema.columns, column], ignored=[one for one in schema.ignored if one != name])
     checked = rows.check(table, more, Inbox(new_classes="quarantine")).table
@@ -96,7 +93,7 @@ def opinion(table: pa.Table, schema: Schema, name: str) -> Opinion:
     units = row_hashes.of_rows(checked, more.columns)
     try:
         without, beside = (_losses(checked, one, units) for one in (schema, more))
-    except ValueError as error:  # of scikit-learn, on a single class, say
+    except ValueError as error:  # raised by scikit-learn, on a single class, say
         return Opinion(False, f"its words could not be tried ({str(error)[:80]})")
     fall = without - beside
     said = f"{TITLES[schema.task]} {without.mean():.3f} without, {beside.mean():.3f} with them, {len(fall)} rows"
@@ -106,7 +103,7 @@ def opinion(table: pa.Table, schema: Schema, name: str) -> Opinion:
 
 
 def _losses(table: pa.Table, schema: Schema, units: Prints) -> losses.Vector:
-    """Of each row what a linear model that has not seen it costs there; equal rows are in one fold."""
+    """The loss of a linear model on each row, which it was not trained on; equal rows are in one fold."""
     targets = rows.targets(table, schema) if schema.task == "regression" else rows.codes(table, schema)
     name = ESTIMATORS[schema.task]
     candidate = Candidate(name, candidates.build(name, schema, seed=0))

@@ -1,1 +1,1 @@
-"""The dataset on disk: segments, DVC and git as their projection, known rows, merging, packing and repair."""
+"""The dataset on disk: segments, their projection in DVC and git, known rows, merging, packing and repair."""

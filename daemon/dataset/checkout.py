@@ -1,6 +1,6 @@
-"""Checkout: an earlier revision of a home brought into another, empty one, for reproducing a training; the first is only read.
+"""Checkout: fetches an earlier revision of a home into another, empty home, for reproducing a training.
 
-DVC fetches the segments from the cache of the first home as from any remote.
+The first home is only read. DVC fetches the segments from its cache as from any remote.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ def check_out(source: Home, target: Home, revision: Revision, store: ObjectStore
     git.clone(source.data, target.data)
     commit = git_history.locate(target.data, *revision)
     if commit is None:
-        raise NotFound(f"git has no revision {revision.commit[:10]}, nor one that was rebuilt for it.")
+        raise NotFound(f"git has neither revision {revision.commit[:10]} nor a rebuilt one for it.")
     git.run(target.data, "checkout", "--quiet", "--detach", commit)
     if (md5 := pointed(target.data)) != revision.dvc_md5:
         raise DatasetDamaged(f"Revision {revision.commit[:10]} names DVC's {md5}, not {revision.dvc_md5}.")
@@ -46,7 +46,7 @@ def check_out(source: Home, target: Home, revision: Revision, store: ObjectStore
 
 
 def _copy_list(source: Home, cache: Cache, revision: Revision) -> None:
-    """Put DVC's list of a revision's segments into `cache`: composed from the journal, or as `source` has it."""
+    """Put DVC's list of a revision's segments into `cache`: composed from the journal, or copied from `source`."""
     if cache.compose(revision.dvc_md5, recorded_segments.listed(source.journal, revision.dvc_md5)):
         return
     original, copy = Cache(source.data).path(revision.dvc_md5), cache.path(revision.dvc_md5)
@@ -77,4 +77,4 @@ def _require_objects(source: Home, target: Home, listed: dict[str, str], revisio
     free = shutil.disk_usage(target.data).free
     if needed + dvc.LEAST_BYTES > free:
         hint = "Set TMPDIR to a folder with more room."
-        raise Unavailable(f"{needed} bytes have to be fetched into {target.data}; {free} are free.", hint=hint)
+        raise Unavailable(f"{needed} bytes must be fetched into {target.data}; {free} are free.", hint=hint)

@@ -1,8 +1,9 @@
-"""Compaction: many small segments become one, piece by piece, when there is nothing more urgent.
+"""Compaction merges many small segments into one, piece by piece, when nothing more urgent is due.
 
 The journal knows nothing of a merge until its segment is finished; a kill before that leaves a temporary file. The
-segment gets its name and its entry in one step, because drops are taken and rows forgotten between the steps of a merge. What
-can't be merged (other types, since a person has edited the schema; a damaged file) stays as it is and holds nothing up.
+segment gets its name and its journal entry in one step, because drops may be ingested and rows forgotten between the
+steps of a merge. Segments that can't be merged (types that a person's schema change made incompatible, or a damaged
+file) stay as they are and delay nothing.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,11 +20,11 @@ from daemon.stored.segments import StoredSegments
 log = logs.Logger()
 
 RETRY_SECONDS = 60.0
-"""After a failure (a full disk, say) merging is tried again this much later."""
+"""Seconds before the next attempt after a failure (a full disk, say)."""
 
 
 class Compaction:
-    """Merges under way; used by the loop thread, only while no training reads segments."""
+    """The merge under way; used by the loop thread, only while no training reads segments."""
 
     def __init__(self, folder: SegmentFolder, stored: StoredSegments, journal: Journal) -> None:
         self._folder, self._stored, self._journal = folder, stored, journal
@@ -32,7 +33,7 @@ class Compaction:
         self._retry_at = 0.0
 
     def step(self, now: float) -> bool:
-        """Do a piece of a merge; `now` is monotonic seconds. True: look again at once."""
+        """Do one piece of a merge; `now` is monotonic seconds. True: call again at once."""
         if self._work is None and (now < self._retry_at or not self._begin()):
             return False
         assert self._work is not None
@@ -70,7 +71,7 @@ class Compaction:
             self._record(sealed, sources)
 
     def _record(self, sealed: Sealed, sources: Mapping[str, str]) -> None:
-        """Put the finished segment in the place of its sources, in the step that finished it."""
+        """Replace the sources by the finished segment, in the step that finished it."""
         if not sources.keys() <= {one["name"] for one in self._journal.segments.current()}:
             sealed.discard()  # a drop was forgotten meanwhile, and its rows are in what was just written
             self._stored.abandon(sealed.segment.md5)

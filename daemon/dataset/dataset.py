@@ -1,7 +1,7 @@
-"""The dataset: segments of which the journal says that they are its rows, and DVC and git as their projection.
+"""The dataset: the segments that the journal names, and their projection in DVC and git.
 
-DVC never fsyncs and trusts any cache object of mode 0444, so every new object is hashed and fsynced here before the
-journal says committed.
+DVC never fsyncs and trusts any cache object of mode 0444. So this module hashes and fsyncs every new object before the
+journal records the batch as committed.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -49,16 +49,16 @@ class Dataset:
         self.folder.restore(recorded, self._cache, self.stored)
 
     def close(self) -> None:
-        """Let go of DVC's caches and databases."""
+        """Close DVC's caches and databases."""
         self._dvc.close()
 
     # Commits
 
     def commit(self, seq: int, segments: Mapping[str, str], message: str, gone: Iterable[str] = ()) -> Revision:
-        """Make a revision of all `segments` (name: md5); doing it again after a crash gives the same revision.
+        """Make a revision of all `segments` (name: md5); a repetition after a crash gives the same revision.
 
-        `gone` are segments of earlier revisions that are no part of this one; DVC's cache keeps them. What stands in the
-        way and a restart would repair is repaired, once. Raises DatasetDamaged when DVC's objects are not the segments.
+        `gone` are segments of earlier revisions that are not in this one; DVC's cache keeps them. Damage that a restart
+        would repair is repaired, once. Raises DatasetDamaged when DVC's objects differ from the segments.
         """
         self.folder.remove(gone)
         try:
@@ -79,7 +79,7 @@ class Dataset:
     def _secure(self, dvc_md5: str, segments: Mapping[str, str]) -> None:
         """Check that the folder object lists exactly our segments, hash what is not yet durable, fsync it."""
         if self._cache.listed(dvc_md5) != dict(segments):
-            raise DatasetDamaged("DVC's list of the dataset is not the journal's.", hint="Run `retraind doctor`.")
+            raise DatasetDamaged("DVC's list of the dataset differs from the journal's.", hint="Run `retraind doctor`.")
         for md5 in (*segments.values(), dvc_md5):
             self._cache.make_durable(md5)
         for name in (POINTER, ".gitignore", SCHEMA):
@@ -110,13 +110,13 @@ class Dataset:
     # Repairs
 
     def damage(self, segments: Mapping[str, str]) -> str | None:
-        """What the next commit would stumble over, as far as a few milliseconds show; None if nothing."""
+        """Damage that would stop the next commit, found within a few milliseconds; None if there is none."""
         if missing := self.folder.missing(segments):
             return f"{len(missing)} segments are gone from {self._home.segments}, first {min(missing)}."
         return self._repository.damage()
 
     def repair(self, segments: Mapping[str, str]) -> None:
-        """Make good what killed programs, people and disks have done to `data/`, as far as something has the bytes."""
+        """Repair damage to `data/` by killed programs, people and disks, as far as a copy of the bytes exists."""
         self._dvc.reset()
         self.folder.make()
         self.stored.restore_schema()
@@ -130,9 +130,9 @@ class Dataset:
         self._repository.restore(SCHEMA)
 
     def repair_all(self, segments: Mapping[str, tuple[str, str]]) -> Iterator[None]:
-        """Look at every byte of `segments` (name: sha256 and md5), DVC's objects and git, and make good what can be; in pieces.
+        """Check every byte of `segments` (name: sha256 and md5), DVC's objects and git, and repair them if possible.
 
-        Raises DatasetDamaged when there are rows that nothing has any more.
+        In pieces. Raises DatasetDamaged when no copy of some rows is left.
         """
         hashes = {name: sha256 for name, (sha256, _) in segments.items()}
         live = {name: md5 for name, (_, md5) in segments.items()}
@@ -151,7 +151,7 @@ class Dataset:
             raise DatasetDamaged(f"{len(gone)} segments are gone for good, first {gone[0]}.", hint=hint)
 
     def _repair_cache(self, live: Mapping[str, str]) -> Iterator[None]:
-        """Look at every byte of DVC's objects of the present segments (name: md5), and make them again from the files."""
+        """Check every byte of DVC's objects for the present segments (name: md5), and rebuild damaged ones."""
         for name, md5 in live.items():
             if (self._home.segments / name).exists() and self._cache.replace_from(md5, self._home.segments / name):
                 self._tell(f"DVC's object of the segment {name} was gone or damaged and has been rebuilt.")

@@ -1,6 +1,6 @@
 """DVC as a library: the only module that imports it.
 
-The settings and caches of the user play no part: what DVC keeps for itself lies in the home, and it reports nothing to anyone.
+DVC's own state is in the home, so the user's settings and caches have no effect, and its telemetry is off.
 """
 
 import errno
@@ -15,28 +15,28 @@ from daemon.core.home import Home
 from daemon.dataset import git
 
 LEAST_BYTES, LEAST_FILES = 8 * 1024 * 1024, 64
-"""Room on the disk without which nothing is added."""
+"""Bytes that must be free on the disk before anything is added."""
 
 
 class Dvc:
-    """DVC's repository in `data/`, opened when it is first needed; used by one thread."""
+    """DVC's repository in `data/`, opened at its first use; used by one thread."""
 
     def __init__(self, home: Home) -> None:
         self._data, self._site = home.data, home.dvc_site
         self._repo: Any = None
 
     def isolate(self) -> None:
-        """Give DVC and git folders and settings of our own, for this process; before anything else."""
+        """Give DVC and git their own folders and settings in this process; called first."""
         git.isolate()
         for name in [name for name in os.environ if name.startswith("DVC_")]:
             del os.environ[name]
         self._site.mkdir(mode=0o700, exist_ok=True)
-        # DVC asks dulwich what git ignores, which looks into XDG_CONFIG_HOME whatever git's settings are.
+        # DVC asks dulwich which files git ignores, and dulwich reads XDG_CONFIG_HOME whatever git's settings are.
         folders = ("DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR", "XDG_CONFIG_HOME")
         os.environ.update(dict.fromkeys(folders, str(self._site)), DVC_NO_ANALYTICS="1")
 
     def reset(self) -> None:
-        """Drop what DVC remembers of earlier runs; it is made again when it is needed."""
+        """Discard DVC's cached state; it is rebuilt when needed."""
         self.close()
         shutil.rmtree(self._site, ignore_errors=True)
         self.isolate()
@@ -48,7 +48,7 @@ class Dvc:
             self._repo = None
 
     def add(self, folder: Path) -> None:
-        """Take the present files of a folder into the cache and its pointer; raises DatasetDamaged, OSError."""
+        """Add the present files of a folder to the cache and write its pointer; raises DatasetDamaged, OSError."""
         _require_room(self._data)
         try:
             if self._repo is None:
@@ -56,12 +56,15 @@ class Dvc:
             self._repo.add([str(folder)])
         except OSError:
             raise
-        except Exception as error:  # DVC's exceptions have no common root that is part of its API
+        except Exception as error:  # DVC's API has no common root of its exceptions
             self.close()
             raise DatasetDamaged(f"`dvc add` failed in {self._data}: {error}.") from error
 
     def pull(self, cache: Path) -> None:
-        """Fetch what the pointer names from the `cache` of another repository, as from a remote; raises DatasetDamaged, OSError."""
+        """Fetch the segments of the pointer from the `cache` of another repository, as from a remote.
+
+        Raises DatasetDamaged, OSError.
+        """
         remote = {"remote": {"home": {"url": str(cache)}}, "core": {"remote": "home"}}
         repo = _repo_class()(str(self._data), config=remote)
         try:
@@ -75,14 +78,14 @@ class Dvc:
 
 
 def _require_room(data: Path) -> None:
-    """Fail before DVC does: while the disk is full its cache tries again without a pause, and never comes back."""
+    """Raise OSError before DVC meets a full disk: its cache would then retry without a pause, forever."""
     room = os.statvfs(data)
     if room.f_bavail * room.f_frsize < LEAST_BYTES or (room.f_files and room.f_favail < LEAST_FILES):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(data))
 
 
 def _repo_class() -> Any:
-    """DVC's Repo class; the import sets up handlers that print advice, which is of no use in a daemon."""
+    """DVC's Repo class; its import sets up handlers that print advice, which is useless in a daemon."""
     from dvc.repo import Repo
 
     for name in ("dvc", "dvc_objects", "dvc_data"):

@@ -1,8 +1,9 @@
-"""DVC's cache as the files it consists of: which objects there are, that they are what their names say, and durable.
+"""DVC's cache as plain files: which objects exist, whether they match their names, and whether they are durable.
 
-DVC never fsyncs and trusts any object of mode 0444, so every new one is hashed and fsynced here, once. Its time of
-change then says so: it is a mark that takes no file of its own, goes when a program writes to the object, and is of no use to DVC.
-An object can be made again from the segment with its bytes, the list of a revision's segments from the journal.
+DVC never fsyncs and trusts any object of mode 0444, so every new object is hashed and fsynced here, once. A special
+modification time then marks it as checked. This mark needs no extra file, disappears when a program writes to the
+object, and means nothing to DVC. An object can be rebuilt from the segment with the same bytes, and a revision's list
+of segments from the journal.
 """
 
 import contextlib
@@ -20,13 +21,13 @@ from daemon.records.segments import SegmentLife
 
 OBJECTS = ".dvc/cache/files/md5"
 SECURED = 99_357_421 * 10**9
-"""Time of change (ns since 1970) of an object that was hashed and fsynced: a second of 1973 that no clock gives."""
+"""Modification time (ns since 1970) of an object that was hashed and fsynced: a moment in 1973 that no clock gives."""
 
 STAMPS = ".dvc/tmp/secured"
-"""Where earlier versions kept an empty file for each such object."""
+"""Folder in which earlier releases kept an empty file for each such object."""
 
 LIST = ".dir"
-"""Ends the md5 of an object that lists the files of a folder."""
+"""Suffix of the md5 of an object that lists the files of a folder."""
 
 
 class Cache:
@@ -36,20 +37,20 @@ class Cache:
         self._objects, self._stamps = data / OBJECTS, data / STAMPS
 
     def path(self, md5: str) -> Path:
-        """Where an object lies, or would."""
+        """The path of an object, whether it exists or not."""
         return self._objects / md5[:2] / md5[2:]
 
     def has(self, md5: str) -> bool:
-        """Whether there is such an object with the bytes that its name promises."""
+        """Whether the object exists and its bytes match its name."""
         path = self.path(md5)
         return path.exists() and md5_of(path) == md5.removesuffix(LIST)
 
     def listed(self, md5: str) -> dict[str, str]:
-        """Name and md5 of each file of a folder, by the object for it."""
+        """Name and md5 of each file in a folder, from the folder's object."""
         return {entry["relpath"]: entry["md5"] for entry in orjson.loads(self.path(md5).read_bytes())}
 
     def make_durable(self, md5: str) -> None:
-        """Make an object durable; raises DatasetDamaged when it is not what its name says, OSError when it is gone."""
+        """Make an object durable; raises DatasetDamaged when its bytes do not match its name, OSError when it is gone."""
         path = self.path(md5)
         if path.stat().st_mtime_ns == SECURED:
             return
@@ -64,7 +65,7 @@ class Cache:
         os.utime(path, ns=(SECURED, SECURED))
 
     def adopt_stamps(self) -> None:
-        """Mark the objects that an earlier version has stamped, and remove the stamps."""
+        """Mark the objects that an earlier release has stamped, and remove the stamps."""
         for stamp in self._stamps.iterdir() if self._stamps.is_dir() else ():
             with contextlib.suppress(FileNotFoundError):
                 os.utime(self.path(stamp.name), ns=(SECURED, SECURED))
@@ -73,15 +74,18 @@ class Cache:
             self._stamps.rmdir()
 
     def replace_from(self, md5: str, source: Path) -> bool:
-        """Put the bytes of a file with this md5 in the place of an object that is gone or damaged; True: that was needed."""
+        """Rebuild an object that is gone or damaged from a file with this md5; True if that was needed."""
         if self.has(md5) or md5_of(source) != md5:
             return False
         self._replace(md5, source.read_bytes())
         return True
 
     def compose(self, md5: str, files: Mapping[str, str]) -> bool:
-        """Write the list of a folder (name to md5) again if it is gone or damaged; True: that was needed, and it is the same."""
-        # As DVC writes it: another text would have another md5, and be none of its objects.
+        """Rebuild the list of a folder (name to md5) if it is gone or damaged.
+
+        True if that was needed and gave the same list.
+        """
+        # Exactly as DVC writes it, because another text would have another md5.
         entries = [f'{{"md5": "{files[name]}", "relpath": "{name}"}}' for name in sorted(files)]
         data = f"[{', '.join(entries)}]".encode()
         if self.has(md5) or hashlib.md5(data, usedforsecurity=False).hexdigest() != md5.removesuffix(LIST):
@@ -94,11 +98,11 @@ class Cache:
         durable.write(self.path(md5), data, mode=0o444)
 
     def missing(self, md5s: Iterable[str]) -> set[str]:
-        """Which of these objects are gone; one look at the folders, no bytes are read."""
+        """Those objects that are gone; this lists the folders once and reads no bytes."""
         return set(md5s) - {prefix + name for prefix, name in self._names()}
 
     def implausible(self) -> Iterator[Path]:
-        """Objects, not yet known to be durable, that have not the bytes their names promise."""
+        """Objects not yet known to be durable whose bytes do not match their names."""
         for prefix, name in self._names():
             path = self._objects / prefix / name
             if path.stat().st_mtime_ns != SECURED and md5_of(path) != (prefix + name).removesuffix(LIST):
@@ -109,7 +113,7 @@ class Cache:
             yield from ((Path(at).name, name) for name in names)
 
     def purge(self, md5s: Iterable[str]) -> int:
-        """Remove objects for good; returns how many there were."""
+        """Remove objects for good; returns their number."""
         there = [md5 for md5 in md5s if self.path(md5).exists()]
         for md5 in there:
             durable.remove(self.path(md5))

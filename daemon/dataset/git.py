@@ -1,4 +1,7 @@
-"""git, as a program that does the same whoever calls it: no settings, ignore files, hooks or signing of the user, everything fsynced."""
+"""Runs git independently of the user: without the user's settings, ignore files, hooks or signing.
+
+Everything is fsynced.
+"""
 
 import contextlib
 import os
@@ -8,30 +11,30 @@ from pathlib import Path
 from daemon.core.errors import DatasetDamaged, Unavailable
 
 SECONDS = 60
-"""No command takes longer unless something is wrong. Two that hang, one after the other, stay below `heartbeat.STEP_SECONDS`."""
+"""Time limit of a command. Two commands that hang, one after the other, stay below `heartbeat.STEP_SECONDS`."""
 
 NICE = 10
-"""How far what runs in the background stands behind others; children inherit it."""
+"""Niceness of background commands; children inherit it."""
 
 SETTINGS = {"core.excludesFile": "/dev/null", "core.attributesFile": "/dev/null", "safe.directory": "*"}
-"""Without them git looks into the user's ~/.config/git, and refuses a home of which root is not the owner."""
+"""Without these, git reads the user's ~/.config/git, and root's git refuses a home of another user."""
 
-# git's own default fsyncs nothing of a commit but the pack files; signing and hooks of the user have no place here.
+# By default git fsyncs only the pack files of a commit; the user's signing and hooks must not run here.
 SAFE = ("-c", "core.fsync=all", "-c", "gc.auto=0", "-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null")
 
 
 def run(folder: Path, *arguments: str, repository: Path | None = None, stdin: bytes | None = None) -> str:
-    """The output of git in `folder`, whose repository is `.git` in it or `repository`; raises DatasetDamaged, Unavailable.
+    """The output of git in `folder`, with the repository `.git` in it or `repository`.
 
-    `stdin` goes to its standard input.
+    Raises DatasetDamaged, Unavailable. `stdin` goes to its standard input.
     """
-    # Explicit folders: without them a damaged .git would let git walk up into the project's repository.
+    # With explicit folders, because git would walk up from a damaged .git into the project's repository.
     command = ["git", f"--git-dir={repository or folder / '.git'}", f"--work-tree={folder}", *SAFE, *arguments]
     return _run(command, folder, arguments[0], stdin)
 
 
 def start(folder: Path, *arguments: str) -> "subprocess.Popen[bytes]":
-    """Begin a command that may take long, in the background and behind all others; raises OSError."""
+    """Start a long command in the background, at low priority; raises OSError."""
     command = ["git", f"--git-dir={folder / '.git'}", f"--work-tree={folder}", *SAFE, *arguments]
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(command, cwd=folder, env=_environment(), stdin=quiet, stdout=quiet, stderr=quiet)
@@ -62,7 +65,7 @@ def _run(command: list[str], folder: Path, purpose: str, stdin: bytes | None = N
 
 
 def isolate() -> None:
-    """Keep the user's settings from the libraries in this process that read repositories themselves, as DVC's do."""
+    """Hide the user's settings from libraries in this process that read repositories themselves, as DVC's do."""
     isolated = _environment()
     for name in [name for name in os.environ if name.startswith("GIT_") and name not in isolated]:
         del os.environ[name]
@@ -78,7 +81,7 @@ def _environment() -> dict[str, str]:
         "GIT_CONFIG_GLOBAL": "/dev/null",
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
-        # `git status` would write the index again, and its lock would be in the way of the daemon.
+        # `git status` would rewrite the index, and its lock would block the daemon.
         "GIT_OPTIONAL_LOCKS": "0",
         "LC_ALL": "C",
     }

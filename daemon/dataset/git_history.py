@@ -1,7 +1,7 @@
 """The projection: git's history of the dataset, rebuilt from the journal where the repository is damaged.
 
-git is never the only copy: each batch is a commit of a small file that names DVC's md5, and the journal has both. What
-can still be read of the damaged repository is kept as it is; only what can't gets new commits, which name the old ones.
+git is never the only copy: each batch is a commit of a small file that names DVC's md5, and the journal has both.
+Readable commits of the damaged repository are kept; only the others get new commits, which name the old ones.
 """
 
 import shutil
@@ -25,22 +25,23 @@ TRACKED = (POINTER, SCHEMA, ".gitignore", ".dvc/config", ".dvc/.gitignore", ".dv
 AUTHOR = ("retraind", "retraind@localhost")
 
 TMP = ".dvc/tmp"
-"""Neither git nor DVC looks into it; DVC would search every other folder for its files, each time."""
+"""A folder that neither git nor DVC reads; DVC would search any other folder for its files, each time."""
 
 DAMAGED = "git.damaged-"
-"""How the name of a repository begins that was set aside in TMP; the moment follows, in UTC."""
+"""Prefix of a repository that was set aside in TMP; the UTC time follows."""
 
 KEPT = 3
-"""So many of them stay, the newest ones."""
+"""Number of the newest ones that are kept."""
 
 FRESH = "git.new"
 
 BATCH, MD5, WAS = "Batch-Id", "Dvc-Md5", "Remade-From"
-"""Trailers of a commit: the batch, DVC's md5 of the dataset, and the commit that the journal names if this one replaces it."""
+"""Trailers of a commit: the batch, DVC's md5 of the dataset, and, for a rebuilt commit, the one that the journal names.
+"""
 
 
 class Recorded(NamedTuple):
-    """A revision as the journal has it: the batch that made it, and what its pointer names."""
+    """A revision in the journal: the batch that made it, and the content of its pointer."""
 
     seq: int
     kind: BatchKind
@@ -58,7 +59,7 @@ class Recorded(NamedTuple):
 
 
 class Remade(NamedTuple):
-    """What became of a damaged repository: revisions that are kept as they were and remade ones; where the old one lies."""
+    """The repair of a damaged repository: numbers of kept and of rebuilt revisions, and the path of the old repository."""
 
     kept: int
     remade: int
@@ -98,15 +99,15 @@ def subject(seq: int, kind: BatchKind, rows: int) -> str:
 
 
 def trailers(seq: int, dvc_md5: str, was: str | None = None) -> str:
-    """What follows the first line: facts for programs, from which a commit can be found without its name."""
+    """The lines after the first: facts for programs, by which a commit can be found without its name."""
     lines = [f"{BATCH}: {seq}", f"{MD5}: {dvc_md5}", *([f"{WAS}: {was}"] if was else [])]
     return "\n\n" + "\n".join(lines)
 
 
 def damage(data: Path, newest: tuple[str, str] | None) -> str | None:
-    """Why the repository can't take the next revision, or does not hold the `newest` (commit, DVC's md5) of the journal; None if it is in order.
+    """Why the repository can't take the next revision or lacks the journal's `newest` (commit, DVC's md5).
 
-    Takes some ten milliseconds; what lies further back is looked at by `fsck`.
+    None if it is fine. It takes some ten milliseconds; `fsck` checks older commits.
     """
     if not (data / ".git").is_dir():
         return f"{data / '.git'} is gone."
@@ -122,7 +123,7 @@ def damage(data: Path, newest: tuple[str, str] | None) -> str | None:
 
 
 def fsck(data: Path) -> str | None:
-    """Why some of the history can't be read, all of which is looked at; None if it is in order or there is none yet."""
+    """Check the whole history; returns why some of it can't be read, None if it is fine or there is none yet."""
     try:
         head = git.run(data, "rev-parse", "--verify", "HEAD^{commit}")
         git.run(data, "fsck", "--no-dangling", "--no-reflogs", "--no-progress", head)
@@ -141,7 +142,7 @@ def locate(folder: Path, revision: str, dvc_md5: str) -> str | None:
 
 
 def remake(data: Path, history: Sequence[Recorded]) -> Remade:
-    """Put a repository with the whole `history`, not empty, in the place of the damaged one; raises DatasetDamaged, OSError.
+    """Replace the damaged repository by one with the whole `history`, not empty; raises DatasetDamaged, OSError.
 
     A kill at any moment leaves the old repository or none, from which the next call goes on.
     """
@@ -163,7 +164,7 @@ def remake(data: Path, history: Sequence[Recorded]) -> Remade:
 
 
 def set_aside(data: Path) -> list[Path]:
-    """Damaged repositories that are kept, oldest first; whoever wants the room may remove them."""
+    """The kept damaged repositories, oldest first; people may remove them to free space."""
     return sorted((data / TMP).glob(f"{DAMAGED}*"))
 
 
@@ -179,7 +180,7 @@ def _set_aside(data: Path) -> Path | None:
 
 
 def _salvage(data: Path, fresh: Path, history: Sequence[Recorded]) -> int:
-    """Take over the longest beginning of the history that can be read; returns how many revisions that is."""
+    """Copy the longest readable beginning of the history; returns its number of revisions."""
     sources = [one / "objects" for one in (data / ".git", *reversed(set_aside(data))) if (one / "objects").is_dir()]
     alternates = fresh / ".git/objects/info/alternates"
     alternates.write_text("".join(f"{one}\n" for one in sources))
@@ -195,14 +196,17 @@ def _salvage(data: Path, fresh: Path, history: Sequence[Recorded]) -> int:
 
 
 def _nothing(fresh: Path) -> int:
-    """Begin with an empty repository after all."""
+    """Fall back to an empty repository."""
     shutil.rmtree(fresh / ".git")
     git.run(fresh, "init", "-q", "-b", "main")
     return 0
 
 
 def _whole(fresh: Path, history: Sequence[Recorded]) -> int:
-    """How many revisions can be read with all that came before; most often all but the last ones, so these are tried first."""
+    """Number of revisions that are readable with all earlier ones.
+
+    The last ones are tried first, since only they are usually damaged.
+    """
     whole, not_whole, step = len(history), len(history) + 1, 1
     while not _readable(fresh, history, whole):
         whole, not_whole, step = max(0, whole - step), whole, step * 2
@@ -223,7 +227,7 @@ def _readable(fresh: Path, history: Sequence[Recorded], count: int) -> bool:
 
 
 def _stream(data: Path, history: Sequence[Recorded], kept: int) -> bytes:
-    """What `git fast-import` needs to make the revisions after the first `kept` ones."""
+    """Input for `git fast-import` that makes the revisions after the first `kept` ones."""
     files = [name for name in TRACKED if (data / name).is_file() and name != POINTER]
     constant = b"".join(_file(name, (data / name).read_bytes()) for name in files)
     parts = []
@@ -258,7 +262,7 @@ def pointer(entry: Recorded) -> bytes:
 
 
 def in_words(damage: str, done: Remade) -> str:
-    """What was wrong and what was done about it, for people."""
+    """The damage and its repair, for people."""
     kept = f"{counted(done.kept, 'revision')} kept as they were, {done.remade} rebuilt from the journal"
     commits = f" with other commits, which name the old ones (`git log --grep {WAS}`)" if done.remade else ""
     aside = f" The damaged one is kept as data/{TMP}/{done.aside.name}; remove it when you like." if done.aside else ""

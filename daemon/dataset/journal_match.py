@@ -1,7 +1,7 @@
-"""Journal and data must have one history, which is checked before a start changes either.
+"""Checks that journal and data share one history, before a start changes either.
 
-A journal that is empty or older than the data does not know the newer segments, and a start would remove their rows from
-the dataset. So the service does not start: a person has to decide which of the two is right.
+A journal that is empty or older than the data does not know the newer segments, and a start would remove their rows
+from the dataset. So the service does not start: a person has to decide which of the two is right.
 """
 
 from daemon.core import home_integrity
@@ -17,13 +17,13 @@ WAYS = (
 
 
 def require_journal(home: Home) -> None:
-    """Raise HistoryLost where there has been a journal and is none."""
+    """Raise HistoryLost if the journal is gone."""
     if gone := home_integrity.journal(home):
         raise HistoryLost(gone, hint=WAYS)
 
 
 def require_batch(home: Home, newest: int) -> None:
-    """Raise HistoryLost where the data has batches beyond the journal's `newest` (0: it has none)."""
+    """Raise HistoryLost if the data has batches beyond the journal's `newest` (0: it has none)."""
     committed = _committed(home)
     if committed > newest:
         state = f"ends with batch {newest}" if newest else "is empty"
@@ -34,11 +34,11 @@ def require_batch(home: Home, newest: int) -> None:
 
 
 def _committed(home: Home) -> int:
-    """The batch of the newest revision; 0 where git has none, or can't say."""
+    """The batch of the newest revision; 0 if git has none or can't be read."""
     if not home.dataset_pointer.exists():
         return 0
     try:
         trailer = git.run(home.data, "log", "-1", "--format=%(trailers:key=Batch-Id,valueonly)")
-    except (OSError, RetraindError):  # which is repaired, or told, when the data is opened
+    except (OSError, RetraindError):  # which is repaired or reported when the data is opened
         return 0
     return int(trailer) if trailer.isdecimal() else 0

@@ -1,8 +1,8 @@
-"""Known rows: which rows of a drop are in the dataset already, by their fingerprints.
+"""Known rows: finds the rows of a drop that the dataset already contains, by their fingerprints.
 
-Beside the journal lies, for each segment, a file of the sorted fingerprints of its rows. It follows from the segment,
-so it needs no care: what is missing or torn is made again, and what belongs to a segment that is gone goes. Forgotten rows
-leave their segment, and with it the index. The files are mapped, not read.
+Each segment has a file next to the journal with the sorted fingerprints of its rows. A file that is missing or torn is
+rebuilt from its segment; the file of a removed segment is removed. Forgotten rows leave their segment, and so the
+index. The files are memory-mapped, not read.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,14 +24,14 @@ log = logs.Logger()
 SUFFIX = ".rows"
 
 SIEVE_BITS = 28
-"""The sieve has 2**28 bits, 32 MB: beside 10 million rows they let 4 % of new ones through to the search."""
+"""The filter has 2**28 bits, 32 MB; with 10 million rows, 4 % of new rows pass it and need the search."""
 
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Matches:
-    """Of each row of a table (n,): whether it is known, and whether only its features are, with another target."""
+    """For each row of a table (n,): whether it is known, and whether only its features are, with another target."""
 
     known: Mask
     relabelled: Mask
@@ -39,7 +39,7 @@ class Matches:
 
 @dataclass
 class _Consumed:
-    """Rows of the drop under way that are known, so that each row of the dataset is found once; sorted runs of doubling size."""
+    """Matched rows of the present drop, so that each row of the dataset matches once; sorted runs of doubling size."""
 
     runs: list[Prints] = field(default_factory=list)
 
@@ -51,13 +51,13 @@ class _Consumed:
 
 
 class _BitFilter:
-    """A set of bits by which most rows that are not there are known to be new."""
+    """A set of bits that shows most new rows to be new, without a search."""
 
     def __init__(self) -> None:
         self._bits = np.zeros(2 ** (SIEVE_BITS - 3), dtype=np.uint8)
 
     def add(self, content: Prints) -> None:
-        """Take sorted prints."""
+        """Add sorted prints."""
         if not len(content):
             return
         place = content >> np.uint64(64 - SIEVE_BITS)
@@ -66,14 +66,14 @@ class _BitFilter:
         self._bits[byte[starts]] |= np.bitwise_or.reduceat(bit, starts)
 
     def passes(self, content: Prints) -> Mask:
-        """Which rows (n,) may be there."""
+        """Which rows (n,) may be in the dataset."""
         place = content >> np.uint64(64 - SIEVE_BITS)
         byte, bit = self._bits[(place >> np.uint64(3)).astype(np.int64)], (place & np.uint64(7)).astype(np.uint8)
         return ((byte >> bit) & np.uint8(1)).astype(bool)
 
 
 def forget(folder: Path, name: str) -> None:
-    """Remove the prints of a segment, of which rows are to be forgotten."""
+    """Remove the prints of a segment, because some of its rows will be forgotten."""
     (folder / f"{name}{SUFFIX}").unlink(missing_ok=True)
 
 
@@ -87,9 +87,9 @@ class KnownRows:
         self._sieve = _BitFilter()
 
     def follow(self, live: Mapping[str, str], schema: Schema) -> Iterator[None]:
-        """Know the rows of the `live` segments (name: sha256), and of no others; yields between the pieces of one that is new.
+        """Index the rows of exactly the `live` segments (name: sha256); yields between the pieces of a new segment.
 
-        Rows of a segment that can't be read count as new ones. Raises OSError where no file can be written.
+        Rows of an unreadable segment count as new. Raises OSError if no file can be written.
         """
         self._consumed = _Consumed()
         if any(name not in live or not one.fits(schema) for name, one in self._segments.items()):
@@ -130,26 +130,27 @@ class KnownRows:
         return self._folder / f"{name}{SUFFIX}"
 
     def writer(self) -> HashFileWriter:
-        """What takes the prints of a segment to be."""
+        """A writer for the prints of a new segment."""
         return HashFileWriter(self._folder / f"making{SUFFIX}{durable.TMP}")
 
     def take(self, hash_writer: HashFileWriter, name: str, schema: Schema) -> None:
-        """The segment has its name: its rows are known from now on. Raises OSError."""
+        """Add the rows of a segment that has just got its name. Raises OSError."""
         hash_writer.close(self._place(name), row_hash_files.kinds_of(schema))
         index = row_hash_files.mapped(self._place(name))
         if index is not None:
             self._add(name, index)
 
     def match(self, rows: RowHashes, drops: NDArray[np.int64], *, skip: bool) -> Matches:
-        """Which rows of a batch (n,) the dataset has, as a multiset: a row that is there twice makes two of a drop's known.
+        """Which rows of a batch (n,) the dataset has, as a multiset.
 
-        `drops` (n,): the number of each row's drop; later ones find the rows of those before. `skip`: what is known is not taken.
+        A row stored twice makes two equal rows of a drop known. `drops` (n,): the number of each row's drop; later
+        drops also match rows of earlier ones. `skip`: known rows are not stored.
         """
         there, relabelled = self._look_up(rows)
         return Matches(_occurrence(rows.whole, drops, there, skip=skip), relabelled)
 
     def match_next(self, rows: RowHashes) -> Matches:
-        """The same for the next part of one drop."""
+        """As `match`, for the next part of one drop."""
         there, relabelled = self._look_up(rows)
         asked = np.flatnonzero(there)
         known = np.zeros(len(there), dtype=bool)
@@ -161,7 +162,7 @@ class KnownRows:
         return Matches(known, relabelled)
 
     def _look_up(self, rows: RowHashes) -> tuple[NDArray[np.int64], Mask]:
-        """How often the dataset has each row (n,), and of which rows it has only the features."""
+        """How often the dataset has each row (n,), and for which rows it has only the features."""
         there, relabelled = np.zeros(len(rows.whole), dtype=np.int64), np.zeros(len(rows.whole), dtype=bool)
         asked = np.flatnonzero(self._sieve.passes(rows.content))
         there[asked] = _counts([run for one in self._segments.values() for run in one.whole], rows.whole[asked])
@@ -172,7 +173,7 @@ class KnownRows:
 
 
 def _counts(every: Sequence[Prints], asked: Prints) -> NDArray[np.int64]:
-    """How often each of `asked` (n,) is in the sorted runs."""
+    """How often each print in `asked` (n,) is in the sorted runs."""
     counts = np.zeros(len(asked), dtype=np.int64)
     if not len(asked):
         return counts
@@ -186,7 +187,7 @@ def _counts(every: Sequence[Prints], asked: Prints) -> NDArray[np.int64]:
 
 
 def _occurrence(whole: Prints, drops: NDArray[np.int64], there: NDArray[np.int64], *, skip: bool) -> Mask:
-    """Which rows are at most the so many-th of their kind in their drop that are there, in the dataset and earlier drops (n,)."""
+    """Which rows (n,) are known: within a drop, as many equal rows as the dataset and earlier drops have."""
     count = len(whole)
     if not count:
         return np.zeros(0, dtype=bool)
@@ -207,12 +208,12 @@ def _occurrence(whole: Prints, drops: NDArray[np.int64], there: NDArray[np.int64
 def _before(
     sizes: NDArray[np.int64], kind: NDArray[np.int64], there: NDArray[np.int64], *, skip: bool
 ) -> NDArray[np.int64]:
-    """How many rows of its kind there are when a drop comes, for each group of equal rows in one drop (m,)."""
+    """For each group of equal rows in one drop (m,): how many equal rows exist before that drop."""
     if not skip:
         summed = np.cumsum(sizes) - sizes
         starts = np.flatnonzero(np.append(True, kind[1:] != kind[:-1]))
         return np.asarray(there + summed - summed[starts][kind])
-    # Of what is known nothing is taken, so the dataset has as many as the drop that had most.
+    # Known rows are not stored, so the dataset has as many as the drop with the most.
     step = int(sizes.max()) + 1
     most = np.maximum.accumulate(kind * step + sizes)
     before = np.append(0, most[:-1]) - kind * step

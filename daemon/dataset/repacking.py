@@ -1,8 +1,9 @@
-"""Repacking: what each batch leaves in `data/` is kept small, beside all other work.
+"""Repacking keeps the files that batches leave in `data/` few and small, in the background.
 
-git writes three loose objects a batch, which become packs, each at least twice as large as the next, so that little is
-written twice; no object goes that is not in a pack, reachable or not. DVC writes a list of the segments for each revision: one
-that is not new and that no training used is removed, because the journal can compose it again. Segments are never removed here.
+git writes three loose objects per batch. They are packed, each pack at least twice as large as the next, so that little
+is rewritten. An object is removed only once it is in a pack, reachable or not. DVC writes a list of the segments for
+each revision. An old list that no training used is removed, because it can be composed from the journal. Segments are
+never removed here.
 """
 
 import subprocess
@@ -18,24 +19,24 @@ from daemon.storage.journal import Journal
 log = logs.Logger()
 
 LOOSE = 2000
-"""Loose objects, as far as a look at some folders tells, that are worth a pack."""
+"""Estimated number of loose objects from which packing is worthwhile."""
 
 LOOKED_AT = [f"{number:02x}" for number in range(0, 256, 16)]
-"""Names are hashes, so every sixteenth folder holds about a sixteenth of the objects."""
+"""Sampled folders: names are hashes, so a sixteenth of the folders holds about a sixteenth of the objects."""
 
 REPACK = ("repack", "--geometric=2", "-d", "-n", "-q")
 
 PACK_SECONDS = 3600.0
-"""A pack of millions of objects takes minutes; what takes longer is given up and tried again later."""
+"""Time limit; packing millions of objects takes minutes. A longer run is stopped and tried again later."""
 
 AGAIN_SECONDS = 3600.0
-"""After a failure it is tried again this much later."""
+"""Seconds before the next attempt after a failure."""
 
 KEEP_LISTS = 1000
-"""Lists of the newest revisions that stay, whoever may want them."""
+"""Number of the newest revisions whose lists are always kept."""
 
 LISTS = 500
-"""Revisions that one call looks at."""
+"""Revisions per call."""
 
 CURSOR = "lists_removed_until"
 
@@ -50,7 +51,7 @@ class Repacking:
         self._failed = False
 
     def step(self, now: float) -> None:
-        """Do a little; `now` is monotonic seconds. Raises DatasetDamaged from when git can't pack until it could again."""
+        """Do a little work; `now` is monotonic seconds. Raises DatasetDamaged from a failed packing until one succeeds."""
         self._remove_lists()
         if self._process is not None:
             self._look(self._process, now)
@@ -60,7 +61,7 @@ class Repacking:
             raise DatasetDamaged(f"git can't pack the history in {self._home.data}.", hint="Run `retraind doctor`.")
 
     def close(self) -> None:
-        """End the process; what it has written of a pack so far is of no use, and no object is lost."""
+        """End the process; its unfinished pack is discarded, and no object is lost."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait()
@@ -81,12 +82,12 @@ class Repacking:
         log.warning("not_packed", code=code)
 
     def _sweep(self) -> None:
-        """Remove what is unfinished of our own: we are the only one here that packs, and we have just ended."""
+        """Remove our own unfinished files: only this process packs here, and it has just ended."""
         for path in (self._home.data / ".git/objects/pack").glob(".tmp-*"):
             path.unlink(missing_ok=True)
 
     def _remove_lists(self) -> None:
-        """Remove DVC's lists of revisions that are neither new nor those of a training."""
+        """Remove DVC's lists of old revisions that no training used."""
         revisions = self._journal.batches.revisions(int(self._journal.key_values.get(CURSOR) or 0), KEEP_LISTS, LISTS)
         for revision in revisions:
             if not revision["needed"]:
@@ -96,6 +97,6 @@ class Repacking:
 
 
 def _loose(objects: Path) -> int:
-    """About how many loose objects there are."""
+    """The estimated number of loose objects."""
     folders = [objects / name for name in LOOKED_AT if (objects / name).is_dir()]
     return sum(1 for folder in folders for _ in folder.iterdir()) * 256 // len(LOOKED_AT)

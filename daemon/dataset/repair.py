@@ -1,6 +1,6 @@
-"""RepairRound: what is damaged in `data/` is noticed and made good by the loop itself, and looked at to the last byte when asked.
+"""RepairRound: the loop notices and repairs damage in `data/` by itself, and checks every byte on request.
 
-Once a minute it looks at what a commit would stumble over; `retraind doctor --repair` asks for the rest by a request.
+Once a minute it looks for damage that would stop a commit; `retraind doctor --repair` requests a full check.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,11 +22,11 @@ log = logs.Logger()
 KIND = "repair"
 
 LOOK_SECONDS, AGAIN_SECONDS = 60.0, 5.0
-"""How often it looks, and how soon again after it found what could not be made good."""
+"""Seconds between two looks, normally and after damage that could not be repaired."""
 
 
 class RepairRound:
-    """Looks after `data/`; used by the loop thread, while no batch is on its way."""
+    """Checks and repairs `data/`; used by the loop thread while no batch is in progress."""
 
     def __init__(self, home: Home, dataset: Dataset, journal: Journal) -> None:
         self._home, self._dataset, self._journal = home, dataset, journal
@@ -35,10 +35,13 @@ class RepairRound:
         self._look_at = 0.0
         self._problem: str | None = None
         self._verified = ""
-        """The segment whose bytes were compared last; each minute it is the turn of the next one."""
+        """The segment that was compared last; each minute the next one follows."""
 
     def look(self, now: float) -> None:
-        """Make good what the next commit would stumble over; `now` is monotonic seconds. Raises DatasetDamaged while it can't be."""
+        """Repair damage that would stop the next commit; `now` is monotonic seconds.
+
+        Raises DatasetDamaged while it can't.
+        """
         gone = not ((self._home.data / ".git").is_dir() and self._home.segments.is_dir())
         if now >= self._look_at or (gone and self._problem is None):
             self._look_at = now + AGAIN_SECONDS
@@ -48,11 +51,14 @@ class RepairRound:
             raise DatasetDamaged(self._problem, hint="Run `retraind doctor`.")
 
     def has_opened(self, now: float) -> None:
-        """The dataset has just been looked at, as it was opened: the next look is due soon; `now` is monotonic seconds."""
+        """Note that the dataset was just checked at its opening, so the next look is due soon.
+
+        `now` is monotonic seconds.
+        """
         self._look_at = now + AGAIN_SECONDS
 
     def _remaining_damage(self) -> str | None:
-        """What is still damaged after everything was tried."""
+        """The damage that remains after all repairs."""
         live = self._live()
         if self._dataset.damage(live):
             self._dataset.repair(live)
@@ -60,7 +66,7 @@ class RepairRound:
         return self._dataset.damage(live)
 
     def step(self) -> bool:
-        """Go on with the oldest request to repair by a piece; True: there was one."""
+        """Continue the oldest repair request by one piece; True if there was one."""
         if self._work is None:
             self._request = next((one for one in requests.pending(self._home) if one.kind == KIND), None)
             if self._request is None:
@@ -80,7 +86,7 @@ class RepairRound:
         return True
 
     def _verify_one(self) -> None:
-        """A disk that forgets is noticed before a training stumbles over it."""
+        """Compare one segment, so that disk corruption is noticed before a training fails on it."""
         live = {one["name"]: one["sha256"] for one in self._journal.segments.current()}
         if live and self._work is None:
             self._verified = min((name for name in live if name > self._verified), default=min(live))
@@ -97,7 +103,7 @@ class RepairRound:
 
     def _end(self, state: RequestState, detail: str) -> None:
         self._work = None
-        if self._request is None:  # no person has asked
+        if self._request is None:  # no person requested it
             return
         self._journal.requests.end(self._request.id, state, detail)
         requests.consume(self._home, self._request)

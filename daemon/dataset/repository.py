@@ -1,6 +1,7 @@
-"""`data/` as a repository of git in which DVC works: made, repaired after kills and damage, and committed to.
+"""`data/` as a git repository with DVC: it is created, repaired after kills and damage, and committed to.
 
-All segments lie in one folder tracked by one `dataset.dvc`, because `dvc add` costs time for every .dvc file of a repository.
+All segments lie in one folder tracked by one `dataset.dvc`, because `dvc add` costs time for every .dvc file of a
+repository.
 """
 
 import configparser
@@ -29,7 +30,7 @@ SCAFFOLD = {
     ".dvcignore": b"# Patterns of files that DVC should leave alone.\n",
     ".gitignore": b"/dataset\n",
 }
-"""What makes a folder a repository of DVC that tracks the dataset."""
+"""Files that make a folder a DVC repository that tracks the dataset."""
 
 
 class Revision(NamedTuple):
@@ -45,13 +46,13 @@ class Repository:
     def __init__(self, home: Home, cache: Cache, tell: Callable[[str], object]) -> None:
         self._home, self._data, self._cache, self._tell = home, home.data, cache, tell
         self.newest: Revision | None = None
-        """The last revision, as the journal has it; None before the first commit."""
+        """The last revision in the journal; None before the first commit."""
 
     def repair(self) -> None:
-        """Make it, or undo what a killed git or DVC leaves behind; we hold the home's lock, so no other program is at work."""
+        """Create it, or clean up after a killed git or DVC; we hold the home's lock, so no other program works here."""
         data = self._data
         leftovers = [*data.glob(".dvc/tmp/rwlock"), *data.glob(".dvc/tmp/lock")]
-        # os.walk and names alone: after 100,000 batches there are hundreds of thousands of files to be passed by.
+        # os.walk and names only, because 100,000 batches leave hundreds of thousands of files.
         leftovers += [
             Path(at, name) for at, _, names in os.walk(data / ".git") for name in names if name.endswith(".lock")
         ]
@@ -65,7 +66,7 @@ class Repository:
         self.restore(POINTER)
 
     def _initialise(self) -> None:
-        """Make what is no repository of git and DVC one, and replace one of git that is damaged."""
+        """Create the git and DVC repositories if they are missing, and replace a damaged git repository."""
         data, history = self._data, git_history.recorded(self._home.journal)
         self.scaffold()
         shutil.rmtree(data / git_history.TMP / git_history.FRESH, ignore_errors=True)
@@ -78,7 +79,7 @@ class Repository:
             self._git("init", "-q", "-b", "main")
 
     def scaffold(self) -> None:
-        """Write DVC's settings and what git ignores where they are gone; `dvc init --force` would take the cache with them."""
+        """Write DVC's settings and git's ignore files if they are gone; `dvc init --force` would remove the cache."""
         config = self._data / CONFIG
         if config.exists() and not _is_config(config):
             log.warning("settings_of_dvc_damaged", path=str(config))
@@ -91,7 +92,7 @@ class Repository:
                 durable.write(self._data / name, content)
 
     def restore(self, name: str) -> None:
-        """Bring a file that is gone back from git, if it has been committed."""
+        """Restore a missing file from git, if it has been committed."""
         if not (self._data / name).exists() and self._git("ls-files", name):
             log.warning("restored_from_git", path=name)
             self._git("checkout", "-q", "--", name)
@@ -103,18 +104,18 @@ class Repository:
         return git_history.damage(self._data, self.newest)
 
     def repair_history(self) -> None:
-        """Look at every object of git's history, and make it again from the journal if one is damaged."""
+        """Check every object of git's history, and rebuild the history from the journal if one is damaged."""
         if damage := git_history.fsck(self._data):
             history = git_history.recorded(self._home.journal)
             self._tell(git_history.in_words(damage, git_history.remake(self._data, history)))
 
     def require_newest(self) -> None:
-        """Raise DatasetDamaged where the history does not hold the newest revision."""
+        """Raise DatasetDamaged if the history lacks the newest revision."""
         if self.newest and not git_history.locate(self._data, *self.newest):
             raise DatasetDamaged(f"The history in {self._data} does not hold the last revision any more.")
 
     def commit(self, seq: int, dvc_md5: str, message: str) -> Revision:
-        """Commit the pointer to DVC's folder `dvc_md5`; without a change, the revision is the one that there is."""
+        """Commit the pointer to DVC's folder `dvc_md5`; without a change, the present revision stays."""
         self._git("add", "--force", *TRACKED)  # whatever .git/info/exclude says
         if self._git("status", "--porcelain", "--untracked-files=no"):
             self._git(*AUTHOR, "commit", "-q", "-m", message + git_history.trailers(seq, dvc_md5))
@@ -140,7 +141,7 @@ def pointed(data: Path) -> str:
 
 
 def _is_config(path: Path) -> bool:
-    """Whether a file has settings; a torn one is empty, or its end is missing, or it is full of zeros."""
+    """Whether a file has settings; a torn file is empty, lacks its end, or is full of zeros."""
     if not path.exists():
         return False
     text = path.read_text(errors="replace")

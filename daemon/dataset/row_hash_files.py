@@ -22,10 +22,10 @@ from daemon.tabular import row_hashes
 from daemon.tabular.row_hashes import Prints
 
 RUN_ROWS = 2**22
-"""Rows that are sorted as one: 64 MB of fingerprints."""
+"""Rows per sorted run: 64 MB of fingerprints."""
 
 HEAD = 4096
-"""Bytes before the first run; the description of the file, in JSON, filled with spaces."""
+"""Bytes before the first run: the description of the file in JSON, padded with spaces."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class RowHashes:
 
 
 def hash_rows(table: Any, schema: Schema) -> RowHashes:
-    """Those of typed rows."""
+    """Hashes of typed rows."""
     content = row_hashes.of_rows(table, schema.columns)
     target = row_hashes.by_cell(table, [_target(schema)])[0]
     return RowHashes(row_hashes.together(content, target), content)
@@ -54,7 +54,7 @@ def kinds_of(schema: Schema) -> dict[str, str]:
 
 
 class HashFileWriter:
-    """The fingerprints of one segment in the making: `add` those of its rows, then `close`."""
+    """Writes the fingerprints of one segment: `add` those of its rows, then `close`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -65,7 +65,7 @@ class HashFileWriter:
         self._sum = 0
 
     def add(self, rows: RowHashes) -> None:
-        """Take the prints of some rows; raises OSError."""
+        """Add the prints of some rows; raises OSError."""
         self._waiting.append(rows)
         if sum(len(one.whole) for one in self._waiting) >= RUN_ROWS:
             self._flush()
@@ -82,20 +82,20 @@ class HashFileWriter:
         self._runs.append(len(whole))
 
     def close(self, place: Path, kinds: Mapping[str, str]) -> None:
-        """Finish the file and put it in its place; `kinds` of the columns. Raises OSError."""
+        """Finish the file and give it its name; `kinds` are those of the columns. Raises OSError."""
         with self._file:
             self._flush()
             head = orjson.dumps({"kinds": kinds, "runs": self._runs, "crc": self._sum})
-            if len(head) > HEAD:  # thousands of columns: their digest does as well
+            if len(head) > HEAD:  # with thousands of columns, their digest is enough
                 head = orjson.dumps({"kinds": _digest(kinds), "runs": self._runs, "crc": self._sum})
             self._file.seek(0)
             self._file.write(head.ljust(HEAD))
-        # Not synced: a file that a power cut has torn is known by its sum, and made again.
+        # Not synced: a checksum detects a file torn by a power cut, and it is rebuilt.
         self._path.replace(place)
 
     def discard(self) -> None:
-        """Leave nothing behind, also where the disk is full; closed already is fine."""
-        with suppress(OSError):  # what could not be written is not wanted any more
+        """Remove the unfinished file, even on a full disk; it may be closed already."""
+        with suppress(OSError):  # the unwritten part is no longer needed
             self._file.close()
         self._path.unlink(missing_ok=True)
 
@@ -113,7 +113,7 @@ class HashFile:
     content: list[Prints]
 
     def fits(self, schema: Schema) -> bool:
-        """Whether the same rows have the same prints by this schema: columns that came since are empty in them."""
+        """Whether these prints are still valid for this schema: columns added since are empty in the rows."""
         kinds = kinds_of(schema)
         return self.kinds.items() <= kinds.items() or self.kinds == _digest(kinds)
 

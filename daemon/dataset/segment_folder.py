@@ -16,13 +16,16 @@ log = logs.Logger()
 
 
 class SegmentFolder:
-    """The segments of one home by name; whether they are part of the dataset says the journal. Used by the loop thread."""
+    """The segments of one home by name; the journal says which of them are part of the dataset.
+
+    Used by the loop thread.
+    """
 
     def __init__(self, home: Home) -> None:
         self._path, self._orphans = home.segments, home.orphans
 
     def write(self, tables: Iterable[pa.Table], replaces: str = "") -> Sealed:
-        """A finished segment of these rows, still without its name; see `daemon.dataset.segment_writer.write`."""
+        """A finished, unnamed segment of these rows; see `daemon.dataset.segment_writer.write`."""
         return segment_writer.write(self._path, tables, replaces)
 
     def writer(self) -> Writer:
@@ -45,16 +48,19 @@ class SegmentFolder:
         return segments.find(self._path, candidates, drop)
 
     def names(self) -> set[str]:
-        """Names of all files there; raises FileNotFoundError where the folder is gone."""
+        """Names of all its files; raises FileNotFoundError if the folder is gone."""
         return {path.name for path in self._path.iterdir()}
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove files, as far as they are there."""
+        """Remove those of the files that exist."""
         for name in names:
             (self._path / name).unlink(missing_ok=True)
 
     def set_aside(self, names: Iterable[str]) -> None:
-        """Move files out of the dataset; they are kept, because a lost journal would make every segment one of them."""
+        """Move unknown files out of the dataset.
+
+        They are kept, because with a lost journal every segment would be unknown.
+        """
         for name in names:
             log.warning("orphan_segment_set_aside", segment=name)
             self._orphans.mkdir(exist_ok=True)
@@ -65,11 +71,11 @@ class SegmentFolder:
         return durable.sweep(self._path) if self._path.is_dir() else 0
 
     def make(self) -> None:
-        """Create the folder where it is gone."""
+        """Create the folder if it is gone."""
         self._path.mkdir(exist_ok=True)
 
     def missing(self, names: Iterable[str]) -> set[str]:
-        """Which of these files are not there."""
+        """Those of these files that do not exist."""
         return set(names) - (self.names() if self._path.is_dir() else set())
 
     def verify(self, segments: Mapping[str, str]) -> list[str]:
@@ -77,7 +83,7 @@ class SegmentFolder:
         return [name for name, sha256 in segments.items() if not durable.is_intact(self._path / name, sha256)]
 
     def keep_damaged(self, name: str, sha256: str) -> bool:
-        """Move a segment with other bytes to the orphans; True: it was one."""
+        """Move a segment to the orphans if its bytes differ; True if they did."""
         if not (self._path / name).exists() or durable.is_intact(self._path / name, sha256):
             return False
         self._orphans.mkdir(exist_ok=True)
@@ -87,7 +93,7 @@ class SegmentFolder:
     def restore(self, segments: Mapping[str, str], cache: Cache, stored: StoredSegments) -> None:
         """Bring segments (name: md5) that are gone back: from the orphans, DVC's `cache` or the object store, as far as these have them."""
         gone = self.missing(segments)
-        # Whatever the files that were set aside are called by now.
+        # Whatever names the files that were set aside have now.
         orphans = {name_of(durable.sha256_file(path)): path for path in _files(self._orphans)} if gone else {}
         for name in gone:
             if name in orphans and md5_of(orphans[name]) == segments[name]:

@@ -1,6 +1,7 @@
-"""Writes segments: immutable Parquet files of rows, hashed while they are written and named by their bytes.
+"""Writes segments: immutable Parquet files of rows, hashed while written and named by their hash.
 
-A file is complete and durable under a hidden name before it gets its own, in the step that records it in the journal.
+A file is complete and durable under a hidden name before it gets its final name, in the step that records it in the
+journal.
 """
 
 import hashlib
@@ -34,7 +35,7 @@ class Segment:
 
     @property
     def record(self) -> SegmentRecord:
-        """What the journal notes of a batch's segment."""
+        """The journal's record of a batch's segment."""
         return {
             "segment": self.name,
             "sha256": self.sha256,
@@ -46,11 +47,11 @@ class Segment:
 
 
 class Writer:
-    """One segment in the making: `add` tables of the same columns, `seal`; leaving the context without it drops all."""
+    """Writes one segment: `add` tables of the same columns, then `seal`; leaving the context before that discards all."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        # Beside the folder, because DVC takes whatever lies in it; a merge may be under way while a batch is committed.
+        # Outside the folder, because DVC adds every file in it, and a merge may be in progress during a commit.
         self._path = folder.parent / f"{durable.MARK}segment.{secrets.token_hex(6)}{durable.TMP}"
         self._sink: _Hashing | None = None
         self._parquet: Any = None
@@ -62,7 +63,10 @@ class Writer:
         return self
 
     def add(self, table: pa.Table) -> None:
-        """Append rows, in a thread, so that the next ones can be parsed meanwhile; raises OSError, maybe of the last call."""
+        """Append rows in a thread, so that the next ones can be parsed meanwhile.
+
+        May raise the OSError of the last call.
+        """
         if self._parquet is None:
             self._sink = _Hashing(self._path)
             self._parquet = _parquet(self._sink, table.schema)
@@ -75,9 +79,10 @@ class Writer:
             self._encoding.result()
 
     def seal(self, replaces: str = "") -> "Sealed":
-        """Finish the file, whose bytes are durable when this returns; at least one table must have been added.
+        """Finish the file and make it durable; at least one table must have been added.
 
-        The bytes name the segment that it `replaces`: without, they might be those of another that is long gone.
+        The bytes include the name of the segment that it `replaces`; otherwise they might equal those of a removed
+        segment.
         """
         assert self._sink is not None
         self._wait()
@@ -98,17 +103,17 @@ class Writer:
         self._encoder.shutdown()
         if self._sink is not None:
             self._path.unlink(missing_ok=True)
-            self._sink.void = True  # closing writes a footer, for which a full disk has no room
+            self._sink.void = True  # closing writes a footer, which fails on a full disk
             self._parquet.close()
             self._sink.close()
 
 
 @dataclass(frozen=True)
 class Sealed:
-    """A segment whose bytes are complete and durable under a hidden name, beside the dataset; it has yet to get its own.
+    """A segment that is complete and durable under a hidden name outside the dataset, and has no final name yet.
 
-    A named file that the journal does not know is an orphan for whoever looks at the folder. So nothing may come between
-    naming and recording: both happen in `entry`, within one step of the loop.
+    A named file that the journal does not know counts as an orphan. So nothing may come between naming and recording:
+    `entry` does both within one step of the loop.
     """
 
     path: Path
@@ -132,9 +137,9 @@ class Sealed:
 
     @contextmanager
     def entry(self, is_recorded: Callable[[str], bool]) -> Iterator[Segment]:
-        """Name the file for a body that records it in the journal: the folder gets it and the journal knows it, or neither.
+        """Name the file around a body that records it in the journal, so that both happen or neither.
 
-        If the body fails, the file goes, unless `is_recorded` says that the journal took its name all the same.
+        If the body fails, the file is removed, unless `is_recorded` says that the journal has its name nevertheless.
         """
         try:
             yield self.place()
@@ -160,7 +165,7 @@ def write(folder: Path, tables: Iterable[pa.Table], replaces: str = "") -> Seale
 
 
 class _Hashing:
-    """A file that hashes what passes through it, so that nothing has to be read again."""
+    """A file that hashes the bytes written to it, so that none has to be read again."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("xb", buffering=0)
@@ -168,7 +173,7 @@ class _Hashing:
         self.size = 0
         self.closed = False
         self.void = False
-        """Whether the file has been given up: nothing is written any more."""
+        """Whether the file was abandoned; nothing more is written."""
 
     def write(self, data: Any) -> int:
         rest = memoryview(data)
@@ -183,7 +188,7 @@ class _Hashing:
         return self.size
 
     def flush(self) -> None:
-        """Nothing is held back here."""
+        """Do nothing, because there is no buffer."""
 
     def sync(self) -> None:
         os.fsync(self._file.fileno())
@@ -197,10 +202,10 @@ class _Hashing:
 
 
 def _parquet(sink: _Hashing, schema: pa.Schema) -> Any:
-    # Row numbers count up: as differences they take next to nothing. The Arrow schema and statistics would be most of
-    # the bytes of a small segment.
+    # Row numbers count up, so as differences they take almost no space. The Arrow schema and the statistics would take
+    # most of a small segment.
     names = [name for name in schema.names if name != "_row"]
-    # A dictionary of measurements, nearly all of them different, is given up early: it costs time and bytes.
+    # The dictionary of a column of mostly different values is abandoned early, because it costs time and space.
     options = {"compression": "zstd", "dictionary_pagesize_limit": 32_768}
     options |= {"write_statistics": False, "store_schema": False}
     return pq.ParquetWriter(

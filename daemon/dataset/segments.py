@@ -13,10 +13,10 @@ from daemon.core import durable
 from daemon.core.errors import DatasetDamaged
 
 PIECE_ROWS = 65_536
-"""Rows of a piece: 13 MB of twenty numbers each."""
+"""Rows per piece: 13 MB with twenty numbers each."""
 
 REPEATED = ["_drop", "_source"]
-"""Columns with few different values in long runs, kept as dictionaries in memory."""
+"""Columns with few different values in long runs; they stay dictionaries in memory."""
 
 
 def read(folder: Path, segments: Mapping[str, str]) -> Iterator[tuple[str, pa.Table]]:
@@ -37,7 +37,7 @@ def load(path: Path) -> pa.Table:
 def pieces(folder: Path, segments: Mapping[str, str], columns: Sequence[str]) -> Iterator[pa.Table]:
     """The rows of all segments (name: sha256) in order, a few at a time and only `columns`; raises DatasetDamaged.
 
-    For whoever makes something else of the rows: a table of all of them would need as much memory again.
+    For callers that convert the rows: a table of all of them would double the memory.
     """
     for name, sha256 in segments.items():
         data = _verified(folder / name, sha256)
@@ -48,7 +48,7 @@ def pieces(folder: Path, segments: Mapping[str, str], columns: Sequence[str]) ->
 
 
 def release() -> None:
-    """Give back what reading has taken and Arrow keeps for the next time."""
+    """Release memory that Arrow keeps after reading."""
     pa.default_memory_pool().release_unused()
 
 
@@ -62,14 +62,14 @@ def _verified(path: Path, sha256: str) -> bytes:
 
 
 class UnlikeError(Exception):
-    """Raised when segments have columns of one name and of types that have nothing in common."""
+    """Raised when segments have columns of the same name with incompatible types."""
 
 
 def unified(folder: Path, sources: Mapping[str, str]) -> Iterator[pa.Table]:
     """The rows of all `sources` (name: sha256) in their order, some at a time, all with the same columns and types.
 
-    A column that some sources lack is empty there; whole numbers become numbers beside numbers. Raises UnlikeError,
-    DatasetDamaged, OSError.
+    A column that a source lacks is empty for its rows; integers become floats if another source has floats. Raises
+    UnlikeError, DatasetDamaged, OSError.
     """
     files = [
         pq.ParquetFile(pa.BufferReader(_verified(folder / name, sha256)), read_dictionary=REPEATED)
@@ -83,7 +83,7 @@ def unified(folder: Path, sources: Mapping[str, str]) -> Iterator[pa.Table]:
 
 
 def _gathered(files: Sequence[Any]) -> Iterator[pa.Table]:
-    """The rows of all files in order, PIECE_ROWS at a time: a piece becomes a row group, which has its own overhead."""
+    """The rows of all files in order, PIECE_ROWS at a time: each piece becomes a row group, which has its own overhead."""
     waiting: list[pa.Table] = []
     for batch in (batch for file in files for batch in file.iter_batches(PIECE_ROWS)):
         waiting.append(pa.Table.from_batches([batch]))
@@ -95,7 +95,7 @@ def _gathered(files: Sequence[Any]) -> Iterator[pa.Table]:
 
 
 def _with_all(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The table with the columns and types of `schema`; those that it lacks are empty."""
+    """The table with the columns and types of `schema`; missing columns are empty."""
     columns = [
         table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(len(table), field.type)
         for field in schema
@@ -104,12 +104,12 @@ def _with_all(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def find(folder: Path, segments: Mapping[str, str], drop: str) -> tuple[str, pa.Table] | None:
-    """The one of `segments` (name: sha256) that holds rows of a drop, with its rows; raises DatasetDamaged."""
+    """The first of `segments` (name: sha256) that holds rows of a drop, with all its rows; raises DatasetDamaged."""
     return next(((name, table) for name, table in read(folder, segments) if drop in drops(table)), None)
 
 
 def drops_of(path: Path) -> list[str]:
-    """The drops of the rows in a file; raises DatasetDamaged if it is no segment, OSError."""
+    """The drops of the rows in a file; raises DatasetDamaged if it is not a segment, OSError."""
     try:
         return drops(pq.read_table(path, read_dictionary=REPEATED))
     except (pa.ArrowInvalid, KeyError) as error:
@@ -128,15 +128,15 @@ def of_drop(table: pa.Table, drop: str) -> pa.Table:
 
 
 def without(table: pa.Table, drop: str, batches: Mapping[str, int]) -> pa.Table:
-    """The rows from other drops, in the order of their batches; `batches` has the number of each such drop's.
+    """The rows of all other drops, in the order of their batches; `batches` maps each of these drops to its batch.
 
-    A merged segment may hold batches out of order; in order, those that begin the dataset stay together whatever goes.
+    A merged segment may hold batches out of order. Sorted, the first batches of the dataset stay together.
     """
     names, codes = _drops(table)
     order = np.flatnonzero(codes != names.index(drop))
     numbers = np.array([batches.get(name, 0) for name in names])[codes[order]]
     order = order[np.argsort(numbers, kind="stable")]
-    # A dictionary rebuilt, because the old one names the drop that goes.
+    # The dictionary is rebuilt, because the old one names the removed drop.
     values, which = np.unique(codes[order], return_inverse=True)
     column = pa.DictionaryArray.from_arrays(
         pa.array(which.astype(np.int32)), pa.array([names[code] for code in values])
@@ -145,7 +145,7 @@ def without(table: pa.Table, drop: str, batches: Mapping[str, int]) -> pa.Table:
 
 
 def _drops(table: pa.Table) -> tuple[list[str], NDArray[np.int64]]:
-    """The drops of a table, and for each row which of them it is from."""
+    """The drops of a table, and the position of each row's drop among them."""
     column = table["_drop"].unify_dictionaries().combine_chunks()
     column = column if isinstance(column, pa.DictionaryArray) else column.dictionary_encode()
     return column.dictionary.to_pylist(), column.indices.to_numpy().astype(np.int64)

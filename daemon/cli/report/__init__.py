@@ -1,1 +1,1 @@
-"""What the command line shows of a home; it works with and without a running daemon, and changes nothing."""
+"""Reports of the command line on a home. They work with and without a running daemon, and change nothing."""

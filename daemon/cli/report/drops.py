@@ -1,4 +1,4 @@
-"""Drops: what became of them, and the one that a person means by an id, sha256 or name."""
+"""Reports on drops: their outcomes, and the lookup of a drop by id, sha256 or name."""
 
 from collections.abc import Sequence
 
@@ -32,7 +32,7 @@ class HeldReport(HeldAsDrop):
 ReportedDrop = DecidedReport | HeldReport
 
 LISTED = 20
-"""The newest of several drops with one name that are told apart in a message."""
+"""Number of drops with the same name that a message lists, newest first."""
 
 
 def listed(home: Home, limit: int) -> list[ListedDrop]:
@@ -42,7 +42,7 @@ def listed(home: Home, limit: int) -> list[ListedDrop]:
 
 
 def held(home: Home, key: str) -> HeldDrop:
-    """The one drop of this sha256 or name that waits for a person; raises NotFound, or Ambiguous with a list of them."""
+    """The one waiting drop with this sha256 or name; raises NotFound, or Ambiguous with a list of them."""
     with reading(home):
         waiting, others = records.held_like(home.journal, key), records.held(home.journal, LISTED)
     if not waiting:
@@ -51,13 +51,13 @@ def held(home: Home, key: str) -> HeldDrop:
     if len(waiting) > 1:
         lines = ", ".join(row["sha256"] for row in waiting[:LISTED])
         raise Ambiguous(
-            f"{len(waiting)} drops of the name {key!r:.100} wait.", hint=f"Name one by its sha256: {lines}."
+            f"{len(waiting)} drops with the name {key!r:.100} wait.", hint=f"Name one by its sha256: {lines}."
         )
     return waiting[0]
 
 
 def get(home: Home, key: str) -> ReportedDrop:
-    """What became of one drop, by id, sha256 or name, and which versions were trained on it (key `taught`); raises NotFound."""
+    """The outcome of one drop, by id, sha256 or name, and the versions trained on it (key `taught`); raises NotFound."""
     with reading(home):
         if waiting := records.held_like(home.journal, key):
             return {**records.as_drop(waiting[0]), "taught": {"count": 0, "newest": []}}
@@ -68,7 +68,7 @@ def get(home: Home, key: str) -> ReportedDrop:
 
 
 def to_forget(home: Home, key: str) -> DropFacts:
-    """The one drop that this id, sha256 or name may mean; raises NotFound, or Ambiguous with a list of them."""
+    """The one drop that this id, sha256 or name fits; raises NotFound, or Ambiguous with a list of them."""
     with reading(home):
         matches = records.taken(home.journal, key)
     if not matches:
@@ -82,7 +82,7 @@ def to_forget(home: Home, key: str) -> DropFacts:
 
 
 def _about(row: DropFacts) -> str:
-    """A drop in one line, so that people can tell it from others of its name."""
+    """A drop in one line, so that people can distinguish it from others with its name."""
     rows = score_names.counted(row["rows_accepted"], "row")
     return f"id {row['id']}: {printable(row['name'])}, {_moment(row)}, {rows}, {row['state']}, sha256 {row['sha256']}"
 
@@ -110,7 +110,7 @@ def print_table(rows: Sequence[ListedDrop]) -> None:
 
 
 def print_facts(drop: ReportedDrop) -> None:
-    """All facts of one drop, one a line, on standard output."""
+    """Print all facts of one drop, one per line."""
     table = Table(Column(), Column(overflow="fold"), box=None, show_header=False)
     for name, value in {**drop, "taught": _trained(drop["taught"])}.items():
         if value is not None:
@@ -119,7 +119,7 @@ def print_facts(drop: ReportedDrop) -> None:
 
 
 def _moment(row: ListedDrop) -> str:
-    """When a drop was seen, to the minute."""
+    """The time a drop was seen, to the minute."""
     return str(row["seen_at"] or row["settled_at"])[:16].replace("T", " ")
 
 

@@ -24,7 +24,7 @@ class CheckResult(TypedDict):
 
 
 class Challenger(TypedDict):
-    """The version that waits for a person, and how far it agrees with the served one (None: nothing was compared)."""
+    """The version that waits for a person, and its agreement with the served one (None: nothing was compared)."""
 
     version: int
     shadow: Agreement | None
@@ -109,16 +109,16 @@ def as_text(facts: Health) -> str:
 
 
 def _liveness(daemon: status.Status | None) -> str:
-    """Whether the daemon runs, and what it does if that takes long."""
+    """Whether the daemon runs, and its current step if that takes long."""
     if daemon is not None and daemon.alive:
         return f"Running, {daemon.step.name} for {daemon.step.seconds:.0f} s." if daemon.step else "Running."
     process = process_table.look(daemon.pid) if daemon is not None and daemon.boot == status.boot_id() else None
     if daemon is None or process is None:
         return "Not running: start it with `retraind run`."
     if process.state in "Tt":
-        return f"Stopped (SIGSTOP, pid {daemon.pid}): `kill -CONT {daemon.pid}` lets it go on."
-    # The number may be that of another process by now.
-    return f"Gone or hanging since {daemon.at}: start it with `retraind run`, which says so if it still runs (pid {daemon.pid})."
+        return f"Stopped (SIGSTOP, pid {daemon.pid}): `kill -CONT {daemon.pid}` resumes it."
+    # Another process may have this pid by now.
+    return f"Gone or hanging since {daemon.at}: start it with `retraind run`, which reports it if the old one (pid {daemon.pid}) still runs."
 
 
 def _challenger(home: Home, pointer: Pointer | None) -> Challenger | None:
@@ -130,6 +130,6 @@ def _challenger(home: Home, pointer: Pointer | None) -> Challenger | None:
 
 
 def _lacks(home: Home, pointer: Pointer | None) -> str:
-    """What the served version is on trial for; empty if for nothing."""
+    """What evidence the served version lacks; empty if it is not on trial."""
     judged = judged_versions.judged(home.journal, pointer.version) if pointer else None
     return score_caveats.sentence(json.loads(judged["scores"])) if judged else ""

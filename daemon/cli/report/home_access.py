@@ -1,4 +1,4 @@
-"""How reports read a home: its journal and the pointer to the served version."""
+"""Access of reports to a home: its journal and the pointer to the served version."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from daemon.core.journal import journal_server
 
 
 def served(home: Home) -> Pointer | None:
-    """What is served; None if nothing is, or the pointer can't be read."""
+    """The served version; None if there is none, or the pointer can't be read."""
     try:
         return manifest.read_pointer(home.pointer)
     except RetraindError:
@@ -21,7 +21,7 @@ def served(home: Home) -> Pointer | None:
 
 
 def has_journal(home: Home) -> bool:
-    """False: nothing has been recorded yet; raises HistoryLost where something was, and is gone."""
+    """Whether there is a journal; raises HistoryLost if there was one and it is gone."""
     if gone := home_integrity.journal(home):
         raise HistoryLost(gone)
     return journal_server.exists(home)
@@ -29,7 +29,7 @@ def has_journal(home: Home) -> bool:
 
 @contextmanager
 def reading(home: Home) -> Iterator[None]:
-    """Raises RetraindError where the journal can't be read."""
+    """Read inside this context; raises RetraindError if the journal can't be read."""
     try:
         yield
     except sqlite3.Error as error:

@@ -1,4 +1,4 @@
-"""The chain of a version as a tree that a person can read, from the drops that it was trained on to its predictions."""
+"""The lineage of a version as a tree for people, from the drops that it was trained on to its predictions."""
 
 from collections.abc import Iterator, Mapping
 
@@ -26,11 +26,11 @@ class DescribedChain(Links):
 
 
 WIDTH = 1000
-"""Columns; lines are as long as they are, up to this."""
+"""Columns of the output; longer lines break."""
 
 
 def read(home: Home, number: int, limit: int) -> DescribedChain:
-    """Where a version came from and where it went (see `daemon.records.lineage`), with its bundle; raises NotFound."""
+    """A version's origin and use (see `daemon.records.lineage`), with its bundle; raises NotFound."""
     with reading(home):
         chain = lineage.of(home, number, limit)
     if chain is None:
@@ -39,13 +39,13 @@ def read(home: Home, number: int, limit: int) -> DescribedChain:
 
 
 def show(chain: DescribedChain) -> None:
-    """What `read` returns, on standard output."""
+    """Print the result of `read`."""
     tree = Tree(_text(f"version {chain['version']} · {chain['candidate']} · {chain['state']}: {chain['reason']}"))
     for title, branches in _branches(chain):
         branch = tree.add(_text(title))
         for line in branches:
             branch.add(_text(line))
-    # The terminal breaks long lines where it must; rich would break the sums of bytes that people want to copy.
+    # The terminal breaks long lines; rich would break the hashes that people want to copy.
     Console(width=WIDTH, markup=False, emoji=False, highlight=False).print(tree)
 
 
@@ -95,7 +95,7 @@ def _drop(drop: TrainingDrop) -> str:
 
 
 def _window(settings: Mapping[str, object]) -> str:
-    """What a training that looked at recent rows only left out."""
+    """A note on the rows that a training on recent rows left out; empty for other trainings."""
     limits = {"rows": settings.get("window_rows"), "days": settings.get("window_days")}
     said = " and ".join(f"{value:g} {unit}" for unit, value in limits.items() if value)
     return f", of which it saw the newest {said}" if said else ""

@@ -1,6 +1,6 @@
-"""The table of a schema, and of the file that it was made from, as `init` and `retraind schema` show it.
+"""The table of a schema, and of the file that it was made from, for `init` and `retraind schema`.
 
-On standard output as text, or as JSON.
+It is printed as text or as JSON.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # a schema alone is shown without pyarrow
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 MOST_LISTED = 60
-"""With more columns than that only unusual ones are listed, as many at most, and the others are counted."""
+"""With more columns than this, at most this many unusual ones are listed, and the others are counted."""
 
 
 class Line(NamedTuple):
@@ -36,7 +36,7 @@ class Line(NamedTuple):
 
 
 def of_draft(draft: "Draft") -> list[Line]:
-    """The columns of a file that a schema was made of: features, target, those left out."""
+    """The columns of the file that a schema was made from: features, target, ignored ones."""
     lines = [
         _feature(column, draft.findings[column.name], draft.notes.get(column.name)) for column in draft.schema.columns
     ]
@@ -46,7 +46,7 @@ def of_draft(draft: "Draft") -> list[Line]:
 
 
 def of_schema(schema: Schema) -> list[Line]:
-    """The columns of a schema alone."""
+    """The columns of a schema without its file."""
     lines = [
         Line(column.name, column.kind, "allowed" * column.missing, "", _range(column), _notation(column))
         for column in schema.columns
@@ -91,7 +91,7 @@ def _range(column: Column) -> str:
 
 
 def show(lines: list[Line]) -> None:
-    """The table; of thousands of columns a summary."""
+    """Print the table; with very many columns, a summary."""
     listed = (
         lines
         if len(lines) <= MOST_LISTED

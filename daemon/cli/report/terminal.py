@@ -2,11 +2,11 @@
 
 from rich.console import Console
 
-# Reasons and names are text of other people: `[…]` in them is no markup.
+# Reasons and names are other people's texts, so `[…]` in them is not markup.
 CONSOLE = Console(markup=False, emoji=False, highlight=False)
 
 
 def printable(value: object) -> str:
-    """Names and reasons come from other people's files: nothing in them may steer the terminal."""
+    """A name or reason from other people's files, without characters that control the terminal."""
     text = "" if value is None else str(value)
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)

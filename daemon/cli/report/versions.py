@@ -17,7 +17,7 @@ from daemon.schema.scores import Agreement, Score
 
 
 class ListedVersion(VersionRow):
-    """A version, whether it is served, its score by late labels, and how far it agrees with the served one (None: not known)."""
+    """A version, whether it is served, its score by late labels, its agreement with the served one (None: unknown)."""
 
     served: bool
     live: Score | None
@@ -44,7 +44,7 @@ def listed(home: Home, limit: int) -> list[ListedVersion]:
 
 
 def agreements(home: Home, pointer: Pointer | None, versions: Sequence[int]) -> dict[int, Agreement]:
-    """How far those of `versions` that were held agree with the served one, by number."""
+    """The agreement with the served version, by number, of those `versions` that have been held."""
     try:
         compared = lineage.agreements(home, versions, pointer.version) if pointer else []
     except sqlite3.Error:
