@@ -116,7 +116,7 @@ def _remarks(draft: "Draft") -> Iterator[str]:
         yield "Numbers have a decimal comma, as in 1,5."
     yield from draft.cell_remarks()
     for group in alike(draft.schema.classes):
-        yield f"These classes differ in case or spaces only: {', '.join(map(repr, group))}. Are they the same?"
+        yield f"These classes differ only in case or spaces: {', '.join(map(repr, group))}. Are they the same?"
     if draft.torn:
         yield f"Skipped rows with too many or too few cells: {draft.torn}."
     if draft.backslashes:

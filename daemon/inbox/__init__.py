@@ -1,1 +1,1 @@
-"""The inbox, a folder that others write to: settling, reading and removing drops, and the folder of rejected ones."""
+"""The inbox, a folder that other users write to: settling, reading and removing drops, and rejected files."""

@@ -1,4 +1,4 @@
-"""Drop: a settled file whose bytes were read, and how they are read: once, piece by piece, within the limits."""
+"""Drop: a settled file that was read once, piece by piece, within the limits."""
 
 import errno
 import os
@@ -14,12 +14,12 @@ from daemon.tabular import file_content
 from daemon.tabular.file_content import Content
 
 VANISHED = (errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.EAGAIN)
-"""Errors of opening a file that is gone, exchanged, or (the last one) opened for writing under a lease."""
+"""Errors of opening a file that is gone, was replaced, or (the last one) is being written under a lease."""
 
 
 @dataclass(frozen=True)
 class Drop:
-    """A settled file that was read: its name and stamp in the inbox, its content, when it was seen there first (UTC)."""
+    """A settled file that was read: its name and stamp in the inbox, its content, when it was first seen (UTC)."""
 
     name: str
     stamp: Stamp
@@ -38,22 +38,22 @@ class Drop:
 
 
 def open_file(inbox: Folder, name: str) -> int | None:
-    """A descriptor of a file in the inbox; None if it is not there, or not to be read now. Raises InvalidDrop, OSError."""
+    """A descriptor of a file in the inbox; None if it is gone or can't be read now. Raises InvalidDrop, OSError."""
     try:
         return inbox.open(name)
     except OSError as error:
         if error.errno in VANISHED:
             return None
         if error.errno in (errno.EACCES, errno.EPERM):
-            # One such file must not keep the others waiting.
+            # One such file must not delay the others.
             raise InvalidDrop(f"The file can't be read by this user ({error.strerror}).") from None
         raise
 
 
 def read_content(fd: int, name: str, limits: Limits, spool: Path) -> Generator[None, None, Content]:
-    """The bytes of an open file, inflated if it is packed; yields after each piece. Large ones go to a nameless file in `spool`.
+    """The bytes of an open file, decompressed if need be; yields after each piece.
 
-    Raises InvalidDrop if there are more than `limits` allow.
+    Large ones go to a nameless file in `spool`. Raises InvalidDrop beyond the `limits`.
     """
     size, most = os.fstat(fd).st_size, limits.max_bytes
     if size > most:

@@ -1,6 +1,7 @@
-"""How a drop leaves the inbox: removed, or moved to `rejected/`.
+"""Takes a drop out of the inbox: removes it, or moves it to `rejected/`.
 
-Others may exchange a file at any moment. So a drop gets a hidden name first: the file that is then judged is the one that goes.
+Other users may replace a file at any moment. So a drop first gets a hidden name; then the same file is checked and
+taken out.
 """
 
 import os
@@ -22,7 +23,7 @@ HIDDEN_PREFIX = ".retraind-clearing-"
 """Prefix of a drop's name while it is removed or moved; eight random digits, a hyphen and the name follow."""
 
 HIDDEN_REST = re.compile(r"(?:[0-9a-f]{8}-)?(.+)", re.DOTALL)
-"""What follows the prefix; older versions wrote no digits."""
+"""The rest of the name; older releases wrote no digits."""
 
 
 def remove(inbox: Folder, name: str, sha256: str) -> None:
@@ -33,7 +34,7 @@ def remove(inbox: Folder, name: str, sha256: str) -> None:
 
 
 def reject(inbox: Folder, rejected: Rejected, name: str, stamp: Stamp, report: Mapping[str, object]) -> None:
-    """Move a file to `rejected/`, with its report, if it is still the one that was judged; raises OSError."""
+    """Move a file to `rejected/`, with its report, if it is still the file that was judged; raises OSError."""
     with (
         hidden(inbox, name) as hidden_name,
         _judged(inbox, hidden_name, stamp, report.get("sha256")) as fd,
@@ -49,7 +50,7 @@ def reject(inbox: Folder, rejected: Rejected, name: str, stamp: Stamp, report: M
 def hidden(inbox: Folder, name: str) -> Iterator[str | None]:
     """The hidden name of a drop; None if it is gone.
 
-    If the file is still there at the end, for whatever reason, it gets its name back.
+    If the file still exists at the end of the context, it gets its name back.
     """
     hidden_name = f"{HIDDEN_PREFIX}{secrets.token_hex(4)}-"
     hidden_name += last_part(name, LONGEST - len(hidden_name))
@@ -66,14 +67,14 @@ def hidden(inbox: Folder, name: str) -> Iterator[str | None]:
 
 
 def recover(inbox: Folder) -> None:
-    """Give drops their names back that a kill, or a failing disk, left hidden."""
+    """Restore the names of drops that a kill or a failing disk left hidden."""
     for hidden_name in [entry.name for entry in inbox.entries() if entry.name.startswith(HIDDEN_PREFIX)]:
         if match := HIDDEN_REST.fullmatch(hidden_name.removeprefix(HIDDEN_PREFIX)):
             _put_back(inbox, hidden_name, match[1])
 
 
 def _put_back(inbox: Folder, hidden_name: str, name: str) -> None:
-    """Under its name or, if another file has that by now, one with a number."""
+    """Restore its name; if another file has that name by now, add a number."""
     try:
         count, target = 1, name
         while not inbox.rename_new(hidden_name, target):
@@ -86,7 +87,7 @@ def _put_back(inbox: Folder, hidden_name: str, name: str) -> None:
 
 @contextmanager
 def _judged(inbox: Folder, hidden_name: str | None, stamp: Stamp, sha256: object) -> Iterator[int | None]:
-    """A descriptor (O_PATH) of the file if it has the stamp or at least the bytes that were judged; else None."""
+    """A descriptor (O_PATH) of the file if it has the judged stamp, or at least the judged bytes; otherwise None."""
     if hidden_name is None:
         yield None
         return

@@ -1,7 +1,7 @@
-"""The inbox: which drops are finished; they are read, cleared and rejected.
+"""The inbox: finds finished drops, reads, clears and rejects them.
 
-Events are hints that wake the loop (`daemon/inbox/watcher.py`); listing the folder is the truth. Others may write to the
-folder, so everything in it goes by its descriptor (`daemon/core/shared_folder.py`).
+Events only wake the loop (`daemon/inbox/watcher.py`); the folder's listing decides. Other users may write to the
+folder, so all access uses its descriptor (`daemon/core/shared_folder.py`).
 """
 
 import os
@@ -29,24 +29,24 @@ log = logs.Logger()
 
 
 class Inbox:
-    """Lists, settles, reads and clears the folder; used by the loop thread, fed hints by the watcher's."""
+    """Lists, settles, reads and clears the folder; used by the loop thread, woken by the watcher's thread."""
 
     def __init__(self, home: Home, limits: Limits, wake: Callable[[], None], settling: Settling | None = None) -> None:
-        """`settling`: what has been seen of the files already."""
+        """`settling` holds the earlier observations of the files."""
         self._home, self._limits, self._wake = home, limits, wake
         self._settling = settling or Settling(limits.settle_seconds)
         self._left: dict[str, int] = {}
-        """Files that can't be removed, and when each was changed last, in content or rights."""
+        """Files that can't be removed, with the time of each one's last change in content or rights."""
         self.backlog = (0, 0)
-        """Files and bytes that wait to be read, at the last scan."""
+        """Number and bytes of the files waiting at the last scan."""
         self.unread: frozenset[int] = frozenset()
-        """Their sizes, by which a held drop is known not to be among them."""
+        """The sizes of the waiting files; a held drop of another size can't be one of them."""
         self.skipped, self.strays = SkippedFiles(), NonFiles()
 
     def hint(self, name: str, *, moved: bool = False, closed: bool = False) -> None:
-        """Wake the loop for a file that has changed; for any thread.
+        """Wake the loop for a file that has changed; any thread may call it.
 
-        One that was renamed into place is finished; one that a writer has closed may be.
+        A file renamed into place is finished; a file that a writer has closed may be.
         """
         if moved:
             self._settling.moved(name)
@@ -56,7 +56,7 @@ class Inbox:
         self._wake()
 
     def _open_folder(self) -> Folder:
-        """The folder at the inbox's path now: it may be another folder, or another mount, than a moment ago."""
+        """The folder at the inbox's path; its folder or mount may have changed a moment ago."""
         return shared_folder.inbox(self._home)
 
     # Settling
@@ -64,7 +64,7 @@ class Inbox:
     def settled(self, now: float, most: int = 1_000_000) -> dict[str, Stamp]:
         """Finished drops with their stamps, oldest first, at most `most`; `now` is monotonic seconds.
 
-        None of them if there is no safe `rejected/` for what may have to be refused; the watcher reports that.
+        Empty if there is no safe `rejected/` for files that must be rejected; the watcher reports that.
         """
         inbox = self._open_folder()
         stamps = self._scan(inbox)
@@ -100,7 +100,7 @@ class Inbox:
                 strays.append((entry.name, status.st_mode))
         self._left = left
         self.strays.note(strays)
-        if hidden:  # it could not get its name back earlier
+        if hidden:  # its name could not be restored earlier
             drop_removal.recover(inbox)
         return stamps
 
@@ -111,9 +111,9 @@ class Inbox:
         return finish(self.reading(name, stamp))
 
     def reading(self, name: str, stamp: Stamp) -> Generator[None, None, Drop | None]:
-        """The drop's bytes, read once, piece by piece; raises InvalidDrop when it is too large or not ours to read.
+        """The drop's bytes, read once, piece by piece; raises InvalidDrop when it is too large or unreadable for us.
 
-        None if it is gone, or changes while it is read: then it has to settle again.
+        None if it is gone, or changes during the read and so must settle again.
         """
         fd = open_file(self._open_folder(), name)
         if fd is None:
@@ -144,7 +144,7 @@ class Inbox:
     def clear(self, drops: Collection[tuple[str, str]]) -> dict[str, OSError]:
         """Remove drops (name, sha256) whose rows are committed; returns those that can't be removed.
 
-        A name may be the journal's, as text (`names.shown`). A file that has other bytes by now is a new drop and stays.
+        A name may be the journal's text (`names.shown`). A file whose bytes have changed is a new drop and stays.
         """
         if not drops:
             return {}
@@ -153,7 +153,7 @@ class Inbox:
             try:
                 drop_removal.remove(inbox, name, sha256)
             except OSError as error:
-                stuck[name] = OSError(*error.args)  # without the frames, which would hold the folder open
+                stuck[name] = OSError(*error.args)  # without the frames, which would keep the folder open
             self._settling.forget(name)
         inbox.sync()
         return stuck
@@ -170,10 +170,10 @@ class Inbox:
             self._settling.forget(name)
 
     def reject(self, refused: Collection[tuple[str, Stamp, Mapping[str, object]]]) -> dict[str, OSError]:
-        """Move rejected drops to `rejected/` under names that are free there; returns those that can't be moved.
+        """Move rejected drops to `rejected/` under free names; returns those that can't be moved.
 
-        Of each: its name, its stamp when it was judged, its report. A file that is another by now is a new drop and stays.
-        Raises Unavailable if there is no `rejected/` of ours.
+        Each drop comes with its name, its stamp when it was judged, and its report. A file that has changed is a new
+        drop and stays. Raises Unavailable if there is no `rejected/` of ours.
         """
         if not refused:
             return {}
@@ -183,7 +183,7 @@ class Inbox:
             try:
                 drop_removal.reject(inbox, rejected, name, stamp, report)
             except OSError as error:
-                stuck[name] = OSError(*error.args)  # without the frames, which would hold the folder open
+                stuck[name] = OSError(*error.args)  # without the frames, which would keep the folder open
             self._settling.forget(name)
         rejected.sync()
         inbox.sync()

@@ -1,6 +1,6 @@
-"""Entries of the inbox that are not files: they are reported, so that people know why nothing happens to them.
+"""Entries of the inbox that are not files: they are reported, so that people know why they are not ingested.
 
-A link could point at a file that only the daemon may read, and a pipe could block: none is followed or opened.
+A link could point at a file that only the daemon may read, and a pipe could block. So none is followed or opened.
 """
 
 import stat
@@ -15,7 +15,8 @@ KINDS = {
 }
 
 MOST = 20
-"""How many are named: after an archive was unpacked into the inbox, a list of its folders would not help."""
+"""Number of entries that are named. If an archive was unpacked into the inbox, a list of all its folders would not
+help."""
 
 
 class NonFiles:
@@ -27,16 +28,16 @@ class NonFiles:
         self._unsaid: list[str] = []
 
     def note(self, seen: list[tuple[str, int]]) -> None:
-        """Note all entries that are there now: names with their modes (`st_mode`)."""
+        """Note all present entries: names with their modes (`st_mode`)."""
         strays = {shown(name): KINDS.get(stat.S_IFMT(mode), "a device") for name, mode in seen[:MOST]}
         self._unsaid += [
-            f"{name} in the inbox is {kind}, which is never followed, opened or taken: drop the file itself."
+            f"{name} in the inbox is {kind}, which is never followed, opened or ingested: drop the file itself."
             for name, kind in strays.items()
             if name not in self.found
         ]
         self.found = strays
 
     def remarks(self) -> list[str]:
-        """A sentence on each that was seen for the first time since the last call."""
+        """A sentence on each entry first seen since the last call."""
         said, self._unsaid = self._unsaid, []
         return said

@@ -1,4 +1,4 @@
-"""Open writers: whether a program still writes a file, as far as the kernel knows."""
+"""Open writers: whether a program still has a file open for writing, as far as the kernel knows."""
 
 import errno
 import fcntl
@@ -6,13 +6,13 @@ import signal
 
 
 def is_written(fd: int) -> bool | None:
-    """Whether some process has the file open for writing: the kernel then gives no read lease (fcntl(2)).
+    """Whether a process has the file open for writing: if so, the kernel gives no read lease (fcntl(2)).
 
     None if the kernel can't say: on network file systems, and for files of other users.
     """
     try:
-        # If a program opens the file for writing while we hold the lease, the kernel sends us a signal. The one of F_SETSIG is
-        # ignored unless a process asks for it; SIGIO, the default, would end the process.
+        # If a program opens the file for writing while we hold the lease, the kernel sends us a signal. The signal set
+        # by F_SETSIG is ignored by default; SIGIO, the default for leases, would end the process.
         fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)

@@ -1,9 +1,9 @@
 """`inbox/rejected`: rejected files and rows, in a folder that only this user writes to.
 
-Why a file or row is refused is decided elsewhere: in `daemon/ingest/reading/reader.py` (files) and `daemon/tabular/rows.py` (rows
-and cells). Everyone who may drop files may also put another folder, or a misleading file, in its place. So the folder is opened
-for each piece of work, without following a link, and refused unless it is ours; and files of other users are copied instead of
-moved: their owner, odd modes and further links stay outside.
+Other modules decide why a file or row is rejected: in `daemon/ingest/reading/reader.py` (files) and
+`daemon/tabular/rows.py` (rows and cells). Everyone who may drop files can also replace this folder by another folder or
+a misleading file. So it is opened for each piece of work, without following a link, and refused unless it is ours.
+Files of other users are copied instead of moved, so their owner, odd modes and further links stay outside.
 """
 
 import errno
@@ -27,11 +27,12 @@ NAME = "rejected"
 LONGEST_NAME = 220
 
 MOST_COPIED = 64 * 1024 * 1024
-"""Bytes of a file of another user that are copied: the loop has other things to do. A larger one stays where it is."""
+"""Maximum size of another user's file that is copied, because the loop has other work. A larger file stays where it is.
+"""
 
 BLOCK_BYTES = 1024 * 1024
 
-HINT = "Move it away: a new folder is made then."
+HINT = "Move it away; then a new folder is made."
 
 
 class Rejected:
@@ -42,7 +43,7 @@ class Rejected:
 
     @classmethod
     def of(cls, inbox: Folder) -> Self:
-        """The folder of an open inbox, made if it is missing; raises OSError, and Unavailable if it is not a folder of ours."""
+        """The folder in an open inbox, made if it is missing; raises OSError, or Unavailable if the folder is not ours."""
         readers = file_modes.readers(inbox.status)
         folder = _opened(inbox)
         if folder.status.st_uid not in inbox.owners:
@@ -63,13 +64,16 @@ class Rejected:
     # Rejected files
 
     def keep(self, inbox: Folder, hidden: str, fd: int, name: str, report: Mapping[str, object]) -> None:
-        """Take the file `hidden` of the inbox, open as `fd` (O_PATH), with its report; `name` is its name when it was dropped."""
+        """Move the file `hidden` of the inbox, open as `fd` (O_PATH), here with its report.
+
+        `name` is its original name.
+        """
         status = os.fstat(fd)
         if status.st_uid == os.geteuid() and status.st_nlink == 1:
             self._move(inbox, hidden, fd, name, report)
         else:
             self._copy(fd, name, report)
-        # A file that was exchanged, or written to, since then is another drop and gets its name back.
+        # A file that was replaced or written to since then is another drop and gets its name back.
         if (
             inbox.has(hidden)
             and os.path.samestat(now := inbox.stat(hidden), status)
@@ -78,22 +82,25 @@ class Rejected:
             inbox.remove(hidden)
 
     def report(self, name: str, report: Mapping[str, object]) -> None:
-        """Write the report beside `name`. The disk is not waited for: the journal holds the same facts, durably."""
+        """Write the report beside `name`. It is not synced, because the journal holds the same facts durably."""
         with self._new([orjson.dumps(report, option=orjson.OPT_INDENT_2)], sync=False) as temporary:
             self._folder.rename(temporary, name + REPORT)
 
     def free_name(self, name: str, sha256: str | None = None) -> str:
-        """A free name in the folder for a file that was dropped as `name`; or the last one taken, if it has the same bytes (`sha256`)."""
+        """A free name in the folder for a file that was dropped as `name`.
+
+        The last used name is returned if its file has the same bytes (`sha256`).
+        """
         target, count = _short(name), 1
         before = target
-        while self._folder.has(target):  # a report alone is that of a move that was cut short
+        while self._folder.has(target):  # a report without its file is left from an interrupted move
             count += 1
             before, target = target, _short(f"{count}-{name}")
         cut_short = sha256 is not None and before != target and self._folder.sha256(before) == sha256
         return before if cut_short else target
 
     def _move(self, inbox: Folder, hidden: str, fd: int, name: str, report: Mapping[str, object]) -> None:
-        """Rename a file that is ours and has no other link to a free name."""
+        """Rename a file that is ours and has no other hard link to a free name."""
         moved = False
         while not moved:
             target = self.free_name(name)
@@ -105,13 +112,13 @@ class Rejected:
             self._folder.rename_new(target, hidden, inbox)
 
     def _copy(self, fd: int, name: str, report: Mapping[str, object]) -> None:
-        """Copy the bytes of a file of another user, or with further links, durably, before it is removed."""
+        """Copy a file of another user, or with further hard links, durably, before it is removed."""
         try:
             source = _readable(fd)
         except OSError:
             self.report(self.free_name(name), report)
             raise
-        try:  # bounded, also while a program continues to write it
+        try:  # bounded, even while a program continues to write it
             temporary = self._written(
                 islice(iter(lambda: os.read(source, BLOCK_BYTES), b""), MOST_COPIED // BLOCK_BYTES)
             )
@@ -147,7 +154,10 @@ class Rejected:
 
     @contextmanager
     def _new(self, blocks: Iterable[bytes], *, sync: bool = True) -> Iterator[str]:
-        """The name of a new, hidden file, which is removed unless it gets another name: each new try would leave one otherwise."""
+        """The name of a new, hidden file.
+
+        It is removed unless it gets another name, because each retry would leave one.
+        """
         temporary = self._written(blocks, sync=sync)
         try:
             yield temporary
@@ -175,11 +185,11 @@ class Rejected:
     # Its entries
 
     def entries(self) -> Iterable["os.DirEntry[str]"]:
-        """All entries, also those that others put there."""
+        """All entries, including those of other users."""
         return self._folder.entries()
 
     def remove(self, name: str) -> None:
-        """Remove a file; one that is gone is fine."""
+        """Remove a file; it may be gone already."""
         self._folder.remove(name)
 
     def sync(self) -> None:
@@ -205,9 +215,11 @@ def _opened(inbox: Folder) -> Folder:
 
 
 def _readable(fd: int) -> int:
-    """A descriptor that can be read, of a file open with O_PATH; raises OSError if it is too large to be copied, or may not be read."""
+    """A readable descriptor of a file open with O_PATH; raises OSError if the file is too large to copy, or unreadable."""
     if os.fstat(fd).st_size > MOST_COPIED:
-        raise OSError(errno.EFBIG, f"it is of another user and has more than {MOST_COPIED} bytes, so it is not copied")
+        raise OSError(
+            errno.EFBIG, f"it belongs to another user and has more than {MOST_COPIED} bytes, so it is not copied"
+        )
     try:
         return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except BlockingIOError:
@@ -215,9 +227,9 @@ def _readable(fd: int) -> int:
 
 
 def _short(name: str, ending: str = "") -> str:
-    """The name under which a file of this name is kept; a name too long for its additions is replaced.
+    """The name under which a file is kept; a name too long for its additions is replaced.
 
-    The endings of reports and of rejected rows say what a file is, so no dropped file keeps one.
+    A dropped file loses the endings of reports and of rejected rows, because these endings identify such files.
     """
     if not ending and name.endswith((REPORT, BAD_ROWS)):
         ending = ".csv"

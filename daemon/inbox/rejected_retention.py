@@ -1,7 +1,4 @@
-"""Retention: rejected files in `inbox/rejected` are removed when they are old enough.
-
-They are kept so that people can correct them, for a limited time.
-"""
+"""Retention: removes old files from `inbox/rejected`. They are kept for a limited time so that people can correct them."""
 
 import stat
 from collections.abc import Iterator
@@ -14,15 +11,15 @@ from daemon.core.inbox_names import BAD_ROWS, REPORT
 from daemon.inbox.rejected_folder import Rejected
 
 MOST = 1_000
-"""Drops that one call removes at most: the loop has other things to do."""
+"""Maximum number of drops that one call removes, because the loop has other work."""
 
 log = logs.Logger()
 
 
 class Retention:
-    """Removes rejected drops, their reports and `.bad.csv` files once they have lain there for `days`; 0: never.
+    """Removes rejected drops, their reports and `.bad.csv` files after `days`; 0: never.
 
-    Files of others stay, and so do folders.
+    Other users' files and folders stay.
     """
 
     def __init__(self, home: Home, days: float) -> None:
@@ -30,11 +27,12 @@ class Retention:
         self._clock = Clock()
 
     def sweep(self, now: Reading) -> int:
-        """Remove what is old now; returns how many files.
+        """Remove old files; returns their number.
 
-        It lists the folder, so once an hour is often enough. The first call removes nothing, nor does one after the clock was
-        set: a clock that is wrong, as many are right after a start, makes everything old. A file that can't be removed is
-        logged and left; raises OSError if the folder can't be read, Unavailable if it is not ours.
+        It lists the folder, so once an hour is often enough. The first call removes nothing, and neither does a call
+        after the clock was set, because a wrong clock, common right after a boot, makes everything look old. A file
+        that can't be removed is logged and left; raises OSError if the folder can't be read, Unavailable if it is not
+        ours.
         """
         trusted = self._clock.trusts(now)
         if self._days == 0 or not trusted:
@@ -55,7 +53,7 @@ class Retention:
         return removed
 
     def _due(self, rejected: Rejected, now: float) -> Iterator[list[str]]:
-        """Old files, in no order; a rejected drop comes with its report, which distinguishes it from files of others."""
+        """Old files, unordered; a rejected drop comes with its report, which distinguishes it from other users' files."""
         ages = _times(rejected)
         begin, limit = clock.made(self._home, now), now - self._days * clock.DAY
         for name, since in ages.items():
@@ -66,14 +64,14 @@ class Retention:
 
 
 def _times(rejected: Rejected) -> dict[str, float]:
-    """Since when each file lies there, by name; a symlink is a file, its target is not."""
+    """Since when each file has been there, by name; a symlink counts as itself, not as its target."""
     times = {}
     for entry in rejected.entries():
         try:
             status = entry.stat(follow_symlinks=False)
         except FileNotFoundError:  # another program has removed it
             continue
-        # Moving a file leaves its mtime as it was, maybe years ago; its ctime says since when it lies here.
+        # A moved file keeps its mtime, maybe years old; its ctime shows since when it has been here.
         if not stat.S_ISDIR(status.st_mode):
             times[entry.name] = max(status.st_mtime, status.st_ctime)
     return times

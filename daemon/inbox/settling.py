@@ -1,6 +1,6 @@
 """Settling: when a file in the inbox is finished.
 
-It follows from open writers, as far as the kernel knows them, from renames and closings, and from quiet time.
+The signs are open writers, as far as the kernel knows them, renames, closings and quiet time.
 """
 
 import os
@@ -36,7 +36,7 @@ class Stamp:
 
 
 class _PendingFile(NamedTuple):
-    """A file that waits: its stamp, since when it has it (monotonic seconds), and when the file was first seen (UTC)."""
+    """A waiting file: its stamp, the time of that stamp (monotonic seconds), and when the file was first seen (UTC)."""
 
     stamp: Stamp
     since: float
@@ -44,7 +44,7 @@ class _PendingFile(NamedTuple):
 
 
 class Settling:
-    """The state of the files that wait; used by the loop thread, `moved` and `closed` by any."""
+    """The state of the waiting files; used by the loop thread, `moved` and `closed` by any thread."""
 
     def __init__(self, settle_seconds: float) -> None:
         self._seconds = settle_seconds
@@ -53,17 +53,17 @@ class Settling:
         self._closed: dict[str, Stamp] = {}
 
     def moved(self, name: str) -> None:
-        """A file got its name by a rename: it was finished before."""
+        """Note that a file got its name by a rename, so it was finished before."""
         self._moved_in.add(name)
 
     def closed(self, name: str, stamp: Stamp) -> None:
-        """A writer has closed a file, which had the stamp then."""
+        """Note that a writer has closed a file, which had this stamp then."""
         self._closed[name] = stamp
 
     def look(self, home: Home, now: float) -> None:
-        """Note what lies in the folder, so that it settles while the start goes on; `now` is monotonic seconds.
+        """Note the files in the folder, so that they settle during the start; `now` is monotonic seconds.
 
-        Where the folder can't be listed nothing is noted: the loop lists it again, and says so.
+        If the folder can't be listed nothing is noted; the loop lists it again and reports the error.
         """
         with suppress(OSError, RetraindError):
             inbox = shared_folder.inbox(home)
@@ -75,7 +75,7 @@ class Settling:
             self.observe(stamps, now)
 
     def observe(self, stamps: Mapping[str, Stamp], now: float) -> None:
-        """Note the files that are there; `now` is monotonic seconds."""
+        """Note the present files; `now` is monotonic seconds."""
         at = utcnow()
         self._seen = {name: self._first_seen(name, stamp, now, at) for name, stamp in stamps.items()}
         self._moved_in &= stamps.keys()
@@ -87,7 +87,7 @@ class Settling:
         return seen if seen is not None and seen.stamp == stamp else _PendingFile(stamp, now, seen.at if seen else at)
 
     def is_settled(self, inbox: Folder, name: str, now: float) -> bool:
-        """Whether a file that was observed is finished."""
+        """Whether an observed file is finished."""
         seen = self._seen[name]
         quiet = now - seen.since
         if quiet < self._seconds and name not in self._moved_in:
@@ -101,7 +101,10 @@ class Settling:
         return written is not True and quiet >= patience
 
     def wait_seconds(self, now: float) -> float | None:
-        """Seconds until the next file may be settled; None if none is. One that is quiet but still open gives an event when it is closed."""
+        """Seconds until the next file may be settled; None if none waits.
+
+        A quiet file that is still open gives an event when it is closed.
+        """
         left = [self._seconds - (now - seen.since) for seen in self._seen.values()]
         return min((max(0.01, seconds) for seconds in left if seconds > 0), default=None)
 
@@ -111,18 +114,18 @@ class Settling:
         return seen.at if seen else utcnow()
 
     def unsettle(self, name: str) -> None:
-        """A file has changed, so the rename into the folder no longer means that it is finished."""
+        """Note that a file has changed, so its rename into the folder no longer means that it is finished."""
         self._moved_in.discard(name)
 
     def forget(self, name: str) -> None:
-        """A file is gone, or another has its name."""
+        """Forget a file that is gone or was replaced."""
         self._seen.pop(name, None)
         self._moved_in.discard(name)
         self._closed.pop(name, None)
 
 
 def _being_written(inbox: Folder, name: str) -> bool | None:
-    """Whether some process has the file open for writing, or holds a lease to write it; None if that can't be known."""
+    """Whether a process has the file open for writing, or holds a write lease on it; None if unknown."""
     try:
         fd = inbox.open(name)
     except BlockingIOError:

@@ -1,7 +1,7 @@
-"""Files set aside: they wait in the inbox for a person and are not read again meanwhile.
+"""Skipped files: they wait in the inbox for a person and are not read again meanwhile.
 
-The journal has a held drop by its sha256; this module knows which files have those bytes, once each was read since the start.
-A file that changes, or is exchanged, is another drop and is read.
+The journal has held drops by sha256. This module knows which files have those bytes, after each was read once since the
+start. A file that changes or is replaced is another drop and is read.
 """
 
 from collections.abc import Mapping
@@ -23,21 +23,21 @@ class SkippedFiles:
         self._kept: dict[str, _Kept] = {}
 
     def keep(self, name: str, stamp: object, sha256: str) -> None:
-        """Skip a file that has just been read and has these bytes, as long as it has the stamp."""
+        """Skip a file that was just read and has these bytes, while it has the stamp."""
         self._kept[name] = _Kept(stamp, sha256)
 
     def release(self, sha256: str) -> None:
-        """Files with these bytes may be read again."""
+        """Let files with these bytes be read again."""
         self._kept = {name: kept for name, kept in self._kept.items() if kept.sha256 != sha256}
 
     def remaining(self, files: Mapping[str, S]) -> dict[str, S]:
-        """The files of the folder that are to be read; those that are gone or have changed are forgotten."""
+        """The files of the folder without the skipped ones. Skipped files that are gone or have changed are forgotten."""
         self._kept = {name: kept for name, kept in self._kept.items() if files.get(name) == kept.stamp}
         return {name: stamp for name, stamp in files.items() if name not in self._kept}
 
     @property
     def files(self) -> dict[str, list[str]]:
-        """Names of the files that are skipped, by the sha256 of their bytes."""
+        """Names of the skipped files, by the sha256 of their bytes."""
         names: dict[str, list[str]] = {}
         for name, kept in self._kept.items():
             names.setdefault(kept.sha256, []).append(name)

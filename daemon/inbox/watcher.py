@@ -1,7 +1,7 @@
 """The watcher: wakes the loop when something changes in the inbox.
 
-The only module that knows watchdog. Events are hints, listing the folder is the truth: whatever fails here
-makes a drop wait for the next scan, and never loses one. Used by the loop thread about once a second.
+The only module that uses watchdog. Events are only hints; the folder's listing decides. So a failure here makes a drop
+wait for the next scan, but never loses it. The loop thread calls it about once a second.
 """
 
 import errno
@@ -25,31 +25,32 @@ from daemon.inbox.rejected_folder import Rejected
 log = logs.Logger()
 
 CANARY_SECONDS = 2.0
-"""How long the event of the canary, a hidden file, may take before the folder counts as one without events."""
+"""Seconds that the event of the canary, a hidden file, may take before the folder counts as one without events."""
 
 RETRY_SECONDS = 30.0
-"""How often watching is tried again if it was refused or no events arrive."""
+"""Seconds between attempts to watch after a refusal or missing events."""
 
-STARTING = "Scanned; whether events arrive is being tried."
+STARTING = "Scanned; a test of whether events arrive is running."
 SILENT = "Only scanned: no events arrive from this folder, as on some network and container mounts."
 WAITING = "Until then drops wait in the inbox."
-UNSAFE = " Everyone who may drop files can also remove those of others: chmod +t the inbox."
+UNSAFE = " Everyone who may drop files can also remove other users' files: chmod +t the inbox."
 LIMITS = {errno.EMFILE: "fs.inotify.max_user_instances", errno.ENOSPC: "fs.inotify.max_user_watches"}
 KINDS: list[type[FileSystemEvent]] = [FileClosedEvent, FileMovedEvent, FileCreatedEvent]
 
 
 class Hint(Protocol):
-    """Takes the name of a file that has changed; `moved`: it got that name, or came into the folder, by a rename.
+    """A callback for the name of a changed file.
 
-    `closed`: a program that could write it has closed it.
+    `moved`: a rename gave it that name or brought it into the folder. `closed`: a program that could write to it has
+    closed it.
     """
 
     def __call__(self, name: str, *, moved: bool = False, closed: bool = False) -> None:
-        """Called by the observer's thread."""
+        """Report a file; called by the observer's thread."""
 
 
 class Watcher:
-    """Keeps one observer on the inbox, and notices when it is blind."""
+    """Keeps one observer on the inbox, and detects when it gets no events."""
 
     def __init__(self, home: Home, hint: Hint, wake: Callable[[], None]) -> None:
         self._home, self._hint, self._wake = home, hint, wake
@@ -58,7 +59,7 @@ class Watcher:
         self._problem: str | None = None
         self._rejected_problem: str | None = None
         self._rights = (file_modes.FOLDER, -1)
-        """Mode and group that the inbox had last: it gets them again when it has to be made again."""
+        """The last mode and group of the inbox, for the case that it must be made again."""
         self._remark = ""
         self._refused: str | None = None
         self._retry_at = 0.0
@@ -67,7 +68,7 @@ class Watcher:
     def watch(self, now: float) -> list[str]:
         """Make the inbox if it is missing, and watch it; `now` is monotonic seconds.
 
-        Returns sentences for the journal. Faults of the folder raise nothing: `watching` reports them.
+        Returns sentences for the journal. Problems with the folder raise nothing; `watching` reports them.
         """
         sentences = []
         try:
@@ -86,11 +87,14 @@ class Watcher:
         return sentences
 
     def watching(self) -> str | None:
-        """What is wrong with the folder and what to do, for people; None while drops are noticed, by events or by scanning alone."""
+        """A problem with the folder and what to do, for people.
+
+        None while drops are noticed, by events or only by scans.
+        """
         return self._problem or self._rejected_problem
 
     def description(self) -> str:
-        """How drops are noticed, for people: watched, or only scanned and why; and a warning about the folder's mode."""
+        """How drops are noticed, for people (watched, or only scanned and why), and a warning about the folder's mode."""
         return f"{self._noticed_by()}{self._remark}"
 
     def _noticed_by(self) -> str:
@@ -110,7 +114,7 @@ class Watcher:
             self._watch = None
 
     def _make_folder(self) -> bool:
-        """Make the folder if it is missing; True if it was there before."""
+        """Make the folder if it is missing; True if it existed."""
         if self._home.inbox.is_dir():
             return False
         file_modes.make(self._home.inbox)
@@ -121,7 +125,7 @@ class Watcher:
         return True
 
     def _inspect(self) -> None:
-        """Check that `rejected/` is safe, and whether those who may drop can remove the drops of others."""
+        """Check that `rejected/` is safe, and whether users can remove each other's drops."""
         try:
             inbox = shared_folder.inbox(self._home)
             Rejected.of(inbox)
@@ -141,7 +145,7 @@ class Watcher:
             log.warning("events_dropped", times=self._overflows)
 
     def _check_watch(self, identity: tuple[int, int, bool], now: float) -> None:
-        """Restart a dead watch, or one of another folder or other rights; else check that events arrive."""
+        """Restart the watch if it is dead or the folder or its rights have changed; otherwise check that events arrive."""
         if identity == self._identity and self._watch is not None and self._watch.alive:
             self._watch.check_events(now)
         elif identity != self._identity or self._watch is not None or now >= self._retry_at:
@@ -151,7 +155,7 @@ class Watcher:
     def _begin(self, now: float) -> None:
         self.close()
         self._retry_at = now + RETRY_SECONDS
-        if self._problem:  # to watchdog, a folder that it may not read is one in which nothing happens
+        if self._problem:  # watchdog reports no error for a folder that it may not read
             self._refused = self._problem
             return
         try:
@@ -169,7 +173,7 @@ class Watcher:
 class _Watch(FileSystemEventHandler):
     """One observer on one folder, from its start to its end; raises OSError when the kernel refuses it.
 
-    Its parts are put together here, because the reader of the kernel's queue is the one that knows of lost events.
+    It is composed here from watchdog's parts, because only the reader of the kernel's queue learns of lost events.
     """
 
     def __init__(self, folder: Path, hint: Hint, wake: Callable[[], None]) -> None:
@@ -200,7 +204,7 @@ class _Watch(FileSystemEventHandler):
         return self._reader.take_overflows()
 
     def check_events(self, now: float) -> None:
-        """Make and remove a hidden file, unless its event has arrived once or the last one may still arrive."""
+        """Make and remove a hidden file, unless its event has arrived or may still arrive."""
         waited = now - self._canary_at
         self.silent = not self.proven and bool(self._canary) and (self.silent or waited >= CANARY_SECONDS)
         if self.proven or (self._canary and waited < RETRY_SECONDS):
@@ -214,7 +218,7 @@ class _Watch(FileSystemEventHandler):
             log.warning("canary_failed", reason=str(error))
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Pass on what changed; an exception here would end the observer's thread, so nothing may raise."""
+        """Pass on a change. It must not raise, because an exception would end the observer's thread."""
         moved, closed = isinstance(event, FileMovedEvent), isinstance(event, FileClosedEvent)
         name = os.path.basename(os.fsdecode(event.dest_path if moved else event.src_path))
         if name == self._canary:
@@ -232,14 +236,14 @@ class _Watch(FileSystemEventHandler):
 
 
 class _Reader(InotifyFD):
-    """Reads the kernel's queue, and notes what watchdog hides: lost events, a lost folder, files moved in from outside."""
+    """Reads the kernel's queue, and notes what watchdog hides: lost events, a lost folder, files moved in."""
 
     def __init__(self, hint: Hint, wake: Callable[[], None]) -> None:
         super().__init__()
         self._overflown, self._taken = 0, 0
         self._hint, self._wake = hint, wake
         self.lost = False
-        """Whether the folder was removed or unmounted: no event will come any more."""
+        """Whether the folder was removed or unmounted, so that no more events come."""
 
     def take_overflows(self) -> int:
         """How often the queue has overflowed since the last call."""
@@ -248,7 +252,7 @@ class _Reader(InotifyFD):
         return total - taken
 
     def handle_event(self, event: InotifyEvent) -> None:
-        """Called for every event by this thread; it wakes the loop for those that no handler gets."""
+        """Wake the loop for events that no handler gets; this thread calls it for every event."""
         self._overflown += event.is_queue_overflow
         self.lost |= event.is_ignored
         super().handle_event(event)
@@ -256,5 +260,5 @@ class _Reader(InotifyFD):
             self._wake()
         elif (
             event.is_moved_to and event.name
-        ):  # watchdog calls it created, because it does not see the other half of the move
+        ):  # watchdog reports it as created, because it does not see the other half of the move
             self._hint(os.fsdecode(event.name), moved=True)

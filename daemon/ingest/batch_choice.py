@@ -1,4 +1,4 @@
-"""The choice of settled drops that are read together as the next batch. Pure."""
+"""Chooses settled drops to read together as the next batch. Pure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,9 +10,9 @@ from daemon.tabular import file_content
 def choose(
     names: Sequence[str], settled: Mapping[str, Stamp], *, most_bytes: int, most_files: int | None
 ) -> dict[str, Stamp]:
-    """The first drops of `names` that together have at most `most_bytes`; a large or packed one comes alone.
+    """The first drops of `names` that together have at most `most_bytes`; a large or compressed drop is chosen alone.
 
-    `most_files`: how many of them may have more than one row, so that each can have an exam; None: any number.
+    `most_files`: maximum number of drops with more than one row, so that each can have an exam; None: no limit.
     """
     chosen: dict[str, Stamp] = {}
     size = files = 0

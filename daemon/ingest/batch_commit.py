@@ -1,6 +1,6 @@
 """From journal to revision: a recorded batch is committed to DVC and git, then its drops are removed from the inbox.
 
-Also the first thing after a crash, because both steps follow from the journal.
+It also runs first after a crash, because both steps follow from the journal.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ log = logs.Logger()
 
 
 class BatchCommit:
-    """Commits batches; used by the loop thread. `say` publishes what it does."""
+    """Commits batches; used by the loop thread. `say` publishes its current step."""
 
     def __init__(self, dataset: Dataset, journal: Journal, clearing: Clearing, say: Callable[[str], None]) -> None:
         self._dataset, self._journal, self._clearing, self._say = dataset, journal, clearing, say
@@ -26,7 +26,7 @@ class BatchCommit:
         """Segments of the dataset at the last commit."""
 
     def commit(self) -> bool:
-        """Commit the oldest batch that is not committed; False: there is none."""
+        """Commit the oldest uncommitted batch; False if there is none."""
         pending = self._journal.batches.uncommitted()
         if pending is None:
             return False
@@ -35,7 +35,7 @@ class BatchCommit:
         self.live_segments = len(live)
         present = self._dataset.folder.names()
         gone = self._journal.segments.replaced(present - live.keys())
-        # Segments that were written before the journal could not be, because the disk was full for example.
+        # Remove segments that were written although the journal entry then failed, for example on a full disk.
         self._dataset.folder.set_aside(present - live.keys() - gone)
         message = git_history.subject(pending["seq"], pending["kind"], pending["rows"])
         revision = self._dataset.commit(pending["seq"], live, message, gone)
@@ -45,7 +45,7 @@ class BatchCommit:
         return True
 
     def clear_drops(self) -> bool:
-        """Remove the drops of the newest committed batch from the inbox; False: that is done."""
+        """Remove the drops of the newest committed batch from the inbox; False if that is done."""
         if self._to_clear is None:
             return False
         self._say(f"removing the files of batch {self._to_clear}")

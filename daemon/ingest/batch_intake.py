@@ -1,6 +1,6 @@
-"""The batch under way: drops are chosen, opened, read and examined, become a segment, and are recorded.
+"""The batch in progress: drops are chosen, opened, read and examined, become a segment, and are recorded.
 
-It is a generator that gives way between its steps, so that a large drop keeps no version and no request waiting.
+It is a generator that yields between its steps, so that a large drop delays no version and no request.
 """
 
 import time
@@ -84,7 +84,7 @@ class BatchIntake:
         return True
 
     def advance(self, now: float) -> bool:
-        """Do the next step of the batch; False: there is none under way."""
+        """Do the next step of the batch; False if none is in progress."""
         if self._steps is None:
             return False
         try:
@@ -100,14 +100,14 @@ class BatchIntake:
         return True
 
     def close(self) -> None:
-        """Give up the batch: its drops stay in the inbox, and the stop is not their fault."""
+        """Abandon the batch: its drops stay in the inbox, and the stop does not count as their failure."""
         if self._steps is not None:
             self._steps = None
             self._attempts.reload()
             self._attempts.forgive(time.monotonic())
 
     def _take(self, files: Mapping[str, Stamp], current: Schema) -> Iterator[None]:
-        """Read, check and accept or reject some drops; yields where other work may be done in between."""
+        """Read, check and accept or reject some drops; yields where other work may run."""
         refused = Refused(utcnow())
         if not self._attempts.begin(files):
             [(name, stamp)] = files.items()
@@ -178,7 +178,10 @@ class BatchIntake:
         return True
 
     def _hold(self, readings: Sequence[Reading]) -> bool:
-        """Hold the suspicious drops; True: there are some, so the others are read again, with the schema as it was."""
+        """Hold the suspicious drops; True if there are any.
+
+        The others are then read again, with the schema as it was before.
+        """
         suspects = self.holding.suspects(self.evaluation.suspicious, readings)
         if not suspects:
             return False
@@ -192,6 +195,6 @@ class BatchIntake:
         return True
 
     def _join(self, ids: Sequence[str], truths: Sequence[str], current: Schema, pending: Mapping[str, str]) -> Joined:
-        """Late labels with their predictions, once the history holds all that were made before the batch was begun."""
+        """Join late labels with their predictions, once the history holds all predictions from before the batch began."""
         self._labels.wait_for_history(self._begun_at)
         return self._labels.join(ids, truths, current, pending)

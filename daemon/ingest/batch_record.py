@@ -1,4 +1,4 @@
-"""The record of a batch: the outcome of each drop, in one transaction; then the rejected ones leave the inbox."""
+"""The record of a batch: the outcome of each drop, in one transaction; then rejected drops leave the inbox."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -22,7 +22,7 @@ from daemon.storage.journal import Journal
 log = logs.Logger()
 
 Accepted = tuple[Reading, str | None]
-"""A drop that brings rows, and the name of its quarantine file if it has bad ones."""
+"""A drop that adds rows, and the name of its quarantine file if it has bad rows."""
 
 
 class BatchRecord:
@@ -41,9 +41,10 @@ class BatchRecord:
         self._evaluation, self._known_rows, self._clearing = evaluation, known_rows, clearing
 
     def write(self, refused: Refused, sealed: Sealed | None, readings: Sequence[Reading], schema: Schema) -> None:
-        """Record all drops of a batch: `refused` ones, and those of `readings`, read with `schema` into the segment `sealed`.
+        """Record all drops of a batch: `refused` ones, and those of `readings`, now in the segment `sealed`.
 
-        Raises OSError, or Unavailable if the journal can't be written: then nothing is recorded.
+        `schema` is the one that they were read with. Raises OSError, or Unavailable if the journal can't be written;
+        then nothing is recorded.
         """
         with nullcontext() if sealed is None else sealed.entry(self._journal.segments.has) as segment:
             accepted = self._sort(refused, readings)
@@ -59,7 +60,7 @@ class BatchRecord:
         self._clearing.take_out(refused)
 
     def _sort(self, refused: Refused, readings: Sequence[Reading]) -> list[Accepted]:
-        """The drops that bring rows; the others go to `refused`."""
+        """The drops that add rows; the others go to `refused`."""
         accepted = []
         for reading in readings:
             if reading.error is not None:

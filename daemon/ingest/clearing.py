@@ -1,7 +1,8 @@
-"""Clearing: finished drops leave the inbox; one that can't be removed is reported once, and tried again until it can.
+"""Clearing: takes finished drops out of the inbox; a drop that can't be removed is reported once and retried.
 
-Such a file is not read again, and does not keep the others waiting. The refusal also records which files are still to go, so that
-after a kill in between they go and are not refused a second time; so is a file that could not be removed.
+Such a file is not read again, and does not delay the others. The journal also records, with each rejection, which files
+must still leave the inbox. So after a kill in between they are removed and not rejected a second time. The same holds
+for a file that could not be removed.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -21,11 +22,11 @@ from daemon.storage.journal import Journal
 log = logs.Logger()
 
 AGAIN_SECONDS = 60.0
-"""How often a file that could not be removed is tried again."""
+"""Seconds between attempts to remove a file."""
 
 
 KEY = "leaving"
-"""The journal's key of the rejected files that are still to go."""
+"""The journal's key for the rejected files that must still leave the inbox."""
 
 
 class Clearing:
@@ -38,7 +39,7 @@ class Clearing:
         self._pending = {pending.name: pending for pending in map(_parsed, journal.key_values.get(KEY) or ())}
 
     def note(self, refused: Refused) -> None:
-        """Record which files are to go, as part of the transaction that says why. Then `take_out` does it."""
+        """Record which files must leave, in the transaction that records why. `take_out` then removes them."""
         if refused.pending:
             self._journal.key_values.put(KEY, [*map(_as_json, self._pending.values()), *map(_as_json, refused.pending)])
 
@@ -50,7 +51,7 @@ class Clearing:
         self._conclude(refused.pending)
 
     def resume(self, settled: Mapping[str, Stamp]) -> bool:
-        """Take out those of the settled files that were rejected before a kill, or a failure, kept them here; True: there were some."""
+        """Take out settled files that a kill or a failure kept here after their rejection; True if there were any."""
         if not self._pending:
             return False
         here = [pending for pending in self._pending.values() if self._inbox.stamp(pending.name) == pending.stamp]
@@ -66,7 +67,7 @@ class Clearing:
         return outcomes.report(record)
 
     def _conclude(self, gone: Iterable[PendingRemoval]) -> None:
-        """Record that they are gone, except those that can't be removed."""
+        """Record that the files are gone, except those that can't be removed."""
         done = {pending.name for pending in gone} - self._stuck.keys()
         if done:
             self._pending = {name: pending for name, pending in self._pending.items() if name not in done}
@@ -81,7 +82,7 @@ class Clearing:
         left = [
             PendingRemoval(name, stamp, sha256s[shown(name)], rejected=False) for name, stamp in stamps.items() if stamp
         ]
-        if left:  # otherwise the next start would read them as new drops, which add nothing
+        if left:  # otherwise the next start would read them as new drops that add nothing
             self._pending |= {pending.name: pending for pending in left}
             self._journal.key_values.put(KEY, [*map(_as_json, self._pending.values())])
 

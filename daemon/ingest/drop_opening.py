@@ -1,6 +1,6 @@
-"""Opening drops: their bytes are read once; those that need no reading of rows are sorted out.
+"""Opens drops: reads their bytes once, and sorts out those whose rows need no reading.
 
-These are files that can't be read, bytes that the dataset has already, forgotten ones, and drops that wait for a person.
+These are unreadable files, bytes that the dataset already has, forgotten drops, and drops that wait for a person.
 """
 
 from collections.abc import Generator, Mapping
@@ -24,9 +24,9 @@ class DropOpening:
         self._inbox, self._journal, self._attempts, self._holding = inbox, journal, attempts, holding
 
     def open(self, files: Mapping[str, Stamp], refused: Refused, now: float) -> Generator[None, None, list[Drop]]:
-        """The drops whose rows are to be read; the others go to `refused`, stay in the inbox, or are gone.
+        """The drops whose rows must be read; the others go to `refused`, stay in the inbox, or are gone.
 
-        `now` is monotonic seconds. Yields where other work may be done in between.
+        `now` is monotonic seconds. Yields where other work may run.
         """
         drops = yield from self._read(files, refused, now)
         for sha256, batch in self._journal.drops.batches_of(drops).items():
@@ -49,7 +49,7 @@ class DropOpening:
             except OSError as error:
                 self._attempts.skip_unreadable(name, error, now)
                 continue
-            # The same bytes twice: the second waits for the outcome of the first.
+            # If two files have the same bytes, the second waits for the outcome of the first.
             if drop is not None and drop.sha256 not in drops:
                 drops[drop.sha256] = drop
         return drops

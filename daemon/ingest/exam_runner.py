@@ -1,7 +1,7 @@
-"""Exams of drops: before a batch is accepted, the served version answers a sample of its rows; each larger drop has its own exam.
+"""Exams of drops: before a batch is accepted, the served version predicts a sample of its rows.
 
-The model is the one that serves, checked against the journal's sha256 and kept until another serves. The sample is
-bounded, so that ten thousand small files cost as much as one.
+Each larger drop has its own exam. The model is checked against the journal's sha256 and kept in memory until another
+version serves. The sample is bounded, so ten thousand small files cost as much as one.
 """
 
 from collections.abc import Sequence
@@ -29,22 +29,22 @@ from daemon.tabular import rows
 log = logs.Logger()
 
 MOST_SAMPLED = 20_000
-"""Rows of one batch that are predicted at most."""
+"""Maximum rows of one batch that are predicted."""
 
 MOST_DROPS = 400
-"""Drops of one batch that have exams of their own, the largest: each costs up to a millisecond."""
+"""Number of drops (the largest of a batch) with their own exams; each exam costs up to a millisecond."""
 
 MOST_COLUMNS = 10_000
-"""Columns of drops that are compared for one batch, so that wide tables have fewer exams."""
+"""Maximum number of compared columns, summed over a batch's exams, so that wide tables have fewer exams."""
 
 MOST_ROWS = 1_000
-"""Rows of one drop that are predicted at most."""
+"""Maximum rows of one drop that are predicted."""
 
 POOLED = ""
-"""Stands for a drop's sha256 in the exam of all small drops of a batch."""
+"""Replaces a drop's sha256 in the exam of all small drops of a batch."""
 
 UNEXAMINED = "unexamined"
-"""The journal's key of why exams fail."""
+"""The journal's key for the reason why exams fail."""
 
 
 @dataclass(frozen=True)
@@ -52,25 +52,25 @@ class _Served:
     version: int
     model: bundle.Model
     training_rows: bundle.Matrix | None
-    """A sample of its training rows; None: it is older than such samples."""
+    """A sample of its training rows; None if an older release made it without one."""
     expected: ExpectedError | None
-    """None: it has no score on held-out rows, so nothing can be compared."""
+    """None if it has no score on held-out rows, so nothing can be compared."""
 
 
 class Sampled:
-    """Rows of a drop that comes in parts, evenly from all of them, as many as memory can spare."""
+    """A bounded sample of a drop that comes in parts, evenly from all parts."""
 
     def __init__(self) -> None:
         self._parts: list[pa.Table] = []
 
     def add(self, part: pa.Table) -> None:
-        """Keep some rows of a part."""
+        """Sample some rows of a part."""
         self._parts.append(part.take(pa.array(_evenly(np.arange(part.num_rows), MOST_ROWS))))
         if sum(kept.num_rows for kept in self._parts) > MOST_SAMPLED:
             self._parts = [kept.take(pa.array(np.arange(0, kept.num_rows, 2))) for kept in self._parts]
 
     def table(self) -> pa.Table:
-        """What was kept."""
+        """The sampled rows."""
         return pa.concat_tables(self._parts, promote_options="permissive").unify_dictionaries()
 
 
@@ -81,15 +81,15 @@ class ExamRunner:
         self._home, self._journal = home, journal
         self._served: _Served | None = None
         self.problem: str | None = journal.key_values.get(UNEXAMINED)
-        """Why the last drops could not be examined, over restarts, until an exam succeeds."""
+        """Why the last drops could not be examined; it survives restarts and is cleared by the next successful exam."""
         self._exams_given: list[ExamRecord] = []
         self._looked_at: tuple[tuple[int, str] | None, bool] = (None, False)
-        """The served version, by number and sha256, and whether it promises anything."""
+        """The served version, by number and sha256, and whether it has scores to compare with."""
 
     def examine(self, readings: Sequence[Reading], table: pa.Table) -> None:
         """Examine the drops whose rows are in `table`, if a version serves; `record` records the exams.
 
-        An exam that fails is reported, and keeps no drop waiting: it is not the drop's fault.
+        A failed exam is reported but delays no drop, because it is not the drop's fault.
         """
         self._exams_given = []
         try:
@@ -104,7 +104,7 @@ class ExamRunner:
             self._note(None)
 
     def _note(self, problem: str | None) -> None:
-        """Remember why exams fail; None: they do not any more."""
+        """Record why exams fail; None if they succeed again."""
         if problem == self.problem:
             return
         with self._journal.together():
@@ -115,15 +115,15 @@ class ExamRunner:
 
     @property
     def objection(self) -> str | None:
-        """`problem` for the health of the daemon, with its consequence."""
+        """`problem` and its consequence, for the daemon's health."""
         if self.problem is None:
             return None
         return f"{self.problem.rstrip('.')}. They are accepted without an exam, and none is held, until an exam succeeds again."
 
     def state(self, served: tuple[int, str] | None, *, holds: bool) -> str:
-        """Whether drops are examined while nothing fails, for people; `served` is the version and the sha256 of its manifest.
+        """A sentence for people on whether drops are examined; `served` is the version and the sha256 of its manifest.
 
-        `holds`: whether suspicious drops wait for a person, who has to know that none is noticed.
+        With `holds`, suspicious drops wait for a person, so the sentence says when none can be detected.
         """
         if served is not None and self._promises(served):
             return "Drops are examined before they are accepted."
@@ -134,7 +134,10 @@ class ExamRunner:
         return f"Nothing is examined: {why}. Drops are accepted without an exam{held} until {until}."
 
     def _promises(self, served: tuple[int, str]) -> bool:
-        """Whether drops can be compared with the scores of the version; true if its manifest can't be read, which the exams report."""
+        """Whether drops can be compared with the version's scores.
+
+        True for an unreadable manifest, which the exams report.
+        """
         if self._looked_at[0] != served:
             try:
                 manifest = bundle.read_manifest(self._home.bundle(served[0]), served[1])
@@ -145,7 +148,7 @@ class ExamRunner:
 
     @property
     def suspicious(self) -> list[ExamRecord]:
-        """The exams just given that are suspicious: drop (sha256), reason, version and figures."""
+        """The suspicious ones of the last exams: drop (sha256), reason, version and figures."""
         return [exam for exam in self._exams_given if exam["suspicious"]]
 
     def record(self, batch: int) -> None:
@@ -175,7 +178,7 @@ class ExamRunner:
             return []
         if gone := [name for name in schema.features if name not in table.column_names]:
             raise RetraindError(
-                f"version {served.version} asks for the column {gone[0]!r:.100}, which the schema does not have any more.",
+                f"version {served.version} needs the column {gone[0]!r:.100}, which the schema no longer has.",
                 hint="`retraind retrain --force` trains one without it.",
             )
         before = [_parsed(row) for row in self._journal.exams.representative(RECENT)]
@@ -200,12 +203,12 @@ class ExamRunner:
 
 
 def most_drops(schema: Schema) -> int:
-    """How many drops of one batch have exams of their own."""
+    """Number of drops of one batch with their own exams."""
     return min(MOST_DROPS, max(1, MOST_COLUMNS // len(schema.columns)))
 
 
 def _expected_error(manifest: bundle.Manifest) -> ExpectedError | None:
-    """What the version scored on its held-out rows."""
+    """The version's expected error, from its held-out rows."""
     score = (manifest.scores.get("challenger") or {}).get("rolling")
     if not score or not score["n"]:
         return None
@@ -216,7 +219,7 @@ def _expected_error(manifest: bundle.Manifest) -> ExpectedError | None:
 
 
 def _samples(table: pa.Table, drops_asked: int) -> list[tuple[str, NDArray[np.int64]]]:
-    """For each drop with enough rows, and for all others together (POOLED), which rows to predict, evenly spread."""
+    """The rows to predict, evenly spread, for each drop with enough rows and for all others together (POOLED)."""
     drops = table["_drop"].combine_chunks()
     drops = drops if isinstance(drops, pa.DictionaryArray) else drops.dictionary_encode()
     codes = drops.indices.to_numpy()

@@ -1,9 +1,9 @@
 """Exams: how well the served version predicts a drop's rows before they are accepted, and whether that is unusual.
 
-Pure functions. Three figures: how wrong the version is, how the labels are mixed, and how far each feature lies from
-the training rows. Each is compared with what is usual: with the scores of the version on its held-out rows, or with the median of the last
-exams, whichever is more. So a lasting change looks unusual three times, and is usual then. Exams
-of small drops together don't count (docs/judging.md).
+Pure functions. An exam has three figures: the error of the version, the mix of the labels, and the shift of each
+feature from the training rows. Each is compared with its usual value: the version's figure on its held-out rows, or the
+median of the last exams, whichever is larger. So a lasting change is unusual in three exams and then becomes usual.
+Exams of pooled small drops don't count (docs/judging.md).
 """
 
 import math
@@ -23,33 +23,34 @@ Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]
 
 LEAST_ROWS = 20
-"""A drop with fewer rows says too little alone; those of a batch are examined together, and are never suspicious."""
+"""Minimum rows for an exam of its own. Smaller drops of a batch are examined together, and are never suspicious."""
 
 LEAST_MIX = 50
-"""The least rows for a comparison of labels, or of where a feature lies."""
+"""Minimum rows for comparing the labels or a feature's distribution."""
 
 LEAST_SPREAD = 100
-"""The least rows for a comparison of a feature's spread."""
+"""Minimum rows for comparing a feature's spread."""
 
 RISE, SIGMAS = 0.1, 4.0
-"""The least rise of the error above the usual one, and in standard errors."""
+"""Minimum rise of the error above the usual one, absolute and in standard errors."""
 
 WORSE = 2.0
-"""In a regression, the least ratio of the median error to the usual one."""
+"""For regression, the minimum ratio of the median error to the usual one."""
 
 MIX, SHIFT = 0.3, 0.5
-"""Share of the labels that would have to be others; largest difference of a feature's cumulative shares, or share of its spread."""
+"""Minimum share of the labels that differ from the usual mix; minimum difference of a feature's cumulative shares, or
+change of its spread."""
 
 MORE = 0.2
-"""The least excess of a mix or a shift over the usual one."""
+"""Minimum excess of a mix or a shift over the usual one."""
 
 RECENT = 5
-"""Exams whose median is the usual value."""
+"""Number of last exams whose median is the usual value."""
 
 
 @dataclass(frozen=True)
 class ExpectedError:
-    """What a version scored on its held-out rows: share of wrong answers or mean absolute error on `n` rows, and how its labels were mixed."""
+    """A version's share of wrong answers or mean absolute error on `n` held-out rows, and their mix of labels."""
 
     error: float
     n: int
@@ -58,17 +59,20 @@ class ExpectedError:
 
 @dataclass(frozen=True)
 class Exam:
-    """The result of an exam; `usual` is what `error` is compared with, both shares, or multiples of the expected error (regression)."""
+    """The result of an exam; `error` is compared with `usual`.
+
+    Both are shares, or multiples of the expected error (regression).
+    """
 
     n: int
     error: float
     usual: float
     mix: float
-    """Share of the labels that differ from the usual mix, 0-1; 0 in a regression."""
+    """Share of the labels that differ from the usual mix, 0-1; 0 for regression."""
     shifts: dict[str, float] = field(default_factory=dict)
-    """Of the features that lie elsewhere: the largest difference of the cumulative shares, 0-1."""
+    """For each shifted feature: the largest difference of the cumulative shares, 0-1."""
     reasons: tuple[str, ...] = ()
-    """Why it is suspicious; none: it is not."""
+    """The reasons why it is suspicious; empty if it is not."""
 
 
 def examine(
@@ -141,7 +145,7 @@ def _shifted(schema: Schema, shifts: Mapping[str, float], recent: Sequence[Exam]
 
 
 def _mix(usual: Mapping[str, float], truths: Sequence[str] | Vector) -> float:
-    """Total variation distance of the labels from the usual mix; 0 where none is known."""
+    """Total variation distance of the labels from the usual mix; 0 if no usual mix is known."""
     total = sum(usual.values())
     if not total:
         return 0.0
@@ -150,7 +154,7 @@ def _mix(usual: Mapping[str, float], truths: Sequence[str] | Vector) -> float:
 
 
 def _shifts(schema: Schema, reference: Matrix, rows: Matrix) -> dict[str, float]:
-    """How far each feature lies from the reference, 0-1; dates move on by themselves, so they are left out."""
+    """The shift of each feature from the reference, 0-1; dates always move on, so they are left out."""
     return {
         column.name: _distance(column, reference[:, index], rows[:, index])
         for index, column in enumerate(schema.columns)
@@ -173,7 +177,7 @@ def _distance(column: Column, before: Vector, now: Vector) -> float:
 
 
 def _spread(column: Column, before: Vector, now: Vector) -> float:
-    """How much larger or smaller the middle half of a number's values is, 0-1: 0.5 is a factor of two; 0 if it can't be said."""
+    """The relative change of a number's interquartile range, 0-1: 0.5 is a factor of two; 0 if unknown."""
     if column.kind not in ("number", "integer") or min(len(before), len(now)) < LEAST_SPREAD:
         return 0.0
     widths = [float(np.subtract(*np.percentile(one, [75, 25]))) for one in (before, now)]

@@ -1,8 +1,9 @@
 """Held drops: suspicious ones wait for a person, who accepts or rejects them.
 
-A held drop stays in the inbox as the file that it is, and none of its rows is taken; the journal's table `held` says why. So
-nothing has to be undone: an accepted one is read like any other, but no longer held by its exam; a rejected one is refused
-when it is read next. The decision is recorded first, so a kill in between changes nothing.
+A held drop stays in the inbox unchanged, and none of its rows is accepted; the journal's table `held` has the reason.
+So nothing has to be undone. A drop that a person accepts is read like any other, but its exam can't hold it again. A
+drop that a person rejects is rejected when it is read next. The decision is recorded first, so a kill in between
+changes nothing.
 """
 
 from collections.abc import Sequence
@@ -25,25 +26,25 @@ from daemon.schema.score_names import counted
 from daemon.storage.journal import Journal
 
 KINDS = {"accept": Hold.LET_IN, "reject": Hold.TURNED_AWAY}
-"""Requests that are answered here, and the state of the drop after them."""
+"""Requests that this module answers, and the drop's state afterwards."""
 
 
 class Suspect(NamedTuple):
-    """A drop that is to be held, and its exam."""
+    """A drop to hold, and its exam."""
 
     reading: Reading
     exam: ExamRecord
 
 
 class ReviewQueue:
-    """The drops that wait for a person; used by the loop thread. `holds`: suspicious ones do."""
+    """The drops that wait for a person; used by the loop thread. With `holds`, suspicious drops wait."""
 
     def __init__(self, home: Home, inbox: Inbox, journal: Journal, *, holds: bool) -> None:
         self._home, self._inbox, self._journal, self.holds = home, inbox, journal, holds
         self._known: tuple[int, Sequence[HeldRow]] = (-1, ())
 
     def _rows(self) -> Sequence[HeldRow]:
-        """The journal's rows, asked again only after something was written there."""
+        """The journal's rows, queried again only after a write to them."""
         if self._known[0] != self._journal.writes:
             self._known = self._journal.writes, self._journal.held.all()
         return self._known[1]
@@ -51,16 +52,16 @@ class ReviewQueue:
     # Holding
 
     def most_drops(self, schema: Schema) -> int | None:
-        """The most files of one batch, so that each that is large enough has its exam; None: any number.
+        """Maximum number of files in a batch, so that each large enough drop has its exam; None: no limit.
 
-        The served version's schema has no more columns than `schema`, or it can examine nothing.
+        The served version's schema has at most the columns of `schema`, or it can't examine anything.
         """
         return exam_runner.most_drops(schema) if self.holds else None
 
     def suspects(self, suspicious: Sequence[ExamRecord], readings: Sequence[Reading]) -> list[Suspect]:
-        """Those of the drops just read that are to be held: `suspicious` are exams, and no person has accepted them.
+        """The drops just read that must be held: their exams are in `suspicious`, and no person has accepted them.
 
-        Late labels are never held: they are the evidence by which a bad version is rolled back.
+        Late labels are never held, because they are the evidence for rolling a bad version back.
         """
         exams = {exam["drop"]: exam for exam in suspicious} if self.holds else {}
         rows = self._journal.held.among(exams)
@@ -71,16 +72,16 @@ class ReviewQueue:
         ]
 
     def record(self, suspects: Sequence[Suspect]) -> None:
-        """Record that drops are held; `keep` them when that is durable."""
+        """Record that drops are held; call `keep` once that is durable."""
         for suspect in suspects:
             self._journal.held.hold(_record(suspect))
 
     def keep(self, drop: Drop) -> None:
-        """Leave a held drop where it is."""
+        """Keep a held drop in the inbox."""
         self._inbox.skipped.keep(drop.name, drop.stamp, drop.sha256)
 
     def sort(self, opened: dict[str, Drop], refused: Refused) -> None:
-        """Take out of the drops just read those that wait for a person; those that were rejected go to `refused`."""
+        """Remove from `opened` the drops that wait for a person; those that a person rejected go to `refused`."""
         for row in self._journal.held.among(opened).values():
             if row["state"] == Hold.WAITING:
                 self.keep(opened.pop(row["sha256"]))
@@ -93,10 +94,10 @@ class ReviewQueue:
         """Record which held files were renamed or have left the inbox. Call it after a scan."""
         files, unread = self._inbox.skipped.files, self._inbox.unread
         for row in self._rows():
-            if row["state"] == Hold.LET_IN:  # until its rows are taken, or it is refused for another reason
+            if row["state"] == Hold.LET_IN:  # until its rows are accepted, or it is rejected for another reason
                 continue
             waits, names = row["state"] == Hold.WAITING, [shown(name) for name in files.get(row["sha256"], [])]
-            if row["bytes"] in unread:  # a file of this size may be it, under another name or touched
+            if row["bytes"] in unread:  # a file of this size may be this drop, renamed or touched
                 continue
             if not names:
                 self._journal.held.remove(row, report=waits)
@@ -106,7 +107,7 @@ class ReviewQueue:
     # Deciding
 
     def answer(self) -> None:
-        """Carry out all requests to accept or reject that wait."""
+        """Carry out all waiting requests to accept or reject."""
         waiting = [one for one in requests.pending(self._home) if one.kind in KINDS]
         if not waiting:
             return
@@ -114,7 +115,7 @@ class ReviewQueue:
             for request in waiting:
                 self._journal.requests.take(request.id, request.kind, request.drop or "", request.at.isoformat())
                 entry = self._journal.requests.get(request.id)
-                if entry is not None and entry["state"] == RequestState.QUEUED:  # else a kill left only its file
+                if entry is not None and entry["state"] == RequestState.QUEUED:  # otherwise a kill left only its file
                     self._journal.requests.end(request.id, *self._decide(request))
         for request in waiting:
             self._inbox.skipped.release(request.drop or "")
@@ -125,7 +126,7 @@ class ReviewQueue:
         if row is None:
             return RequestState.REFUSED, f"No drop {request.drop} waits; `retraind drops` lists those that do."
         if row["state"] != Hold.WAITING:
-            return RequestState.REFUSED, f"{row['name']} does not wait any more: it was {row['state']} ({row['by']})."
+            return RequestState.REFUSED, f"{row['name']} no longer waits: it was {row['state']} ({row['by']})."
         state = KINDS[request.kind]
         self._journal.held.decide(row["sha256"], state, request.by)
         if state is Hold.LET_IN:
@@ -133,7 +134,7 @@ class ReviewQueue:
         return RequestState.DONE, f"{row['name']} is rejected: it goes to inbox/rejected."
 
     def sentence(self) -> str | None:
-        """A sentence on the drops that wait for a person, with the reason of the oldest; None if none does."""
+        """A sentence on the drops that wait for a person, with the reason of the oldest; None if none waits."""
         waiting = [row for row in self._rows() if row["state"] == Hold.WAITING]
         return _sentence(waiting) if waiting else None
 

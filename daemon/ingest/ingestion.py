@@ -1,7 +1,7 @@
-"""Ingestion: settled drops to one batch to one revision, so that every row is in the dataset exactly once.
+"""Ingestion: turns settled drops into one batch and one revision, so that every row is in the dataset exactly once.
 
-The order on disk: quarantine files, schema, segment, journal *accepted*, DVC and git, their objects hashed and
-fsynced, journal *committed*, drops removed. After a kill at any instant, the next call of `step` continues from the journal.
+The order on disk: quarantine files, schema, segment, journal *accepted*, DVC and git, their objects hashed and fsynced,
+journal *committed*, drops removed. After a kill at any instant, the next call of `step` continues from the journal.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +27,8 @@ from daemon.storage.prediction_history import HistoryCopier
 log = logs.Logger()
 
 MOST_SEGMENTS = 64
-"""With more, merging goes before new drops: each revision lists all segments, so a long queue of batches would cost their square."""
+"""With more segments, merging comes before new drops: each revision lists all segments, so the cost of a long queue of
+batches would be quadratic."""
 
 
 class Ingestion:
@@ -49,7 +50,7 @@ class Ingestion:
         self.intake = BatchIntake(home, settings, inbox, dataset, journal, labels, self._clearing)
         self._commit = BatchCommit(dataset, journal, self._clearing, say)
         self._has_forgotten = False
-        """Whether the last step was one of forgetting; then there may be more to do."""
+        """Whether the last step was part of forgetting, which may have more to do."""
         self.forgetting = Forgetting(home, dataset, journal, Eraser(home, journal, erase or self._erase))
         self._merging = Compaction(dataset.folder, dataset.stored, journal)
         self.upkeep = RepairRound(home, dataset, journal)
@@ -61,13 +62,13 @@ class Ingestion:
             return history_copier.erase(ids)
 
     def step(self, now: float, *, merging: bool = True) -> bool:
-        """Do the most urgent thing; `now` is monotonic seconds. True: look again at once.
+        """Do the most urgent work; `now` is monotonic seconds.
 
-        `merging`: whether segments may be replaced now, that is, no training is reading them.
+        True: call again at once. `merging`: whether segments may be replaced now, because no training reads them.
         """
         self._clearing.try_again(now)
         self.intake.holding.answer()
-        # Every other step only, so that drops don't wait for a long purge.
+        # Only every other step, so that drops don't wait for a long purge.
         may_forget, self._has_forgotten = not self._has_forgotten, False
         return (
             self.intake.advance(now)
@@ -82,7 +83,7 @@ class Ingestion:
         )
 
     def close(self) -> None:
-        """Give up the batch under way: its drops stay in the inbox."""
+        """Abandon the batch in progress: its drops stay in the inbox."""
         self.intake.close()
 
     def _forget(self, now: float) -> bool:
@@ -90,7 +91,7 @@ class Ingestion:
         return self._has_forgotten
 
     def _begin(self, now: float) -> bool:
-        """Look at the inbox and begin a batch; False: nothing is to be done there."""
+        """Look at the inbox and begin a batch; False if there is nothing to do."""
         settled = self._inbox.settled(now, self._settings.inbox.batch_drops)
         self.intake.holding.look()
         if self._clearing.resume(settled):

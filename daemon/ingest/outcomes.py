@@ -16,11 +16,11 @@ from daemon.schema.score_names import counted
 from daemon.tabular.column_types import UNLABELLED
 
 MOST_CHANGES = 10
-"""Changes of a schema that are named."""
+"""Maximum number of schema changes that a sentence names."""
 
 
 class Report(TypedDict):
-    """`NAME.report.json`: why a file was rejected, and where in it."""
+    """`NAME.report.json`: why a file was rejected, and the place in it."""
 
     name: str
     sha256: str
@@ -33,7 +33,7 @@ class Report(TypedDict):
 
 
 def accepted(reading: Reading, bad_file: str | None, settled_at: str) -> DropRecord:
-    """The journal's record of a drop that brought rows; `bad_file` holds those that were rejected."""
+    """The journal's record of a drop that added rows; `bad_file` holds its rejected rows."""
     first = reading.bad[0] if reading.bad else None
     return {
         **_drop(reading.drop, reading.source, settled_at),
@@ -51,13 +51,13 @@ def accepted(reading: Reading, bad_file: str | None, settled_at: str) -> DropRec
 
 
 def repeated(drop: Drop, reason: str, settled_at: str, duplicates: int) -> DropRecord:
-    """The record of a drop that adds nothing; `duplicates` rows were read to find that out."""
+    """The record of a drop that adds nothing; `duplicates` is the number of rows read to establish that."""
     facts = _drop(drop, "file", settled_at)
     return {**facts, "reason": reason, "rows_read": duplicates, "rows_duplicate": duplicates}
 
 
 def skipped(reading: Reading, bad_file: str | None, settled_at: str) -> DropRecord:
-    """The record of a drop whose good rows the dataset has already; `bad_file` holds its bad ones."""
+    """The record of a drop whose good rows the dataset already has; `bad_file` holds its bad rows."""
     return {**accepted(reading, bad_file, settled_at), "reason": f"{_known(reading)}; they were not accepted again."}
 
 
@@ -66,13 +66,13 @@ def _known(reading: Reading) -> str:
 
 
 def repeats(reading: Reading, *, skips: bool) -> tuple[EventKind, Level, str] | None:
-    """Kind, level and sentence of the event on rows that the dataset knows; None if there are none."""
+    """Kind, level and sentence of the event on known rows; None if there are none."""
     counted_rows = f"{_known(reading)}{' and were not accepted again' if skips else ''}. " if reading.rows_known else ""
     other = reading.rows_relabelled
     if not counted_rows and not other:
         return None
     of_other = (
-        f"{counted(other, 'row')} {'has' if other == 1 else 'have'} features that it has with another target only."
+        f"{counted(other, 'row')} {'has' if other == 1 else 'have'} features that it has only with another target."
         if other
         else ""
     )
@@ -83,7 +83,10 @@ def repeats(reading: Reading, *, skips: bool) -> tuple[EventKind, Level, str] | 
 def rejected(
     name: str, reading: Reading | None, error: InvalidDrop, settled_at: str, by: str | None = None
 ) -> DropRecord:
-    """The record of a drop that is rejected whole, `by` a person or by our rules; without a reading it could not even be read."""
+    """The record of a drop that is rejected whole, `by` a person or by our rules.
+
+    `reading` is None if it could not be read.
+    """
     if reading is None:
         return {
             "name": shown(name),
@@ -111,7 +114,7 @@ def rejected(
 
 
 def _drop(drop: Drop, source: str, settled_at: str) -> DropRecord:
-    """What is known of every drop."""
+    """The facts that every drop's record has."""
     return {
         "name": shown(drop.name),
         "sha256": drop.sha256,
@@ -144,10 +147,10 @@ def rejection(record: DropRecord) -> str:
 
 
 def forgotten(drop: DropRow) -> str:
-    """Why bytes that were forgotten are not taken again; `drop` is the journal's row."""
+    """Why forgotten bytes are not accepted again; `drop` is the journal's row."""
     return (
-        f"These bytes were forgotten in batch {drop['forgotten_in']} ({drop['forgotten_by']}, {drop['forgotten_at']}) and are "
-        "not taken again. To take them after all, add an empty line, which makes it another file."
+        f"These bytes were forgotten in batch {drop['forgotten_in']} ({drop['forgotten_by']}, {drop['forgotten_at']}) and "
+        "are not accepted again. To accept them after all, add an empty line, which makes it another file."
     )
 
 
@@ -162,10 +165,10 @@ def quarantine(reading: Reading, bad_file: str) -> str:
 
 
 def growth(before: Schema, after: Schema) -> Iterator[str]:
-    """A sentence for each class, column and category that the schema has gained."""
+    """A sentence on each class, column and category that was added to the schema."""
     for at, name in enumerate(after.classes[len(before.classes) :], start=len(before.classes)):
-        close = Classes(after.classes[:at]).like(name)  # also among those that come together
-        beside = f", which differs from {close!r} in case or spaces only: is it the same?" if close else ""
+        close = Classes(after.classes[:at]).like(name)  # also among those added together
+        beside = f", which differs from {close!r} only in case or spaces: is it the same?" if close else ""
         yield f"The schema has the new class {name!r}{beside or '.'}"
     old = {column.name: column for column in before.columns}
     for column in after.columns:
@@ -177,7 +180,7 @@ def growth(before: Schema, after: Schema) -> Iterator[str]:
 
 
 def changes(before: Schema, after: Schema) -> str:
-    """A sentence on a schema that was changed by hand."""
+    """A sentence on a schema that was edited by hand."""
     old, new = ({one.name: one.kind for one in schema.columns} for schema in (before, after))
     parts = [f"without {name!r}" for name in old if name not in new]
     parts += [f"with {name!r} ({kind})" for name, kind in new.items() if name not in old]
@@ -185,7 +188,7 @@ def changes(before: Schema, after: Schema) -> str:
     if before.missing_values != after.missing_values:
         parts.append(f"missing values are {', '.join(after.missing_values) or 'empty cells only'}")
     more = "; …" if len(parts) > MOST_CHANGES else ""
-    return f"The schema was changed: {'; '.join(parts[:MOST_CHANGES]) or 'in details'}{more}. Drops are read by it from now on."
+    return f"The schema was changed: {'; '.join(parts[:MOST_CHANGES]) or 'in details'}{more}. It applies from the next drop on."
 
 
 def _place(line: int | None, column: str | None) -> str:

@@ -1,7 +1,7 @@
-"""Attempts to read: the journal records which drops are about to be read, so that one that ends the process can be identified.
+"""Attempts to read: the journal records drops before they are read, to identify one that kills the process.
 
-After a crash while reading, the same drops are tried again, then half of them, and half of those: a
-single drop that has been tried TRIES times alone is given up, and all others get through.
+After a crash while reading, the same drops are tried again, then half of them, and so on. A single drop that has failed
+alone TRIES times is rejected, and all others are read.
 """
 
 import errno
@@ -18,16 +18,16 @@ KEY = "reading"
 TRIES = 3
 
 LATER_SECONDS = 20.0
-"""How long the others go first if a drop could not be read through no fault of its own."""
+"""Seconds that other drops go first after a drop could not be read through no fault of its own."""
 
 UNREADABLE = {errno.EIO, errno.ESTALE, errno.EREMOTEIO, errno.EBADMSG, errno.EUCLEAN, errno.ETIMEDOUT}
-"""Errors of reading that concern the file or the place where it lies, not the machine."""
+"""Read errors that concern the file or its location, not the machine."""
 
 log = logs.Logger()
 
 
 class Attempts:
-    """The drops of the batch under way and how often they were begun; used by the loop thread."""
+    """The drops of the batch in progress and their numbers of attempts; used by the loop thread."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -35,19 +35,19 @@ class Attempts:
         self._drops: dict[str, list[int]] = {}
         self._later: dict[str, float] = {}
         self._unreadable: set[str] = set()
-        """Drops that the journal already reports as unreadable."""
+        """Drops that the journal has already reported as unreadable."""
         self.reload()
 
     def reload(self) -> None:
-        """Forget what a failed transaction did not record."""
+        """Discard state that a failed transaction did not record."""
         stored = self._journal.key_values.get(KEY) or {}
         self._tries, self._alone = stored.get("tries", 0), stored.get("alone", 0)
         self._drops = stored.get("drops", {})
 
     def choose(self, settled: Mapping[str, Stamp], now: float) -> list[str]:
-        """The settled drops to read next: those that were begun and not finished come first, in ever smaller groups.
+        """The settled drops to read next; unfinished ones come first, in ever smaller groups.
 
-        A single drop that failed through no fault of its own is skipped for a while; `now` is monotonic seconds.
+        A single drop that failed through no fault of its own is skipped for a while. `now` is monotonic seconds.
         """
         self._later = {name: until for name, until in self._later.items() if now < until and name in settled}
         self._unreadable &= settled.keys()
@@ -59,7 +59,7 @@ class Attempts:
         return begun[: max(1, len(begun) >> max(0, self._tries - 1))]
 
     def begin(self, names: Mapping[str, Stamp]) -> bool:
-        """Record that these drops are read now; False: it is a single drop that has been tried often enough."""
+        """Record that these drops are read now; False for a single drop that has used up its attempts."""
         same = names.keys() == self._drops.keys()
         if same and self._alone >= TRIES:
             return False
@@ -69,11 +69,14 @@ class Attempts:
         return True
 
     def end(self) -> None:
-        """Record that they are done, as part of the transaction that has their outcome."""
+        """Record that they are done, in the transaction with their outcome."""
         self._note(0, 0, {})
 
     def forgive(self, now: float) -> None:
-        """The failure was not the drops' fault (a full disk, say): it still halves the group, but rejects no drop."""
+        """Note that a failure was not the drops' fault (a full disk, say).
+
+        It still halves the group, but rejects no drop.
+        """
         if len(self._drops) == 1:
             self._later |= dict.fromkeys(self._drops, now + LATER_SECONDS)
             self._note(0, 0, {})
@@ -81,7 +84,10 @@ class Attempts:
             self._note(self._tries, 0, self._drops)
 
     def skip_unreadable(self, name: str, error: OSError, now: float) -> None:
-        """Skip a drop that can't be read for a while, and report it once; raises the error again if it does not concern this drop."""
+        """Skip an unreadable drop for a while, and report it once.
+
+        Raises the error again if it does not concern the drop.
+        """
         if error.errno not in UNREADABLE:
             raise error
         self._later[name] = now + LATER_SECONDS

@@ -1,4 +1,4 @@
-"""The drops of a batch that are not accepted: their records, and the files that leave the inbox because of it.
+"""The drops of a batch that are not accepted: their records, and their files, which leave the inbox.
 
 The reasons come from `daemon/ingest/drop_opening.py` (before rows are read) and `daemon/ingest/reading/reader.py`.
 """
@@ -19,7 +19,7 @@ log = logs.Logger()
 
 
 class PendingRemoval(NamedTuple):
-    """A file that is recorded as rejected and is still to leave the inbox: to rejected/, or removed because it adds nothing."""
+    """A file with a recorded outcome that must still leave the inbox: to rejected/, or because it adds nothing."""
 
     name: str
     stamp: Stamp
@@ -35,16 +35,19 @@ class Refused:
         self.records: list[tuple[DropRecord, DropState, str, int | None]] = []
         """Drop, state, message and batch, for the journal."""
         self.repeated: list[tuple[str, str]] = []
-        """Name and sha256 of the drops that the dataset has already."""
+        """Name and sha256 of the drops that the dataset already has."""
         self.pending: list[PendingRemoval] = []
-        """All of them."""
+        """All of these files."""
         self.rejected: list[tuple[str, Stamp, Report]] = []
         """Name, stamp and report of the drops that go to rejected/."""
 
     def reject(
         self, name: str, stamp: Stamp, reading: Reading | None, error: InvalidDrop, by: str | None = None
     ) -> None:
-        """Reject a drop that does not fit the schema, or that a person (`by`) rejects; `stamp` is that of the file that was judged."""
+        """Reject a drop that does not fit the schema, or that a person (`by`) rejects.
+
+        `stamp` identifies the judged file.
+        """
         record = outcomes.rejected(name, reading, error, self.settled_at, by)
         message = outcomes.rejection(record)
         self.records.append((record, DropState.REJECTED, message, None))
@@ -53,13 +56,13 @@ class Refused:
         log.warning("rejected", drop=record["sha256"], name=record["name"], reason=error.reason)
 
     def skip(self, reading: Reading, bad_file: str | None) -> None:
-        """Take nothing of a drop whose good rows the dataset has already."""
+        """Accept nothing of a drop, because the dataset already has its good rows."""
         record = outcomes.skipped(reading, bad_file, self.settled_at)
         self.records.append((record, DropState.DUPLICATE, f"{record['name']}: {record['reason']}", None))
         self._repeat(reading.drop)
 
     def repeat(self, drop: Drop, batch: int | None, reason: str, duplicates: int = 0) -> None:
-        """Take nothing of a drop that adds nothing."""
+        """Accept nothing of a drop that adds nothing."""
         record = outcomes.repeated(drop, reason, self.settled_at, duplicates)
         self.records.append((record, DropState.DUPLICATE, f"{record['name']}: {reason}", batch))
         self._repeat(drop)

@@ -1,4 +1,4 @@
-"""The schema as ingestion sees it: changes by hand are reported, and what drops add to it is saved before their rows."""
+"""The schema during ingestion: manual changes are reported, and additions from drops are saved before their rows."""
 
 from daemon.core import logs
 from daemon.core.errors import Unavailable
@@ -18,10 +18,10 @@ class SchemaUpdates:
     def __init__(self, home: Home, journal: Journal) -> None:
         self._home, self._journal = home, journal
         self._last: Schema | None = None
-        """As it was last read or written here: any difference to it was made by hand."""
+        """The schema as last read or written here; any difference from it was made by hand."""
 
     def read(self) -> Schema | None:
-        """The schema now, None if there is none yet; an event reports what was changed by hand since the last call."""
+        """The present schema, None if there is none yet; an event reports manual changes since the last call."""
         current = schema.load(self._home.schema)
         if current is None:
             return None
@@ -33,9 +33,9 @@ class SchemaUpdates:
         return current
 
     def save(self, grown: Schema, current: Schema) -> None:
-        """Save what drops have added, before their rows: drops that are read again after a kill find it there.
+        """Save additions from drops before their rows, so that drops that are read again after a kill find them.
 
-        Raises Unavailable if the file is not `current` any more.
+        Raises Unavailable if the file is no longer `current`.
         """
         if grown is current:
             return

@@ -1,1 +1,1 @@
-"""Processes and sockets: the trainer, the HTTP workers, who keeps them alive, systemd, and signals."""
+"""Processes and sockets: the trainer, the HTTP workers, their supervision, systemd, and signals."""

@@ -1,4 +1,4 @@
-"""Child processes that are supervised: started again when they end, at once the first time, then after growing pauses.
+"""Supervised child processes: they restart when they end, the first time at once, then after growing pauses.
 
 The trainer must not outlive the daemon; the HTTP workers (`daemon/processes/workers.py`) do.
 """
@@ -26,7 +26,7 @@ from daemon.processes.training_job import Job, Message
 log = logs.Logger()
 
 PAUSES = (0.0, 0.2, 1.0, 2.0, 5.0, 10.0)
-"""Seconds before the n-th restart in a row; a child that lived for a minute starts again at the first."""
+"""Seconds before the n-th restart in a row; the count starts over for a child that ran for a minute."""
 
 
 ELSEWHERE = "/"
@@ -34,14 +34,15 @@ ELSEWHERE = "/"
 
 
 def python(module: str) -> list[str]:
-    """The command that runs a module of ours; -P: nothing is imported from the current folder, whoever can write to it."""
+    """The command that runs one of our modules; with -P Python imports nothing from the current folder."""
     return [sys.executable, "-P", "-m", module]
 
 
 def environment() -> dict[str, str]:
-    """Our environment for a process elsewhere: its own children are as careful, and relative PYTHONPATHs still mean the same.
+    """Our environment for a process in another folder.
 
-    An empty entry there, which a colon too many leaves, would be the current folder; it is left out.
+    Its own children also get -P, and relative entries of PYTHONPATH are made absolute. An empty entry, as an extra
+    colon leaves, would mean the current folder, so it is dropped.
     """
     kept = [str(Path(entry).absolute()) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -49,9 +50,9 @@ def environment() -> dict[str, str]:
 
 
 class Child:
-    """One supervised process: `supervise` starts it again when it has ended and its pause is over.
+    """One supervised process: `supervise` restarts it when it has ended and its pause is over.
 
-    The first start gets the arguments `once`, too. `wake` is called, in a thread, when a process has ended.
+    The first start also gets the arguments `once`. A thread calls `wake` when a process has ended.
     """
 
     def __init__(
@@ -69,11 +70,11 @@ class Child:
 
     @property
     def failures(self) -> int:
-        """How many times in a row it has ended before a minute was over."""
+        """How many times in a row it has ended within a minute."""
         return self._failures
 
     def supervise(self, now: float) -> str | None:
-        """Start the process if it should run and does not; returns how the last one ended, if it did."""
+        """Start the process if it should run and does not; returns how the last one ended, if it ended."""
         if self.alive:
             return None
         ended = None if self.process is None else f"ended with {self.process.returncode}"
@@ -94,13 +95,13 @@ class Child:
         wake()
 
     def terminate(self, number: int = signal.SIGTERM) -> None:
-        """Send a signal that ends it, without waiting."""
+        """Send the terminating signal without waiting."""
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self.process.send_signal(number)
 
     def forget(self) -> None:
-        """Count no end of it so far: the next `supervise` starts it at once."""
+        """Reset the count of ends, so that the next `supervise` starts it at once."""
         self.process, self._failures, self._started = None, 0, -math.inf
 
     def stop(self, seconds: float) -> None:
@@ -118,9 +119,10 @@ class Child:
 class Trainer:
     """The trainer: a process with its imports done that forks a child for each training.
 
-    It sleeps until it is wanted, and again after `idle_seconds` without work (0: never); its imports cost seconds, its memory 200 MB
-    and more. One that ends before it is ready does not sleep, so that its failures stay in sight.
-    It logs as `log` says. The messages it sends (`daemon.processes.training_job`) are taken with `messages`; `wake` is called for each.
+    It is not started until it is needed, and ends after `idle_seconds` without work (0: never), because its imports
+    take seconds and it uses 200 MB or more. A trainer that ends before it is ready is restarted instead, so that its
+    failures stay visible. `log` sets its logging. `messages` returns its messages (`daemon.processes.training_job`);
+    `wake` is called for each.
     """
 
     def __init__(
@@ -128,7 +130,7 @@ class Trainer:
     ) -> None:
         settings = (log or Log()).model_dump_json()
         command = [*python("daemon.training"), str(home.root), str(nice), str(os.getpid()), settings]
-        # One thread for numerics: more would take the cores from predictions, and a fork must find no thread teams.
+        # One thread for numerics: more would take cores from predictions, and there must be no thread pools at a fork.
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self._child = Child(
             command,
@@ -141,14 +143,14 @@ class Trainer:
         self._idle_seconds = idle_seconds or math.inf
         self._wanted_at = -math.inf if idle_seconds else math.inf
         self.asleep = bool(idle_seconds)
-        """Whether it does not run because it has no work."""
+        """Whether it is stopped because it has no work."""
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._reader: threading.Thread | None = None
         self.ready = False
         self.heard_at = -math.inf
-        """When it was started or has last said something (monotonic seconds)."""
+        """When it was started or last sent a message (monotonic seconds)."""
         self.problem: str | None = None
-        """Why it does not get ready, by its own words."""
+        """Why it does not get ready, from its own message."""
 
     @property
     def pid(self) -> int | None:
@@ -156,11 +158,14 @@ class Trainer:
         return None if self._child.process is None else self._child.process.pid
 
     def keep_awake(self, now: float) -> None:
-        """Have it run from the next `supervise` on: a training goes on, or may soon be due. `now` is monotonic seconds."""
+        """Keep it running from the next `supervise` on, because a training runs or may soon be due.
+
+        `now` is monotonic seconds.
+        """
         self._wanted_at = max(self._wanted_at, now)
 
     def supervise(self, now: float) -> str | None:
-        """Start the trainer if it is wanted, restart it when it has ended, end it when it is not; returns how it ended."""
+        """Start the trainer if it is needed, restart it if it has ended, end it if it is idle; returns how it ended."""
         if now - self._wanted_at <= self._idle_seconds:
             self.asleep = False
         elif self.ready:
@@ -184,7 +189,7 @@ class Trainer:
 
     @property
     def failures(self) -> int:
-        """How many times in a row it has ended before a minute was over."""
+        """How many times in a row it has ended within a minute."""
         return self._child.failures
 
     def train(self, job: Job) -> None:
@@ -197,7 +202,7 @@ class Trainer:
         self.ready = False
 
     def messages(self) -> list[Message]:
-        """What the trainer has said since the last call, oldest first."""
+        """The trainer's messages since the last call, oldest first."""
         received = []
         while not self._inbox.empty():
             message, self.heard_at = self._inbox.get(), time.monotonic()
@@ -209,7 +214,7 @@ class Trainer:
         return received
 
     def kill(self) -> None:
-        """End the trainer and what it trains; the next `supervise` starts a fresh one."""
+        """End the trainer and its training; the next `supervise` starts a new trainer."""
         if self._child.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._child.process.pid, signal.SIGKILL)
@@ -241,7 +246,7 @@ class Trainer:
 
 
 def _hang_up(process: subprocess.Popen[bytes] | None) -> None:
-    """Close the pipe to a process that has ended; else it would stay open until the collector comes by."""
+    """Close the pipe to a process that has ended; otherwise it stays open until garbage collection."""
     if process is not None and process.stdin is not None:
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()

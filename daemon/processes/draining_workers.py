@@ -1,4 +1,4 @@
-"""DrainingWorkers: HTTP workers that were asked to end, until they have."""
+"""DrainingWorkers: HTTP workers that were asked to end and still run."""
 
 import signal
 
@@ -6,7 +6,7 @@ from daemon.core.settings import Server
 from daemon.processes.child import Child
 
 OVERDUE_SECONDS = 60.0
-"""A replaced worker ends on its own; it is killed if it has not so long after all its limits."""
+"""Seconds after all its time limits at which a replaced worker is killed if it has not ended by itself."""
 
 
 class DrainingWorkers:
@@ -20,12 +20,15 @@ class DrainingWorkers:
         return len(self._draining)
 
     def add(self, worker: Child, number: int, now: float) -> None:
-        """Ask a worker to end by a signal: at SIGUSR1 it takes as long as a request may, see `web/server/shutdown.py`."""
+        """Ask a worker to end by a signal.
+
+        After SIGUSR1 it may take as long as a request, see `web/server/shutdown.py`.
+        """
         worker.terminate(number)
         self._draining.append((worker, now + self._seconds))
 
     def look(self, now: float) -> None:
-        """Forget those that have ended, kill those that are overdue."""
+        """Forget ended workers and kill overdue ones."""
         self._draining = [(worker, until) for worker, until in self._draining if worker.alive]
         for worker, until in self._draining:
             if now >= until:

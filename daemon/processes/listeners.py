@@ -1,4 +1,4 @@
-"""Listeners: the sockets that all HTTP workers share, so that waiting connections survive the death of a worker."""
+"""Listeners: the sockets that all HTTP workers share, so that queued connections survive the death of a worker."""
 
 import socket
 from collections.abc import Collection
@@ -10,9 +10,10 @@ from daemon.processes.unix_socket import UnixListener
 
 
 class Listeners:
-    """A TCP socket, a Unix socket below `root`, or both, as the settings say; raises PortTaken.
+    """A TCP socket, a Unix socket below `root`, or both, by the settings; raises PortTaken.
 
-    `ours`: pids of the workers of a killed daemon. Where they listen, connections go to them until `take_over`.
+    `ours`: pids of the workers of a killed daemon. They keep getting the connections of addresses where they listen
+    until `take_over`.
     """
 
     def __init__(self, root: Path, server: Server, ours: Collection[int]) -> None:
@@ -21,7 +22,7 @@ class Listeners:
 
     @property
     def address(self) -> tuple[str, int] | None:
-        """Host and port, if it listens on one."""
+        """Host and port; None without a TCP socket."""
         return self._tcp.getsockname()[:2] if self._tcp else None
 
     @property
@@ -30,14 +31,14 @@ class Listeners:
         return [listener.fileno() for listener in self._sockets()]
 
     def take_over(self) -> None:
-        """Let new connections come here, and no longer to the sockets of a killed daemon."""
+        """Direct new connections here, and no longer to the sockets of a killed daemon."""
         if self._tcp:
             sockets.take_new_connections(self._tcp)
         if self._unix:
             self._unix.show()
 
     def refuse_new(self) -> None:
-        """Let no new connection begin, so that the workers can empty the queue."""
+        """Refuse new connections, so that the workers can empty the queue."""
         if self._tcp:
             sockets.refuse_new(self._tcp)
         if self._unix:

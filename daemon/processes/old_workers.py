@@ -1,4 +1,4 @@
-"""OldWorkers: the HTTP workers of a killed daemon, which continue to answer until ours do."""
+"""OldWorkers: the HTTP workers of a killed daemon, which continue to answer until the new ones do."""
 
 import signal
 from pathlib import Path
@@ -8,12 +8,12 @@ from daemon.processes import worker_files
 
 
 class OldWorkers:
-    """The workers that run already when a daemon starts, known by their locks."""
+    """The workers that already run when a daemon starts, identified by their locks."""
 
     def __init__(self, home: Home) -> None:
         self._locks: list[Path] = worker_files.held(home.workers.glob("*.lock"))
         self.answering = bool(self._locks)
-        """Whether there are any that were not asked to drain yet."""
+        """Whether any of them has not been asked to drain yet."""
 
     @property
     def pids(self) -> list[int]:
@@ -21,15 +21,15 @@ class OldWorkers:
         return [worker_files.pid(lock) for lock in self._locks]
 
     def any_serves(self) -> bool:
-        """Whether one that still runs has a model."""
+        """Whether a running one has a model."""
         self._locks = worker_files.held(self._locks)
         return any(map(worker_files.had_model, self._locks))
 
     def drain(self) -> None:
-        """Let them take no new requests and end after those that they have."""
+        """Ask them to accept no new requests and to end after their current ones."""
         worker_files.send_signal(self._locks, signal.SIGUSR1)
         self.answering = False
 
     def end(self) -> None:
-        """End them with the service, also while they drain."""
+        """End them with the service, even while they drain."""
         worker_files.send_signal(self._locks, signal.SIGTERM)

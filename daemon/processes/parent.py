@@ -1,4 +1,4 @@
-"""The end of a process with its parent: the kernel kills it, however the parent ends."""
+"""Ties a process to its parent: the kernel kills it however the parent ends."""
 
 import ctypes
 import os
@@ -8,9 +8,9 @@ PR_SET_PDEATHSIG = 1
 
 
 def end_with(parent: int) -> None:
-    """Have the kernel kill this process when the process `parent`, which has started it, ends.
+    """Have the kernel kill this process when its parent process `parent` ends.
 
-    Raises SystemExit where that has happened already: the kernel would say nothing of it any more.
+    Raises SystemExit if it has already ended, because the kernel would send no signal for that.
     """
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

@@ -1,6 +1,6 @@
-"""The reaper: the first process of a container inherits orphans, such as a training whose trainer was killed, and reaps dead ones.
+"""The reaper: PID 1 of a container inherits orphans, such as a training of a killed trainer, and must reap dead ones.
 
-Outside containers the system's own first process does that.
+Outside containers the system's init process does that.
 """
 
 import os
@@ -8,7 +8,7 @@ import os
 from daemon.core import process_table
 
 GRACE_SECONDS = 30.0
-"""A process is waited for by its parent much sooner; one that is dead for so long has none."""
+"""Seconds after which a dead process has no waiting parent, since parents wait for their children much sooner."""
 
 
 class Orphans:
@@ -16,10 +16,10 @@ class Orphans:
 
     def __init__(self) -> None:
         self._dead: dict[int, float] = {}
-        """Since when (monotonic seconds) each is seen dead."""
+        """When (monotonic seconds) each was first seen dead."""
 
     def reap(self, now: float) -> None:
-        """Look, as PID 1, and take the last word of those that are dead for GRACE_SECONDS; `now` is monotonic seconds."""
+        """As PID 1, reap children that have been dead for GRACE_SECONDS; `now` is monotonic seconds."""
         if os.getpid() != 1:
             return
         dead = [child.pid for child in process_table.children(1) if child.state in "ZX"]

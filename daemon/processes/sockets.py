@@ -1,6 +1,7 @@
-"""The listening sockets, and how one is given up without a connection being lost.
+"""Listening sockets, and how to close one without losing a connection.
 
-Closing a socket resets what the kernel has queued for it. So a socket that goes first gets nothing new, then is emptied.
+Closing a socket resets the connections that the kernel has queued for it. So the socket first stops getting new ones,
+and its queue is emptied.
 """
 
 import contextlib
@@ -21,10 +22,11 @@ DROP_NEW = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 
 
 
 def bind(host: str, port: int, *, ours: Collection[int] = ()) -> socket.socket:
-    """Bind a TCP socket; raises PortTaken. SO_REUSEPORT lets us bind beside the workers of a killed daemon, with the pids `ours`.
+    """Bind a TCP socket; raises PortTaken.
 
-    Where these listen, and they alone, only the first new one listens, once it can answer: until then all connections go to
-    the old ones.
+    SO_REUSEPORT lets us bind beside the workers of a killed daemon, which have the pids `ours`. If only these listen at
+    the address, the new socket listens once the first new worker can answer. Until then all connections go to the old
+    workers.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -36,7 +38,9 @@ def bind(host: str, port: int, *, ours: Collection[int] = ()) -> socket.socket:
         if port and not beside and _answers(host, port):
             raise OSError("another program answers there")
         if not beside:
-            listener.listen(BACKLOG)  # who connects before the first worker answers waits instead of being refused
+            listener.listen(
+                BACKLOG
+            )  # clients that connect before the first worker answers wait instead of being refused
     except OSError as error:
         listener.close()
         hint = "Stop it, or set server.port to a free one (`--port 0` finds one)."
@@ -46,7 +50,7 @@ def bind(host: str, port: int, *, ours: Collection[int] = ()) -> socket.socket:
 
 
 def refuse_new(listener: socket.socket) -> None:
-    """Let no new connection begin here, so that what is queued can be emptied: a client tries again after a second.
+    """Drop new connections, so that the queue can be emptied: a client tries again after a second.
 
     By then the socket is closed, and the client is refused or reaches the next daemon.
     """
@@ -54,25 +58,25 @@ def refuse_new(listener: socket.socket) -> None:
 
 
 def take_new_connections(listener: socket.socket) -> None:
-    """Let new connections go to this socket, the last to listen, and none to those beside it, which are about to be closed."""
-    with contextlib.suppress(OSError):  # no /proc: the kernel goes on choosing
+    """Direct new connections to this socket, the last to listen, and none to the older sockets, which will soon close."""
+    with contextlib.suppress(OSError):  # no /proc: the kernel keeps choosing
         last = len(_listening(listener)) - 1
-        # Once the others are gone the number is that of no socket, and the kernel chooses as if there were no filter.
+        # Once the others are gone no socket has this number, and the kernel chooses as if there were no filter.
         if last > 0:
             _attach(listener, ATTACH_REUSEPORT_FILTER, ((0x06, 0, 0, last),))
 
 
 def _attach(listener: socket.socket, option: int, program: tuple[tuple[int, int, int, int], ...]) -> None:
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in program))
-    # Without it (a kernel that has no such filter) a connection is lost now and then.
+    # Without it (on a kernel without such a filter) a connection is lost now and then.
     with contextlib.suppress(OSError):
         listener.setsockopt(socket.SOL_SOCKET, option, struct.pack("HP", len(program), ctypes.addressof(code)))
 
 
 def _listening(listener: socket.socket) -> set[str]:
-    """The inodes of the sockets that listen at exactly this one's address, by /proc/net/tcp (proc(5)).
+    """The inodes of the sockets that listen at exactly this socket's address, from /proc/net/tcp (proc(5)).
 
-    The words of an address stand there in the machine's order.
+    That file has the words of an address in the machine's byte order.
     """
     host, port = listener.getsockname()[:2]
     packed = socket.inet_pton(listener.family, host)
@@ -84,12 +88,12 @@ def _listening(listener: socket.socket) -> set[str]:
 
 
 def _hold(pids: Collection[int], sockets: set[str]) -> bool:
-    """Whether there are such sockets (inodes), and these processes have all of them open."""
+    """Whether there are such sockets (inodes), all open in these processes."""
     return bool(sockets) and sockets <= {inode for pid in pids for inode in open_sockets(pid)}
 
 
 def open_sockets(pid: int) -> set[str]:
-    """The inodes of the sockets that a process of ours has open; none if it has ended."""
+    """The inodes of the sockets that one of our processes has open; empty if it has ended."""
     inodes = set()
     with contextlib.suppress(FileNotFoundError, PermissionError):
         for path in Path(f"/proc/{pid}/fd").iterdir():
@@ -99,12 +103,12 @@ def open_sockets(pid: int) -> set[str]:
 
 
 def reachable(host: str) -> str:
-    """Where a client on this machine reaches a listener: an address that means every one is asked on loopback."""
+    """The address at which a local client reaches a listener: loopback if it listens on all addresses."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared with, not bound to
 
 
 def _answers(host: str, port: int) -> bool:
-    # Two processes of one user may both bind a port with SO_REUSEPORT, so a failing bind alone would not tell.
+    # Two processes of one user may both bind a port with SO_REUSEPORT, so a successful bind alone proves nothing.
     with contextlib.suppress(OSError), socket.create_connection((reachable(host), port), timeout=1):
         return True
     return False

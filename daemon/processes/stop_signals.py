@@ -1,10 +1,9 @@
-"""Stop signals and wake-ups: what ends the loop's waiting, and what SIGTERM and Ctrl-C do, the first time and the second.
+"""Stop signals and wake-ups: they end the loop's waiting; SIGTERM and Ctrl-C act differently the first and second time.
 
-Imports little: it is there before anything else is imported, so that no signal is lost.
-
-A stop passes through several places. Until a command runs, `daemon/__main__.py` ends the process. `daemon/cli/service_commands.py`
-listens here as soon as a command will run the service. `daemon/service/service.py` waits for the end of the loop and closes
-the parts in reverse. A worker handles its own signals in `web/server/shutdown.py`.
+It imports little, because it must run before all other imports so that no signal is lost. A stop passes through several
+modules. Until a command runs, `daemon/__main__.py` ends the process. `daemon/cli/service_commands.py` listens here as
+soon as a command will run the service. `daemon/service/service.py` waits for the end of the loop and closes the parts
+in reverse. A worker handles its own signals in `web/server/shutdown.py`.
 """
 
 import os
@@ -18,11 +17,11 @@ from daemon.core import process_table
 
 
 class Stopped(BaseException):
-    """Raised in the main thread by the signal that ends the service, where nothing has to be finished."""
+    """Raised in the main thread by the signal that ends the service, where no work must be finished."""
 
 
 class Wake:
-    """What ends the loop's waiting. Puts to a SimpleQueue only, which alone is safe inside a signal handler."""
+    """Ends the loop's waiting. It only puts to a SimpleQueue, the only queue that is safe inside a signal handler."""
 
     def __init__(self) -> None:
         self.queue: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -34,14 +33,14 @@ class Wake:
         self.queue.put("wake")
 
     def listen(self) -> None:
-        """Take SIGTERM and SIGINT over; in the main thread."""
+        """Install the handlers of SIGTERM and SIGINT; in the main thread."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.stop)
 
     def stop(self, number: int, _frame: FrameType | None = None) -> None:
         """Signal handler: the first signal ends the loop, the second this process and its children at once."""
         if self.stopping:
-            # Whatever was started: also what a call of Popen that this handler interrupts has not returned yet.
+            # All children, including one that an interrupted call of Popen has not returned yet.
             process_table.signal_children(signal.SIGTERM)
             os._exit(128 + number)
         self.stopping = True
@@ -52,7 +51,7 @@ class Wake:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """What takes long and may end anywhere: there the first signal raises Stopped, also one that has come before."""
+        """A context for long work that may end anywhere: in it the first signal raises Stopped, even if it came before."""
         self._interruptible = True
         try:
             if self.stopping:

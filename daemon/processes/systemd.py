@@ -8,12 +8,12 @@ import socket
 
 
 def notify(**fields: object) -> None:
-    """Send fields such as READY=1 or STATUS=…; a manager that does not listen is no error of ours."""
+    """Send fields such as READY=1 or STATUS=…; it is not an error if the manager does not listen."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
     message = "\n".join(f"{key}={value}" for key, value in fields.items()).encode()
-    # A leading @ means the abstract namespace, whose names begin with a zero byte.
+    # A leading @ means the abstract namespace, in which names begin with a zero byte.
     target = "\0" + address[1:] if address.startswith("@") else address
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
         try:

@@ -1,6 +1,7 @@
-"""What daemon and trainer say to each other, one JSON line each: a job goes to the trainer, messages come back.
+"""The protocol between daemon and trainer, in JSON lines: a job goes to the trainer, messages come back.
 
-The one end is `daemon.processes.child.Trainer` for `daemon.retraining`, the other `daemon.training`. A message is known by its keys.
+`daemon.processes.child.Trainer` is the daemon's end, for `daemon.retraining`; `daemon.training` is the other end. A
+message's keys tell its type.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from daemon.gate.terms import Terms
 
 @dataclass(frozen=True)
 class Job:
-    """A training that is asked for; `segments` maps segment names to sha256, oldest first."""
+    """A requested training; `segments` maps segment names to sha256, oldest first."""
 
     run: int
     """Its number in the journal."""
@@ -22,15 +23,16 @@ class Job:
     dvc_md5: str
     segments: dict[str, str]
     first_rows: int
-    """So many rows at the beginning are the first revision: the held-out ones among them are the reference holdout."""
+    """Number of rows in the first revision, at the beginning; the held-out ones among them are the reference holdout.
+    """
     settings: Mapping[str, object]
     """The `[train]` settings."""
     champion: int | None
     champion_bundle: str | None
     past: list[int] = field(default_factory=list)
-    """Promoted versions whose answers the challenger is measured by, oldest first."""
+    """Promoted versions; the challenger is compared with their answers. Oldest first."""
     gate: Terms | None = None
-    """By what it will be judged (`baseline.gate_terms`); None: the reference stays as it is."""
+    """The terms by which it will be judged (`baseline.gate_terms`); None: the reference stays."""
 
     @property
     def train(self) -> Train:
@@ -55,7 +57,7 @@ class Unready(TypedDict):
 
 @final
 class Stage(TypedDict):
-    """How far the training `run` is, as in `daemon.core.status.Training`."""
+    """The progress of the training `run`, as in `daemon.core.status.Training`."""
 
     run: int
     stage: str
@@ -70,7 +72,7 @@ class Stage(TypedDict):
 
 @final
 class Note(TypedDict):
-    """What is worth a line in the journal, if it took long enough (`seconds`)."""
+    """A message for the journal, if the step took long enough (`seconds`)."""
 
     run: int
     note: str
@@ -79,7 +81,7 @@ class Note(TypedDict):
 
 @final
 class Postponed(TypedDict):
-    """The rows can't train a model yet, and why."""
+    """The rows are not enough for a model yet, and why."""
 
     run: int
     postponed: str

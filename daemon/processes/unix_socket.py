@@ -1,4 +1,4 @@
-"""A listening Unix socket at a path: shown once it is ready, in one rename, and never taken from a program that answers there.
+"""A listening Unix socket at a path: one rename shows it when it is ready, and it never replaces one that answers.
 
 A file at the path is replaced only if it is a socket without a listener.
 """
@@ -17,16 +17,16 @@ from daemon.processes.sockets import open_sockets
 
 BACKLOG = 1024
 LONGEST = 107
-"""Bytes of a path that a client can name: sun_path of unix(7), less its end."""
+"""Maximum bytes of a path that a client can name: sun_path of unix(7), less the final zero."""
 
 MODE = 0o660
-"""Who may write to the socket's file may connect."""
+"""Mode of the socket: users that may write to its file may connect."""
 
 
 class UnixListener:
-    """A socket bound under a hidden name beside `path`, until `show`; raises PortTaken.
+    """A socket bound under a hidden name beside `path` until `show`; raises PortTaken.
 
-    Where workers of a killed daemon, with the pids `ours`, listen for it, the path stays theirs until then.
+    If workers of a killed daemon (pids `ours`) listen at `path`, they keep it until then.
     """
 
     def __init__(self, path: Path, *, ours: Collection[int] = ()) -> None:
@@ -45,14 +45,14 @@ class UnixListener:
             self._hidden.chmod(MODE)
         except OSError as error:
             self.socket.close()
-            hint = "Set server.unix_socket to a short path in a folder that exists and is ours."
+            hint = "Set server.unix_socket to a short path in an existing folder of this user."
             raise PortTaken(f"Can't listen at {path}: {error}.", hint=hint) from None
         self.socket.setblocking(False)
         if not beside:
             self.show()
 
     def show(self) -> None:
-        """Listen, and be what the path names: from now on all new connections come here."""
+        """Listen, and take the path: from now on all new connections come here."""
         if self._mark is None:
             self.socket.listen(BACKLOG)
             status = self._hidden.stat()
@@ -60,7 +60,7 @@ class UnixListener:
             self._hidden.rename(self._path)
 
     def hide(self) -> None:
-        """Remove the path, so that no new client comes; a socket of another program that is there by now stays."""
+        """Remove the path, so that no new client connects; another program's socket there stays."""
         with contextlib.suppress(FileNotFoundError):
             self._hidden.unlink()
         with contextlib.suppress(FileNotFoundError):
@@ -70,14 +70,14 @@ class UnixListener:
 
 
 def _mark(path: Path) -> str:
-    """What stands for the name of a path in the hidden one, which has to be short."""
+    """A short mark of a path's name, for use in the hidden name."""
     return f"{zlib.crc32(os.fsencode(path.name)) & 0xFFFF:04x}"
 
 
 def _held(path: Path, pids: Collection[int]) -> bool:
-    """Whether these processes have a socket open that was bound for `path`, by /proc/net/unix (proc(5)).
+    """Whether these processes have a socket open that was bound for `path`, from /proc/net/unix (proc(5)).
 
-    It tells the name under which a socket was bound, not where that was moved. An older release left the mark out.
+    That file shows the name under which a socket was bound, not its later name. Older releases left the mark out.
     """
     if not pids:
         return False

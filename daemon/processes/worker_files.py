@@ -1,4 +1,4 @@
-"""The files of HTTP workers: a lock that carries the pid and is held while the worker runs, and the counters that it publishes."""
+"""The files of HTTP workers: a lock with its pid, held while the worker runs, and the counters that it publishes."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from daemon.processes.child import Child
 
 
 def held(locks: Iterable[Path]) -> list[Path]:
-    """The locks whose workers still run; the others are removed."""
+    """The locks of running workers; the others are removed."""
     running = []
     for path in locks:
         fd = durable.try_lock(path)
@@ -45,7 +45,7 @@ def serves(home: Home, slot: int, child: Child) -> bool | None:
 
 
 class Published(TypedDict, total=False):
-    """What the daemon reads of the counters that a worker publishes."""
+    """The part of a worker's published counters that the daemon reads."""
 
     pid: int
     ready: bool
@@ -60,11 +60,14 @@ def had_model(lock: Path) -> bool:
 
 
 def counters(home: Home, slot: int, child: Child) -> Published | None:
-    """What a worker publishes about once a second (`web/metrics/counters.py`); None while it does not answer."""
+    """The counters that a worker publishes about once a second (`web/metrics/counters.py`).
+
+    None while it does not answer.
+    """
     if child.process is None or not child.alive:
         return None
     published = _read(home.worker_counters(slot, child.process.pid))
-    # Before it answers, the file has the counters that it continues, from a worker that is gone.
+    # Before it answers, the file has the counters of an ended worker, which it continues.
     return published if published and published.get("pid") == child.process.pid else None
 
 

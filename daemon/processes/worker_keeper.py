@@ -1,6 +1,6 @@
-"""The keeper: looks after the HTTP workers in a thread, so that none waits for a long step of the loop, or for imports.
+"""The keeper: supervises the HTTP workers in a thread, so that none waits for a long step of the loop or for imports.
 
-A worker that ended is started again at once, and those of a daemon that was killed go as soon as the new ones answer.
+A worker that ended restarts at once, and the workers of a killed daemon drain as soon as the new ones answer.
 """
 
 import threading
@@ -15,7 +15,7 @@ LOOK_SECONDS = 0.25
 
 
 class WorkerKeeper:
-    """Owns the workers: only its thread tends them, everybody else asks and looks."""
+    """Owns the workers: only its thread manages them; other threads send requests and read the state."""
 
     def __init__(self, home: Home, settings: Settings, slots: int, wake: Callable[[], None]) -> None:
         self._due = threading.Event()
@@ -28,12 +28,12 @@ class WorkerKeeper:
         self._error: Exception | None = None
 
     def start(self) -> None:
-        """Start the workers, then look after them in a thread; raises OSError if there can be none."""
+        """Start the workers, then supervise them in a thread; raises OSError if none can start."""
         self._notices += self.workers.supervise(time.monotonic())
         self._thread.start()
 
     def take_notices(self) -> list[str]:
-        """A sentence for each worker that ended or came since the last call; raises what the last look has failed with."""
+        """A sentence for each worker that ended or started since the last call; raises the error of the last check."""
         with self._lock:
             sentences, self._notices = self._notices, []
             error = self._error
@@ -52,7 +52,7 @@ class WorkerKeeper:
         return tuple(self.workers.complaints.values())
 
     def renew(self) -> None:
-        """Have every worker replaced, one after the other; safe in a signal handler."""
+        """Replace every worker, one after the other; safe in a signal handler."""
         self.workers.renew()
 
     def close(self) -> None:

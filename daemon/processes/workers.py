@@ -1,4 +1,4 @@
-"""The HTTP workers, which outlive a crash of the daemon, and how they are replaced without a request being lost.
+"""The HTTP workers, which survive a crash of the daemon, and their replacement without losing a request.
 
 A new worker answers before the old one drains, and the kernel's queue of connections belongs to all of them.
 """
@@ -15,13 +15,13 @@ from daemon.processes.listeners import Listeners
 from daemon.processes.old_workers import OldWorkers
 
 RENEW_SECONDS = 60.0
-"""A worker that shall replace another one and does not answer after this time is given up."""
+"""Seconds within which a replacement worker must answer; after that it is abandoned."""
 
 
 class Workers:
-    """The HTTP workers, one for each slot.
+    """The HTTP workers, one per slot.
 
-    `wake` is called when one has ended, so that `supervise` starts it again without waiting for the next tick.
+    `wake` is called when a worker has ended, so that `supervise` restarts it without waiting for the next tick.
     """
 
     def __init__(self, home: Home, settings: Settings, slots: int, wake: Callable[[], None] | None = None) -> None:
@@ -31,18 +31,18 @@ class Workers:
         self._children = [self._child(slot) for slot in range(slots)]
         self._draining = DrainingWorkers(settings.server)
         self._asked = False
-        """Whether every worker is to be replaced, since the last look."""
+        """Whether a replacement of every worker was requested since the last check."""
         self._due: list[int] = []
-        """Slots whose worker is to be replaced, after that of `_next`."""
+        """Slots with workers to replace after the one in `_next`."""
         self._next: tuple[int, Child] | None = None
-        """A slot and what replaces its worker, until it is ready."""
+        """A slot and the replacement for its worker, until that is ready."""
         self._next_until = 0.0
         self.complaints: dict[int, str] = {}
-        """By slot, why a worker does not serve the version that it should."""
+        """Why a worker does not serve the version that it should, by slot."""
 
     @property
     def address(self) -> tuple[str, int] | None:
-        """Host and port, if they listen on one."""
+        """Host and port; None without a TCP socket."""
         return self._listeners.address
 
     @property
@@ -51,9 +51,12 @@ class Workers:
         return sum(child.alive for child in self._children)
 
     def supervise(self, now: float) -> list[str]:
-        """Restart what died, and continue what was asked for; returns a sentence for each worker that ended or came."""
+        """Restart dead workers, and continue requested replacements.
+
+        Returns a sentence for each worker that ended or started.
+        """
         ended = [(slot, child.supervise(now)) for slot, child in enumerate(self._children)]
-        sentences = [f"HTTP worker {slot} {how}; it is started again." for slot, how in ended if how]
+        sentences = [f"HTTP worker {slot} {how}; it restarts." for slot, how in ended if how]
         self._draining.look(now)
         if self._old.answering and self._may_take_over():
             self._listeners.take_over()
@@ -63,7 +66,7 @@ class Workers:
         return sentences + self._renew(now) + self._new_complaints()
 
     def renew(self) -> None:
-        """Have every worker replaced, one after the other. Only sets an attribute: safe in a signal handler."""
+        """Replace every worker, one after the other. It only sets an attribute, so it is safe in a signal handler."""
         self._asked = True
 
     def close(self) -> None:
@@ -73,7 +76,7 @@ class Workers:
         everyone = [*self._children, *self._draining.workers(), *([self._next[1]] if self._next else [])]
         for child in everyone:
             child.terminate()
-        # The workers empty the queue; from the moment the last of them leaves it, clients are refused.
+        # The workers empty the queue; once the last worker has stopped accepting, clients are refused.
         self._listeners.close()
         for child in everyone:
             child.stop(self._settings.server.drain_seconds + 2)
@@ -82,20 +85,20 @@ class Workers:
         fds = self._listeners.fds
         arguments = ["--home", str(self._home.root), "--slot", str(slot), "--fd", *map(str, fds)]
         command = [*python("web.server"), *arguments, "--settings", self._settings.model_dump_json()]
-        # A session of its own: Ctrl-C in a terminal must reach the daemon only, which then drains the workers.
+        # Its own session, because Ctrl-C in a terminal must reach only the daemon, which then drains the workers.
         return Child(command, once, self._wake, pass_fds=fds, start_new_session=True)
 
     def _may_take_over(self) -> bool:
-        """Whether one of ours answers, and with a model if the old ones do."""
+        """Whether one of our workers answers, and has a model if the old workers do."""
         serving = [self._serves(slot, child) for slot, child in enumerate(self._children)]
         if any(serving):
             return True
         return any(answer is not None for answer in serving) and not self._old.any_serves()
 
     def _renew(self, now: float) -> list[str]:
-        """One look at a replacement: start it, or let it take over, or give it up."""
+        """Check a replacement once: start it, let it take over, or abandon it."""
         if self._next is None:
-            # One that drains costs as much memory as one that answers.
+            # A draining worker uses as much memory as an answering one.
             if self._due and len(self._draining) < len(self._children):
                 self._begin(self._due.pop(0), now)
             return []
@@ -111,13 +114,13 @@ class Workers:
         return [f"HTTP worker {slot} could not be replaced, because the new one did not get ready; see the log."]
 
     def _begin(self, slot: int, now: float) -> None:
-        # It must not start to answer without a model if the old one has one.
+        # It must not start to answer without a model if the old worker has one.
         fresh = self._child(slot, *(["--model-needed"] if self._serves(slot, self._children[slot]) else []))
         self._next, self._next_until = (slot, fresh), now + RENEW_SECONDS
         fresh.supervise(now)
 
     def _new_complaints(self) -> list[str]:
-        """Sentences on workers that have begun to complain: about a model that the daemon could load, and they can't."""
+        """Sentences on workers that newly report a model that the daemon could load and they can't."""
         published = (
             (slot, worker_files.counters(self._home, slot, child)) for slot, child in enumerate(self._children)
         )

@@ -93,4 +93,4 @@ def test_init_names_classes_that_look_alike(home: Home, tmp_path: Path) -> None:
     own = tmp_path / "mail.csv"
     own.write_text("words,kind\n" + "1,Spam\n2,spam\n3,ham\n" * 5)
     done = forked("init", own, "--target", "kind", home=home)
-    assert "These classes differ in case or spaces only: 'Spam', 'spam'." in done.stderr
+    assert "These classes differ only in case or spaces: 'Spam', 'spam'." in done.stderr

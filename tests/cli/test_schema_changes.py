@@ -186,7 +186,7 @@ def test_change_is_reported_and_takes_effect_with_the_next_drop(home: Home) -> N
         said = [row[0] for row in connection.execute("SELECT message FROM events WHERE kind = 'schema' ORDER BY id")]
         counts = [row[0] for row in connection.execute("SELECT rows_accepted FROM drops")]
     changes = "without 'a'; 'zip' is text, not integer; missing values are NA, NIL"
-    assert said == [f"The schema was changed: {changes}. Drops are read by it from now on."]
+    assert said == [f"The schema was changed: {changes}. It applies from the next drop on."]
     assert counts == [2, 2]
     names = {one["name"]: one["sha256"] for one in parts.journal.segments.current()}
     saved = schema.load(parts.home.schema)

@@ -202,7 +202,7 @@ def test_command_lists_as_text_and_as_json(parts: Parts) -> None:
     shown = forked("forget", "a.csv", "--find", home=parts.home)
     assert shown.returncode == 0, shown.stderr
     assert "data/dataset/" in shown.stdout
-    assert "can't be known from here" in shown.stdout
+    assert "not known to this home" in shown.stdout
     printed = json.loads(forked("forget", "a.csv", "--find", "--json", home=parts.home).stdout)
     parts.open()
     assert (printed["name"], printed["state"]) == ("a.csv", "accepted")

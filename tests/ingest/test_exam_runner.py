@@ -262,7 +262,7 @@ def test_column_that_has_left_the_schema_is_reported(home: Home, parts: Parts) -
     parts.drop("a.csv", flowers(30, "setosa"))
     parts.run()
     objection = parts.ingestion.intake.evaluation.objection or ""
-    assert f"version 1 asks for the column '{first.name}'" in objection
+    assert f"version 1 needs the column '{first.name}'" in objection
     assert "retraind retrain --force" in objection
     assert [state for _, state in parts.drops()] == ["accepted"]
 

@@ -45,9 +45,9 @@ def test_new_classes_that_look_alike_are_pointed_out() -> None:
     assert remarks[0] == "The schema has the new class 'later'."
     assert (
         remarks[1]
-        == "The schema has the new class 'Later ', which differs from 'later' in case or spaces only: is it the same?"
+        == "The schema has the new class 'Later ', which differs from 'later' only in case or spaces: is it the same?"
     )
-    assert f"differs from {SCHEMA.classes[0]!r} in case or spaces only" in remarks[2]
+    assert f"differs from {SCHEMA.classes[0]!r} only in case or spaces" in remarks[2]
 
 
 def test_markers_are_written_only_where_there_are_any() -> None:

@@ -90,7 +90,7 @@ def trainer_dies(life: "Life") -> str:
 
 def worker_dies(life: "Life") -> str:
     life.staff.alive = 0
-    life.staff.said.append("HTTP worker 0 ended with -9; it is started again.")
+    life.staff.said.append("HTTP worker 0 ended with -9; it restarts.")
     return ""
 
 

@@ -118,7 +118,10 @@ def _liveness(daemon: status.Status | None) -> str:
     if process.state in "Tt":
         return f"Stopped (SIGSTOP, pid {daemon.pid}): `kill -CONT {daemon.pid}` resumes it."
     # Another process may have this pid by now.
-    return f"Gone or hanging since {daemon.at}: start it with `retraind run`, which reports it if the old one (pid {daemon.pid}) still runs."
+    return (
+        f"Gone or hanging since {daemon.at}: start it with `retraind run`, which reports it if the old one "
+        f"(pid {daemon.pid}) still runs."
+    )
 
 
 def _challenger(home: Home, pointer: Pointer | None) -> Challenger | None:

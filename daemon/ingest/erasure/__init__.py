@@ -1,1 +1,1 @@
-"""A drop is forgotten: its rows leave the dataset and, on request, every other place in the home."""
+"""Forgets a drop: removes its rows from the dataset and, on request, from every other place in the home."""

@@ -1,7 +1,7 @@
 """The removal of traces: bytes of a drop's rows outside the dataset. Used by the loop thread.
 
-Traces are recognised by the rows in DVC's cache, so its objects are removed last, elsewhere, and after a kill in between the rest
-is repeated.
+Traces are recognised by the rows in DVC's cache. So its objects are removed last, by another module, and after a kill
+in between the whole removal is repeated.
 """
 
 import os
@@ -33,7 +33,7 @@ class Eraser:
         self._home, self._journal, self._erase = home, journal, erase
 
     def run(self, drop: DropRow) -> Generator[None, None, list[str]]:
-        """Remove them, piece by piece; returns sentences on what was removed. Doing it again removes what is left."""
+        """Remove the traces, piece by piece; returns sentences on the removed ones. A repeated call removes the rest."""
         lines = yield from self._refused(drop)
         waiting = yield from self._held(drop)
         done = [lines, waiting, self._orphans(drop), self._predictions(drop)]
@@ -62,7 +62,7 @@ class Eraser:
                 yield
             elif looked.split is None:
                 log.warning("held_file_not_read", name=looked.name, hint="Look into it by hand.")
-            else:  # the journal's quotes go first: after a kill in between the file is read and held again
+            else:  # the journal's quotes go first; after a kill in between, the file is read and held again
                 self._journal.held.forget(looked.row["sha256"])
                 held_files.take_out(place, looked)
                 count += looked.split.matched
@@ -72,7 +72,7 @@ class Eraser:
         """Remove the rows of the drop from a rejected file."""
         report = path.with_name(path.name + REPORT)
         self._journal.erasures.blank_refused(durable.sha256_file(path))
-        # The report may quote cells, and its file is another now.
+        # The report may quote cells, and its file has changed.
         durable.remove(report)
         if split.matched == split.lines:
             durable.remove(path)
@@ -91,7 +91,7 @@ class Eraser:
         return f"{len(holding)} segments in data/orphans are without them" if holding else ""
 
     def _rewrite(self, path: Path, drop: DropRow) -> None:
-        """Keep the rows of other drops in a segment that was set aside, unless it can't be read."""
+        """Keep only other drops' rows in a segment that was set aside, unless it can't be read."""
         try:
             table = segments.load(path)
         except DatasetDamaged:
@@ -108,7 +108,7 @@ class Eraser:
         for path in log_lines.files_with(self._home, logged):
             log_lines.blank(path, logged)
         erased = self._erase(ids)
-        # A damaged history can't be read, so it is removed whole.
+        # A damaged history can't be read, so all of it is removed.
         for path in trace_search.lost_histories(self._home):
             durable.remove(path)
         return f"{erased} predictions were removed from the history"

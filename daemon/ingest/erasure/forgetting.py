@@ -1,9 +1,10 @@
 """Forgetting: a new revision without a drop's rows, for privacy or because they were poisoned.
 
-The order: its bad rows in rejected/, the segment of the other rows, the journal's batch of kind `forget`; then
-DVC and git as for any batch, and only after that, if asked, every other trace (`daemon/ingest/erasure/eraser.py`), the objects of older revisions
-in DVC's cache last. The request's file goes last, so after a kill at any step the next call of `step` continues from the journal.
-What fails (a disk, a file that can't be read) is reported, tried again later, and keeps no drop waiting.
+The order: its bad rows in rejected/, the segment of the other rows, the journal's batch of kind `forget`; then DVC and
+git as for any batch. After that, if requested, come all other traces (`daemon/ingest/erasure/eraser.py`), with the
+objects of older revisions in DVC's cache last. The request's file is removed at the end, so after a kill at any step
+the next call of `step` continues from the journal. A failure (a disk, an unreadable file) is reported and retried
+later, and delays no drop.
 """
 
 from collections.abc import Iterator
@@ -25,27 +26,29 @@ log = logs.Logger()
 KIND = "forget"
 
 RETRY_SECONDS = 60.0
-"""How much later a request that failed is tried again."""
+"""Seconds before a failed request is tried again."""
 
 UNTRAINED = "No version was trained on them."
 
-CACHED = "Older revisions in DVC's cache still hold them: `retraind forget --purge` removes those, `--find` lists all that is left."
+CACHED = (
+    "Older revisions in DVC's cache still hold them: `retraind forget --purge` removes them, `--find` lists all traces."
+)
 
 TRAINED = "The bundles and MLflow runs of versions that were trained on them may hold some of them until retention removes these."
 
 
 class Forgetting:
-    """Carries out requests to forget; used by the loop thread, when no batch is on its way and no training reads."""
+    """Carries out requests to forget; used by the loop thread, when no batch is in progress and no training reads."""
 
     def __init__(self, home: Home, dataset: Dataset, journal: Journal, eraser: Eraser) -> None:
         self._home, self._dataset, self._journal, self._eraser = home, dataset, journal, eraser
         self._work: Iterator[None] | None = None
         self._retry_at = 0.0
         self.problem: str | None = None
-        """Why the oldest request can't be carried out, until it could."""
+        """Why the oldest request can't be carried out; None if it can."""
 
     def step(self, now: float) -> bool:
-        """Do a piece of the oldest request; True: there was one. What it recorded must be committed before the next piece.
+        """Do a piece of the oldest request; True if there was one. Commit its batch before the next piece.
 
         `now` is monotonic seconds.
         """
@@ -92,13 +95,13 @@ class Forgetting:
         try:
             holding = self._dataset.folder.find(live, drop["sha256"])
         except (DatasetDamaged, FileNotFoundError):
-            hint = "Put it back from a backup and ask again; `retraind doctor` says which it is."
+            hint = "Restore it from a backup and ask again; `retraind doctor` names it."
             self._end(
                 request, RequestState.REFUSED, f"The segment that may hold {drop['name']} is gone or damaged. {hint}"
             )
             return
         if holding is None:
-            reason = f"No segment holds rows of {drop['name']}, which the journal says. See `retraind doctor`."
+            reason = f"No segment holds rows of {drop['name']}, although the journal says so. See `retraind doctor`."
             self._end(request, RequestState.REFUSED, reason)
             return
         name, table = holding
@@ -118,13 +121,13 @@ class Forgetting:
             self._record(drop, name, table.num_rows - segment.rows, record, request)
 
     def _record(self, drop: DropRow, name: str, removed: int, rest: RemainderRecord | None, request: Request) -> None:
-        """Replace segment `name` by the segment `rest` of the other rows, if there are any."""
+        """Replace segment `name` by `rest`, the segment of the other rows, if there are any."""
         known_rows.forget(self._home.known, name)
         seq = self._journal.erasures.forget(drop, name, removed, rest, request.by)
         log.warning("forgotten", drop=drop["sha256"], rows=removed, batch=seq)
 
     def _account(self, drop: DropRow, request: Request) -> Iterator[None]:
-        """Answer the request once the drop is forgotten and committed; purges if that was asked."""
+        """Answer the request once the drop is forgotten and committed; purges if requested."""
         done = f"The {drop['rows_accepted']} rows of {drop['name']} were forgotten in batch {drop['forgotten_in']}."
         trained = TRAINED if self._journal.runs.trained_on(drop) else UNTRAINED
         if not request.purge:
@@ -134,7 +137,7 @@ class Forgetting:
         self._dataset.recover(self._journal.segments.holders(drop))
         elsewhere = yield from self._eraser.run(drop)
         count = self._dataset.purge(one["md5"] for one in self._journal.segments.holders(drop))
-        gone = f"{count} objects of DVC's cache are purged, and revisions from before can't be checked out where they need them"
+        gone = f"{count} objects of DVC's cache were purged; earlier revisions that need them can't be checked out"
         gone = "; ".join([gone, *elsewhere])
         self._journal.events.record(
             EventKind.PURGED, f"{drop['name']}: {gone}.", level=Level.WARNING, drop=drop["sha256"]

@@ -1,7 +1,7 @@
-"""Held files: drops that wait for a person, and the rows in them that are to be forgotten.
+"""Held files: drops that wait for a person and may contain rows to forget.
 
-A held drop is not in the dataset, but its file may contain rows of a forgotten drop. A held file is known by its bytes, so
-without such rows it is another drop, which is read and examined like any other.
+A held drop is not in the dataset, but its file may contain rows of a forgotten drop. A held file is identified by its
+bytes, so without such rows it is another drop, which is read and examined like any other.
 """
 
 import os
@@ -17,7 +17,7 @@ from daemon.ingest.erasure.row_matching import MOST_BYTES, RowMatcher, Split
 
 
 class HeldFile(NamedTuple):
-    """A held file (`row` of the journal's table) with rows of a drop; `split` None: it is too large or damaged to be read."""
+    """A held file (`row` of the journal's table) with rows of a drop; `split` is None if it is too large or damaged."""
 
     row: HeldRow
     name: str
@@ -28,7 +28,7 @@ class HeldFile(NamedTuple):
 def search(
     inbox: Folder, held: Sequence[HeldRow], matcher: RowMatcher | None, drop: DropRow
 ) -> Iterator[HeldFile | None]:
-    """The files of held drops, copies of them included, in which rows of a drop are; None after each piece of work."""
+    """The files of held drops, and copies of them, that contain rows of a drop; yields None after each piece of work."""
     sizes, by_sha256 = {row["bytes"] for row in held}, {row["sha256"]: row for row in held}
     for name in sorted(entry.name for entry in inbox.entries() if entry.is_file(follow_symlinks=False)):
         stamp = Stamp.of(inbox.stat(name))
@@ -53,7 +53,7 @@ def _splits(inbox: Folder, name: str, stamp: Stamp, matcher: RowMatcher, *, befo
 
 
 def take_out(inbox: Folder, held_file: HeldFile) -> None:
-    """Remove the rows of the drop from a held file, unless it is another file by now."""
+    """Remove the rows of the drop from a held file, unless the file has changed."""
     if (
         held_file.split is None
         or not inbox.has(held_file.name)

@@ -1,7 +1,8 @@
-"""Row matching: which lines of a rejected file hold rows of a drop.
+"""Row matching: finds the lines of a rejected file that hold rows of a drop.
 
-A line matches a row if it has the same cells. In a file that was refused before the drop was accepted, a cell that can't be
-read matches any: it may have been corrected in the drop. At least two and more than half of the columns must be readable then.
+A line matches a row if it has the same cells. In a file that was rejected before the drop was accepted, an unreadable
+cell matches any value, because it may have been corrected in the drop. Then at least two and more than half of the
+columns must be readable.
 """
 
 import csv
@@ -18,17 +19,17 @@ Row = Mapping[str, Any]
 DELIMITERS = ",;\t|"
 
 MOST_BYTES = 64 * 1024 * 1024
-"""A larger file, once inflated, is not read but listed as unread."""
+"""Maximum decompressed size; a larger file is not read but listed as unread."""
 
 PIECE_LINES = 2000
-"""Lines that are compared at once: some 50 ms."""
+"""Lines compared per piece: about 50 ms."""
 
 MOST_VALUES = 2_000_000
-"""The most values kept in look-up tables, one for each set of readable columns."""
+"""Maximum number of values in look-up tables; there is one table for each set of readable columns."""
 
 
 class Split(NamedTuple):
-    """A rejected file: the rest of it (with the header), the number of lines that hold rows of the drop, and of all lines."""
+    """A rejected file: its remaining text (with the header), the number of lines with rows of the drop, of all lines."""
 
     rest: bytes
     matched: int
@@ -42,21 +43,19 @@ class RowMatcher:
         self._schema, self._rows = schema, rows
         self._names = [*schema.features, schema.target]
         self._kinds = {column.name: column for column in schema.columns}
-        # By the columns that a line has: one lookup for each line instead of one comparison with each row.
+        # Keyed by the columns of a line: one lookup per line instead of a comparison with each row.
         self._tables: dict[tuple[str, ...], set[tuple[Any, ...]]] = {}
 
     def split(self, data: bytes, *, before: bool) -> Iterator[Split | None]:
-        """Separate the lines of a CSV file, packed or not: None after each piece, then the result.
+        """Separate the lines of a CSV file, compressed or not; yields None after each piece, then the result.
 
-        `before`: the file was refused before the drop was taken.
-
-        There is no result for a file that is damaged or too large.
+        `before`: the file was rejected before the drop was accepted. A damaged or too large file has no result.
         """
         packed = data[:2] == b"\x1f\x8b"
         content = inflated(data) if packed else data
         if content is None:
             return
-        # Bytes that are not UTF-8 come back as they were.
+        # Bytes that are not UTF-8 are written back unchanged.
         lines = content.decode("utf-8", "surrogateescape").splitlines(keepends=True)
         kept, matched, count = lines[:1], 0, 0
         header = [line.removeprefix("\ufeff") for line in lines[:1]]
@@ -76,7 +75,7 @@ class RowMatcher:
         return max(DELIMITERS, key=lines[0].count) if lines else ","
 
     def _is_row(self, cells: Mapping[str, str], before: bool) -> bool:
-        """Whether a line holds one of the rows, see the module."""
+        """Whether a line holds one of the rows, by the rule of the module."""
         values = {name: self._value(name, cells.get(name)) for name in self._names}
         readable = {name: value for name, value in values.items() if value is not _UNREAD}
         if len(readable) < max(2, len(self._names) // 2 + 1):
@@ -88,7 +87,7 @@ class RowMatcher:
         return tuple(readable.values()) in self._table(tuple(readable))
 
     def _table(self, names: tuple[str, ...]) -> set[tuple[Any, ...]]:
-        """The values that the rows have in these columns."""
+        """The values of the rows in these columns."""
         if names not in self._tables:
             if sum(len(table) * len(known) for known, table in self._tables.items()) > MOST_VALUES:
                 self._tables.clear()
@@ -96,7 +95,7 @@ class RowMatcher:
         return self._tables[names]
 
     def _value(self, name: str, cell: str | None) -> Any:
-        """The value of a cell as rows are compared; `_UNREAD` if it has none."""
+        """The value of a cell for the comparison; `_UNREAD` if it has none."""
         if cell is None or not (cell := cell.strip()):
             return _UNREAD
         column = self._kinds.get(name)
@@ -117,7 +116,7 @@ _UNREAD = object()
 
 
 def inflated(data: bytes) -> bytes | None:
-    """The content of a gzip file; None if it is damaged or larger than MOST_BYTES."""
+    """The content of a gzip file; None if it is damaged or exceeds MOST_BYTES."""
     parts, size = [], 0
     while data:
         inflater = zlib.decompressobj(wbits=31)
@@ -148,7 +147,7 @@ def _date(cell: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A stored value in the form in which cells are compared."""
+    """A stored value in the form used for the comparison."""
     if isinstance(value, bool | int | float):
         return float(value)
     if isinstance(value, datetime):
@@ -172,7 +171,7 @@ def _records(lines: Iterator[str], delimiter: str) -> Iterator[tuple[str, list[s
         for cells in reader:
             yield "".join(taken), cells
             taken.clear()
-    except csv.Error:  # no CSV from here on: none of it is a row
+    except csv.Error:  # not CSV from here on, so the rest has no rows
         yield "".join(taken), []
     rest = "".join(lines)
     if rest:

@@ -1,4 +1,4 @@
-"""The search for traces: files of the home in which bytes of a drop's rows are, recognised by its sha256 or by its rows."""
+"""The search for traces: files of the home that contain rows of a drop, recognised by its sha256 or by its rows."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ from daemon.storage.journal import Journal
 
 
 def held(home: Home, journal: Journal, drop: DropRow) -> Iterator[HeldFile | None]:
-    """Files that wait for a person and hold rows of the drop; None after each piece of work."""
+    """Held files that contain rows of the drop; yields None after each piece of work."""
     waiting = journal.held.all()
     if waiting:
         yield from held_files.search(inbox(home), waiting, matcher_of(home, journal, drop), drop)
@@ -35,7 +35,7 @@ def segments_of(journal: Journal, drop: DropRow) -> dict[str, str]:
 
 
 def rows_of(home: Home, journal: Journal, drop: DropRow) -> list[dict[str, Any]]:
-    """The rows, from the dataset or from what earlier revisions left; none when they are gone from both."""
+    """The rows, from the dataset or from earlier revisions; empty when both have lost them."""
     if drop["state"] == DropState.ACCEPTED:
         holding = segments.find(home.segments, segments_of(journal, drop), drop["sha256"])
         return _of(holding[1], drop) if holding else []
@@ -47,7 +47,7 @@ def rows_of(home: Home, journal: Journal, drop: DropRow) -> list[dict[str, Any]]
 
 
 def matcher_of(home: Home, journal: Journal, drop: DropRow) -> RowMatcher | None:
-    """The comparison of lines with the rows of the drop; None when its rows are gone."""
+    """The matcher for the rows of the drop; None when its rows are gone."""
     schema_now, rows = schema.load(home.schema), rows_of(home, journal, drop)
     return RowMatcher(schema_now, rows) if schema_now and rows else None
 
@@ -58,7 +58,10 @@ def _of(table: Any, drop: DropRow) -> list[dict[str, Any]]:
 
 
 def orphans(home: Home, journal: Journal, drop: DropRow) -> list[Path]:
-    """Segments that were set aside and hold rows of the drop; one that can't be read, if its name is that of one that held them."""
+    """Segments that were set aside and hold rows of the drop.
+
+    Unreadable ones count if a segment of that name held such rows.
+    """
     held = {one["name"] for one in journal.segments.holders(drop)} if drop["state"] == DropState.FORGOTTEN else set()
     holding = []
     for path in sorted(home.orphans.glob("*")) if home.orphans.is_dir() else []:
@@ -72,9 +75,9 @@ def orphans(home: Home, journal: Journal, drop: DropRow) -> list[Path]:
 
 
 def refused(home: Home, journal: Journal, folder: Path, drop: DropRow) -> Iterator[tuple[Path, Split | None] | None]:
-    """Files in `folder` (rejected/) that hold rows of the drop: its very bytes, or lines that are like its rows.
+    """Files in `folder` (rejected/) that hold rows of the drop: its exact bytes, or lines that match its rows.
 
-    Of a file that is too large or damaged only the path is known. None after each piece of work.
+    For a file that is too large or damaged only the path is known. Yields None after each piece of work.
     """
     matcher = matcher_of(home, journal, drop)
     later = journal.erasures.refused_after(drop)
@@ -99,5 +102,5 @@ def refused(home: Home, journal: Journal, folder: Path, drop: DropRow) -> Iterat
 
 
 def lost_histories(home: Home) -> list[Path]:
-    """Histories that were damaged and set aside."""
+    """Damaged histories that were set aside."""
     return sorted(home.logs.glob(f"{home.history.name}.damaged-*"))

@@ -1,4 +1,4 @@
-"""Traces: a list of the places that still hold bytes of a drop's rows, for people. Nothing is changed, so any process may make it."""
+"""Traces: lists the places that still hold rows of a drop, for people. Nothing is changed, so any process may make it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from daemon.storage.journal import Journal
 
 
 class Trace(NamedTuple):
-    """One place: its path below the home, what lies there, and how it goes."""
+    """One place: its path below the home, its content, and how to remove it."""
 
     where: str
     what: str
@@ -46,8 +46,8 @@ def find(home: Home, journal: Journal, drop: DropRow) -> list[Trace]:
             Trace(_at(home, path), "a journal of an older format, which may quote cells", "by hand")
             for path in _old(home)
         ),
-        Trace("registry/journal.db", "name, sha256 and counts, so that the same bytes are known again", "stays"),
-        Trace("backups, copies and swap space", "whatever they were given", "can't be known from here"),
+        Trace("registry/journal.db", "name, sha256 and counts, so that the same bytes are recognised", "stays"),
+        Trace("backups, copies and swap space", "wherever they were copied to", "not known to this home"),
     ]
 
 
@@ -56,7 +56,7 @@ def _at(home: Home, path: Path) -> str:
 
 
 def _old(home: Home) -> list[Path]:
-    """Copies of the journal from before it was migrated."""
+    """Copies of the journal that were made before migrations."""
     return sorted(home.registry.glob(f"{home.journal.name}.format-*"))
 
 
@@ -107,8 +107,8 @@ def _models(home: Home, drop: DropRow) -> Iterator[Trace]:
     versions = lineage.versions_trained_on(home, drop, limit=10_000)["newest"]
     for version in (one["version"] for one in versions):
         if (folder := home.bundle(version)).exists():
-            note = f"version {version}: probe, reference rows, and what the model itself keeps"
-            yield Trace(_at(home, folder), note, "retention, or by hand once it does not serve")
+            note = f"version {version}: probe, reference rows, and data inside the model"
+            yield Trace(_at(home, folder), note, "retention, or by hand once it is not served")
         yield Trace(
             "registry/artifacts", f"MLflow's model and example rows of version {version}", "retention, or MLflow"
         )

@@ -1,1 +1,1 @@
-"""The drops of a batch become checked rows: files, many small ones as one, late labels; known rows are counted or left out."""
+"""Turns the drops of a batch into checked rows: files, joined small files, late labels; counts or skips known rows."""

@@ -1,4 +1,4 @@
-"""Many small files with the same header are split and checked as one text, which costs a fraction of doing so file by file."""
+"""Splits and checks many small files with the same header as one text, at a fraction of the cost of single files."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -19,9 +19,9 @@ from daemon.tabular.file_content import Content
 
 
 class PlainFile(NamedTuple):
-    """A file that can be joined with others: its first line, the rest (ending in a line feed), and the number of lines in the rest.
+    """A file that can be joined: its first line, the rest (ending in a line feed), the number of lines in the rest.
 
-    `rows` 0: it can't be joined.
+    A file with `rows` 0 can't be joined.
     """
 
     reading: Reading
@@ -41,7 +41,7 @@ class _Joined(NamedTuple):
 
 
 def groups(readings: Sequence[Reading]) -> Iterator[list[PlainFile]]:
-    """Drops to be read together, all with the same header; a drop that can't be joined is alone."""
+    """Groups of drops with the same header, to read together; a drop that can't be joined is alone."""
     by_head: dict[bytes, list[PlainFile]] = {}
     for reading in readings:
         file = _plain_file(reading)
@@ -53,7 +53,7 @@ def groups(readings: Sequence[Reading]) -> Iterator[list[PlainFile]]:
 
 
 def _plain_file(reading: Reading) -> PlainFile:
-    """A drop of which each line is one record; 0 rows if that is uncertain."""
+    """A drop with one record on each line; 0 rows if that is uncertain."""
     data = reading.drop.content.data or b""
     head, _, body = data.partition(b"\n")
     odd = b'"' in data or b"\r" in data or b"\n\n" in data or not data[:1].strip() or PREDICTION_ID.encode() in head
@@ -71,16 +71,16 @@ def _plain_file(reading: Reading) -> PlainFile:
 def read(
     group: Sequence[PlainFile], schema: Schema, policy: Policy, accepted_at: datetime, side_columns: Sequence[str]
 ) -> tuple[pa.Table, Schema] | None:
-    """The good rows of files with one header, and the schema as it has grown by them.
+    """The good rows of files with one header, and the schema extended by them.
 
-    None if the files have to be read one by one to find out what is wrong with which.
+    None if the files must be read one by one to locate an error.
     """
     ends = np.cumsum([file.rows for file in group])
     try:
         joined = _check(group, schema, policy, side_columns)
     except InvalidDrop:
         return None
-    # One of the files may be rejected whole; then none of its rows may come into the table.
+    # One of the files may be rejected whole; then none of its rows may enter the table.
     if joined.records != ends[-1] or certainly_refuses(joined.bad, policy):
         return None
     return _divide(group, ends, joined, policy, accepted_at), joined.schema
@@ -105,7 +105,7 @@ def _check(group: Sequence[PlainFile], schema: Schema, policy: Policy, side_colu
 def _divide(
     group: Sequence[PlainFile], ends: NDArray[np.int64], joined: _Joined, policy: Policy, accepted_at: datetime
 ) -> pa.Table:
-    """Give each file its rows back, and record the outcome in its reading."""
+    """Assign the rows to their files, and record the outcome in each file's reading."""
     starts = ends - np.array([file.rows for file in group])
     for bad_row in joined.bad:
         owner = int(np.searchsorted(ends, bad_row.record, side="right"))

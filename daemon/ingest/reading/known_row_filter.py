@@ -1,6 +1,6 @@
-"""KnownRowFilter: the rows of a batch that the dataset has already are counted, and left out if the settings say so.
+"""KnownRowFilter: counts the rows of a batch that the dataset already has, and skips them if the settings say so.
 
-It works between reading and the segment. A late label is never left out, because it belongs to a prediction.
+It works between reading and the segment. A late label is never skipped, because it belongs to a prediction.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from daemon.tabular import row_hashes
 
 
 class KnownRowFilter:
-    """The rows that are known, and those of the batch under way; used by the loop thread."""
+    """The known rows, and those of the batch in progress; used by the loop thread."""
 
     def __init__(self, home: Home, journal: Journal, *, skips: bool) -> None:
         self._journal, self.skips = journal, skips
@@ -28,14 +28,14 @@ class KnownRowFilter:
         self._hash_writer: HashFileWriter | None = None
 
     def begin(self, schema: Schema) -> Iterator[None]:
-        """Load the hashes of the rows in the dataset; yields where other work may be done in between. Raises OSError."""
+        """Load the hashes of the rows in the dataset; yields where other work may run. Raises OSError."""
         self.give_up()
         live = {one["name"]: one["sha256"] for one in self._journal.segments.current()}
         yield from self._known.follow(live, schema)
         self._hash_writer = self._known.writer()
 
     def batch(self, readings: Sequence[Reading], table: Any, schema: Schema) -> Any | None:
-        """The rows of a batch without those that are left out; None: there are none."""
+        """The rows of a batch without skipped ones; None if there are none."""
         names, codes = row_hashes.drops(table)
         rows = row_hash_files.hash_rows(table, schema)
         share = self._known.match(rows, codes, skip=self.skips)
@@ -48,7 +48,7 @@ class KnownRowFilter:
         return self._gathered(table, rows, left_out)
 
     def part(self, reading: Reading, table: Any, schema: Schema) -> Any | None:
-        """The same for the next part of a large drop; `conclude` it at the end."""
+        """As `batch`, for the next part of a large drop; `conclude` it at the end."""
         rows = row_hash_files.hash_rows(table, schema)
         share = self._known.match_next(rows)
         left_out = self._left_out(table, share)
@@ -56,7 +56,10 @@ class KnownRowFilter:
         return self._gathered(table, rows, left_out)
 
     def take(self, segment: str, schema: Schema) -> None:
-        """Store the hashes of the gathered rows, which are in a segment of this name now; `schema` is the one they were hashed by. Raises OSError."""
+        """Store the hashes of the gathered rows, which are now in a segment of this name; they were hashed by `schema`.
+
+        Raises OSError.
+        """
         hash_writer, self._hash_writer = self._hash_writer, None
         if hash_writer is not None:
             self._known.take(hash_writer, segment, schema)
@@ -89,5 +92,5 @@ def _count(reading: Reading, known_rows: int, relabelled: int, left_out: int) ->
 
 
 def conclude(reading: Reading) -> None:
-    """Subtract the rows that were left out from the accepted ones, once the drop was read to its end."""
+    """Subtract the skipped rows from the accepted ones, once the whole drop was read."""
     reading.rows_accepted -= reading.rows_left_out

@@ -1,7 +1,7 @@
-"""Late labels: predictions whose true values have come, joined by id to rows that a model can be trained on.
+"""Late labels: joins true values with their predictions, by id, to rows that a model can be trained on.
 
-The features are those that were predicted on, taken from the prediction history; the text that stands for them is
-read like the cells of any drop and gives the same values again. A prediction is labelled once: its first label counts.
+The features of a row are those of its prediction, from the prediction history. They are written as text, and reading
+that text like the cells of any drop gives the same values again. A prediction is labelled once: its first label counts.
 """
 
 import sqlite3
@@ -30,7 +30,7 @@ from daemon.tabular import column_types
 from daemon.tabular.rows import BadCell
 
 HISTORY_SECONDS = 3.0
-"""How long labels wait for the history to hold every prediction that was made before they came."""
+"""Seconds that labels wait for the history to hold every earlier prediction."""
 
 INSTEAD = "Drop this row with its features instead."
 
@@ -40,13 +40,14 @@ class Joined:
     """The rows of a drop of late labels; `rows` and `bad` are indices of its ids."""
 
     cells: pa.Table
-    """Text (n rows): the schema's features, then the target as given; one row per id that is known and new, in order."""
+    """Text (n rows): the schema's features, then the target from the drop; one row per id that is known and new, in
+    order."""
     rows: NDArray[np.int64]
-    """(n,) index of each of them among the ids given."""
+    """(n,) index of each row's id in the drop."""
     bad: list[BadCell]
-    """Ids that are unknown, or labelled otherwise already; ascending."""
+    """Ids that are unknown, or already have a different label; ascending."""
     duplicates: int
-    """Ids that had the same label already, from an earlier drop or an earlier row of this one."""
+    """Ids that already had the same label, from an earlier drop or an earlier row of this drop."""
     records: list[JoinedLabel]
     """For the journal, aligned with `rows`."""
 
@@ -63,7 +64,7 @@ class Prediction(NamedTuple):
 class Labels:
     """Joins labels with predictions; used by the loop thread.
 
-    `history_at`: up to when (monotonic seconds) the history holds every prediction.
+    `history_at`: the time (monotonic seconds) up to which the history holds every prediction.
     """
 
     def __init__(self, home: Home, journal: Journal, history_at: Callable[[], float] = time.monotonic) -> None:
@@ -71,7 +72,7 @@ class Labels:
         self._schemas: dict[int, Schema] = {}
 
     def wait_for_history(self, moment: float) -> None:
-        """Wait until the history holds every prediction that was made before `moment` (monotonic seconds); raises Unavailable."""
+        """Wait until the history holds every prediction from before `moment` (monotonic seconds); raises Unavailable."""
         asked = time.monotonic()
         while self._history_at() < moment:
             if time.monotonic() - asked > HISTORY_SECONDS:
@@ -81,10 +82,11 @@ class Labels:
     def join(
         self, ids: Sequence[str], truths: Sequence[str], schema: Schema, pending: Mapping[str, str] | None = None
     ) -> Joined:
-        """Rows for the predictions `ids`, whose true values have the texts `truths` (as many).
+        """Rows for the predictions `ids`, with their true values as texts in `truths` (as many).
 
-        `pending` are labels that are taken but not in the journal yet, id to the `truth` of its record. Raises
-        Unavailable when the history can't be read: the labels must wait then, for their ids would only seem unknown.
+        `pending` are accepted labels that are not yet in the journal, id to the `truth` of its record. Raises
+        Unavailable when the history can't be read: then the labels must wait, because their ids would wrongly seem
+        unknown.
         """
         ids = [identity.strip() for identity in ids]
         identities = {identity for identity in ids if identity}
@@ -97,7 +99,7 @@ class Labels:
         return work.joined()
 
     def _schema_of(self, version: int) -> Schema:
-        """The schema with which a version was trained; raises BundleRefused."""
+        """The schema that a version was trained with; raises BundleRefused."""
         if version not in self._schemas:
             judged = self._journal.versions.get(version)
             if judged is None:
@@ -108,7 +110,7 @@ class Labels:
 
 
 class _Work:
-    """One join under way."""
+    """A join in progress."""
 
     def __init__(
         self,
@@ -125,7 +127,7 @@ class _Work:
         self._records: list[JoinedLabel] = []
 
     def add(self, row: int, identity: str, label: str) -> None:
-        """Join one label; a fault of it becomes a bad cell of `row`."""
+        """Join one label; an error in it becomes a bad cell of `row`."""
         truth = plain(label, self._schema)
         if truth and self._labelled.get(identity) == truth:
             self._duplicates += 1
@@ -181,7 +183,7 @@ class _Work:
 
 
 def cells(features: Sequence[Cell], trained: Schema, schema: Schema) -> Iterator[str]:
-    """The features of one prediction, given in the columns of `trained`, as text cells in the columns of `schema`."""
+    """The features of one prediction, from the columns of `trained`, as text cells in the columns of `schema`."""
     values = dict(zip(trained.features, features, strict=True))
     for column in schema.columns:
         yield cell(values.get(column.name), column.kind, column.decimal_mark(schema.decimal))
@@ -201,7 +203,7 @@ def cell(value: Cell, kind: Kind, decimal: str) -> str:
 
 
 def _date(text: str) -> str:
-    """A date as drops have it: requests may also write 20260131 or 2026-W05-6."""
+    """A date in the format of drops; requests may also write 20260131 or 2026-W05-6."""
     try:
         return datetime.fromisoformat(text).isoformat()
     except ValueError:
@@ -209,9 +211,9 @@ def _date(text: str) -> str:
 
 
 def plain(truth: str, schema: Schema) -> str:
-    """A true value as it is compared with predictions: the class's name, or `repr` of the number.
+    """A true value in the form compared with predictions: the class's name, or `repr` of the number.
 
-    What is neither stays as it is: reading the row will refuse it, or take it for a new class.
+    Any other text stays unchanged: reading the row will reject it, or accept it as a new class.
     """
     truth = truth.strip()
     if schema.task == "classification":
@@ -224,7 +226,7 @@ def plain(truth: str, schema: Schema) -> str:
 
 
 def _predictions(path: Path, ids: Sequence[str]) -> Iterator[tuple[str, Prediction]]:
-    """Those of the `ids` that the history knows; raises Unavailable."""
+    """Those of the `ids` that are in the history; raises Unavailable."""
     try:
         for row in recorded_predictions.by_id(path, ids):
             features = orjson.loads(row["features"])

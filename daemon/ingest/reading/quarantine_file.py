@@ -1,4 +1,4 @@
-"""The quarantine file of a drop, `NAME.*.bad.csv`: its bad rows verbatim, each behind line, column and reason."""
+"""The quarantine file of a drop, `NAME.*.bad.csv`: its bad rows verbatim, each after its line, column and reason."""
 
 import csv
 import io

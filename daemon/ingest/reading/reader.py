@@ -1,8 +1,8 @@
-"""The reader: the drops of one batch to checked rows with their provenance, and the outcome of each drop.
+"""The reader: turns the drops of one batch into checked rows with their provenance, and the outcome of each drop.
 
-A file comes whole or, if it is large, in parts, so that memory stays bounded. Why a single row or cell is bad is decided in
-`daemon/tabular/rows.py`; when bad rows make the whole drop a rejected one, in `daemon/ingest/reading/reading.py`;
-which drops are rejected before their rows are read, in `daemon/ingest/drop_opening.py`. `refused_drops.py` there records them all.
+A large file is read in parts, so that memory stays bounded. `daemon/tabular/rows.py` decides why a single row or cell
+is bad, `daemon/ingest/reading/reading.py` when bad rows reject the whole drop, and `daemon/ingest/drop_opening.py`
+which drops are rejected before their rows are read. `refused_drops.py` there records them all.
 """
 
 from collections import ChainMap
@@ -29,13 +29,13 @@ from daemon.tabular import csv_table, rows, schema_growth
 from daemon.tabular.csv_table import Header
 
 MOST_LABELS = 250_000
-"""Late labels of one drop."""
+"""Maximum number of late labels in one drop."""
 
 PIECE_ROWS = 65_536
-"""Rows that are checked at a time, so that a file of bad ones is rejected soon."""
+"""Rows that are checked at a time, so that a file of bad rows is rejected early."""
 
 LABEL_BYTES = 1 << 20
-"""Late labels that are looked up at a time: a few seconds' worth, for the loop has other things to do in between."""
+"""Late labels per lookup: a few seconds of work, because the loop has other work in between."""
 
 Join = Callable[[Sequence[str], Sequence[str], Schema, Mapping[str, str]], Joined]
 """`daemon.ingest.reading.late_labels.Labels.join`."""
@@ -53,7 +53,7 @@ class Reader:
         self._pending: dict[str, str] = {}
 
     def read(self, drops: Sequence[Drop]) -> tuple[list[Reading], pa.Table | None]:
-        """Small drops and all their good rows in one table (None: there are none)."""
+        """Read small drops into one table of all their good rows (None if there are none)."""
         readings = [Reading(drop) for drop in drops]
         tables: list[pa.Table] = []
         for group in joined_files.groups(readings):
@@ -75,7 +75,7 @@ class Reader:
         return readings, pa.concat_tables(filled, promote_options="permissive").unify_dictionaries()
 
     def stream(self, reading: Reading) -> Iterator[pa.Table]:
-        """The good rows of one drop in parts; whether they count is known at the end: see `reading.error`."""
+        """The good rows of one drop in parts; `reading.error` tells at the end whether they count."""
         before = self.schema
         try:
             if reading.drop.name.endswith(labelled_row.SUFFIX):
@@ -152,7 +152,7 @@ class Reader:
             reading.labelled.append({**record, "drop": reading.drop.sha256})
             reading.truths[record["prediction_id"]] = record["truth"]
         if len(reading.labelled) > MOST_LABELS:
-            raise InvalidDrop(f"It has more than {MOST_LABELS} labels, which memory has to hold: split the file.")
+            raise InvalidDrop(f"It has more than {MOST_LABELS} labels, more than memory should hold: split the file.")
         return self._with_provenance(reading, checked.table, labelled[checked.good])
 
     def _with_provenance(self, reading: Reading, table: pa.Table, records: NDArray[np.int64]) -> pa.Table:

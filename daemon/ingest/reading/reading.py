@@ -1,4 +1,4 @@
-"""Reading: what reading one drop has given so far, and whether it is rejected whole because of its bad rows."""
+"""Reading: the result of reading one drop so far, and whether its bad rows reject it whole."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,11 +12,11 @@ from daemon.tabular import csv_records, csv_table
 from daemon.tabular.csv_table import Header
 
 MOST_BAD = 100_000
-"""Bad rows of one drop that are put into quarantine; with more, it is another kind of file."""
+"""Maximum number of bad rows that go to quarantine; a drop with more is the wrong kind of file."""
 
 
 class BadRecord(NamedTuple):
-    """A record that was rejected; `column` None: the record as a whole."""
+    """A rejected record; `column` is None if the record as a whole is bad."""
 
     record: int
     column: str | None
@@ -25,7 +25,7 @@ class BadRecord(NamedTuple):
 
 @dataclass
 class Reading:
-    """One drop and its rows, counted. `error`: the whole drop is rejected."""
+    """One drop and the counts of its rows. `error` is set if the whole drop is rejected."""
 
     drop: Drop
     source: Literal["file", "http", "label"] = "file"
@@ -34,22 +34,22 @@ class Reading:
     rows_accepted: int = 0
     rows_duplicate: int = 0
     rows_known: int = 0
-    """Rows that the dataset has already, whether they are taken again or not."""
+    """Rows that the dataset already has, whether they are accepted again or not."""
     rows_relabelled: int = 0
-    """Rows whose features the dataset has, but only with another target."""
+    """Rows with features that the dataset has only with another target."""
     rows_left_out: int = 0
-    """Known rows that are not taken again."""
+    """Known rows that are not accepted again."""
     bad: list[BadRecord] = field(default_factory=list)
     labelled: list[LabelRecord] = field(default_factory=list)
     truths: dict[str, str] = field(default_factory=dict)
     """The true value in `labelled` of each prediction id."""
     line: int | None = None
-    """Line of the first bad record, 1-based; known once the drop is rejected or its bad rows are written out."""
+    """Line of the first bad record, 1-based; set once the drop is rejected or its bad rows are written out."""
     error: InvalidDrop | None = None
 
     @property
     def repeats(self) -> bool:
-        """Whether it is a good drop that adds nothing new."""
+        """Whether it is a valid drop that adds nothing new."""
         return self.error is None and not self.rows_accepted
 
 
@@ -60,19 +60,19 @@ def stop_early(reading: Reading, policy: Policy) -> None:
 
 
 def certainly_refuses(bad: Sequence[BadRecord], policy: Policy) -> bool:
-    """Whether the whole drop is rejected for these bad rows, whatever good rows it has."""
+    """Whether these bad rows reject the whole drop, whatever good rows it has."""
     return len(bad) > MOST_BAD or (bool(bad) and policy.bad_rows == "reject_file")
 
 
 def require_good(reading: Reading, policy: Policy) -> None:
-    """Raise InvalidDrop if the whole drop is rejected for its bad rows."""
+    """Raise InvalidDrop if its bad rows reject the whole drop."""
     error = refusal(reading, policy)
     if error is not None:
         raise error
 
 
 def refusal(reading: Reading, policy: Policy) -> InvalidDrop | None:
-    """Why nothing of the drop is taken; None: its good rows are. Sorts the bad records by their place in the file."""
+    """Why nothing of the drop is accepted; None if its good rows are. Sorts the bad records by their place in the file."""
     if not reading.bad:
         return None
     reading.bad.sort(key=lambda bad: bad.record)
@@ -86,7 +86,7 @@ def refusal(reading: Reading, policy: Policy) -> InvalidDrop | None:
 
 
 def count_rows(reading: Reading) -> int:
-    """How many rows a rejected file has, also those that were not read; 0 if it has no header."""
+    """The number of rows in a rejected file, including unread ones; 0 if it has no header."""
     return csv_records.count(reading.drop.content, reading.header.body) if reading.header else 0
 
 
