@@ -1,8 +1,10 @@
-"""Kernel models: smooth functions of how near a row is to some training rows, for data that neither a line nor steps describe.
+"""Kernel models: smooth functions of a row's nearness to some training rows.
 
-Radial basis functions around `landmarks` of the training rows (Williams and Seeger, "Using the Nyström method to speed up
-kernel machines", 2001) before ridge or logistic regression. What is fitted is folded into one weight a landmark, so an answer is
-two products of small matrices. A bundle names the classes of this module, so they keep their place.
+They suit data that neither lines nor steps describe.
+
+Radial basis functions around `landmarks` of the training rows (Williams and Seeger, "Using the Nyström method to speed
+up kernel machines", 2001) before ridge or logistic regression. The fit is folded into one weight per landmark, so an
+answer needs two products of small matrices. Bundles name the classes of this module, so they must stay here.
 """
 
 from typing import Any, Self
@@ -18,21 +20,22 @@ from sklearn.utils.validation import validate_data
 Matrix = NDArray[np.float64]
 
 LANDMARKS = 500
-"""More of them gained nothing on the sets of `benchmarks.train.models`, and the fit grows with their square."""
+"""Number of landmarks. More gained nothing on the data sets of `benchmarks.train.models`, and the fit grows with their
+square."""
 
 LEAST_SHARE = 1e-7
-"""Directions whose eigenvalue is a smaller share of the largest are left out: their weights would be rounding errors."""
+"""Directions with an eigenvalue below this share of the largest are dropped: their weights would be rounding errors."""
 
 
 class _Kernel(BaseEstimator):  # type: ignore[misc]
-    """What both tasks share: rows (n, d), standardised and without gaps, to a sum over landmarks.
+    """The base for both tasks: rows (n, d), standardised and without missing values, to a sum over landmarks.
 
-    `reach`: how fast nearness falls, exp(-reach * squared distance / total variance of the columns); `penalty`: how strongly
-    large weights are punished.
+    `reach`: how fast nearness falls, exp(-reach * squared distance / total variance of the columns); `penalty`: how
+    strongly large weights are punished.
     """
 
     def _learn(self, rows: Matrix) -> Matrix:
-        """Choose the landmarks; returns the rows (n, rank) as the linear model sees them, and keeps how to fold its weights."""
+        """Choose the landmarks; returns the linear model's rows (n, rank), and keeps the matrix that folds its weights."""
         count = max(1, min(LANDMARKS, len(rows) // 2))
         places = check_random_state(self.random_state).choice(len(rows), count, replace=False)
         self.landmarks_, self.gamma_ = rows[np.sort(places)], self.reach / (float(rows.var(axis=0).sum()) or 1.0)
@@ -42,7 +45,7 @@ class _Kernel(BaseEstimator):  # type: ignore[misc]
         return np.asarray(self._nearness(rows) @ self._fold)
 
     def _keep(self, linear: Any) -> Self:
-        """Take over the fitted linear model: `weights_` (landmarks, k) and `intercept_` (k,)."""
+        """Store the fitted linear model: `weights_` (landmarks, k) and `intercept_` (k,)."""
         self.weights_ = self._fold @ np.atleast_2d(linear.coef_).T
         self.intercept_ = np.atleast_1d(linear.intercept_)
         del self._fold
@@ -61,7 +64,7 @@ class _Kernel(BaseEstimator):  # type: ignore[misc]
 
 
 class KernelRegressor(RegressorMixin, _Kernel):  # type: ignore[misc]
-    """Ridge regression on radial basis functions; far from all landmarks it answers about the mean."""
+    """Ridge regression on radial basis functions; far from all landmarks it answers roughly the mean."""
 
     def __init__(self, reach: float = 0.25, penalty: float = 0.03, random_state: Any = None) -> None:
         self.reach, self.penalty, self.random_state = reach, penalty, random_state

@@ -1,8 +1,8 @@
-"""The models: estimators of our own beside those of scikit-learn, and what a fitted one answers.
+"""The models: our own estimators in addition to scikit-learn's, and the answers of a fitted estimator.
 
-Rows come in as float64 (n, d): NaN is a missing number, integer, boolean or date, a category is its code and -1
-an unknown one. Targets are class codes, int64 (n,), or numbers, float64 (n,). A bundle names the classes of this module,
-so they keep their place.
+Rows come in as float64 (n, d): NaN is a missing number, integer, boolean or date; a category is its code, -1 if
+unknown. Targets are class codes, int64 (n,), or numbers, float64 (n,). Bundles name the classes of this module, so they
+must stay here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,7 +40,7 @@ ALL = slice(None)
 QR_ROWS = 8192
 
 ROUNDING = 10 * float(np.finfo(np.float64).eps)
-"""Numbers that differ by no more than this share of their size are one number: their differences are rounding errors."""
+"""Numbers that differ by at most this share of their size count as equal: the difference is a rounding error."""
 
 SINGLE = (
     DecisionTreeClassifier,
@@ -50,24 +50,24 @@ SINGLE = (
     RandomForestClassifier,
     RandomForestRegressor,
 )
-"""Estimators that learn from rows in single precision."""
+"""Estimators that train on rows in single precision."""
 
 
 class Design(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Rows to the design matrix of a linear model: impute the mean, one-hot categories, standardise numbers.
+    """The design matrix of a linear model: mean-imputed and standardised numbers, one-hot encoded categories.
 
-    `categories` has one entry a column: 0 for a number of any kind, else how many codes the category has.
+    `categories` has one entry per column: 0 for a number of any kind, otherwise the category's number of codes.
     """
 
     def __init__(self, categories: Sequence[int] = ()) -> None:
         self.categories = categories
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
-        """Learn mean and standard deviation of the numbers; columns that are empty or constant become zero."""
+        """Fit mean and standard deviation of the numbers; empty or constant columns become zero."""
         return self.fit_rows(validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan"))
 
     def fit_rows(self, rows: Matrix, chosen: Chosen = ALL) -> Self:
-        """As `fit` on rows[chosen], which are not copied."""
+        """As `fit` on rows[chosen], without copying them."""
         self.n_features_in_ = rows.shape[1]
         scales = [_standard(rows[chosen, index]) for index in self._numbers()]
         self.mean_ = np.array([mean for mean, _ in scales])
@@ -80,7 +80,7 @@ class Design(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self.transform_rows(validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False))
 
     def transform_rows(self, rows: Matrix, chosen: Chosen = ALL) -> Matrix:
-        """As `transform` of rows[chosen], which are not copied: expressions over all of them would need that memory again."""
+        """As `transform` of rows[chosen], without copying them: expressions over all of them would double the memory."""
         numbers, sizes = self._numbers(), self._sizes(rows.shape[1])
         made = np.empty((len(rows[chosen, 0]), len(numbers) + sum(sizes)))
         for place, index in enumerate(numbers):
@@ -102,20 +102,20 @@ class Design(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _standard(values: Matrix) -> tuple[float, float]:
-    """What the known values of one column, (n,), are centred on and divided by: their mean and standard deviation."""
+    """Centre and scale of the known values of one column, (n,): their mean and standard deviation."""
     present = values[~np.isnan(values)]
     low, high = (float(present.min()), float(present.max())) if len(present) else (0.0, 0.0)
     if high - low <= ROUNDING * max(-low, high):
-        # The mean of many times 0.1 is not quite 0.1. Divided by that difference, any other value would be huge.
+        # The computed mean of many 0.1s is not exactly 0.1. Divided by that difference, any other value would be huge.
         return low, max(1.0, abs(low))
-    return float(present.mean()), float(present.std()) or 1.0  # squares of very small differences are zero
+    return float(present.mean()), float(present.std()) or 1.0  # squares of very small differences underflow to zero
 
 
 def solve(rows: Matrix, targets: Matrix) -> tuple[Matrix, Matrix]:
     """Least squares of (n, d) and (n, k): coefficients (k, d), of least norm if there are many, and intercepts (k,).
 
-    By QR, a few rows at a time (Demmel et al., "Communication-optimal parallel and sequential QR and LU factorizations",
-    2012): as exact as on all rows at once, which would take them several times more memory.
+    It uses QR, a few rows at a time (Demmel et al., "Communication-optimal parallel and sequential QR and LU
+    factorizations", 2012). This is as exact as on all rows at once, which would take several times their memory.
     """
     width, centre, middle = rows.shape[1], rows.mean(axis=0), targets.mean(axis=0)
     upper = np.empty((0, width + targets.shape[1]))
@@ -140,7 +140,7 @@ class LeastSquares(LinearRegression):  # type: ignore[misc]
 
 
 LEAST = 1e-6
-"""The smallest score that counts, before scores are normalised."""
+"""Lower bound to which scores are clipped before they are normalised."""
 
 
 class LeastSquaresClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -163,10 +163,10 @@ class LeastSquaresClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
 
 
 class _Native:
-    """Histogram gradient boosting that parts the codes of `categorical_features` (places of columns) by sets of them.
+    """Histogram gradient boosting that splits the codes of `categorical_features` (positions of columns) into sets.
 
-    scikit-learn's own way puts these columns first and encodes them again, and takes -1 for a category; here columns and codes
-    stay as they are, and a code below 0, or one that `fit` has not seen, is missing.
+    scikit-learn itself moves these columns to the front, encodes them again, and treats -1 as a category. Here columns
+    and codes stay unchanged, and a code below 0, or one not seen in `fit`, is missing.
     """
 
     categorical_features: Sequence[int]
@@ -196,7 +196,8 @@ class NativeBoostingRegressor(_Native, HistGradientBoostingRegressor):  # type: 
 class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A classifier whose probabilities are raised to a power, p not below FLOOR, and normalised: temperature scaling.
 
-    `slope` is a parameter, found by `daemon.training.selection.calibration`; `fit` fits the classifier only. No label changes.
+    `slope` is a parameter, determined by `daemon.training.selection.calibration`; `fit` only fits the classifier. No
+    label changes.
     """
 
     def __init__(self, estimator: Any = None, slope: float = 1.0) -> None:
@@ -222,7 +223,7 @@ class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 FLOOR = 1e-4
-"""The smallest probability that is corrected: a forest of a hundred trees may say 0 of what is merely rare."""
+"""Lower bound of a probability before correction: a forest of a hundred trees may answer 0 for a merely rare class."""
 
 
 def calibrate(proba: Matrix, slope: float) -> Matrix:
@@ -232,7 +233,7 @@ def calibrate(proba: Matrix, slope: float) -> Matrix:
 
 
 def fit(estimator: Any, rows: Matrix, targets: Targets, chosen: Chosen = ALL) -> Any:
-    """A fitted clone, as estimator.fit(rows[chosen], targets[chosen]), without a copy of these rows where it can be had."""
+    """A fitted clone, as by estimator.fit(rows[chosen], targets[chosen]), without copying these rows if possible."""
     fresh = clone(estimator)
     if isinstance(fresh, Pipeline) and isinstance(fresh[0], Design):
         fresh[1:].fit(fresh[0].fit_rows(rows, chosen).transform_rows(rows, chosen), targets[chosen])
@@ -243,7 +244,7 @@ def fit(estimator: Any, rows: Matrix, targets: Targets, chosen: Chosen = ALL) ->
 
 
 def _single(rows: Matrix, chosen: Chosen) -> NDArray[np.float32]:
-    """rows[chosen] in single precision, as trees cast them anyway."""
+    """rows[chosen] in single precision, to which trees convert them anyway."""
     made = np.empty((len(rows[chosen, 0]), rows.shape[1]), dtype=np.float32)
     for index in range(rows.shape[1]):
         made[:, index] = rows[chosen, index]
@@ -251,11 +252,15 @@ def _single(rows: Matrix, chosen: Chosen) -> NDArray[np.float32]:
 
 
 def with_early_stopped_size(estimator: Any, fitted: Any) -> Any:
-    """A clone of `estimator` with as many trees as early stopping has found for `fitted`: nothing would judge a new number."""
+    """A clone of `estimator` with the tree count that early stopping found for `fitted`.
+
+    No rows are left to judge another count.
+    """
     fresh = clone(estimator)
     for step, done in zip(_steps(fresh), _steps(fitted), strict=True):
         if hasattr(done, "do_early_stopping_"):
-            # `auto` stops early from 10,001 rows on: the twin may have fewer, and all rows more.
+            # `auto` stops early from 10,001 rows on; the twin may have fewer rows than that while all rows together
+            # have more.
             step.set_params(early_stopping=False, max_iter=int(done.n_iter_))
         elif getattr(done, "n_iter_no_change", None) and hasattr(done, "n_estimators_"):
             step.set_params(n_iter_no_change=None, n_estimators=int(done.n_estimators_))
@@ -276,7 +281,7 @@ def _steps(estimator: Any) -> Iterator[Any]:
 
 
 def answers(estimator: Any, rows: Matrix, schema: Schema) -> Matrix:
-    """What a fitted estimator answers: (n, classes) probabilities, zero for a class it has never seen, or (n, 1) values."""
+    """The answers of a fitted estimator: (n, classes) probabilities, zero for an unseen class, or (n, 1) values."""
     if schema.task == "regression":
         return np.asarray(estimator.predict(rows), dtype=np.float64).reshape(-1, 1)
     proba = np.zeros((len(rows), len(schema.classes)))

@@ -1,7 +1,7 @@
-"""The detector of changes in the error on late labels while a version is served.
+"""Detects changes in the error on late labels while a version is served.
 
-The only module that knows river. ADWIN (Bifet and Gavaldà, "Learning from time-changing data with adaptive
-windowing", 2007) keeps the newest errors as long as they share a mean, and drops older ones with another mean.
+The only module that uses river. ADWIN (Bifet and Gavaldà, "Learning from time-changing data with adaptive windowing",
+2007) keeps the newest errors while they share a mean, and drops older errors with another mean.
 """
 
 from collections import deque
@@ -11,10 +11,10 @@ from itertools import islice
 from typing import Any
 
 LONGEST = 5.0
-"""The cap on errors of a regression, as a multiple of the usual one: ADWIN needs values between 0 and 1."""
+"""The cap on regression errors, as a multiple of the usual error: ADWIN needs values between 0 and 1."""
 
 RECENT = 1000
-"""Labels at most whose mean is the present error."""
+"""Maximum number of labels whose mean is the present error."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Change:
 
 
 class Detector:
-    """Follows the errors of one version: 0 or 1 for classes, absolute errors for numbers; `usual` is a typical one."""
+    """Follows the errors of one version: 0 or 1 for classes, absolute errors for numbers; `usual` is a typical error."""
 
     def __init__(self, usual: float | None = None) -> None:
         self._adwin, self._cut = _window(), False
@@ -70,7 +70,7 @@ class Detector:
                 self._note(before)
 
     def _note(self, before: float) -> None:
-        """Record a detected change; ADWIN may need several cuts for one, and the mean before the first counts."""
+        """Record a detected change. ADWIN may need several cuts for one change; the mean before the first cut counts."""
         now = self._mean()
         if self._before is None and now > before:
             self._before, self._at = before, self.n
@@ -84,9 +84,9 @@ class Detector:
 
 
 def _window() -> Any:
-    """ADWIN with the settings of `river.drift.ADWIN`, which begins again after each change, too.
+    """A new ADWIN with the settings of `river.drift.ADWIN`, which also starts over after each change.
 
-    Of river only the compiled part is imported: the package `river.drift` brings scikit-learn and pandas, 3 s and 100 MB.
+    Only river's compiled part is imported: the package `river.drift` brings scikit-learn and pandas, 3 s and 100 MB.
     """
     from river._river_rust import drift
 

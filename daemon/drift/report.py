@@ -1,6 +1,6 @@
 """The report of a check for drift: every feature with its test, the answers, the error, and the conclusion.
 
-Pure functions. The report, `daemon.core.drift_report.DriftReport`, is what the journal keeps and `GET /drift` answers.
+Pure functions. The journal stores the report (`daemon.core.drift_report.DriftReport`), and `GET /drift` returns it.
 """
 
 import math
@@ -33,11 +33,11 @@ Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]
 
 NAMED = 3
-"""Features that a sentence names; the others are counted."""
+"""Maximum number of features that a sentence names; the others are counted."""
 
 QUARTILES = (25, 50, 75)
 
-DATE = "dates always move on: only missing ones are compared."
+DATE = "dates always move on, so only missing ones are compared."
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _features(
     pairs = [(reference[:, index], now[:, index]) for index in range(len(schema.columns))]
     looks = [_compare(column, *pair, settings) for column, pair in zip(schema.columns, pairs, strict=True)]
     adjusted = iter(two_sample.adjust([one for look in looks for one in look if one]))
-    limit = min(settings.important, max(importance.values()))  # the most important one always counts
+    limit = min(settings.important, max(importance.values()))  # the most important feature always counts
     entries: list[DriftedFeature] = []
     for column, pair, look in zip(schema.columns, pairs, looks, strict=True):
         values, missing = (next(adjusted) if one else None for one in look)

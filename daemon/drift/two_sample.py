@@ -1,11 +1,12 @@
 """Two-sample tests: the difference of two samples of a column, by Evidently's default rule with a guard against chance.
 
-Pure functions. Evidently (docs, "Data drift", default tests): up to 1,000 reference rows a
-two-sample test, above them a distance: numbers by Kolmogorov-Smirnov or Wasserstein's distance in standard deviations, classes
-by chi-square (two of them: Z) or Jensen-Shannon's distance; a number with at most five values counts as a class. Small
-samples of one distribution also lie apart, so a distance counts only if the test finds a difference.
+Pure functions. Evidently (docs, "Data drift", default tests): up to 1,000 reference rows a two-sample test, above them
+a distance: numbers by Kolmogorov-Smirnov or Wasserstein's distance in standard deviations, classes by chi-square (two
+of them: Z) or Jensen-Shannon's distance; a number with at most five values counts as a class. Small samples of one
+distribution also differ, so a distance counts only if the test finds a difference.
 
-It uses `scipy.special`: `scipy.stats` would cost the daemon 50 MB and seconds, and its tests sort the same samples again and again.
+It uses `scipy.special`: `scipy.stats` would cost the daemon 50 MB and seconds, and its tests sort the same samples
+again and again.
 """
 
 from collections.abc import Sequence
@@ -42,7 +43,8 @@ class Comparison:
     distance: float | None
     """None if the test decides alone."""
     size: float
-    """0-1: the largest difference of the cumulative shares; of classes the share of rows that moved to another one."""
+    """0-1: the largest difference of the cumulative shares; for classes, the share of rows that moved to another class.
+    """
 
     def drifted(self, settings: Drift) -> bool:
         """True if the difference is significant and, with enough rows to measure that, large enough to matter."""
@@ -50,7 +52,7 @@ class Comparison:
 
 
 def compare(reference: Vector, now: Vector, *, named: bool) -> Comparison:
-    """Compare two samples (n,), (m,) without NaN, neither of them empty; `named`: their values are codes of classes."""
+    """Compare two samples (n,), (m,) without NaN, neither of them empty; with `named`, the values are codes of classes."""
     if named or len(np.unique(reference)) <= FEW:
         return _classes(reference, now)
     return _numbers(reference, now)
@@ -107,7 +109,7 @@ def _jensen_shannon(before: Vector, after: Vector) -> float:
 
 
 def _p(table: Table) -> float:
-    """The p-value that two rows of counts (2, k) are of one distribution: chi-square, or Fisher's where counts are small."""
+    """The p-value that two rows of counts (2, k) have one distribution: chi-square, or Fisher's for small counts."""
     from scipy.special import chdtrc
 
     if table.shape[1] < 2:
@@ -116,12 +118,12 @@ def _p(table: Table) -> float:
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
     if table.shape[1] == 2 and expected.min() < EXPECTED:
         return _fisher(table)
-    # Without Yates' correction: of two classes it is then the square of Z for two proportions.
+    # Without Yates' correction; for two classes it then equals the square of Z for two proportions.
     return float(chdtrc(table.shape[1] - 1, ((table - expected) ** 2 / expected).sum()))
 
 
 def _fisher(table: Table) -> float:
-    """Fisher's exact test of counts (2, 2): the chance of tables with the same sums that are no likelier than this one."""
+    """Fisher's exact test of counts (2, 2): the probability of tables with the same sums that are at most as likely."""
     from scipy.special import gammaln
 
     (first, second), (column, _) = table.sum(axis=1), table.sum(axis=0)
@@ -134,7 +136,7 @@ def _fisher(table: Table) -> float:
 
 
 def _pooled(table: Table) -> Table:
-    """The counts with rare classes as one, so that chi-square holds; at least two classes stay."""
+    """The counts with rare classes merged into one, so that chi-square is valid; at least two classes stay."""
     totals = table.sum(axis=0)
     order = np.argsort(totals, kind="stable")
     expected = totals[order] * table.sum(axis=1).min() / table.sum()

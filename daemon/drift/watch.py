@@ -1,7 +1,7 @@
-"""The drift watch: regularly compares the inputs of the served version with its training rows, beside the loop.
+"""The drift watch: regularly compares the inputs of the served version with its training rows, outside the loop.
 
-A check takes a fraction of a second, so it runs in a thread of its own, which reads the history and the journal
-for itself and writes nothing; the loop thread, the only one that writes, records the result.
+A check takes a fraction of a second, so it runs in its own thread. That thread reads the history and the journal by
+itself and writes nothing; the loop thread, the only writer, records the result.
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,11 +28,11 @@ from daemon.storage.journal import Journal
 log = logs.Logger()
 
 LABELS = 100_000
-"""Late labels that one check takes at most; after a restart with more of them the next checks continue."""
+"""Maximum number of late labels per check; with more of them after a restart, the next checks continue."""
 
 
 class DriftWatch:
-    """Checks every `drift.check_seconds`, if predictions or labels have come; used by the loop thread."""
+    """Checks every `drift.check_seconds` if there are new predictions or labels; used by the loop thread."""
 
     def __init__(self, home: Home, settings: Drift, journal: Journal) -> None:
         self._home, self._settings, self._journal = home, settings, journal
@@ -42,10 +42,10 @@ class DriftWatch:
         self._watched: Watched | None = None
 
     def step(self, now: float, champion: tuple[int, str] | None) -> None:
-        """Record a check that is done, start one that is due; `champion` is version and bundle sha256 of the served one.
+        """Record a finished check, start one that is due; `champion` is version and bundle sha256 of the served model.
 
-        `now` is monotonic seconds. A check that fails is logged and tried again: it stops neither loop nor health.
-        Raises Unavailable when the journal can't be written.
+        `now` is monotonic seconds. A failed check is logged and retried; it affects neither loop nor health. Raises
+        Unavailable when the journal can't be written.
         """
         if self._due is None:  # not at once: importing scipy would slow the start
             self._due = now + self._settings.check_seconds
@@ -83,7 +83,7 @@ class DriftWatch:
             )
 
     def _check(self, version: int, sha256: str) -> DriftReport | None:
-        """In the thread: the report on a version, or None if nothing has come since the last one."""
+        """In the thread: the report on a version, or None if there is nothing new since the last one."""
         if self._watched is None or self._watched.identity != (version, sha256):
             self._watched = Watched(self._home, version, sha256, self._settings)
         return self._watched.check()
@@ -131,7 +131,7 @@ class Watched:
 
 
 def _journal_row(result: DriftReport) -> DriftRecord:
-    """What the journal keeps of a report."""
+    """The journal's record of a report."""
     assert result["version"] is not None
     return {
         "version": result["version"],
@@ -145,7 +145,7 @@ def _journal_row(result: DriftReport) -> DriftRecord:
 
 
 def _usual_error(manifest: Manifest, reference: Reference | None) -> float | None:
-    """A usual error of a regression: the one on held-out rows, else half the spread of its answers."""
+    """The usual error of a regression: the error on held-out rows, otherwise half the spread of its answers."""
     if manifest.data_schema.task == "classification":
         return None
     held_out = (manifest.scores.get("challenger") or {}).get("rolling")

@@ -1,8 +1,9 @@
-"""Concept shift: the test for a change of the world, after which the older held-out rows no longer judge a challenger.
+"""Concept shift: tests for a change of the world, after which older held-out rows no longer judge a challenger.
 
-Pure functions. No rule can tell a changed world from drops that are all false, but one drop, one day or one source must not decide
-alone. So the challenger must be surely better than the champion on the rows held out since some day: on several days, whichever
-of these is left out, and no drop may surely contradict. docs/judging.md has the rule and its reasons.
+Pure functions. No rule can distinguish a changed world from drops that are all false, but one drop, one day or one
+source must not decide alone. So the challenger must be surely better than the champion on the rows held out since some
+day. This must hold on several days, whichever of them is left out, and no drop may surely contradict it.
+docs/judging.md has the rule and its reasons.
 """
 
 from collections.abc import Iterator
@@ -23,13 +24,14 @@ DAY = 20 * 3_600_000
 """A row accepted this long (ms) after the first of a day begins a new one: 24 hours less the delays of a nightly job."""
 
 MOST_DAYS = 100
-"""The number of newest days considered: more would cost more than they add."""
+"""Number of newest days that are considered; more days would cost more than they add."""
 
 LEAST_ROWS, ENOUGH_ROWS = 50, 1_000
-"""Bounds on the number of new rows, which is otherwise that of the reference: a thousand show a difference of 0.02."""
+"""Bounds on the required number of new rows, which otherwise equals the reference's: a thousand show a difference of
+0.02."""
 
 HALF = 0.5
-"""Days by which `promote.follow_days` may be missed, because honest days are not equally large."""
+"""Fraction of a day by which `promote.follow_days` may be missed, because real days are not equally large."""
 
 LEAST_OF_DROP = 20
 """Held-out rows that a drop needs to count by itself; smaller drops of a day and a source are pooled."""
@@ -45,11 +47,12 @@ Z = NormalDist().inv_cdf(1 - SURE)
 
 @dataclass(frozen=True)
 class Evidence:
-    """Held-out rows (n,) that came after the reference, oldest first, on none of which challenger or champion was trained.
+    """Held-out rows (n,) after the reference, oldest first; neither challenger nor champion was trained on them.
 
-    `gain` is the champion's loss minus the challenger's, `times` their acceptance (ms), `drops` and `sources` their origin (a number
-    each). `classes` (n,) are class codes; `recalled` (n,) is 1 if only the challenger has the row right and -1 if only the champion
-    has; `right` (n,) is 1 if the champion has it right. All three are 0 for regression.
+    `gain` is the champion's loss minus the challenger's, `times` their acceptance (ms), `drops` and `sources` their
+    origin (a number each). `classes` (n,) are class codes; `recalled` (n,) is 1 if only the challenger has the row
+    right and -1 if only the champion has; `right` (n,) is 1 if the champion has it right. All three are 0 for
+    regression.
     """
 
     gain: Vector
@@ -70,7 +73,10 @@ class Evidence:
 
 
 class Change(NamedTuple):
-    """The time (ms) since which the challenger is better on everything; `until` is the newest row, `gain` the mean over `n` rows."""
+    """The time (ms) since which the challenger is better on all rows.
+
+    `until` is the newest row, `gain` the mean over `n` rows.
+    """
 
     since: int
     until: int
@@ -81,7 +87,7 @@ class Change(NamedTuple):
 
 
 def changed(evidence: Evidence, settings: Promote) -> Change | None:
-    """The change of the world; None if it is not sure."""
+    """The change of the world; None if there is none for sure."""
     if not settings.follow_days or not len(evidence.gain) or not np.isfinite(evidence.gain).all():
         return None
     rows = _Rows(evidence)
@@ -104,7 +110,11 @@ class _Rows:
         self.day, self.of = day[newest], evidence.take(order[newest])
 
     def start_days(self) -> Iterator[int]:
-        """Days on which the change may begin: the one with the largest gain from it on, and later ones, all after the last denial."""
+        """Possible first days of the change.
+
+        These are the day with the largest total gain from it on, and all later days, as far as they follow the last
+        denial.
+        """
         days = np.unique(self.day)
         gained = np.bincount(self.day - days[0], self.of.gain)[days - days[0]][::-1].cumsum()[::-1]
         denied = self._last_denial()
@@ -112,7 +122,7 @@ class _Rows:
         yield from (int(day) for day in days if day >= least)
 
     def _last_denial(self) -> int | None:
-        """The last day with a drop, or a source's small drops pooled, on which the challenger is surely worse."""
+        """The last day with a drop, or pooled small drops of a source, on which the challenger is surely worse."""
         _, drop, sizes = np.unique(self.of.drops, return_inverse=True, return_counts=True)
         small = sizes[drop] < LEAST_OF_DROP
         source = self.of.sources - self.of.sources.min()
@@ -137,7 +147,7 @@ class _Rows:
         return not any(self._lose_recall(part & (self.of.classes == code), first, settings) for code in codes)
 
     def _lose_recall(self, part: NDArray[np.bool_], first: int, settings: Promote) -> bool:
-        """True if the recall of these rows' class falls too far, as in a verdict, with all days or one left out."""
+        """True if the recall of these rows' class falls too far for a verdict, with all days or with any one left out."""
         if not part.any():
             return False
         day = self.day[part] - first
@@ -151,7 +161,7 @@ class _Rows:
 
 
 def _weighty(of_day: Vector) -> float:
-    """The effective number of days: two large ones and a small one are little more than two."""
+    """The effective number of days: two large days and a small day count little more than two."""
     return float(of_day.sum() ** 2 / (of_day**2).sum())
 
 
@@ -166,13 +176,13 @@ def _days(times: Codes) -> Codes:
 
 
 def _summed(values: Vector, group: Codes) -> tuple[Vector, Vector, Vector]:
-    """The number of values, their mean and its standard error, for each group."""
+    """For each group: the number of values, their mean and its standard error."""
     n, total, squares = (np.bincount(group, weights) for weights in (np.ones(len(values)), values, values**2))
     return _moments(n, total, squares)
 
 
 def _without_each(values: Vector, group: Codes) -> tuple[Vector, Vector, Vector]:
-    """The same of all values outside one group, for each group; a single group leaves none."""
+    """For each group: the same for all values outside it; a single group leaves none."""
     n, total, squares = (np.bincount(group, weights) for weights in (np.ones(len(values)), values, values**2))
     return _moments(n.sum() - n, total.sum() - total, squares.sum() - squares)
 

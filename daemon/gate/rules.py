@@ -1,6 +1,6 @@
 """Verdicts: the decision on a challenger, as a pure function of scores.
 
-A verdict is a sentence with the figures it rests on, which is all that people will read.
+A verdict is a sentence with its figures, because people read nothing else.
 """
 
 import math
@@ -14,21 +14,23 @@ from daemon.schema import score_caveats, score_names
 from daemon.schema.scores import HOLDOUTS, Holdout, Mark, Pair, PastScores, Score, Scored, Scores
 
 MARKS: tuple[Literal["champion", "mark"], ...] = ("champion", "mark")
-"""The versions that a challenger may not fall below on the rows of the reference, in the order in which they are asked."""
+"""The versions that a challenger may not fall below on the reference rows, in the order of the comparisons."""
 
 FEW = 2
-"""Rows that the champion has right of a class that the challenger never names: fewer may be chance."""
+"""Minimum number of rows of a class that the champion gets right and the challenger never names: fewer may be chance.
+"""
 
 SURE = 0.05
-"""One-sided: the share of comparisons at most in which an equal challenger looks worse by chance (docs/judging.md)."""
+"""One-sided: the maximum share of comparisons in which an equal challenger looks worse by chance (docs/judging.md)."""
 
 SURER = 0.025
-"""The same against the baseline. A smaller fall than the tolerance counts there, too, unless it is surely within it: falls add up."""
+"""The same against the baseline. There a fall below the tolerance also counts unless it is surely within it, because
+falls add up."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The state of a version, and the reason as people read it."""
+    """The state of a version, and the reason for people."""
 
     state: VersionState
     reason: str
@@ -48,8 +50,8 @@ class Rival:
 def judge(scores: Scores, settings: Promote, past: Mapping[int, PastScores] | None = None) -> Verdict:
     """The verdict on a challenger; `scores` as in the manifest: challenger and champion on the same held-out rows.
 
-    `past` has the scores of versions that were promoted before. The best of them is the baseline on the reference holdout,
-    because champions that each lose a little would be ever easier to match.
+    `past` has the scores of versions that were promoted before. The best of them is the baseline on the reference
+    holdout. Without it, champions that each lose a little would be ever easier to match.
     """
     champion = scores["champion"]
     objection = _below_floor(scores, settings)
@@ -66,14 +68,14 @@ def judge(scores: Scores, settings: Promote, past: Mapping[int, PastScores] | No
             None, [_world_change(scores), _advantages(scores), score_caveats.sentence(scores), _without_twin(scores)]
         )
     )
-    # A champion that can't be compared goes on serving meanwhile.
+    # A champion that can't be compared keeps serving meanwhile.
     if settings.mode == "manual" and scores.get("champion_version") is not None:
         return Verdict(VersionState.HELD, f"{reason} Waiting for `retraind promote` (promote.mode = 'manual').")
     return Verdict(VersionState.PROMOTED, reason)
 
 
 def _on_same_rows(scores: Scores) -> Scored:
-    """The challenger's scores on the same rows as the champion's: those that neither was trained on."""
+    """The challenger's scores on the champion's rows, which neither was trained on."""
     return scores.get("fair") or scores["challenger"]
 
 
@@ -83,7 +85,7 @@ def _paired(scores: Scores, name: Holdout) -> Pair | None:
 
 def _below_floor(scores: Scores, settings: Promote) -> str | None:
     if settings.floor == 0:
-        return None  # R² can be negative on a few rows; without a floor that is allowed
+        return None  # R² may be negative on a few rows, which is allowed without a floor
     challenger, named = scores["challenger"], bool(scores.get("metric_named", True))
     measured = {name: score_names.floored(challenger[name], named=named) for name in HOLDOUTS}
     if all(amount is None for _, amount in measured.values()):
@@ -98,7 +100,7 @@ def _below_floor(scores: Scores, settings: Promote) -> str | None:
 
 
 def _below_mark(scores: Scores, past: Mapping[int, PastScores], settings: Promote) -> str | None:
-    """The reason why it is too far below the baseline on the reference rows, which are older than every later drop."""
+    """Why it is too far below the baseline on the reference rows, which are older than all later drops."""
     marks = scores.get("marks") or {}
     for rival in MARKS:
         if rival in marks and (objection := _below(marks[rival], rival, scores, settings)):
@@ -124,7 +126,7 @@ def _below(mark: Mark, rival: Literal["champion", "mark"], scores: Scores, setti
 
 
 def _below_score(new: Score, past: Mapping[int, PastScores], settings: Promote, best_version: int | None) -> str | None:
-    """Compare scores alone: the baseline's classes, or the best version's figure if no answers are stored."""
+    """Compare only scores: the baseline's recalls by class, or the best version's figure if no answers are stored."""
     references = {version: then.get("challenger", {}).get("reference") for version, then in past.items()}
     marks = {version: mark for version, mark in references.items() if mark is not None and _same_rows(mark, new)}
     if not marks or (best_version is not None and best_version not in marks):
@@ -142,7 +144,7 @@ def _split(scores: PastScores) -> str | None:
 
 
 def _same_rows(new: Score, other: Score) -> bool:
-    """True if two scores seem to be of the same rows (equally many, of the same classes), metric and costs."""
+    """True if two scores seem to have the same rows (equal numbers of the same classes), metric and costs."""
     measured = [(score_names.metric(score), score.get("costs")) for score in (new, other)]
     if score_names.judged(new) is None or measured[0] != measured[1]:
         return False
@@ -152,13 +154,13 @@ def _same_rows(new: Score, other: Score) -> bool:
 
 def _worse(new: Score, rival: Rival, name: Holdout, settings: Promote) -> str | None:
     now, before = score_names.judged(new), score_names.judged(rival.score)
-    if now is None and new["n"] and new.get("rmse", 0.0) is None:  # R² alone is unknown where the targets are all equal
+    if now is None and new["n"] and new.get("rmse", 0.0) is None:  # only R² is unknown if all targets are equal
         return f"Its answers on the {name} holdout are too far off to be scored (n = {new['n']})."
     if now is None or before is None:
         return None
     worse = rival.paired.get("worse") if rival.paired else None
     loss, p = (worse["loss"], worse["p"]) if worse else (score_names.gain(new, before, now), 0.0)
-    # One row is not evidence, so it is always allowed, even if it weighs more than the tolerance.
+    # One row is not evidence, so it is always allowed, even if its weight exceeds the tolerance.
     if loss > max(settings.tolerance, 1 / new["n"]) + 1e-12 and p < SURE:
         moves = "rises" if score_names.metric(new) in score_names.LOWER else "falls"
         return (
@@ -184,7 +186,7 @@ def _lost_recall(new: Score, rival: Rival, name: Holdout, settings: Promote) -> 
 
 
 def _least_fall(before: float, now: float, n: int) -> float:
-    """The lower 95 % bound of a fall of recall on n rows of which only the counts are known."""
+    """The lower 95 % bound of a fall of recall on n rows, from the counts alone."""
     return before - now - score_names.BOUND * math.sqrt((before * (1 - before) + now * (1 - now)) / n)
 
 
@@ -212,7 +214,7 @@ def _world_change(scores: Scores) -> str:
 
 
 def _without_twin(scores: Scores) -> str:
-    """That the champion was asked itself, which was trained on the rows that judge; empty if its twin was."""
+    """A note if the champion itself was compared, although it was trained on the judging rows; empty if its twin was."""
     if not scores.get("twin_problem") or scores["champion"] is None:
         return ""
     version = scores.get("champion_version")

@@ -1,4 +1,4 @@
-"""The terms of a verdict: what the daemon passes to a training, so that it can compare its version as the gate will."""
+"""The terms of a verdict: the daemon passes them to a training, so that it compares its version as the gate will."""
 
 from collections.abc import Mapping
 from typing import TypedDict
@@ -7,11 +7,11 @@ from daemon.schema.scores import PastScores
 
 
 class Terms(TypedDict):
-    """What a version will be judged by."""
+    """The terms by which a version will be judged."""
 
     promote: Mapping[str, object]
     """The `[promote]` settings."""
     past: list[tuple[int, PastScores]]
-    """Promoted versions, and the scores by which the best of them is found."""
+    """Promoted versions with the scores that determine the best of them."""
     era: tuple[int, int] | None
-    """Since when and until when (ms since 1970) rows are the reference; None: those of the first revision."""
+    """First and last time (ms since 1970) of the reference rows; None: the rows of the first revision."""

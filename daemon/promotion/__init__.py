@@ -1,1 +1,1 @@
-"""Which version serves: verdicts, requests, the pointer, fallback, the trial by late labels, and old versions."""
+"""Decides which version serves: verdicts, requests, the pointer, fallback, the trial by late labels, old versions."""

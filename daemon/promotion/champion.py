@@ -1,7 +1,8 @@
 """The champion: the only code that moves the aliases in MLflow (champion, challenger, previous) and the pointer.
 
-The alias `champion` is what should be served, `champion.json` what is. A person may move that alias by hand. The
-other two say what the journal says: `challenger` is the newest version that is held, `previous` what served before.
+The alias `champion` names the version that should serve, `champion.json` the one that does. A person may move this
+alias by hand. The other two aliases follow the journal: `challenger` is the newest held version, `previous` the version
+that served before.
 """
 
 import orjson
@@ -29,11 +30,11 @@ class Champion:
     # What should be served
 
     def chosen(self) -> int | None:
-        """The version that should be served."""
+        """The version that should serve."""
         return self._models.alias(CHAMPION)
 
     def choose(self, version: int | None) -> None:
-        """Have a version served as soon as the pointer follows; raises NotFound for one that was deleted in MLflow."""
+        """Choose the version to serve once the pointer follows; raises NotFound if it was deleted in MLflow."""
         self._models.set_alias(CHAMPION, version)
 
     def previous(self) -> int | None:
@@ -54,22 +55,22 @@ class Champion:
         return self._journal.versions.named_by(challenger.WAITING)
 
     def hold(self, version: int) -> None:
-        """Name a version that is about to be held `challenger`."""
+        """Set the alias `challenger` to a version that is about to be held."""
         self._models.set_alias(CHALLENGER, version)
 
     def release(self, version: int) -> None:
-        """Take the alias `challenger` from a version that is about to wait no more; `name_challenger` names the next one."""
+        """Remove the alias `challenger` from a version that will no longer wait; `name_challenger` names the next one."""
         if self._models.alias(CHALLENGER) == version:
             self._models.set_alias(CHALLENGER, None)
 
     def name_challenger(self) -> None:
-        """Set the alias `challenger` as the journal has it, whatever a kill, an older program or a person has left there."""
+        """Set the alias `challenger` by the journal, whatever a kill, an older program or a person has left there."""
         self._name(CHALLENGER, self.challenger())
 
     # What is served
 
     def pointer(self) -> Pointer | None:
-        """What is served now; a pointer that can't be read counts as none, and is written again by the next adoption."""
+        """The served version; an unreadable pointer counts as none, and the next adoption rewrites it."""
         try:
             return bundle.read_pointer(self._home.pointer)
         except BundleRefused as error:
@@ -77,40 +78,40 @@ class Champion:
             return None
 
     def serve(self, version: int, sha256: str, before: int | None, reason: str) -> None:
-        """Point at a verified bundle, then record the swap; `before` is the version that was served until now."""
+        """Point at a verified bundle, then record the swap; `before` is the version served until now."""
         pointer = Pointer(version=version, manifest=sha256, since=utcnow())
         durable.write(self._home.pointer, orjson.dumps(pointer.model_dump()))
         log.info("serving", version=version, previous=before)
-        if version == before:  # no swap: a trial by late labels goes on, and the version before stays
+        if version == before:  # not a swap: a trial by late labels continues, and the previous version stays the same
             self._journal.events.record(
-                EventKind.SERVING, f"The pointer to version {version} is written again: {reason}", version=version
+                EventKind.SERVING, f"The pointer to version {version} was rewritten: {reason}", version=version
             )
             return
         self._journal.swaps.record(version, before, reason)
         self.name_previous()
 
     def make_up(self, served: Pointer) -> bool:
-        """Record a swap that was made when the journal could not be written; True: there was one."""
+        """Record a swap that happened while the journal could not be written; True if there was one."""
         last = self._journal.swaps.last()
         if last is not None and last["version"] == served.version:
             return False
         self._journal.swaps.record(
-            served.version, last["version"] if last else None, "Recorded later than it was made."
+            served.version, last["version"] if last else None, "Recorded later than it happened."
         )
         self.name_previous()
         return True
 
     def withdraw(self) -> None:
-        """Remove the pointer: workers keep what they have loaded, and the next adoption points at what was chosen."""
+        """Remove the pointer: workers keep their loaded model, and the next adoption points at the chosen version."""
         durable.remove(self._home.pointer)
 
     def name_previous(self) -> None:
-        """Set the alias `previous` as the newest swap has it."""
+        """Set the alias `previous` by the newest swap."""
         last = self._journal.swaps.last()
         self._name(PREVIOUS, None if last is None else last["previous"])
 
     def _name(self, alias: str, version: int | None) -> None:
-        """Move an alias to a version; what was deleted in MLflow has none."""
+        """Move an alias to a version; a version deleted in MLflow gets none."""
         if self._models.alias(alias) == version:
             return
         registered = version is not None and self._models.has(version)

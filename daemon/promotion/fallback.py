@@ -1,4 +1,4 @@
-"""Fallback: which other version takes the place of one that can't be served any more."""
+"""Fallback: chooses a replacement for a version that can no longer be served."""
 
 from daemon.artifacts.manifest import Pointer
 from daemon.core import logs, requests
@@ -14,7 +14,7 @@ log = logs.Logger()
 
 
 class Fallback:
-    """Finds versions that can take a place; used by the loop thread."""
+    """Finds replacement versions; used by the loop thread."""
 
     def __init__(
         self, home: Home, journal: Journal, models: ModelVersions, champion: Champion, stored: StoredBundles
@@ -23,9 +23,10 @@ class Fallback:
         self._stored = stored
 
     def replace_damaged(self, served: Pointer | None) -> bool:
-        """If the served bundle does not load any more, have another promoted version served, or a new one made; True: so it is.
+        """If the served bundle no longer loads, choose another promoted version, or request a training.
 
-        The pointer goes last: as long as it names what is damaged, the next look does all of this again.
+        True if that was needed. The pointer is removed last: while it names a damaged bundle, the next call repeats all
+        of this.
         """
         reason = None if served is None else damage(self._home, served.version, served.manifest, self._stored)
         if served is None or reason is None:
@@ -39,14 +40,14 @@ class Fallback:
         return True
 
     def mark_unservable(self, version: int, reason: str) -> None:
-        """Record that a version which should be served can't be, once."""
+        """Record once that the chosen version can't be served."""
         row = self._journal.versions.get(version)
         if row is None or (row["state"], row["reason"]) != (VersionState.UNSERVABLE, reason):
             self._journal.versions.mark_unservable(version, reason)
             log.error("unservable", version=version, reason=reason)
 
     def may_return(self, version: int) -> bool:
-        """Whether a version can take its place back."""
+        """Whether a version can be served again."""
         row = self._journal.versions.get(version)
         if row is None or row["state"] in (VersionState.ROLLED_BACK, VersionState.UNSERVABLE):
             return False

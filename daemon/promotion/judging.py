@@ -1,6 +1,6 @@
-"""Judging: every version that the trainer has registered gets a verdict, and people may decide otherwise.
+"""Judging: gives a verdict to every version that the trainer has registered; people may overrule it.
 
-The bundle gets its final name, is loaded and probed in this process, which did not make it, and then compared.
+The bundle gets its final name. Then this process, which did not make it, loads and probes it, and compares its scores.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ from daemon.stored.bundles import StoredBundles
 log = logs.Logger()
 
 NAMED = 3
-"""Drops that a reason names."""
+"""Maximum number of drops that a reason names."""
 
 
 class Judging:
@@ -59,7 +59,7 @@ class Judging:
         return False
 
     def is_pending(self, version: int) -> bool:
-        """Whether a version that the journal does not know will get its verdict here."""
+        """Whether a version that the journal does not know will be judged."""
         return any(
             version_row.version == version and version_row.bundle is not None
             for version_row in self._models.versions(after=version - 1)
@@ -73,7 +73,7 @@ class Judging:
             self._record(version.version, _unreadable(version, sha256), VersionState.REFUSED, str(error))
             return
         verdict = self._verdict(manifest.scores, served)
-        # The journal's verdict comes last: it ends the matter, so a kill before it repeats all of this.
+        # The journal's verdict comes last and completes the judging, so a kill before it repeats everything.
         if verdict.state == VersionState.PROMOTED:
             self._champion.choose(version.version)
         elif verdict.state == VersionState.HELD:
@@ -86,44 +86,45 @@ class Judging:
         self._record(version.version, _facts(version, sha256, manifest), verdict.state, reason)
 
     def approve(self, version: VersionRow, wish: str) -> None:
-        """Record that a person serves a version."""
+        """Record that a person chose to serve a version."""
         if version["state"] != VersionState.PROMOTED:
             self.decide(version, VersionState.PROMOTED, wish)
 
     def decide(self, version: VersionRow, state: VersionState, wish: str) -> None:
-        """Record what is decided on a version, whatever its verdict was."""
+        """Record a person's decision on a version, whatever its verdict was."""
         reason = f"{wish} Before, it was {version['state']}: {version['reason']}"
         self._champion.release(version["version"])
         self._models.describe(version["version"], state, reason)
         self._journal.versions.judge(_undecided(version), state, reason)
 
     def supersede(self, served: int) -> None:
-        """What waits and is older than the served version waits no more, or `retraind promote` would go back to it."""
+        """Refuse waiting versions older than the served one; otherwise `retraind promote` would go back to them."""
         for older in self._journal.versions.held(before=served):
             self.decide(older, VersionState.REFUSED, f"Superseded by version {served}.")
         self._champion.name_challenger()
 
     def choose(self, version: int) -> None:
-        """Remember that a person has put a version in place: older ones are no baseline for the next challengers."""
+        """Record that a person chose the served version, so that older ones are no longer a baseline."""
         newest = self._journal.versions.newest(1)[0]["version"]
         self._journal.key_values.put(baseline.CHOSEN, [version, newest])
 
     def _verdict(self, scores: Scores, served: int | None) -> rules.Verdict:
         compared = scores.get("champion_version")
         if served is not None and compared != served:
-            # The rows have been trained on, so no policy would find a reason to compare them with the other version.
+            # These rows have been trained on, so the policy alone would not start a training that compares with the
+            # other version.
             requests.submit(self._home, "retrain", force=True, by="daemon")
-            reason = f"It was compared with version {compared}, but version {served} is served by now."
-            return rules.Verdict(VersionState.REFUSED, f"{reason} Another training compares with that one.")
+            reason = f"It was compared with version {compared}, but version {served} is served now."
+            return rules.Verdict(VersionState.REFUSED, f"{reason} Another training will compare with version {served}.")
         return rules.judge(scores, self._settings, self._past())
 
     def _past(self) -> dict[int, PastScores]:
-        """Scores of the versions of which one is the baseline: the last that were promoted since a person chose one."""
+        """Scores of the candidates for the baseline: the last versions promoted since a person chose one."""
         rows = baseline.versions(self._journal, self._settings)
         return {row["version"]: orjson.loads(row["scores"]) for row in rows}
 
     def _name_bundle(self, version: Registered) -> Path:
-        """Give the trainer's bundle its final name; done again after a crash it does nothing."""
+        """Give the trainer's bundle its final name; a repetition after a crash does nothing."""
         staging, final = self._home.staging(version.run), self._home.bundle(version.version)
         if staging.exists() and not final.exists():
             staging.rename(final)
@@ -137,11 +138,11 @@ class Judging:
 
 
 def _note_on_forgotten(served: int, version: int, names: list[str]) -> str:
-    """What speaks for a version that is not promoted: the served one was trained on drops that were forgotten since."""
+    """A note in favour of a version that is not promoted: the served one was trained on drops forgotten since."""
     if not names:
         return ""
     shown = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
-    return f" Version {served} was trained on rows that are forgotten ({shown}); `retraind promote {version}` serves this one."
+    return f" Version {served} was trained on rows forgotten since ({shown}); `retraind promote {version}` serves this one."
 
 
 def _facts(version: Registered, sha256: str, manifest: Manifest) -> VersionRecord:
@@ -161,7 +162,7 @@ def _facts(version: Registered, sha256: str, manifest: Manifest) -> VersionRecor
 
 
 def _unreadable(version: Registered, sha256: str) -> VersionRecord:
-    """What is known of a version whose bundle can't be read."""
+    """The record of a version with an unreadable bundle."""
     return {
         "version": version.version,
         "mlflow_run": version.run,
@@ -178,7 +179,7 @@ def _unreadable(version: Registered, sha256: str) -> VersionRecord:
 
 
 def _undecided(row: VersionRow) -> VersionRecord:
-    """A version without its verdict."""
+    """The record of a version before its verdict."""
     return {
         "version": row["version"],
         "mlflow_run": row["mlflow_run"],

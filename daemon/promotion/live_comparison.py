@@ -1,4 +1,4 @@
-"""Live comparisons: what late labels say of a version by the figure that judged it, and whether two versions surely differ.
+"""Live comparisons: a version's deciding metric on late labels, and whether two versions surely differ.
 
 Pure functions. Rows have `truth` and `prediction`: names of classes, or numbers.
 """
@@ -21,10 +21,11 @@ RESAMPLES = 1000
 """Bootstrap resamples of the interval of R²."""
 
 INTERVAL, SUREST = 97.5, 99.87
-"""Percentiles: the upper end of a 95 % interval, and that of three standard errors, for R² that has nothing to be paired with."""
+"""Percentiles: the upper end of a 95 % interval, and of three standard errors, for an R² without a paired one."""
 
 Figure = Literal["accuracy", "balanced_accuracy", "cost", "r2"]
-"""What late labels can say of a version; of all more is better, so of costs it is the share that is saved (`daemon.schema.costs`)."""
+"""The figures that late labels can measure. Higher is better for all, so costs enter as the share saved
+(`daemon.schema.costs`)."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +36,18 @@ class Measured:
     upper: float
     n: int
     error: float = 0.0
-    """The standard error, of classes."""
+    """The standard error; only for classes."""
 
 
 def title(figure: Figure) -> str:
-    """What people read for it."""
+    """Its name for people."""
     return "share of the cost saved" if figure == "cost" else score_names.TITLES[figure]
 
 
 def scored(
     score: Score | None, figure: Figure, rows: Sequence[Outcome], table: Table | None
 ) -> tuple[float, float] | None:
-    """That figure of a score, and its standard error; balanced accuracy over the classes that the rows have."""
+    """The figure in a score, and its standard error; balanced accuracy is over the classes in the rows."""
     usual = score_names.value(score)
     if score is None or usual is None:
         return None
@@ -60,7 +61,7 @@ def scored(
 
 
 def _saved(score: Score, table: Table | None) -> tuple[float, float] | None:
-    """Of a live score, or of one on held-out rows."""
+    """The share of the cost saved, in a live score or in one on held-out rows."""
     if "cost_saved" in score:
         return score["cost_saved"], score["cost_error"]
     if "confusion" not in score:
@@ -71,7 +72,7 @@ def _saved(score: Score, table: Table | None) -> tuple[float, float] | None:
 
 
 def _mean(shares: list[tuple[float, int]]) -> tuple[float, float]:
-    """The mean of shares, each of so many rows, and its standard error."""
+    """The mean of shares with their numbers of rows, and its standard error."""
     variance = sum(share * (1 - share) / n for share, n in shares)
     return sum(share for share, _ in shares) / len(shares), math.sqrt(variance) / len(shares)
 
@@ -79,9 +80,9 @@ def _mean(shares: list[tuple[float, int]]) -> tuple[float, float]:
 def measure(
     rows: Sequence[Outcome], figure: Figure, percentile: float = INTERVAL, table: Table | None = None
 ) -> Measured | None:
-    """The live figure of rows; None without rows, or where R² has no meaning or is no number.
+    """The live figure of rows; None without rows, or if R² is undefined or not a number.
 
-    `percentile` of the resamples is the upper end for R²; `table` are the costs that `cost` is of.
+    `percentile` of the resamples is the upper end for R²; `table` are the costs for `cost`.
     """
     if not rows:
         return None
@@ -105,7 +106,7 @@ def measure(
 
 
 def _shares(rows: Sequence[Outcome], hits: list[int], of: list[int]) -> Measured:
-    """The mean of shares; its interval is put together of theirs (MOVER: Zou and Donner, 2008)."""
+    """The mean of shares; its interval is combined from theirs (MOVER: Zou and Donner, 2008)."""
     shares = [(hit / n, n) for hit, n in zip(hits, of, strict=True)]
     value, error = _mean(shares)
     reach = [live_score.wilson(hit, n)[1] - hit / n for hit, n in zip(hits, of, strict=True)]
@@ -113,7 +114,7 @@ def _shares(rows: Sequence[Outcome], hits: list[int], of: list[int]) -> Measured
 
 
 def _r2(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> NDArray[np.float64]:
-    """R² of each row of (resamples, n); -inf where the truths of one are all equal, no number where squares are too large."""
+    """R² of each row of (resamples, n); -inf if all its truths are equal, NaN if squares overflow."""
     with np.errstate(over="ignore", invalid="ignore"):
         spread = truth.var(axis=1)
         wrong = ((predicted - truth) ** 2).mean(axis=1)
@@ -123,7 +124,7 @@ def _r2(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> NDArray[n
 def standard_errors(
     now: Sequence[Outcome], before: Sequence[Outcome], figure: Figure, table: Table | None = None
 ) -> float:
-    """By how many standard errors the answers `now` are worse than those `before` to the same rows (paired); 0 if that can't be told."""
+    """The number of standard errors by which the answers `now` are worse than `before` on the same rows; 0 if unknown."""
     with np.errstate(over="ignore", invalid="ignore"):
         worse = _losses(now, figure, table) - _losses(before, figure, table)
         mean, error = float(worse.mean()), float(worse.std()) / math.sqrt(len(worse))
@@ -133,7 +134,10 @@ def standard_errors(
 
 
 def _losses(rows: Sequence[Outcome], figure: Figure, table: Table | None) -> NDArray[np.float64]:
-    """Of each row 0 or 1 (right or wrong), weighted so that each class counts alike where that is asked, its cost, or the squared error."""
+    """The loss of each row: 0 or 1 (right or wrong), for balanced accuracy weighted so that classes count equally.
+
+    Its cost; or the squared error.
+    """
     if figure == "cost":
         return np.array([counted_costs.price(row["truth"], row["prediction"], table or {}) for row in rows])
     if figure != "r2":

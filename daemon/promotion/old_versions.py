@@ -1,9 +1,9 @@
-"""OldVersions: the model files of old versions go, what was known of them stays.
+"""OldVersions: removes the model files of old versions, and keeps their records.
 
-A version that is in use, or may be asked for next, keeps its files, and so do the newest ones. Of all others the
-manifest stays (late labels and lineage read it), the journal's rows, and MLflow's run, figures and version, which gets a
-tag: numbers that were given are not given again, and a version that vanished would be a question without an answer. By that tag
-the trainer removes the runs of its candidates, nested in its own: they are most of what a training adds to MLflow's database.
+Versions that are in use or may be requested next keep their files, and so do the newest ones. Of all others these stay:
+the manifest (late labels and lineage read it), the journal's rows, and MLflow's run, figures and version, so that every
+version number can still be explained. The version gets a tag. By it the trainer finds and removes the nested runs of
+the candidates, which are most of a training's rows in MLflow's database.
 """
 
 import shutil
@@ -22,11 +22,11 @@ from daemon.stored.bundles import StoredBundles
 log = logs.Logger()
 
 MOST = 200
-"""Versions that one call clears at most: the loop has other things to do."""
+"""Maximum number of versions that one call clears, because the loop has other work."""
 
 
 class OldVersions:
-    """Removes what is no longer needed from `registry/`, never from `data/`; used by the loop thread."""
+    """Removes files that are no longer needed from `registry/`, never from `data/`; used by the loop thread."""
 
     def __init__(
         self,
@@ -43,14 +43,14 @@ class OldVersions:
     def sweep_staging(self) -> None:
         """Remove bundles of trainings that were killed before they registered a version; call while none runs."""
         if not self._home.mlflow.exists():
-            return  # what is registered is unknown
+            return  # it is unknown which versions are registered
         registered = {self._home.staging(version.run) for version in self._models.versions()}
         for staging in self._home.bundles.glob(self._home.staging("*").name):
             if staging not in registered:
                 shutil.rmtree(staging)
 
     def clear(self) -> int:
-        """Clear old versions; returns how many. A kill at any moment leaves the rest of the work to the next call."""
+        """Clear old versions; returns their number. After a kill the next call does the rest."""
         old = list(self._old())[:MOST] if self._settings.keep_versions else []
         in_use = self._stored.files_of(self._kept(old)) if old else None
         for version in old:
@@ -65,7 +65,7 @@ class OldVersions:
         return len(old)
 
     def _old(self) -> Iterable[Registered]:
-        """Judged versions of ours that are not cleared yet and no longer needed, oldest first."""
+        """Judged versions that are no longer needed and not yet cleared, oldest first."""
         versions = [version for version in self._models.versions() if version.bundle is not None]
         used = self._champion.in_use()
         for version in versions[: -self._settings.keep_versions]:

@@ -1,7 +1,7 @@
-"""The live watch: whether the champion keeps, on late labels, what the holdouts promised.
+"""The live watch: whether the champion is as good on late labels as on the holdouts.
 
-A new champion is on trial: the version before answers the same labelled predictions from the history, so a world
-that has become harder for both is held against neither. What falls after the trial starts a training instead.
+A new champion is on trial: the previous version answers the same labelled predictions from the history, so neither is
+blamed for a world that has become harder for both. A fall after the trial starts a training instead.
 """
 
 import math
@@ -31,23 +31,23 @@ from daemon.storage.journal import Journal
 log = logs.Logger()
 
 SURE = 3.0
-"""So many standard errors a fall must have. Labels are looked at again with every drop of them, and each look is another
-chance to be wrong: with 3, equal versions lose their place in 2 of 100 trials at worst (tests/promotion/test_probation.py)."""
+"""Standard errors that a fall must have. Every drop of labels leads to another test, and so to another chance of error:
+with 3, equal versions are rolled back in at most 2 of 100 trials (tests/promotion/test_probation.py)."""
 
 
 @dataclass(frozen=True)
 class LiveChange:
-    """What a new champion's labels say: its figure, that of the version `before`, and whether the fall can't be chance."""
+    """A new champion's live comparison: its figure, that of the version `before`, and whether the fall is significant."""
 
     now: Measured
     before: float
     sure: bool
     where: str
-    """On which rows the version before has its figure."""
+    """The rows behind the previous version's figure."""
 
 
 class Probation:
-    """Compares live scores; every answer is remembered until a batch or a swap makes it old."""
+    """Compares live scores; results are cached until the next batch or swap."""
 
     def __init__(self, home: Home, settings: Promote, journal: Journal) -> None:
         self._home, self._settings, self._journal = home, settings, journal
@@ -56,13 +56,14 @@ class Probation:
 
     @property
     def problem(self) -> str | None:
-        """Why the last look failed, for the health; None if it did not."""
+        """Why the last comparison failed, for the health; None if it did not."""
         return next(iter(self._problems.values()), None)
 
     def trial(self) -> str | None:
-        """Why the served version should give way to the one before it; None if it should not, or that is not known.
+        """Why the served version should be rolled back; None if it should not, or that is unknown.
 
-        Only a newer version that replaced an older one is on trial: who was brought back has been chosen for a reason.
+        Only a newer version that replaced an older one is on trial: a version that was brought back was chosen for a
+        reason.
         """
         return self._remembered("trial", self._trial)
 
@@ -123,7 +124,10 @@ class Probation:
     def _on_the_same(
         self, new: VersionRow, old: VersionRow, rows: Sequence[Labelled], trained: Schema
     ) -> LiveChange | None:
-        """Both versions on the labelled predictions whose features the history still has; None if the old one can't."""
+        """Both versions on the labelled predictions whose features are still in the history.
+
+        None if the old one can't predict.
+        """
         ids = [row["prediction_id"] for row in rows]
         features = predictions.features_of(self._home.history, ids, new["version"])
         with_features = [row for row in rows if row["prediction_id"] in features]
@@ -148,7 +152,7 @@ class Probation:
     def _on_their_own(
         self, old: VersionRow, rows: Sequence[Outcome], figure: Figure, table: Table | None = None
     ) -> LiveChange | None:
-        """The new version on its labels, the old one on those of its own time, else on its held-out rows."""
+        """The new version on its labels; the old one on the labels of its own time, otherwise on its held-out rows."""
         task: Task = "regression" if figure == "r2" else "classification"
         own = live_score.score(self._home.journal, old["version"], task, table)
         enough = own is not None and own["n"] >= self._settings.live_rows
@@ -181,7 +185,7 @@ class Probation:
 
 
 def _figure(judged: VersionRow) -> tuple[Figure, Table | None]:
-    """What late labels measure a version by: what judged it, where classes can say that; probabilities are not on record."""
+    """The figure to measure on late labels: the deciding metric, unless it needs probabilities, which are not stored."""
     if live_score.task_of(orjson.loads(judged["scores"])) == "regression":
         return "r2", None
     rolling = _held_out(judged)
@@ -192,15 +196,15 @@ def _figure(judged: VersionRow) -> tuple[Figure, Table | None]:
 
 
 def _held_out(judged: VersionRow) -> Score | None:
-    """The score on the rolling holdout that a version was judged by; None where it has none."""
+    """The score on the rolling holdout by which a version was judged; None if it has none."""
     scores: Scores = orjson.loads(judged["scores"])
     return (scores.get("challenger") or {}).get("rolling")
 
 
 def replay(served: bundle.Model, trained: Schema, features: list[list[Cell]]) -> list[str]:
-    """What a served version answers to features in the columns of `trained`: class names, or numbers as `repr` writes them.
+    """A version's answers to features in the columns of `trained`: class names, or numbers as `repr` writes them.
 
-    Raises InvalidFeatures if it takes other columns, or does not take a value.
+    Raises InvalidFeatures if it has other columns, or rejects a value.
     """
     schema = served.manifest.data_schema
     width = len(trained.features)

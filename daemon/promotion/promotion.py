@@ -1,8 +1,8 @@
 """Promotion: makes the served bundle follow the alias `champion`, which verdicts, people and late labels move.
 
-The MLflow alias is what should be served, `champion.json` what is. Moving the alias by hand moves the service
-too, as soon as the bundle has been verified; if it can't be served, the old one stays. New versions get their verdicts
-in `daemon/promotion/judging.py`, by the rules of `daemon/gate/rules.py`.
+The MLflow alias names the version that should serve, `champion.json` the one that does. If a person moves the alias,
+the service follows as soon as the bundle has been verified; if it can't be served, the old version stays.
+`daemon/promotion/judging.py` judges new versions by the rules of `daemon/gate/rules.py`.
 """
 
 from collections.abc import Collection
@@ -28,7 +28,7 @@ from daemon.stored.bundles import StoredBundles
 log = logs.Logger()
 
 KINDS = ("promote", "refuse", "rollback")
-"""Requests that are answered here."""
+"""Kinds of requests that this module answers."""
 
 
 class Promotion:
@@ -54,25 +54,25 @@ class Promotion:
         self._fallback = Fallback(home, journal, models, self._champion, self.stored)
 
     def pointer(self) -> Pointer | None:
-        """What is served now; None also for a pointer that can't be read."""
+        """The pointer to the served version; None also if it can't be read."""
         return self._champion.pointer()
 
     def served(self) -> tuple[int, str] | None:
-        """Number and manifest's sha256 of the version that is served."""
+        """Number and manifest sha256 of the served version."""
         pointer = self._champion.pointer()
         return None if pointer is None else (pointer.version, pointer.manifest)
 
     def judge(self) -> bool:
-        """Give the oldest version without a verdict one; True: there was one."""
+        """Judge the oldest version without a verdict; True if there was one."""
         served = self.pointer()
         return self._judging.judge(None if served is None else served.version)
 
     # Requests
 
     def answer(self) -> bool:
-        """Carry out the oldest request to promote, refuse or roll back; True: there was one.
+        """Carry out the oldest request to promote, refuse or roll back; True if there was one.
 
-        Those right behind it that ask for the same are not carried out again: they get its answer.
+        Equal requests right behind it are not carried out again: they get its answer.
         """
         alike = requests.equal_requests([one for one in requests.pending(self._home) if one.kind in KINDS])
         if not alike:
@@ -106,7 +106,7 @@ class Promotion:
         if request.version is None and row["state"] == VersionState.ROLLED_BACK:
             return (
                 RequestState.REFUSED,
-                f"The version before, {version}, was rolled back: {row['reason']} Name it to serve it again.",
+                f"The previous version, {version}, was rolled back: {row['reason']} Name it to serve it again.",
             )
         try:
             verify(self._home, version, row["bundle"], self.stored)
@@ -121,10 +121,10 @@ class Promotion:
         if (served := self.pointer()) is None or served.version != version:
             self._wishes[version] = wish
         self._judging.approve(row, wish)
-        return RequestState.DONE, f"Version {version} is to be served ({request.kind})."
+        return RequestState.DONE, f"Version {version} will be served ({request.kind})."
 
     def _refuse(self, row: VersionRow, by: str) -> tuple[RequestState, str]:
-        """A person does not want the version that waits: it is tried no more."""
+        """Refuse the waiting version for a person; its tests on live requests end."""
         if row["state"] != VersionState.HELD:
             return (
                 RequestState.REFUSED,
@@ -136,7 +136,7 @@ class Promotion:
     # Serving what the alias says
 
     def adopt(self) -> bool:
-        """Make the pointer follow the alias; True: there was something to do."""
+        """Make the pointer follow the alias; True if there was something to do."""
         chosen = self._champion.chosen()
         served = self.pointer()
         if served is not None and self._champion.make_up(served):
@@ -147,7 +147,7 @@ class Promotion:
             return False
         row = self._journal.versions.get(chosen)
         if row is None and self._judging.is_pending(chosen):
-            return False  # a verdict that could not be recorded: it is given again
+            return False  # its verdict could not be recorded, so it is judged again
         try:
             if row is None:
                 raise BundleRefused(f"The journal knows no bundle of version {chosen}.")
@@ -166,31 +166,31 @@ class Promotion:
         return True
 
     def _before(self, served: Pointer | None) -> int | None:
-        """The version that was served until now; without a readable pointer the journal knows."""
+        """The version served until now; without a readable pointer the journal tells it."""
         if served is not None:
             return served.version
         last = self._journal.swaps.last()
         return None if last is None else int(last["version"])
 
     def _why(self, row: VersionRow, before: int | None) -> str:
-        """The reason of a swap without a request."""
+        """The reason for a swap without a request."""
         left = None if before is None else self._journal.versions.get(before)
         if left is not None and left["state"] == VersionState.ROLLED_BACK:
             return f"Version {left['version']} was rolled back: {left['reason']}"
         if row["state"] == VersionState.PROMOTED and not self._journal.swaps.was_served(row["version"]):
             return str(row["reason"])
         if left is not None and left["state"] == VersionState.UNSERVABLE and row["state"] == VersionState.PROMOTED:
-            return f"Version {left['version']} can't be served any more: {left['reason']}"
+            return f"Version {left['version']} can no longer be served: {left['reason']}"
         self._judging.choose(row["version"])
         return "The alias champion was moved by hand."
 
     def watch(self) -> bool:
-        """Give the version before its place back if late labels tell against a new champion; True: it is to be adopted."""
+        """Choose the previous version if late labels show that a new champion is worse; True if it must be adopted."""
         served, swap = self.pointer(), self._journal.swaps.last()
         if served is None or swap is None or swap["version"] != served.version:
             return False
         row = self._journal.versions.get(served.version)
-        # A kill may have come between the journal and the alias.
+        # A kill may have happened between the journal and the alias.
         rolled_back = row is not None and row["state"] == VersionState.ROLLED_BACK
         begun = rolled_back and self._journal.swaps.rolled_back_since(served.version)
         reason = str(row["reason"]) if row is not None and begun else self.live.trial()
@@ -218,9 +218,9 @@ class Promotion:
         self._clearance.sweep_staging()
 
     def reconsider(self, complaints: Collection[str]) -> bool:
-        """Look at the served bundle if workers say something new of it; True: it was damaged, and another is to be adopted.
+        """Check the served bundle if workers report a new problem; True if it was damaged and another must be adopted.
 
-        What only a worker meets, or what has passed, replaces nothing.
+        A problem that only a worker has, or that has passed, replaces nothing.
         """
         fresh = not self._complaints.issuperset(complaints)
         replaced = fresh and self._fallback.replace_damaged(self.pointer())
@@ -228,7 +228,7 @@ class Promotion:
         return replaced
 
     def clear(self, *, training: bool) -> None:
-        """Remove what old versions and killed trainings have left in `registry/`; `training`: one is making a bundle."""
+        """Remove files of old versions and killed trainings from `registry/`; `training`: one is making a bundle now."""
         if not training:
             self._clearance.sweep_staging()
         self._clearance.clear()

@@ -1,6 +1,7 @@
-"""Servable: may a version be served? Its bundle must load here, and MLflow must still have it.
+"""Servable: whether a version may be served. Its bundle must load here, and MLflow must still have it.
 
-People delete versions in MLflow's pages. The served one goes on being served; no other deleted version can be chosen.
+People may delete versions in MLflow's pages. If it is the served version, it keeps serving; no other deleted version
+can be chosen.
 """
 
 from daemon.artifacts import bundle

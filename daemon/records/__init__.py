@@ -1,1 +1,1 @@
-"""Read-only questions to journal and history, for the command line and the HTTP workers alike, without SQLAlchemy."""
+"""Read-only queries of journal and history, for the command line and the HTTP workers alike, without SQLAlchemy."""

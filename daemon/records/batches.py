@@ -11,7 +11,7 @@ REVISIONS = "SELECT seq, kind, rows, state, revision, dvc_md5, committed_at AS a
 
 
 class RevisionRow(TypedDict):
-    """A batch, and the revision that holds it; `at` is when that was committed. None of a batch that is not committed."""
+    """A batch, and the revision that holds it; `at` is the time of the commit. All None for an uncommitted batch."""
 
     seq: int
     kind: BatchKind
@@ -48,7 +48,7 @@ class Batches:
         return newest(BatchRow, self._journal, "batches", limit, key="seq")
 
     def at(self, revision: str) -> BatchRow | None:
-        """The last batch that brought rows to a data revision, or took some away; or None."""
+        """The last batch that added rows to a data revision or removed some; or None."""
         last = "SELECT MAX(seq) FROM batches WHERE revision = ?"
         query = f"SELECT * FROM batches WHERE kind != ? AND seq <= ({last}) ORDER BY seq DESC LIMIT 1"
         return first(BatchRow, self._journal, query, BatchKind.MERGE, revision)

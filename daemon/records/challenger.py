@@ -1,4 +1,4 @@
-"""The challenger: which version waits for a person (`retraind promote`); the one definition for loop, workers and command line."""
+"""The challenger: the version that waits for a person (`retraind promote`), defined for loop, workers and command line."""
 
 from pathlib import Path
 
@@ -10,5 +10,5 @@ WHERE state = '{VersionState.HELD}' AND version > COALESCE((SELECT version FROM 
 
 
 def waiting(journal: Path) -> int | None:
-    """The newest version that is held and newer than the one that serves; None if there is none."""
+    """The newest held version that is newer than the served one; None if there is none."""
     return number(journal, WAITING)

@@ -7,7 +7,7 @@ ARRIVAL = "rowid"
 """The order in which the rows of a table without a number of its own came; on a server a column (`daemon.storage.server.tables`)."""
 
 BY_ID = "NOT INDEXED"
-"""Read the newest rows by their number: SQLite would read all of an index instead, to spare itself the sorting of a few rows."""
+"""Forces reading the newest rows by number: SQLite would read a whole index instead, to avoid sorting a few rows."""
 
 UNSORTED = "+"
 """Before a column whose index must not be used."""

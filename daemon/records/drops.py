@@ -1,6 +1,6 @@
-"""What became of each drop: the journal's record of it, and of the batch that took it.
+"""The outcome of each drop: the journal's record of it and of its batch.
 
-Shared with `web`: `GET /drops` and `retraind drops` tell the same facts.
+Shared with `web`, so that `GET /drops` and `retraind drops` show the same facts.
 """
 
 import json
@@ -31,7 +31,7 @@ EXAMS = (
 )
 
 SERIES = 20
-"""Exams that the newest score is made of."""
+"""Number of newest exams in the prequential score."""
 
 
 LONGEST_ID = 18
@@ -41,7 +41,7 @@ LONGEST_ID = 18
 class DropFacts(DropRow):
     """A drop, and the revision of its batch (None before the commit, and for a rejected drop).
 
-    For a duplicate, `batch` is the one that holds the rows.
+    For a duplicate, `batch` is the batch that holds the rows.
     """
 
     revision: str | None
@@ -49,7 +49,7 @@ class DropFacts(DropRow):
 
 
 class DropScore(TypedDict):
-    """How many rows of a drop a version was asked, and its error on them."""
+    """The number of a drop's rows that a version predicted, and its error on them."""
 
     n: int
     error: float
@@ -62,20 +62,20 @@ class Prequential(DropScore):
 
 
 class Exam(DropScore):
-    """What the version that served made of a drop before it was trained on: see `daemon.ingest.exam_scores`."""
+    """The served version's result on a drop before any training on it: see `daemon.ingest.exam_scores`."""
 
     version: int
     usual: float
     mix: float
     shifts: dict[str, float]
-    """Features that lie elsewhere than in the training rows, and how far."""
+    """Features whose values have shifted from the training rows, and how far."""
     suspicious: bool
     reason: str
     at: str
 
 
 class ExaminedDrop(DropFacts):
-    """A drop with its exam; None: it had none."""
+    """A drop with its exam; None if it had none."""
 
     exam: Exam | None
 
@@ -96,7 +96,7 @@ class HeldDrop(TypedDict):
 
 
 class HeldAsDrop(HeldDrop):
-    """A held drop with the columns of one that was decided."""
+    """A held drop with the columns of a decided drop."""
 
     id: None
     line: None
@@ -159,7 +159,7 @@ def prequential(journal: Path) -> Prequential | None:
 
 
 def newest(journal: Path, limit: int, before: int | None = None) -> list[DropFacts]:
-    """Drops newest first; `before` is the id of the last one already seen."""
+    """Drops, newest first; `before` is the id of the last drop already seen."""
     query = f"{DROPS} WHERE drops.id < ? ORDER BY drops.id DESC LIMIT ?"
     return typed(DropFacts, journal, query, LAST if before is None else before, limit)
 
@@ -180,9 +180,9 @@ def _id(key: str | int) -> int | None:
 
 
 def taken(journal: Path, key: str) -> list[DropFacts]:
-    """The drops that this full sha256, id or name may mean, newest first: those whose rows the dataset holds or has forgotten.
+    """The drops with this full sha256, id or name, newest first, whose rows the dataset holds or has forgotten.
 
-    A duplicate means the drop that brought its bytes.
+    A duplicate stands for the drop that added its bytes.
     """
     meant = "SELECT sha256 FROM drops WHERE sha256 = ?1 OR id = ?2 OR name = ?1"
     # So SQLite looks for sha256; with the state's index it would read nearly all drops.
@@ -202,23 +202,26 @@ def held(journal: Path, limit: int) -> list[HeldDrop]:
 
 
 def held_total(journal: Path) -> int:
-    """How many wait."""
+    """The number of waiting drops."""
     return number(journal, "SELECT COUNT(*) FROM held WHERE state = ?", Hold.WAITING) or 0
 
 
 def held_names(journal: Path) -> set[str]:
-    """What their files are called."""
+    """The names of their files."""
     return set(texts(journal, "SELECT name FROM held WHERE state = ?", Hold.WAITING))
 
 
 def held_like(journal: Path, key: str) -> list[HeldDrop]:
-    """The one of them with this full sha256, or else those of this name: a file may be called like another's sha256."""
+    """The held drop with this full sha256, otherwise those with this name.
+
+    A file's name may equal another file's sha256.
+    """
     by_sha256 = typed(HeldDrop, journal, f"{HELD} AND sha256 = ?", key)
     return by_sha256 or typed(HeldDrop, journal, f"{HELD} AND name = ? ORDER BY held_at", key)
 
 
 def as_drop(row: HeldDrop) -> HeldAsDrop:
-    """A held drop with the columns of one that was decided, for a table of both: nothing of it was taken."""
+    """A held drop with the columns of a decided drop, for a table of both; none of its rows was accepted."""
     return {
         **row,
         "rows_accepted": 0,
@@ -239,22 +242,22 @@ def as_drop(row: HeldDrop) -> HeldAsDrop:
 
 
 class Drops:
-    """Drops with what became of them."""
+    """Drops with their outcomes."""
 
     def __init__(self, home: Home) -> None:
         self._home, self._journal = home, home.journal
 
     def newest(self, limit: int = 100, before: int | None = None) -> list[ExaminedDrop]:
-        """Drops with what became of them, newest first; `before` is the id of the last one already seen."""
+        """Drops with their outcomes, newest first; `before` is the id of the last drop already seen."""
         return self._examined(newest(self._journal, limit, before))
 
     def find(self, key: str | int) -> ExaminedDrop | None:
-        """The drop with this full sha256, id or name; of several the accepted one, then the newest."""
+        """The drop with this full sha256, id or name; of several, the accepted one, otherwise the newest."""
         drop = find(self._journal, key)
         return self._examined([drop])[0] if drop else None
 
     def versions_trained_on(self, drop: DropRow) -> TrainedVersions:
-        """How many versions were trained on a drop, and the newest of them."""
+        """The number of versions trained on a drop, and the newest of them."""
         return lineage.versions_trained_on(self._home, drop)
 
     def until(self, batch: int, limit: int = 100) -> list[TrainingDrop]:
@@ -262,7 +265,7 @@ class Drops:
         return typed(TrainingDrop, self._journal, lineage.DROPS, batch, 2**62, limit)
 
     def prequential(self) -> Prequential | None:
-        """How wrong versions were on drops before they were trained on; see `daemon.records.drops`."""
+        """The error of versions on drops before any training on them; see `daemon.records.drops`."""
         return prequential(self._journal)
 
     def _examined(self, drops: list[DropFacts]) -> list[ExaminedDrop]:
@@ -285,9 +288,9 @@ class HeldDrops:
         return held_like(self._journal, key)
 
     def total(self) -> int:
-        """How many wait."""
+        """The number of waiting drops."""
         return held_total(self._journal)
 
     def names(self) -> set[str]:
-        """What their files are called."""
+        """The names of their files."""
         return held_names(self._journal)

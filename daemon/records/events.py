@@ -1,4 +1,4 @@
-"""The history that people read: events, and changes of the served version."""
+"""The history for people: events, and changes of the served version."""
 
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""Late labels of a version, in the order in which they came. Truth and prediction are texts: classes, or numbers as `repr` writes them."""
+"""Late labels of a version, in order of arrival.
+
+Truth and prediction are texts: classes, or numbers as `repr` writes them.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,20 +22,20 @@ LATER = f"FROM labels WHERE version = ? AND (batch, {ARRIVAL}) > (?, ?) ORDER BY
 
 
 class Outcome(TypedDict):
-    """What was true, and what a version had answered."""
+    """A true value, and the version's answer."""
 
     truth: str
     prediction: str
 
 
 class Labelled(Outcome):
-    """A late label, by the id of the prediction."""
+    """A late label with the id of its prediction."""
 
     prediction_id: str
 
 
 class LabelError(TypedDict):
-    """How wrong an answer was; `batch` and `place` say where its label stands among the others."""
+    """The error of an answer; `batch` and `place` give the position of its label among all."""
 
     batch: int
     place: int
@@ -40,7 +43,7 @@ class LabelError(TypedDict):
 
 
 def first(journal: Path, version: int, after: int, most: int) -> list[Labelled]:
-    """The first `most` labels that came after a batch."""
+    """The first `most` labels after a batch."""
     return typed(Labelled, journal, FIRST, version, after, most)
 
 
@@ -50,7 +53,7 @@ def newest(journal: Path, version: int, most: int) -> list[Labelled]:
 
 
 def labelled(journal: Path, versions: Sequence[int]) -> set[int]:
-    """Those of the versions that have late labels."""
+    """The versions among them that have late labels."""
     query = "SELECT version FROM versions WHERE version IN ({}) AND EXISTS (SELECT 1 FROM labels WHERE labels.version = versions.version)"
     return {row["version"] for some in parts(versions) for row in ask(journal, query.format(listed(some)), *some)}
 

@@ -1,7 +1,7 @@
-"""Lineage: where a version came from and where it went, from the drops that it was trained on to the predictions that it made.
+"""Lineage: a version's origin and use, from the drops that it was trained on to its predictions.
 
-Shared with `web`: `GET /versions/V` and `retraind lineage` tell the same facts. Lists are bounded and come with their
-totals; nothing is written, whoever else is at work.
+Shared with `web`, so that `GET /versions/V` and `retraind lineage` show the same facts. Lists are bounded and come with
+their totals. It only reads, so it may run beside any other process.
 """
 
 from collections.abc import Iterable
@@ -34,9 +34,9 @@ from daemon.records.query import LAST, first, listed, number, parts, texts, type
 from daemon.schema.scores import Agreement, Scores
 
 SHOWN = 20
-"""How many drops, batches, periods of service and versions are listed unless more are asked for."""
+"""Default length of the lists of drops, batches, periods of service and versions."""
 
-# A revision holds every batch up to the last one that was committed with it. A drop that was forgotten later counts all the same.
+# A revision holds every batch up to the last one committed with it. A drop that was forgotten later still counts.
 TRAINED_ON = """
 FROM drops WHERE batch <= ?1 AND (state = 'accepted' OR state = 'forgotten' AND forgotten_in > ?1)"""
 
@@ -65,12 +65,13 @@ ORDER BY at DESC LIMIT ?"""
 DISAGREEMENTS = """
 SELECT prediction_id, told, shadow FROM disagreements WHERE version = ? AND champion = ? ORDER BY id DESC LIMIT ?"""
 
-# What a version up to batch ?1 was trained on, and one up to batch ?2 was not, because it was forgotten.
+# Drops that a version up to batch ?1 was trained on and one up to batch ?2 was not, because they were forgotten.
 LEFT_OUT = """
 SELECT name FROM drops WHERE state = 'forgotten' AND batch <= ?1 AND forgotten_in > ?1 AND forgotten_in <= ?2
 ORDER BY id DESC"""
 
-# The newest batch of each version's revision; the journal's runs know it too, but not of a run whose end a kill left out.
+# The newest batch of each version's revision. The journal's runs have it as well, except if a kill prevented recording
+# the run's end.
 REACH = """
 WITH reach AS (
     SELECT version, versions.state, candidate, MAX(seq) AS batch
@@ -93,7 +94,7 @@ def of(home: Home, version: int, limit: int = SHOWN, before: int | None = None) 
     """The whole chain of a judged version; None if there is no such version. Raises sqlite3.Error on a damaged journal.
 
     `drops`, `batches`, `served` and `shadow` list the newest `limit`; `before` is the id of the last drop already seen.
-    `bundle` is the sha256 by which `daemon.artifacts.manifest.summary` describes the files.
+    `bundle` is the sha256 that `daemon.artifacts.manifest.summary` needs.
     """
     row = first(VersionRow, home.journal, "SELECT * FROM versions WHERE version = ?", version)
     if row is None:
@@ -132,7 +133,7 @@ def _verdict(row: VersionRow) -> VersionVerdict:
 
 
 def agreements(home: Home, versions: Iterable[int], champion: int | None = None, limit: int = LAST) -> list[Agreement]:
-    """How far these versions, once held, agreed with the champions beside which they were tried, the last ones first."""
+    """The agreement of these formerly held versions with the champions of that time, last ones first."""
     rows: list[StoredAgreement] = []
     for numbers in parts(sorted(versions, reverse=True)):
         rows += typed(StoredAgreement, home.history, AGREEMENTS.format(listed(numbers)), *numbers, champion, limit)
@@ -148,8 +149,8 @@ def _trial(home: Home, agreement: Agreement) -> ShadowTrial:
 def versions_trained_on(home: Home, drop: DropRow, limit: int = SHOWN) -> TrainedVersions:
     """The versions that were trained on a drop: `count`, and the newest `limit` of them with their verdicts.
 
-    Its held-out rows have judged them and trained what they serve (`train.refit`). Versions that a window kept from seeing it are
-    among them. Raises sqlite3.Error on a damaged journal.
+    The drop's held-out rows judged these versions and trained their served models (`train.refit`). Versions whose
+    window excluded the drop are among them. Raises sqlite3.Error on a damaged journal.
     """
     if drop["state"] not in (DropState.ACCEPTED, DropState.FORGOTTEN):
         return {"count": 0, "newest": []}
@@ -161,9 +162,9 @@ def versions_trained_on(home: Home, drop: DropRow, limit: int = SHOWN) -> Traine
 
 
 def left_out(home: Home, version: int, revision: str) -> list[str]:
-    """Names of the drops, newest first, that `version` was trained on and that were forgotten before the data `revision` was made.
+    """Names of the drops, newest first, that `version` was trained on and the data `revision` has forgotten.
 
-    None of an unknown version or revision. Raises sqlite3.Error on a damaged journal.
+    Empty for an unknown version or revision. Raises sqlite3.Error on a damaged journal.
     """
     own = texts(home.journal, "SELECT revision FROM versions WHERE version = ?", version)
     if not own:
@@ -185,7 +186,7 @@ def _revision(home: Home, row: VersionRow) -> RevisionFacts:
 
 
 def _reach(home: Home, revision: str) -> _Reach:
-    """The last batch that a revision holds, and when it was committed; None, if the journal does not know it."""
+    """The last batch in a revision, and when it was committed; None if the journal does not know it."""
     query = "SELECT MAX(seq) AS batch, MAX(committed_at) AS committed_at FROM batches WHERE revision = ?"
     return first(_Reach, home.journal, query, revision) or {"batch": None, "committed_at": None}
 
@@ -203,7 +204,7 @@ def _batches(home: Home, batch: int, limit: int) -> TrainingBatches:
 
 
 def _run(home: Home, row: VersionRow) -> TrainingFacts:
-    """The training; of one whose end was not recorded only what the version itself knows."""
+    """The training; if its end was not recorded, only the facts from the version itself."""
     query = (
         "SELECT id, reason, state, started_at, ended_at, seconds FROM runs WHERE version = ? ORDER BY id DESC LIMIT 1"
     )
@@ -214,7 +215,7 @@ def _run(home: Home, row: VersionRow) -> TrainingFacts:
 
 
 def _predictions(home: Home, version: int) -> PredictionSpan:
-    """How many predictions of the version are in the history, and when the first and the last of them were made."""
+    """The number of the version's predictions in the history, and the times of the first and last one."""
     span = first(_Span, home.history, PREDICTIONS, version)
     if span is None or not span["count"]:
         return {"count": 0, "first_at": None, "last_at": None}

@@ -1,4 +1,4 @@
-"""The chain of a version as `daemon.records.lineage` reads it: one type for each of its links."""
+"""The types of a version's lineage, as `daemon.records.lineage` reads it: one for each link."""
 
 from typing import NotRequired, TypedDict
 
@@ -8,7 +8,7 @@ from daemon.schema.scores import Agreement, AgreementCounts, Score, Scores
 
 
 class TrainingDrop(TypedDict):
-    """A drop whose rows a revision holds or held; `rows` are those that were accepted."""
+    """A drop with rows that a revision holds or held; `rows` counts the accepted ones."""
 
     id: int
     sha256: str
@@ -23,7 +23,7 @@ class TrainingDrop(TypedDict):
 
 
 class DropTotals(TypedDict):
-    """How many drops a revision holds, their rows, and how many of them were forgotten since."""
+    """The number of drops in a revision, of their rows, and of drops forgotten since."""
 
     count: int
     rows: int
@@ -31,13 +31,13 @@ class DropTotals(TypedDict):
 
 
 class TrainingDrops(DropTotals):
-    """The same with the newest drops."""
+    """Totals, and the newest drops."""
 
     newest: list[TrainingDrop]
 
 
 class TrainingBatch(TypedDict):
-    """A batch that brought rows of a revision, or took some away."""
+    """A batch that added rows to a revision, or removed some."""
 
     seq: int
     kind: BatchKind
@@ -48,7 +48,7 @@ class TrainingBatch(TypedDict):
 
 
 class TrainingBatches(TypedDict):
-    """The batches of a revision, and the newest."""
+    """The number of batches of a revision, and the newest ones."""
 
     count: int
     newest: list[TrainingBatch]
@@ -63,7 +63,7 @@ class TrainedVersion(TypedDict):
 
 
 class TrainedVersions(TypedDict):
-    """The versions that were trained on a drop: how many, and the newest."""
+    """The versions trained on a drop: their number, and the newest."""
 
     count: int
     newest: list[TrainedVersion]
@@ -80,7 +80,7 @@ class RevisionFacts(TypedDict):
 
 
 class TrainingFacts(TypedDict):
-    """A training; of one whose end was not recorded only what the version itself says."""
+    """A training; if its end was not recorded, only the facts from the version itself."""
 
     id: int | None
     reason: str
@@ -96,7 +96,7 @@ ServicePeriod = TypedDict("ServicePeriod", {"from": str, "to": str | None, "reas
 
 
 class PredictionSpan(TypedDict):
-    """The predictions of a version that the history has, and when the first and the last of them were made."""
+    """The number of a version's predictions in the history, and the times of the first and last one."""
 
     count: int
     first_at: str | None
@@ -104,7 +104,7 @@ class PredictionSpan(TypedDict):
 
 
 class StoredAgreement(AgreementCounts):
-    """The same as the history has it, with the sum of the differences."""
+    """An agreement as stored in the history, with the sum of the differences."""
 
     difference: float
 
@@ -118,13 +118,13 @@ class Disagreement(TypedDict):
 
 
 class ShadowTrial(Agreement):
-    """The same with the newest rows on which they disagreed."""
+    """An agreement, and the newest rows on which the two disagreed."""
 
     newest: list[Disagreement]
 
 
 class Links(VersionVerdict):
-    """A version from the drops that it was trained on to the predictions that it made, without its bundle."""
+    """A version's lineage from its training drops to its predictions, without its bundle."""
 
     scores: Scores
     live: Score | None
@@ -138,6 +138,6 @@ class Links(VersionVerdict):
 
 
 class Chain(Links):
-    """The same with the sha256 of its bundle, by which `daemon.artifacts.manifest.summary` describes the files."""
+    """The lineage with the sha256 of the bundle, which `daemon.artifacts.manifest.summary` needs."""
 
     bundle: str

@@ -1,10 +1,10 @@
-"""The live score of a version: its answers against the late labels that have come for them.
+"""The live score of a version: its answers compared with their late labels.
 
-Shared with `web`. Like every score it has `n` rows: of classification `accuracy`, its Wilson 95 %
-`interval` (low, high), `recall` and `support` by class; of regression `rmse`, `mae` and `r2` (None where all truths are equal, or
-one is too large to be squared). With costs `cost` is their mean, `cost_saved` what share of the best constant answer's cost is
-saved, and `cost_error` the standard error of that.
-Only the newest labels count, so that asking always costs the same.
+Shared with `web`. Like every score it has `n` rows. Classification has `accuracy`, its Wilson 95 % `interval` (low,
+high), `recall` and `support` by class. Regression has `rmse`, `mae` and `r2` (None if all truths are equal, or one is
+too large to be squared). With costs, `cost` is their mean, `cost_saved` the saved share of the best constant answer's
+cost, and `cost_error` the standard error of that share. Only the newest labels count, so that the score always takes
+the same time.
 """
 
 import math
@@ -19,7 +19,7 @@ from daemon.schema.schema import Task
 from daemon.schema.scores import HOLDOUTS, Score, Scores, Table
 
 LABELS = 10_000
-"""The newest labels of a version make its score."""
+"""Number of a version's newest labels in its score."""
 
 Z = 1.959964
 """Two-sided 95 % of the normal distribution."""
@@ -54,7 +54,7 @@ def of(journal: Path, version: int, scores: Scores) -> Score | None:
 
 
 def score(journal: Path, version: int, task: Task, table: Table | None = None) -> Score | None:
-    """The same with these costs of answers."""
+    """The live score with these costs of answers."""
     if task == "regression":
         errors = first(_Errors, journal, ERRORS, version, LABELS)
         return _regression(errors) if errors and errors["n"] else None
@@ -63,19 +63,19 @@ def score(journal: Path, version: int, task: Task, table: Table | None = None) -
 
 
 def task_of(scores: Scores) -> Task:
-    """The task of a judged version, told by the figures in its `scores`."""
+    """The task of a judged version, derived from the figures in its `scores`."""
     held_out = scores.get("challenger") or {}
     return "regression" if any("r2" in (held_out.get(name) or {}) for name in HOLDOUTS) else "classification"
 
 
 def costs_of(scores: Scores) -> Table | None:
-    """By what costs a judged version decides and was judged; None: by none."""
+    """The costs by which a judged version decides and was judged; None without costs."""
     rolling = (scores.get("challenger") or {}).get("rolling")
     return rolling.get("costs") if rolling else None
 
 
 def _classification(pairs: list[_Counted], table: Table | None) -> Score:
-    """The score by the counts of each pair of truth and answer."""
+    """The score from the counts of each pair of truth and answer."""
     support: dict[str, int] = {}
     right: dict[str, int] = {}
     for pair in pairs:
@@ -94,7 +94,7 @@ def _classification(pairs: list[_Counted], table: Table | None) -> Score:
 
 
 def _regression(sums: _Errors) -> Score:
-    # SQLite says null where Python says nan.
+    # SQLite returns null for NaN.
     square, spread = (math.inf if moment is None else moment for moment in (sums["square"], sums["spread"]))
     measured = math.isfinite(square)
     r2 = 1 - square / spread if measured and sums["varied"] and 0 < spread < math.inf else None
@@ -102,7 +102,7 @@ def _regression(sums: _Errors) -> Score:
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share of which `hits` among `n` > 0 were seen (Wilson, 1927)."""
+    """The 95 % interval of a share, from `hits` among `n` > 0 (Wilson, 1927)."""
     share, weight = hits / n, Z * Z / n
     middle = (share + weight / 2) / (1 + weight)
     reach = Z * math.sqrt(share * (1 - share) / n + weight / (4 * n)) / (1 + weight)

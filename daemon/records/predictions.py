@@ -1,4 +1,4 @@
-"""Predictions of the history: what a version was asked, and what it answered."""
+"""Predictions in the history: a version's inputs and answers."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -12,18 +12,18 @@ BY_ID = "SELECT prediction_id, model_version, features, prediction, prediction_n
 NEWEST = "SELECT features, prediction FROM predictions WHERE model_version = ? ORDER BY seq DESC LIMIT ?"
 
 Cell = str | float | bool | None
-"""A value of JSON that stands for a feature; whole numbers are numbers, too."""
+"""The JSON value of a feature; whole numbers are also numbers."""
 
 
 class Answered(TypedDict):
-    """What a version was asked, `features` (JSON), and its answer: the code of a class, or a number."""
+    """A version's input, `features` (JSON), and its answer: the code of a class, or a number."""
 
     features: str
     prediction: float
 
 
 class Identified(Answered):
-    """The same by the id of the prediction; `prediction_name` is the class."""
+    """The same with the id of the prediction; `prediction_name` is the class."""
 
     prediction_id: str
     model_version: int
@@ -65,7 +65,7 @@ def newest(history: Path, version: int, most: int) -> list[Answered]:
 
 
 def features_of(history: Path, ids: Sequence[str], version: int) -> dict[str, str]:
-    """The features (JSON) of those of the predictions that are this version's, by id."""
+    """The features (JSON) of the predictions among these that this version made, by id."""
     features: dict[str, str] = {}
     for some in parts(ids):
         query = f"SELECT prediction_id, features FROM predictions WHERE prediction_id IN ({listed(some)})"
@@ -81,7 +81,7 @@ def any_of(history: Path, ids: Sequence[str]) -> bool:
 
 
 def by_id(history: Path, ids: Sequence[str]) -> Iterator[Identified]:
-    """Those of the predictions that the history holds; raises sqlite3.Error also where there is no history."""
+    """The predictions among these that the history holds; raises sqlite3.Error even if there is no history."""
     for some in parts(ids):
         yield from must(Identified, history, f"{BY_ID} WHERE prediction_id IN ({listed(some)})", *some)
 
@@ -93,7 +93,7 @@ class Predictions:
         self._history = history
 
     def newest(self, limit: int = 100, before: str | None = None, version: int | None = None) -> list[LoggedPrediction]:
-        """Predictions newest first; `before` is the prediction_id of the last one seen (an unknown one gives nothing)."""
+        """Predictions, newest first; `before` is the prediction_id of the last one seen (an unknown id gives nothing)."""
         query, values = "SELECT * FROM predictions WHERE 1 = 1", []
         if before is not None:
             query += " AND seq < (SELECT seq FROM predictions WHERE prediction_id = ?)"

@@ -1,8 +1,8 @@
-"""Read-only questions to the databases of a home, beside the daemon that writes them.
+"""Read-only queries of the databases of a home, while the daemon writes them.
 
-Plain `sqlite3` in `mode=ro`, one short connection per question: a reader that lives for a moment can't hold back
-the daemon's checkpoint, and one that may not write can't take part in it. Rows come back as dicts, of the TypedDict that
-the caller names: it is the caller who knows which columns its query has.
+It uses plain `sqlite3` in `mode=ro`, with one short connection per query: a short reader can't delay the daemon's
+checkpoint, and a read-only one can't take part in it. Rows are returned as dicts of the TypedDict that the caller
+names, because only the caller knows the columns of its query.
 """
 
 import sqlite3
@@ -23,13 +23,13 @@ Row = Mapping[str, Any]
 T = TypeVar("T")
 
 BUSY_SECONDS = 2.0
-"""A WAL reader hardly ever waits; only the very first moments of a new database make it."""
+"""Seconds to wait for a lock. A WAL reader hardly ever waits, except in the first moments of a new database."""
 
 PATIENT_SECONDS = 10.0
-"""A question that must be answered waits longer."""
+"""Seconds to wait for a lock in a query that must be answered."""
 
 MANY = 500
-"""Values in one list; SQLite takes at least 999 in one query."""
+"""Maximum values in one list; SQLite accepts at least 999 in one query."""
 
 LAST = 2**63 - 1
 """No row has a larger id."""
@@ -47,7 +47,7 @@ def first(kind: type[T], path: Path, query: str, *values: str | int | None) -> T
 
 
 def number(path: Path, query: str, *values: str | int | None) -> int | None:
-    """The whole number that a query for one has; None if it is null, or there is no row."""
+    """The integer result of a query; None if it is null, or there is no row."""
     rows = ask(path, query, *values)
     return next(iter(rows[0].values())) if rows else None
 
@@ -60,16 +60,16 @@ def texts(path: Path, query: str, *values: str | int | None) -> list[str]:
 def ask(path: Path, query: str, *values: str | int | None) -> list[Row]:
     """The rows of one query; a file that does not exist yet reads as empty.
 
-    Raises sqlite3.Error on one that is damaged or can't be opened, and where a journal is gone: none of these must read as
-    one in which nothing happened.
+    Raises sqlite3.Error if it is damaged or can't be opened, or if a journal is gone: such a file must not read as
+    empty.
     """
     if not path.exists():
         return _elsewhere(path, query, values)
     try:
         return _rows(path, query, *values, busy_seconds=BUSY_SECONDS)
     except sqlite3.OperationalError as error:
-        # The daemon has created the file and not yet its tables, or has just removed it. A file that is there and can't
-        # be opened (no descriptor is left) is neither: what it holds is unknown, not nothing.
+        # The daemon has created the file but not yet its tables, or has just removed it. A file that exists and can't
+        # be opened (no descriptor is left) is another case: its content is unknown, not empty.
         created = str(error).startswith("no such table")
         removed = str(error).startswith("unable to open") and not path.exists()
         if created or removed:
@@ -78,7 +78,7 @@ def ask(path: Path, query: str, *values: str | int | None) -> list[Row]:
 
 
 def must(kind: type[T], path: Path, query: str, *values: str | int | None) -> list[T]:
-    """As `typed`, and raises sqlite3.Error also where the file or the table does not exist."""
+    """As `typed`, but also raises sqlite3.Error if the file or the table does not exist."""
     return [of_type(kind, row) for row in _rows(path, query, *values, busy_seconds=PATIENT_SECONDS)]
 
 

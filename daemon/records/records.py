@@ -1,4 +1,4 @@
-"""Read-only questions to the journal and the prediction history, one attribute for each noun; rows come back as plain dicts."""
+"""Read-only queries of the journal and the prediction history, one attribute per noun; rows are plain dicts."""
 
 from daemon.core.home import Home
 from daemon.records.batches import Batches
@@ -12,7 +12,7 @@ from daemon.records.versions import Versions
 
 
 class Records:
-    """What a home remembers; a file that does not exist yet reads as empty. Raises sqlite3.Error on a damaged one."""
+    """The records of a home; a missing file reads as empty. Raises sqlite3.Error on a damaged file."""
 
     def __init__(self, home: Home) -> None:
         self.versions = Versions(home)

@@ -1,4 +1,4 @@
-"""Requests to the loop, and the purges among what it did."""
+"""Requests to the loop, and its purges."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def answered(journal: Path, request: str) -> bool:
 
 
 def last_purge(journal: Path) -> int | None:
-    """The number of the event that tells the newest purge; None: there is none (old events are trimmed)."""
+    """The number of the event of the newest purge; None if there is none (old events are removed)."""
     return number(journal, "SELECT MAX(id) FROM events WHERE kind = ?", EventKind.PURGED)
 
 
@@ -24,5 +24,5 @@ class Requests:
         self._journal = journal
 
     def get(self, request: str) -> RequestRow | None:
-        """One request to the loop as the journal took it over, or None."""
+        """One request to the loop as the journal recorded it, or None."""
         return first(RequestRow, self._journal, "SELECT * FROM requests WHERE id = ?", request)

@@ -1,4 +1,4 @@
-"""Segments: the files of the dataset that the journal has on record, and the revisions that hold them."""
+"""Segments: the files of the dataset in the journal, and the revisions that hold them."""
 
 from pathlib import Path
 from typing import TypedDict
@@ -37,7 +37,7 @@ class SegmentLife(CommittedSegment):
 
 
 def current(journal: Path) -> dict[str, SegmentRow]:
-    """The segments that the dataset consists of, by name."""
+    """The segments of the present dataset, by name."""
     return {row["name"]: row for row in typed(SegmentRow, journal, CURRENT)}
 
 
@@ -57,7 +57,7 @@ def committed(journal: Path) -> list[CommittedSegment]:
 
 
 def listed(journal: Path, dvc_md5: str) -> dict[str, str]:
-    """Name and md5 of each segment of the revision with this list; none if the journal does not know it."""
+    """Name and md5 of each segment of the revision with this list; empty if the journal does not know it."""
     return {row["name"]: row["md5"] for row in ask(journal, LISTED, dvc_md5)}
 
 

@@ -12,13 +12,13 @@ STATES: dict[str, tuple[str, ...]] = {
     "runs": tuple(state.value for state in RunState),
     "versions": tuple(state.value for state in VersionState),
 }
-"""Every state a journal table can hold, so that counters exist at zero before anything has happened."""
+"""Every state in the journal's tables, so that counters exist at zero from the start."""
 
 TOTALS = (
     "SELECT state, COUNT(*) AS n, COALESCE(SUM(rows_accepted), 0) AS accepted, COALESCE(SUM(rows_refused), 0) AS refused, "
     "COALESCE(SUM(rows_read), 0) AS read, MAX(id) AS last FROM drops GROUP BY state"
 )
-"""Answered by the index `drops_totals` alone."""
+"""A query that the index `drops_totals` answers alone."""
 
 NEW_TOTALS = TOTALS.replace("GROUP BY", f"{BY_ID} WHERE id > ? GROUP BY")
 
@@ -34,7 +34,7 @@ class _Counted:
 
 
 class Totals:
-    """Counts of what the journal holds; those of drops are kept, and only new ones are read."""
+    """Counts of the journal's entries; the counts of drops are cached, and only new drops are read."""
 
     def __init__(self, journal: Path) -> None:
         self._journal = journal
@@ -43,8 +43,8 @@ class Totals:
     def counts(self) -> dict[str, dict[str, int]]:
         """Totals since the journal began: `drops`, `runs`, `versions` by state, and `rows`.
 
-        `rows` has `accepted`, `refused` (single bad rows) and `rejected` (all rows of rejected drops). A drop that was
-        forgotten counts as accepted as well: totals never fall.
+        `rows` has `accepted`, `refused` (single bad rows) and `rejected` (all rows of rejected drops). A forgotten drop
+        still counts as accepted, because totals never fall.
         """
         counts = {table: dict.fromkeys(states, 0) for table, states in STATES.items()}
         for table in ("runs", "versions"):
@@ -57,12 +57,12 @@ class Totals:
         return counts
 
     def labels(self) -> int:
-        """How many predictions have been labelled."""
+        """The number of labelled predictions."""
         # A label is never removed, and counting millions of them would take a while.
         return number(self._journal, f"SELECT MAX({ARRIVAL}) FROM labels") or 0
 
     def _count_drops(self) -> _Counted:
-        """Totals of the drops. But for those forgotten they never change, so that only those since the last time are read."""
+        """Totals of the drops. Except for forgetting, drops never change, so only those since the last call are read."""
         counted, inode = self._counted, _inode(self._journal)
         if counted.inode != inode:
             counted = _Counted(inode)
@@ -74,7 +74,7 @@ class Totals:
             rows["refused"] += int(row["refused"]) if state == DropState.ACCEPTED else 0
             rows["rejected"] += int(row["read"]) if row["state"] == DropState.REJECTED else 0
             last = max(last, row["last"])
-        # One assignment of a value that never changes: two threads may count the same rows, but none is counted twice.
+        # A single assignment of an immutable value: two threads may read the same rows, but none is counted twice.
         self._counted = _Counted(inode, last, drops, rows)
         return self._counted
 

@@ -1,4 +1,4 @@
-"""Versions as they were judged."""
+"""Judged versions."""
 
 import json
 import sqlite3
@@ -27,7 +27,7 @@ def judged(journal: Path, version: int) -> VersionRow | None:
 
 
 def count(journal: Path) -> int:
-    """How many versions have a verdict."""
+    """The number of versions with a verdict."""
     return number(journal, "SELECT COUNT(*) FROM versions") or 0
 
 
@@ -47,19 +47,19 @@ class Versions:
         return _scored(row) if row else None
 
     def aliases(self) -> dict[str, int | None]:
-        """The versions that `challenger` (held, and newer than what is served) and `previous` stand for."""
+        """The versions behind `challenger` (held, and newer than the served one) and `previous`."""
         last = newest(SwapRow, self._journal, "swaps", 1)
         return {"challenger": challenger.waiting(self._journal), "previous": last[0]["previous"] if last else None}
 
     def agreements(self, champion: int | None, versions: Iterable[int]) -> dict[int, Agreement]:
-        """How far those of `versions` that were held agreed with this champion; see `daemon.records.lineage`."""
+        """The agreement of the held ones among `versions` with this champion; see `daemon.records.lineage`."""
         try:
             return {one["version"]: one for one in lineage.agreements(self._home, versions, champion or 0)}
         except sqlite3.Error:
-            return {}  # a damaged history starts again, and metrics and versions must not wait for that
+            return {}  # a damaged history is replaced, and metrics and versions must not wait for that
 
     def lineage(self, version: int, limit: int = lineage.SHOWN, before: int | None = None) -> Chain | None:
-        """Where a judged version came from and where it went (see `daemon.records.lineage`), or None."""
+        """The lineage of a judged version (see `daemon.records.lineage`), or None."""
         return lineage.of(self._home, version, limit, before)
 
     def live(self, version: int) -> Score | None:
@@ -75,7 +75,7 @@ class Versions:
         return {version: score for version, score in live.items() if score}
 
     def drift(self, version: int) -> DriftCheck | None:
-        """The newest check for drift (see `daemon.drift.report`) and its time, if it is one of this version."""
+        """The newest drift check (see `daemon.drift.report`) and its time, if it checked this version."""
         row = first(DriftRow, self._journal, "SELECT * FROM drifts ORDER BY id DESC LIMIT 1")
         if row is None or row["version"] != version or row["detail"] is None:
             return None

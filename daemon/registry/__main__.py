@@ -1,4 +1,4 @@
-"""`python -m daemon.registry HOME`: MLflow opens the database of a home and migrates it; for one that an earlier MLflow has made."""
+"""`python -m daemon.registry HOME`: has MLflow open and migrate the database of a home that an earlier MLflow made."""
 
 import sys
 from pathlib import Path

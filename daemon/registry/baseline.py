@@ -1,6 +1,6 @@
 """The baseline: the promoted versions that a challenger may not fall below.
 
-Without it a champion that has lost a little at every step would be an ever easier one.
+Without it, champions that each lose a little would be ever easier to match.
 """
 
 import orjson
@@ -13,7 +13,7 @@ from daemon.schema.scores import PastScores, Scores
 from daemon.storage.journal import Journal
 
 CHOSEN = "chosen_version"
-"""The journal remembers here what a person put in place last, and the newest version then: [version, newest]."""
+"""The journal's key for a person's last choice, and the newest version at that time: [version, newest]."""
 
 
 def versions(journal: Journal, settings: Promote) -> list[VersionRow]:
@@ -23,15 +23,16 @@ def versions(journal: Journal, settings: Promote) -> list[VersionRow]:
 
 
 def numbers(journal: Journal, settings: Promote, served: int | None) -> list[int]:
-    """Their numbers and that of the served one, oldest first."""
+    """Their numbers and the served version's, oldest first."""
     kept = {row["version"] for row in versions(journal, settings)}
     return sorted(kept | ({served} if served is not None else set()))
 
 
 def gate_terms(journal: Journal, settings: Promote, served: int | None) -> Terms:
-    """What a training has to know of the verdict on it.
+    """The terms of the verdict, for a training.
 
-    The era belongs to the served version: who goes back to one of before the world changed is judged as before.
+    The era is the served version's: after a return to a version from before a world change, the old reference judges
+    again.
     """
     champion = None if served is None else journal.versions.get(served)
     era = None if champion is None else Era.of(orjson.loads(champion["scores"]))
@@ -40,6 +41,6 @@ def gate_terms(journal: Journal, settings: Promote, served: int | None) -> Terms
 
 
 def _of_reference(scores: Scores) -> PastScores:
-    """What a verdict looks at in the scores of an earlier version."""
+    """The part of an earlier version's scores that a verdict uses."""
     reference = (scores.get("challenger") or {}).get("reference")
     return {"challenger": {"reference": reference} if reference else {}, "split": scores.get("split")}

@@ -1,7 +1,8 @@
-"""Packages that run their `__init__` at the first question for one of its names, and not when they are imported.
+"""Packages that run their `__init__` at the first access to one of its names, not at their import.
 
-`import mlflow` imports all of MLflow: judges and optimisers of language models, projects, evaluation. They are a third of its
-time, in each start of the trainer, which needs none of them. Modules within such a package are imported as ever.
+`import mlflow` imports all of MLflow: judges and optimisers of language models, projects, evaluation. They are a third
+of its time, in each start of the trainer, which needs none of them. Modules within such a package are imported as
+usual.
 """
 
 import importlib
@@ -18,7 +19,7 @@ _bootstrap: Any = importlib._bootstrap
 
 
 def defer(names: Iterable[str]) -> None:
-    """Defer these packages, by their full names, from now on; those that are in memory already stay as they are."""
+    """Defer these packages, by their full names, from now on; already imported ones stay as they are."""
     sys.meta_path.insert(0, _Finder(frozenset(names)))
 
 
@@ -29,7 +30,7 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The package as Python finds it, with a loader that waits; None for any other module."""
+        """The package's spec, with a deferring loader; None for any other module."""
         spec = PathFinder.find_spec(fullname, path, target) if fullname in self._names else None
         if spec is not None and spec.loader is not None:
             spec.loader = _Deferred(spec.loader)
@@ -41,10 +42,10 @@ class _Deferred(Loader):
         self._loader = loader
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._loader, name)  # where its source is, and the like
+        return getattr(self._loader, name)  # the location of its source, for example
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        """As the package's own loader does."""
+        """Create the module as the package's own loader does."""
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
@@ -99,6 +100,6 @@ def _not_yet(module: ModuleType, name: str) -> AttributeError:
 
 
 class _State(Enum):
-    """How far a deferred module is."""
+    """The loading state of a deferred module."""
 
     WAITING, RUNNING, DONE = range(3)

@@ -1,10 +1,11 @@
-"""The registry: what needs MLflow itself, on SQLite, offline: runs, models, new versions, and a database of another MLflow.
+"""The registry: all work that needs MLflow itself: runs, models, new versions, and migrating its database.
 
-The only module that knows MLflow, and only the trainer's process imports it. Versions and aliases are read and moved, by
-the daemon too, in `daemon/storage/model_versions.py`; `daemon/storage/mlflow_tables.py` makes the database.
+MLflow runs on SQLite, offline. This is the only module that uses MLflow, and only the trainer's process imports it.
+`daemon/storage/model_versions.py` reads versions and moves aliases, also in the daemon;
+`daemon/storage/mlflow_tables.py` makes the database.
 """
 
-# ruff: noqa: E402 - MLflow reads its environment, and is told what to leave out, before it is imported
+# ruff: noqa: E402 - MLflow reads its environment at its import, and parts of it are deferred before that
 import contextlib
 import functools
 import importlib
@@ -24,7 +25,8 @@ from daemon.registry import deferred_packages
 from daemon.storage import mlflow_file, mlflow_tables
 from daemon.storage.model_versions import NAME, TAG, ModelVersions
 
-# Before the import: MLflow reads these once. It would phone home, start pip and uv, and log in a shape of its own otherwise.
+# Before the import, because MLflow reads these once. Otherwise it would phone home, start pip and uv, and use its own
+# log format.
 os.environ.update(
     MLFLOW_DISABLE_TELEMETRY="true",
     DO_NOT_TRACK="true",
@@ -40,8 +42,8 @@ DEFERRED = ("mlflow.gateway", "mlflow.genai", "mlflow.genai.judges", "mlflow.gen
 
 deferred_packages.defer(DEFERRED)
 
-# MLflow writes models with it. Its import asks all modules in memory for each of 400 functions: after MLflow's that would take 1.4 s
-# instead of 0.3, and run the deferred packages.
+# MLflow writes models with it. Its import looks up each of 400 functions in all imported modules: after MLflow's import
+# that would take 1.4 s instead of 0.3, and run the deferred packages.
 import skops.io  # noqa: F401, I001
 
 import mlflow
@@ -71,7 +73,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def translated(method: Method) -> Method:
-    """The method with exceptions of MLflow and SQLite turned into Unavailable: a locked database is waited out, not died of."""
+    """The method, with errors of MLflow and SQLite turned into Unavailable, so that a locked database leads to a retry."""
 
     @functools.wraps(method)
     def call(*arguments: Any, **named: Any) -> Any:
@@ -84,7 +86,7 @@ def translated(method: Method) -> Method:
 
 
 class Registry:
-    """MLflow for one home; explicit ids only, because the fluent API keeps global state."""
+    """MLflow for one home. It uses only explicit ids, because the fluent API keeps global state."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -103,7 +105,7 @@ class Registry:
 
     @translated
     def open(self) -> None:
-        """Make the database, migrated, and in it the experiment and the registered model, where they are missing."""
+        """Create the migrated database, the experiment and the registered model if they are missing."""
         if mlflow_tables.open_or_make(self._home):
             return
         with mlflow_file.migrating(self._home.mlflow):
@@ -114,7 +116,7 @@ class Registry:
             self._fill()
 
     def _fill(self) -> None:
-        """Put into a database what is missing of ours; the first question migrates it."""
+        """Add our experiment and model to a database if they are missing; its first query migrates it."""
         if self.client.get_experiment_by_name(NAME) is None:
             self.client.create_experiment(NAME, artifact_location=self._home.artifacts.absolute().as_uri())
         if not self.client.search_registered_models(f"name='{NAME}'"):
@@ -127,9 +129,9 @@ class Registry:
 
     @translated
     def prune(self) -> None:
-        """Remove the runs of the candidates of cleared versions for good, as `mlflow gc` does: most of the rows that a training leaves.
+        """Remove the candidates' runs of cleared versions for good, as `mlflow gc` does.
 
-        The versions and their own runs stay, with all figures.
+        They are most of a training's rows. The versions and their own runs stay, with all figures.
         """
         store = self.client._tracking_client.store
         for run in self._models.leftover_runs():
@@ -155,7 +157,10 @@ class Registry:
         )
 
     def log_dataset(self, runs: Sequence[str], columns: Mapping[str, Any], target: str, source: Source) -> None:
-        """Log the dataset as input of each run; of `columns` (name to values, as the model learns) a few rows are enough."""
+        """Log the dataset as input of each run.
+
+        A few rows of `columns` (name to values, in the model's encoding) are enough.
+        """
         frame = pd.DataFrame(dict(columns), copy=False)
         tags = {"retraind.data": source.folder, "mlflow.source.git.commit": source.revision}
         dataset = from_pandas(
@@ -187,7 +192,7 @@ class Registry:
     ) -> int:
         """Log the estimator as a loadable MLflow model of `run` and register it; returns the version's number.
 
-        `strange` are types beside those of bundles that whoever loads it from MLflow has to trust.
+        `strange` are additional types that must be trusted when the model is loaded from MLflow.
         """
         signature = infer_signature(rows, estimator.predict(rows))
         mlflow.start_run(run_id=run)
@@ -200,7 +205,7 @@ class Registry:
                 skops_trusted_types=[*backends.TRUSTED, *strange],
             )
         finally:
-            mlflow.end_run("RUNNING")  # it goes on: pictures and textbook figures are still to come
+            mlflow.end_run("RUNNING")  # it continues: pictures and textbook figures follow
         labels = {TAG + key: value for key, value in tags.items()}
         version = self.client.create_model_version(NAME, logged.model_uri, run, labels, model_id=logged.model_id)
         return int(version.version)
@@ -212,16 +217,17 @@ def _create(home: Home) -> None:
         uri = f"sqlite:///{fresh.absolute()}"
         MlflowClient(uri, uri).search_experiments()
         with closing(sqlite3.connect(fresh)) as connection, connection:
-            # MLflow's own experiment would lie in the current folder.
+            # MLflow's own default experiment would write to the current folder.
             connection.execute("UPDATE experiments SET artifact_location = ?", (home.artifacts.absolute().as_uri(),))
 
 
 def _upgrade(path: Path) -> None:
-    """Do what `mlflow db upgrade` does, in a copy: by itself MLflow adds tables, and refuses a database that lacks only a column.
+    """Do what `mlflow db upgrade` does, in a copy.
 
-    What a later MLflow has made stays as it is, and the next question says so.
+    By itself MLflow only adds tables, and refuses a database that lacks a column. The database of a later MLflow is not
+    changed, and its next query fails with the reason.
     """
-    # Other programs can only read it meanwhile: what they wrote would be missing in the copy.
+    # Other programs can only read it meanwhile, because the copy would lack their writes.
     with contextlib.suppress(CommandError), mlflow_file.writing(path), mlflow_file.replacing(path) as fresh:
         with mlflow_file.reading(path) as source, closing(sqlite3.connect(fresh)) as copy:
             source.backup(copy)
@@ -234,7 +240,7 @@ def _upgrade(path: Path) -> None:
 
 
 def _newest_layout() -> str:
-    """MLflow's name of the layout that its newest migration results in."""
+    """MLflow's name for the table layout after its newest migration."""
     database: Any = importlib.import_module("mlflow.store.db.utils")
     return str(database._get_latest_schema_revision())
 
@@ -244,11 +250,11 @@ LATER = (
     "mlflow.store.model_registry.sqlalchemy_workspace_store",
     "mlflow.store.tracking.sqlalchemy_workspace_store",
 )
-"""What MLflow imports when it opens a database, starts a run or logs a model."""
+"""Modules that MLflow imports when it opens a database, starts a run or logs a model."""
 
 
 def remember_layout() -> None:
-    """Look up MLflow's newest migration once: for each database that it opens, it would load all of them to learn which that is."""
+    """Look up MLflow's newest migration once: MLflow would load all migrations for this at each database that it opens."""
     database: Any = importlib.import_module("mlflow.store.db.utils")
     database._get_latest_schema_revision = functools.cache(database._get_latest_schema_revision)
     database._get_latest_schema_revision()
@@ -259,9 +265,9 @@ REQUIRED = {"mlflow": ["mlflow"], "numpy": ["numpy"], "sklearn": ["scikit-learn"
 
 
 def load() -> None:
-    """Import what MLflow would import in each training, and have it map its tables; opens no database."""
+    """Import the modules that MLflow would import in each training, and map its tables; opens no database."""
     for name in LATER:
         importlib.import_module(name)
-    # To compare versions that are those installed with those installed, it would look into every package for a second.
+    # MLflow would spend a second comparing the installed versions with themselves, package by package.
     vars(importlib.import_module("mlflow.utils.requirements_utils"))["_MODULES_TO_PACKAGES"] = REQUIRED
     importlib.import_module("sqlalchemy.orm").configure_mappers()

@@ -1,1 +1,1 @@
-"""Retraining: policy, schedule, and the runs of the trainer."""
+"""Retraining: the policy, the schedule, and the trainer's runs."""

@@ -1,4 +1,4 @@
-"""The training under way: the trainer's messages and the end of the run, recorded in the journal."""
+"""The training in progress: records the trainer's messages and the end of the run in the journal."""
 
 from typing import NamedTuple
 
@@ -12,10 +12,10 @@ from daemon.storage.journal import Journal
 log = logs.Logger()
 
 PROGRESS = ("stage", "step", "steps", "candidate", "candidates", "fold", "folds", "left")
-"""The fields of the status for a training under way, as in `daemon.core.status.Training`."""
+"""The fields of the status for a training in progress, as in `daemon.core.status.Training`."""
 
 NOTEWORTHY_SECONDS = 2.0
-"""A candidate that takes at least so long has an event in the journal, because people may wait for it."""
+"""Seconds from which a candidate gets an event in the journal, because people may wait for it."""
 
 
 class Ended(NamedTuple):
@@ -30,19 +30,19 @@ class CurrentRun:
     def __init__(self, journal: Journal, facts: RecordedFacts) -> None:
         self._journal, self._facts = journal, facts
         self.progress: Training | None = None
-        """How far it is; None: none is under way."""
+        """The progress of the training; None if none runs."""
         self._started = 0.0
 
     def begin(self, progress: Training, now: float) -> None:
-        """A training starts; `now` is monotonic seconds."""
+        """Begin a training; `now` is monotonic seconds."""
         self.progress, self._started = progress, now
 
     def seconds(self, now: float) -> float:
-        """How long it has taken so far; 0 if none is under way."""
+        """Seconds it has taken so far; 0 if none runs."""
         return 0.0 if self.progress is None else now - self._started
 
     def handle(self, message: Message | Ended) -> bool:
-        """Record what the trainer says; True: the training, or the trainer, has ended."""
+        """Record a message of the trainer; True if the training, or the trainer, has ended."""
         if isinstance(message, Ended):
             self.fail(f"The trainer {message.how}.", RunState.ABANDONED)
             return True
@@ -67,7 +67,7 @@ class CurrentRun:
         return True
 
     def fail(self, detail: str, state: RunState) -> None:
-        """End the training, if there is one, without a version."""
+        """End the training, if one runs, without a version."""
         if self.progress is not None:
             self._journal.runs.end(self.progress.run, state, detail)
             log.error(state, run=self.progress.run, detail=detail)
@@ -80,7 +80,7 @@ class CurrentRun:
         self.progress = None
 
     def _postpone(self, run: int, detail: str) -> None:
-        """No model can be trained on these rows yet."""
+        """Record that no model can be trained on these rows yet."""
         self._facts.note_lacking(detail)
         self._journal.runs.end(run, RunState.POSTPONED, detail)
         log.warning("postponed", run=run, detail=detail)

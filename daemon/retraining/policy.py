@@ -1,6 +1,6 @@
 """The policy of retraining: whether a training should start, and why, as a pure function of facts.
 
-A policy proposes, the loop performs; time is an argument, nothing is read or written here.
+The policy decides and the loop acts; time is an argument, and nothing is read or written here.
 """
 
 import math
@@ -34,13 +34,13 @@ class Facts:
     failures_in_a_row: int = 0
     """The number of last runs in a row that failed or were abandoned."""
     lacking: str | None = None
-    """Why no model can be trained on the newest rows, as the last training found; None if one can, or none was tried."""
+    """Why the last training found the newest rows insufficient; None if they suffice, or none was tried."""
     drifted: str | None = None
     """Why the inputs of the champion differ from its training rows; None if they don't."""
     live_fell: str | None = None
     """Why the champion scores worse on late labels than on its held-out rows; None if it does not."""
     last_alarm: datetime | None = None
-    """When the last training started that one of these two caused."""
+    """When the last training started that one of these two alarms caused."""
 
     @property
     def new(self) -> int:
@@ -62,10 +62,10 @@ def due(facts: Facts, settings: Retrain, now: datetime) -> str | None:
 
 
 def needed(trained_on: int | None, settings: Retrain) -> int:
-    """The number of new rows that start a training: the threshold, or the share of the rows before if that is more.
+    """The number of new rows that start a training: the threshold, or the share of the earlier rows if that is more.
 
-    With a fixed number the n-th training would come after n times as many rows, and the sum of their costs would grow
-    with the square of the rows; growing by a share g, it stays below (1 + g) / g times the cost of the last.
+    With a fixed number, the n-th training would have n times the rows of the first, so the total cost would grow with
+    the square of the rows. With growth by a share g, it stays below (1 + g) / g times the cost of the last training.
     """
     return max(settings.threshold_rows, math.ceil(round(settings.growth * (trained_on or 0), 6)))
 
@@ -89,7 +89,7 @@ def _scheduled(facts: Facts, settings: Retrain) -> str | None:
 
 
 def _alarmed(facts: Facts, settings: Retrain, now: datetime) -> str | None:
-    """Alarms need new rows, too: the same rows would give the same model."""
+    """The reason from an alarm. Alarms also need new rows, because the same rows would give the same model."""
     if facts.new <= 0 or not _passed(facts.last_alarm, settings.alarm_seconds, now):
         return None
     alarms = {Trigger.DRIFT: settings.drift and facts.drifted, Trigger.LIVE: settings.live and facts.live_fell}
@@ -107,5 +107,5 @@ def _cooled(facts: Facts, settings: Retrain, now: datetime) -> bool:
 
 def _passed(since: datetime | None, pause: float, now: datetime) -> bool:
     waited = math.inf if since is None else (now - since).total_seconds()
-    # A clock that was set back must not stop trainings for as long as it was set back.
+    # A clock that was set back must not stop trainings for that time.
     return waited >= pause or waited < 0

@@ -14,7 +14,7 @@ from daemon.storage.journal import Journal
 class RecordedFacts:
     """The facts of the policy; used by the loop thread.
 
-    `fell`: why the champion's late labels ask for a training, if they do.
+    `fell` tells why the champion's late labels require a training, if they do.
     """
 
     def __init__(self, journal: Journal, schedule: Schedule, fell: Callable[[], str | None]) -> None:
@@ -37,7 +37,7 @@ class RecordedFacts:
     def note_lacking(self, detail: str) -> None:
         """Note that the rows of the last run can't be trained on, for the reason `detail`.
 
-        Only new rows, or a restart, whose settings may differ, try again.
+        Only new rows, or a restart (settings may differ), try again.
         """
         run = self._journal.runs.last()
         self._lacking = run["batch"] if run else None, detail

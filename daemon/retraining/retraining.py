@@ -1,7 +1,7 @@
-"""Retraining: decides when to train, starts the trainer, collects how it ended.
+"""Retraining: decides when to train, starts the trainer, collects the result.
 
-The journal records that a run starts before it starts, so that a training that ends the daemon is tried once per cooldown
-and not at once again.
+The journal records a run before it starts, so that a training that kills the daemon is retried once per cooldown and
+not at once.
 """
 
 from collections import deque
@@ -27,11 +27,14 @@ from daemon.storage.journal import Journal
 log = logs.Logger()
 
 ROW_BYTES = 16
-"""The least size of a row of a drop: the files that wait have no more rows than their bytes divided by it."""
+"""Minimum bytes of a row in a drop, for an upper bound on the rows of the waiting files."""
 
 
 class Retraining:
-    """Owns the trainer; used by the loop thread. `fell` says why the champion's late labels ask for a training, if they do."""
+    """Owns the trainer; used by the loop thread.
+
+    `fell` tells why the champion's late labels require a training, if they do.
+    """
 
     def __init__(
         self,
@@ -47,7 +50,8 @@ class Retraining:
         self._run = CurrentRun(journal, self._facts)
         self._requests = TrainingRequests(home, journal)
         self._unrecorded: deque[Message | Ended] = deque()
-        """What the trainer has said, until it is recorded: it is said once, and the journal may be full just then."""
+        """The trainer's messages until they are recorded: each is sent once, and the journal may be unwritable at that
+        moment."""
 
     @property
     def progress(self) -> Training | None:
@@ -64,7 +68,7 @@ class Retraining:
     # Collecting
 
     def collect(self, now: float) -> bool:
-        """Take the trainer's messages; True: a training has ended. `now` is monotonic seconds."""
+        """Take the trainer's messages; True if a training has ended. `now` is monotonic seconds."""
         if self.progress is not None:
             self.trainer.keep_awake(now)
         how = self.trainer.supervise(now)
@@ -94,7 +98,7 @@ class Retraining:
         if self.progress is None and self.trainer.asleep and self._may_be_due(now):
             self.trainer.keep_awake(monotonic)
         if self.progress is not None or not self.trainer.ready:
-            return False  # requests stay files meanwhile, so that those who ask for the same share one
+            return False  # requests stay files meanwhile, so that equal requests share a training
         queued = self._requests.take()
         facts = self.facts(now, queued)
         reason = policy.due(facts, self._settings.retrain, now)
@@ -109,11 +113,11 @@ class Retraining:
         return self.progress is None and self.trainer.ready and self._may_be_due(now)
 
     def _may_be_due(self, now: datetime) -> bool:
-        """True if the trainer has to wake: a request for a training waits, or the policy finds a reason without one."""
+        """True if the trainer must wake: a training request waits, or the policy finds a reason without one."""
         return bool(self._requests.waiting()) or policy.due(self.facts(now), self._settings.retrain, now) is not None
 
     def expect(self, waiting_bytes: int, now: float) -> None:
-        """Wake the trainer when drops wait that may lead to a training, so that it imports while they settle and are committed."""
+        """Wake the trainer when waiting drops may lead to a training, so that it imports meanwhile."""
         if not waiting_bytes or not self.trainer.asleep:
             return
         facts = self.facts(datetime.now(UTC))
@@ -131,7 +135,7 @@ class Retraining:
             why = f"no model can be trained on the rows yet ({facts.lacking.rstrip('.')})"
         alarm = facts.drifted or facts.live_fell
         if facts.rows and alarm:
-            why += f", and these would give the same model again, in spite of the alarm: {alarm.rstrip('.')}"
+            why += f", and these would give the same model again, despite the alarm: {alarm.rstrip('.')}"
         if queued:
             self._requests.end(queued, RequestState.REFUSED, f"Not started: {why}.")
         return bool(queued)

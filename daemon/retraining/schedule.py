@@ -1,8 +1,8 @@
-"""The schedule: when the next planned training is.
+"""The schedule: when the next planned training is due.
 
-The only module that knows APScheduler, and only its triggers: the loop looks about once a second whether a run is due, and its schedulers
-read the metadata of every installed package when they are imported. Whether a run is due follows from the last one, so that runs missed
-while the machine was off are made up once.
+The only module that uses APScheduler, and only its triggers. The loop checks about once a second whether a run is due,
+so it needs no scheduler; importing one would read the metadata of every installed package. Whether a run is due follows
+from the last one, so runs missed while the machine was off are made up by one run.
 """
 
 import re
@@ -26,7 +26,7 @@ class Schedule:
     def next_after(self, last: datetime | None, now: datetime) -> datetime | None:
         """The planned time that follows `last` (from now on if there was none); in the past if it was missed.
 
-        It is now if `last` lies ahead: the clock was set back, and what was missed since then can't be known.
+        It is now if `last` is in the future: the clock was set back, so missed runs can't be known.
         """
         if last is not None and last > now:
             return now if self._every or self._cron else None
@@ -52,7 +52,7 @@ def parse(text: str) -> tuple[timedelta | None, BaseTrigger | None]:
     try:
         if interval and int(interval[1]) > 0:
             every = timedelta(**{UNITS[interval[2]]: int(interval[1])})
-            datetime.now(UTC) + every  # raises if that is beyond the calendar
+            datetime.now(UTC) + every  # raises if that is beyond the calendar's end
             return every, None
         return None, _cron(text)
     except (ValueError, OverflowError) as error:

@@ -1,4 +1,4 @@
-"""Requests to train: files until the journal has them, so that those who ask during a training share the next one."""
+"""Requests to train: they stay files until the journal has them, so that requests during a training share the next one."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ class TrainingRequests:
         return [request for request in requests.pending(self._home) if request.kind == KIND]
 
     def take(self) -> list[RequestRow]:
-        """Record the requests that wait; returns all that are recorded and not answered yet."""
+        """Record the waiting requests; returns all recorded, unanswered ones."""
         waiting = self.waiting()
         if waiting:
             with self._journal.together():

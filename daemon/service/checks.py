@@ -1,7 +1,8 @@
-"""Checks: what the daemon publishes of itself about once a second, and with it how every part is.
+"""Checks: composes the status that the daemon publishes about once a second, with a check for every part.
 
-What is still in place (`journal`, `data`, `registry`, `bundle`) is looked at in `self_checks.py`. Of `held` see `daemon/ingest/held_drops.py`,
-of `exams` `daemon/ingest/exam_runner.py`, of `live` `daemon/promotion/probation.py`; `health.py` keeps what fails.
+`self_checks.py` makes the checks `journal`, `data`, `registry` and `bundle`. For `held` see
+`daemon/ingest/held_drops.py`, for `exams` `daemon/ingest/exam_runner.py`, for `live` `daemon/promotion/probation.py`.
+`health.py` keeps failures.
 """
 
 import os
@@ -24,7 +25,7 @@ from daemon.service.store_upkeep import StoreUpkeep
 LOW_DISK_BYTES = 100 * 1024 * 1024
 LOW_DISK = "Less than 100 MiB are free: free some space."
 NO_SCHEMA = "There is none yet: run `retraind init FILE --target COL`."
-NO_WORKER = "No HTTP worker runs; one is started again."
+NO_WORKER = "No HTTP worker runs; one restarts."
 
 
 class Checks:
@@ -89,7 +90,7 @@ class Checks:
         return {name.value: check for name, check in checks.items()}
 
     def _folders(self, free: int) -> dict[CheckName, Check]:
-        """What the loop works with; `free` is the room on the disk (bytes)."""
+        """Checks of the loop's folders and files; `free` is the space on the disk (bytes)."""
         parts, health, look = self._parts, self._health, self._inspection
         watcher, room = parts.watcher, None if free > LOW_DISK_BYTES else LOW_DISK
         looks = {
@@ -103,7 +104,7 @@ class Checks:
         return inbox | examined | {CheckName.DISK: health.check(CheckName.DISK, room, f"{free // 1_048_576} MiB free.")}
 
     def _work(self, now: float) -> dict[CheckName, Check]:
-        """How the work goes, and those who do it."""
+        """Checks of the work and of the processes that do it."""
         parts, ingestion, trainer = self._parts, self._parts.ingestion, self._parts.retraining.trainer
         workers, examiner = parts.workers.alive, ingestion.intake.evaluation
         training = parts.retraining.progress is not None
@@ -140,20 +141,20 @@ def _objection(trainer: Trainer) -> str | None:
     if trainer.asleep:
         return None
     if not trainer.alive:
-        return "It is started again."
+        return "It restarts."
     if trainer.problem is not None:
         return f"It can't start, and tries again: {trainer.problem}"
-    # One that ends before it is ready is alive most of the time: while it imports, and will end again.
+    # A trainer that ends before it is ready is alive most of the time, while it imports, and will end again.
     failed = 0 if trainer.ready else trainer.failures
     return f"It has ended {failed} times in a row; the log says why." if failed > 1 else None
 
 
 def silence(trainer: Trainer, training: bool, now: float) -> str | None:
-    """Why a trainer that runs may hang; a training has a limit of its own. `now` is monotonic seconds."""
+    """A warning if a running trainer may hang; trainings have their own time limit. `now` is monotonic seconds."""
     silent = now - trainer.heard_at
     if trainer.asleep or trainer.ready or training or silent <= START_SECONDS:
         return None
-    return f"It has not been ready for {silent:.0f} s. A restart of the service starts it again."
+    return f"It has not been ready for {silent:.0f} s. A restart of the service restarts it."
 
 
 def _readiness(trainer: Trainer) -> str:

@@ -1,4 +1,4 @@
-"""Duties: what has to happen from time to time, each in a period of its own. A new duty is one more line of `duties`."""
+"""Duties: periodic work, each duty with its own period. A new duty is one more line of `duties`."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -15,15 +15,15 @@ from daemon.service.registry_follower import RegistryFollower
 log = logs.Logger()
 
 TIDY_SECONDS = 3600.0
-"""How often what is old is looked for, to be removed; a duty that failed is tried again in TIDY_AGAIN_SECONDS."""
+"""Seconds between two removals of old data; a failed duty is retried after TIDY_AGAIN_SECONDS."""
 
 TIDY_AGAIN_SECONDS = 30.0
 
 TRIM_SECONDS = 60.0
-"""How often some of the journal's old events are removed: as many as may have come since, in a few milliseconds."""
+"""Seconds between two removals of old events from the journal; each takes a few milliseconds."""
 
 PACK_SECONDS = 20.0
-"""How often it is looked whether git's objects should be packed or are, and some of DVC's old lists are removed."""
+"""Seconds between two checks of whether git's objects need packing; each also removes some of DVC's old lists."""
 
 
 STORAGE_SECONDS = 5.0
@@ -31,16 +31,16 @@ STORAGE_SECONDS = 5.0
 
 
 class Duty(NamedTuple):
-    """Something that is done every `every` seconds (0: at each tick); `name` is its place in health and log."""
+    """Work that runs every `every` seconds (0: at each tick); `name` identifies it in health and log."""
 
     name: CheckName
     every: float
     run: Callable[[float], object]
-    """Gets the time in monotonic seconds."""
+    """Called with the time in monotonic seconds."""
 
 
 class Duties:
-    """Runs each duty when its time has come; one that fails keeps none of the others waiting. Used by the loop thread."""
+    """Runs each duty when it is due; a failed duty delays no other. Used by the loop thread."""
 
     def __init__(self, duties: Sequence[Duty], health: Health) -> None:
         self._duties, self._health = duties, health
@@ -61,7 +61,7 @@ def duties(parts: Parts, health: Health, follower: RegistryFollower) -> list[Dut
 
     def reconsider(_: float) -> None:
         if promotion.reconsider(parts.workers.complaints):
-            follower.look_soon()  # there is another version to adopt
+            follower.look_soon()  # another version must be adopted
 
     def report(kind: EventKind, sentences: Iterable[str]) -> None:
         for sentence in sentences:

@@ -1,4 +1,4 @@
-"""The health board: what fails now, by name. A failure is recorded and shown, and everything else goes on."""
+"""The health board: current failures, by name. A failure is recorded and shown, and all other work continues."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -13,22 +13,24 @@ from daemon.storage.journal import Journal
 log = logs.Logger()
 
 MOST_TRACEBACKS = 10
-"""In the log for one name until it heals: the text of an error may carry a count or a time and differ at each try."""
+"""Maximum number of logged errors for one name until it recovers: an error's text may contain a count or a time and so
+differ at each try."""
 
 
 class Health:
-    """Problems by the name of what has them; used by the loop thread."""
+    """Problems by name of the failing part; used by the loop thread."""
 
     def __init__(self, heartbeat: Heartbeat, journal: Journal) -> None:
         self._heartbeat, self._journal = heartbeat, journal
         self.problems: dict[CheckName, str] = {}
         self._traced: defaultdict[CheckName, set[tuple[type[Exception], str]]] = defaultdict(set)
-        """By name, the errors whose traceback is in the log: each is logged once, also where another one failed before it."""
+        """By name, the errors with a traceback in the log: each is logged once, even if another error came first."""
 
     def guard(self, name: CheckName, action: Callable[[], object], *, step: str = "", again: str = "") -> bool:
-        """Do something that may fail: that is recorded and shown, and everything else goes on. True: it did not fail.
+        """Call a function; record and show its failure, and let all other work continue.
 
-        `step` is what the heartbeat calls it (default: `name`), `again` a sentence on when it is tried again.
+        True if it did not fail. `step` is its name in the heartbeat (default: `name`), `again` a sentence on when it is
+        retried.
         """
         try:
             with self._heartbeat.step(step or name.value):
@@ -47,19 +49,19 @@ class Health:
         return True
 
     def check(self, name: CheckName, objection: str | None, fine: str) -> Check:
-        """The check of this name: what failed under it comes before what a look objects to; else it is `fine`."""
+        """The check with this name: a failure under it comes first, then an objection; otherwise it is `fine`."""
         objection = self.problems.get(name) or objection
         return Check(ok=objection is None, detail=objection or fine)
 
     def examine(self, name: CheckName, look: Callable[[], str | None], fine: str) -> Check:
-        """The check by a look that may fail: its error says what is wrong as well as an objection does."""
+        """The check by an inspection that may fail; its error counts as an objection."""
         try:
             return self.check(name, look(), fine)
         except (OSError, RetraindError) as error:
             return Check(ok=False, detail=str(error))
 
     def record_event(self, kind: EventKind, message: str, *, level: Level = Level.INFO) -> None:
-        """Record an event; one that the journal can't take is in the log."""
+        """Record an event; if the journal can't be written, log it."""
         try:
             self._journal.events.record(kind, message, level=level)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the journal, the event is in the log
@@ -80,4 +82,4 @@ class Health:
         self._traced.pop(name, None)
         if self.problems.pop(name, None) is not None:
             log.info("healed", what=name.value)
-            self.record_event(EventKind.HEALED, f"{name.capitalize()} is in order again.")
+            self.record_event(EventKind.HEALED, f"{name.capitalize()} works again.")

@@ -1,7 +1,6 @@
-"""The heartbeat: the status is published about once a second, whatever the loop does, unless its step has taken too long.
+"""The heartbeat: publishes the status about once a second, unless the loop's current step has taken too long.
 
-A loop that hangs for good is still seen as hanging: then the heartbeat stops, `/health` says so, and systemd's
-watchdog ends the process.
+A hanging loop is detected by this: the heartbeat stops, `/health` reports it, and systemd's watchdog ends the process.
 """
 
 import threading
@@ -20,24 +19,25 @@ from daemon.processes.systemd import notify
 log = logs.Logger()
 
 BEAT_SECONDS = 1.2
-"""The thread speaks when the loop has been silent for so long."""
+"""Seconds of the loop's silence after which the thread publishes the status."""
 
 LOOK_SECONDS = 0.4
 
 STEP_SECONDS = 180.0
-"""A step of the loop that takes longer hangs. It outlasts whatever has a limit of its own in it, such as two commands of git."""
+"""Seconds after which a step of the loop counts as hanging; longer than any limits within it, such as two git commands.
+"""
 
 START_SECONDS = 900.0
-"""The same for a step of the start: a large dataset is read, or MLflow migrates its database."""
+"""The same for a step of the start, which may read a large dataset or let MLflow migrate its database."""
 
 EXTENSION = 60_000_000
-"""Microseconds that systemd waits for the next word of a start that goes on."""
+"""Microseconds that systemd waits for the next message during a start."""
 
 HOUR = 3600.0
 
 
 class _CurrentStep(NamedTuple):
-    """What the loop does since when, and after how many seconds it hangs."""
+    """The loop's step, its start, and the seconds after which it counts as hanging."""
 
     name: str
     since: float
@@ -45,45 +45,45 @@ class _CurrentStep(NamedTuple):
 
 
 class Heartbeat:
-    """Publishes the status: when the loop does, and in a thread whenever the loop is silent. Times are monotonic seconds."""
+    """Publishes the status for the loop, and from a thread whenever the loop is silent. Times are monotonic seconds."""
 
     def __init__(self, path: Path, first: Status) -> None:
         self._path, self._status = path, first
         self._lock = threading.Lock()
-        """Held while the status is written, so that an older one is never the last."""
+        """Held while the status is written, so that an older status never overwrites a newer one."""
         self._spoke = 0.0
         self._doing = _CurrentStep(first.state, time.monotonic(), STEP_SECONDS)
         self._steps: deque[tuple[float, Step]] = deque()
-        """Steps with the time of their end: each one shorter than those before it, so the first is the longest."""
+        """Recent steps with their end times, in decreasing length, so the first is the longest."""
         self._problem = ""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Speak at once, then go on in a thread."""
+        """Publish at once, then continue in a thread."""
         self.publish(self._status)
         self._thread.start()
 
     def stop(self) -> None:
-        """Fall silent; returns when the thread has ended."""
+        """Stop publishing; returns when the thread has ended."""
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join()
 
     @contextmanager
     def step(self, name: str, limit: float = STEP_SECONDS) -> Iterator[None]:
-        """What happens inside is one step, which hangs if it takes longer than `limit` seconds."""
+        """Treat the context's body as one step, which counts as hanging after `limit` seconds."""
         outer, self._doing = self._doing, _CurrentStep(name, time.monotonic(), limit)
         try:
             yield
         finally:
             now, ended = time.monotonic(), self._doing
             self._doing = outer._replace(since=now)
-            if self._status.state != "starting":  # then it is no step of the loop
+            if self._status.state != "starting":  # then it is not a step of the loop
                 self._note(now, Step(name=ended.name, seconds=round(now - ended.since, 3)))
 
     def rename(self, name: str) -> None:
-        """Say closer what the step under way does."""
+        """Give the current step a more precise name."""
         self._doing = self._doing._replace(name=name)
 
     def publish(self, current: Status) -> None:
@@ -99,7 +99,7 @@ class Heartbeat:
             self._status = self._status.model_copy(update={"checks": checks})
 
     def drain(self) -> None:
-        """Say that the service is about to end, as long as that takes."""
+        """Publish that the service is stopping, until it has stopped."""
         self.rename("stopping")
         with self._lock:
             self._status = self._status.model_copy(update={"state": "draining"})
@@ -128,13 +128,13 @@ class Heartbeat:
         try:
             self._say(step)
             self._problem = ""
-        except OSError as error:  # the loop meets the same and puts it into the health
+        except OSError as error:  # the loop gets the same error and shows it in the health
             if str(error) != self._problem:
                 log.error("heartbeat_unwritten", reason=str(error))
             self._problem = str(error)
 
     def _say(self, step: Step | None) -> None:
-        """Tell systemd and all who read the status that the loop turns."""
+        """Report to systemd and in the status that the loop makes progress."""
         self._spoke = time.monotonic()
         notify(WATCHDOG=1)
         if self._status.state == "starting":

@@ -1,7 +1,7 @@
-"""The loop: looks at the folders, the journal and the registry, does the most urgent thing, and looks again.
+"""The loop: checks the folders, the journal and the registry, does the most urgent work, and starts over.
 
-Events, ticks, child exits, signals and requests only wake it, so losing one costs at most one scan period, and restart
-recovery is the normal way of running. What has to happen from time to time stands in `duties.py`, what fails in `health.py`.
+Events, ticks, child exits, signals and requests only wake it. So losing one costs at most one scan period, and recovery
+after a restart is the normal way of running. `duties.py` has the periodic work, `health.py` the failures.
 """
 
 import queue
@@ -20,13 +20,13 @@ from daemon.service.registry_follower import RegistryFollower
 from daemon.service.self_checks import SelfChecks
 
 TICK_SECONDS = 1.0
-"""The heartbeat: how often the status is published and children are looked after."""
+"""Seconds between two ticks, which publish the status and supervise the children."""
 
 PUBLISH_SECONDS = 0.2
-"""How often the status is published while there is work: a batch takes many short steps."""
+"""Seconds between two publications of the status during work, because a batch takes many short steps."""
 
 RETRY_SECONDS = 5.0
-"""After a failure of the disk or the data repository the loop tries again this much later."""
+"""Seconds before the loop retries after a failure of the disk or the data repository."""
 
 AGAIN = f"It is tried again every {RETRY_SECONDS:g} s."
 
@@ -61,13 +61,13 @@ class Loop:
             self._wait(now)
 
     def step(self, now: float) -> bool:
-        """Do the most urgent single thing; True: look again at once. `now` is monotonic seconds."""
+        """Do the single most urgent piece of work; True: call again at once. `now` is monotonic seconds."""
         parts, training = self.parts, self.parts.retraining
         self._inspection.require_databases()
         self._follower.begin_step()
         training.expect(parts.inbox.backlog[1], now)
         work: dict[str, Callable[[], bool]] = {
-            "hearing the trainer": lambda: self._collect(now),
+            "reading the trainer's messages": lambda: self._collect(now),
             "following the registry": lambda: self._follower.step(now),
             "taking drops": lambda: parts.ingestion.step(now, merging=training.progress is None),
             "starting a training": lambda: self._train(now),
@@ -79,12 +79,15 @@ class Loop:
         return self._follower.waits
 
     def tick(self, now: float) -> None:
-        """What has to happen about once a second: the duties that are due, and the status with the heartbeat."""
+        """The work of about once a second: duties that are due, and the status with the heartbeat."""
         self._duties.run(now)
         self._publish(now)
 
     def _step_safely(self, now: float) -> bool:
-        """One step; whatever fails is recorded, shown in the health, and tried again later: predictions must go on."""
+        """Do one step.
+
+        A failure is recorded, shown in the health, and retried later, because predictions must continue.
+        """
         again = False
 
         def step() -> None:
@@ -98,7 +101,7 @@ class Loop:
     def _collect(self, now: float) -> bool:
         ended = self.parts.retraining.collect(now)
         if ended:
-            self._follower.look_soon()  # there may be a new version to judge
+            self._follower.look_soon()  # a new version may wait for its verdict
         return ended
 
     def _train(self, now: float) -> bool:

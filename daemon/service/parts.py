@@ -1,6 +1,6 @@
 """The parts of a running daemon, opened in order; with `daemon.service.service.compose` this is the composition root.
 
-It imports SQLAlchemy and pyarrow, so the service imports it when its HTTP workers answer already.
+It imports SQLAlchemy and pyarrow, so the service imports it after its HTTP workers answer.
 """
 
 import sqlite3
@@ -52,7 +52,7 @@ AWAY_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Frame:
-    """What there is before any part: every part is opened with some of it, and `stack` closes the parts in reverse."""
+    """The things that exist before any part and that parts are opened with; `stack` closes the parts in reverse."""
 
     home: Home
     settings: Settings
@@ -60,7 +60,7 @@ class Frame:
     heartbeat: Heartbeat
     stack: ExitStack
     settling: Settling | None = None
-    """What was seen in the inbox before the parts were imported."""
+    """The observations of the inbox before the parts were imported."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,10 @@ class Parts:
 
 
 def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
-    """Open every part, each put right where the last daemon was killed.
+    """Open every part, and repair what a killed daemon left.
 
-    Raises HistoryLost, BadSettings and whatever a damaged home gives; Stopped when the service is to end before that is done.
+    Raises HistoryLost, BadSettings and the errors of a damaged home; Stopped when the service must end before that is
+    done.
     """
     home, settings, stack = frame.home, frame.settings, frame.stack
     arrow_without_pandas.without_pandas()
@@ -112,7 +113,7 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     retraining = Retraining(home, settings, journal, trainer, schedule, promotion.live.fell)
     abandoned = retraining.recover()
     if not _mlflow_in_order(frame):
-        trainer.keep_awake(time.monotonic())  # it tries again, and the health says why
+        trainer.keep_awake(time.monotonic())  # it retries, and the health says why
     inbox, watcher = _open_inbox(frame)
     ingestion = _open_ingestion(frame, inbox, dataset, journal, history_copier)
     driftwatch = stack.enter_context(closing(DriftWatch(home, settings.drift, journal)))
@@ -200,9 +201,9 @@ def _start_projection(frame: Frame, store: ObjectStore | None) -> Projection | N
 
 
 def _open_models(frame: Frame, journal: Journal) -> ModelVersions:
-    """What MLflow's database says of versions; raises Unavailable where it can't be used.
+    """The versions in MLflow's database; raises Unavailable if it can't be used.
 
-    One with other tables than ours is first given to MLflow, which migrates it.
+    A database with other tables is first migrated by MLflow.
     """
     home, models = frame.home, ModelVersions(frame.home)
     with frame.heartbeat.step("opening MLflow's database", START_SECONDS), frame.wake.interruptible():
@@ -218,13 +219,13 @@ def _open_models(frame: Frame, journal: Journal) -> ModelVersions:
 
 
 def _mlflow_in_order(frame: Frame) -> bool:
-    """Make MLflow's database if there is none, and close the runs of killed trainings; False: the trainer has to do it.
+    """Create MLflow's database if there is none, and close the runs of killed trainings; False: the trainer must do it.
 
-    Another process may hold the database for minutes: one of a killed daemon that still migrates it.
+    A process of a killed daemon may hold the database for minutes while it still migrates it.
     """
     home = frame.home
     try:
-        with frame.heartbeat.step("putting MLflow's database in order", START_SECONDS), frame.wake.interruptible():
+        with frame.heartbeat.step("preparing MLflow's database", START_SECONDS), frame.wake.interruptible():
             made = mlflow_tables.open_or_make(home)
             mlflow_tables.kill_runs(home)
     except (Unavailable, OSError) as error:
@@ -234,7 +235,7 @@ def _mlflow_in_order(frame: Frame) -> bool:
 
 
 def _migrate(home: Home) -> None:
-    """Have MLflow open the database in a process of its own."""
+    """Have MLflow open the database in another process."""
     command = [*python("daemon.registry"), str(home.root)]
     done = subprocess.run(command, cwd=ELSEWHERE, env=environment(), stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode:
@@ -262,16 +263,16 @@ def _open_ingestion(
 
 def sweep(home: Home) -> int:
     """Remove unfinished files that a killed process left; call while holding the home's lock."""
-    shared = (home.inbox, home.requests, home.workers, home.registry)  # HTTP workers write there now
+    shared = (home.inbox, home.requests, home.workers, home.registry)  # HTTP workers write there at present
     swept = sum(durable.sweep(place, seconds=60) for place in shared)
     swept += durable.sweep(home.data) if home.data.is_dir() else 0
     return swept + SegmentFolder(home).sweep() + sweep_rejected(home)
 
 
 def sweep_rejected(home: Home) -> int:
-    """Remove unfinished files from `inbox/rejected`, which is looked at with more care, because others write in the inbox."""
+    """Remove unfinished files from `inbox/rejected`, with extra care, because other users write in the inbox."""
     try:
         return Rejected.of(shared_folder.inbox(home)).sweep()
-    except (OSError, RetraindError) as error:  # the check `inbox` of the health says so until it is put right
+    except (OSError, RetraindError) as error:  # the health's check `inbox` reports it until it is fixed
         log.warning("rejected_not_swept", reason=str(error))
         return 0

@@ -1,7 +1,7 @@
-"""SelfChecks: whether what the loop works with is still there, looked at once a second while it works.
+"""SelfChecks: whether the loop's files and folders still exist, checked once a second during work.
 
-The sentences are those of `daemon/core/home_integrity.py`; what only the daemon can know is added: which files it has open, and
-which segments there have to be.
+The sentences are those of `daemon/core/home_integrity.py`. This module adds facts that only the daemon knows: which
+files it has open, and which segments must exist.
 """
 
 from daemon.artifacts import bundle
@@ -15,7 +15,7 @@ from daemon.storage.model_versions import LAYOUT, ModelVersions
 
 
 class SelfChecks:
-    """Looks at one home; used by the loop thread, once everything is open."""
+    """Checks one home; used by the loop thread, once everything is open."""
 
     def __init__(self, home: Home, journal: Journal) -> None:
         self._home, self._journal = home, journal
@@ -25,7 +25,7 @@ class SelfChecks:
         self._bundle: tuple[object, tuple[str, ...]] = (None, ())
 
     def require_databases(self) -> None:
-        """Raise Unavailable while what is done would be on no record: the databases that were opened are not there any more."""
+        """Raise Unavailable while work could not be recorded, because the opened databases are gone."""
         if lost := self._journal.lost() or self._registry.lost():
             raise Unavailable(lost)
 
@@ -41,7 +41,7 @@ class SelfChecks:
         return lost or self._strange_tables()
 
     def _strange_tables(self) -> str | None:
-        """Why what is read of models may be wrong; looked at when something has written the database. Raises Unavailable."""
+        """Why the versions read from MLflow may be wrong; checked after writes to its database. Raises Unavailable."""
         try:
             status = self._home.mlflow.stat()
         except FileNotFoundError:
@@ -73,7 +73,7 @@ class SelfChecks:
             return None
         return (
             f"{len(missing)} of {len(self._segments[1])} segments are gone from {self._home.segments}, the first is "
-            f"{missing[0]}. Put them back; a restart brings back what DVC's cache has."
+            f"{missing[0]}. Put them back; a restart restores those in DVC's cache."
         )
 
     def bundle(self, served: tuple[int, str] | None) -> str | None:
@@ -83,9 +83,7 @@ class SelfChecks:
         if self._bundle[0] != served:
             try:
                 manifest = bundle.read_manifest(self._home.bundle(served[0]), served[1])
-            except (
-                RetraindError
-            ):  # its manifest is the file that is named below, or a worker says what is wrong with it
+            except RetraindError:  # the missing manifest is named below, or a worker reports the problem
                 self._bundle = None, ()
             else:
                 self._bundle = served, tuple(manifest.files)

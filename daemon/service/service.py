@@ -1,6 +1,6 @@
 """The running service: every part opened in order and closed in reverse.
 
-The composition root. The HTTP workers come first and go last: they predict while the rest is still importing, and
+The composition root. The HTTP workers start first and stop last: they predict while the rest is still importing, and
 until everything else has ended.
 """
 
@@ -38,12 +38,13 @@ if TYPE_CHECKING:
 log = logs.Logger()
 
 FIGURES = {"backlog_files", "backlog_bytes", "rows", "rows_pending", "threshold_rows"}
-"""What the status says of the data, which a restart does not change."""
+"""Fields of the status on the data, which a restart does not change."""
 
 
 def run(home: Home, settings: Settings, wake: Wake) -> None:
     """Run everything until SIGTERM or SIGINT, which `wake` listens for; raises AlreadyRunning, PortTaken, BadSchema, BadSettings."""
-    # Its default action is the end, and the kernel sends it for files that others touch (leases, see daemon/inbox/open_writers.py).
+    # Its default action ends the process, and the kernel sends it for files that others open (leases, see
+    # daemon/inbox/open_writers.py).
     signal.signal(signal.SIGIO, signal.SIG_IGN)
     with ExitStack() as stack:
         stack.enter_context(locked(home))
@@ -96,18 +97,21 @@ def _run_loop(
 def compose(
     home: Home, settings: Settings, keeper: WorkerKeeper, wake: Wake, heartbeat: Heartbeat, stack: ExitStack
 ) -> "Loop":
-    """Open the parts in order and give the loop that runs them; `stack` closes them in reverse.
+    """Open the parts in order and return the loop that runs them; `stack` closes them in reverse.
 
-    Raises Stopped when the service is to end before that is done. Tests and the simulation compose a service by this, too.
+    Raises Stopped when the service must end before that is done. Tests and the simulation also use this to compose a
+    service.
     """
     settling = Settling(settings.inbox.settle_seconds)
     settling.look(home, time.monotonic())
     trainer = Trainer(home, settings.train.nice, wake, settings.train.idle_seconds, settings.log)
     stack.callback(trainer.close)
     if not home.pointer.exists() and _drops_wait(home):
-        trainer.keep_awake(time.monotonic())  # nothing is served before the first model, so its imports begin with ours
+        trainer.keep_awake(
+            time.monotonic()
+        )  # nothing is served before the first model, so the trainer imports at the same time
     trainer.supervise(time.monotonic())
-    # Imported only now, when the workers have been started.
+    # Imported here, after the workers have started.
     with heartbeat.step("importing", START_SECONDS), wake.interruptible(), collector.importing():
         from daemon.service.loop import Loop
         from daemon.service.parts import Frame, open_parts
@@ -116,7 +120,7 @@ def compose(
 
 
 def _drops_wait(home: Home) -> bool:
-    """Whether files lie in the inbox, as far as their names tell; the loop looks at them with more care."""
+    """Whether the inbox has files, judged by their names only; the loop checks them more carefully."""
     try:
         return any(entry.is_file() and not entry.name.startswith(".") for entry in os.scandir(home.inbox))
     except OSError:
@@ -124,7 +128,7 @@ def _drops_wait(home: Home) -> bool:
 
 
 def handle_sighup(wake: Wake, renew: Callable[[], None]) -> None:
-    """SIGHUP replaces the workers one after the other; from a terminal that is closed it means the end, as everywhere."""
+    """Let SIGHUP replace the workers one after the other; from a closed terminal it ends the service, as usual."""
     terminal = sys.stderr.isatty()
 
     def hang_up(number: int, _frame: FrameType | None) -> None:
@@ -139,7 +143,7 @@ def handle_sighup(wake: Wake, renew: Callable[[], None]) -> None:
 
 @contextmanager
 def locked(home: Home) -> Iterator[None]:
-    """Hold the home's lock; raises AlreadyRunning. The kernel gives it back however the process ends."""
+    """Hold the home's lock; raises AlreadyRunning. The kernel releases it however the process ends."""
     home.require_plain_path()
     home.make()
     fd = durable.try_lock(home.lock)
@@ -157,19 +161,19 @@ def locked(home: Home) -> Iterator[None]:
 
 
 def prepare(home: Home, settings: Settings) -> None:
-    """Make what a new home lacks: the token and, unless told otherwise, the Iris data as first drop."""
+    """Complete a new home: the token and, unless disabled, the Iris data as first drop."""
     if not home.token.exists():
         durable.write(home.token, secrets.token_urlsafe(32).encode() + b"\n", mode=0o600)
     if settings.bootstrap != "iris" or home.schema.exists():
         return
-    from daemon.service import bootstrap  # only now: a schema takes longer to import than all else here
+    from daemon.service import bootstrap  # imported here, because it takes longer than all other imports
 
     if bootstrap.iris(home):
         log.info("bootstrapped", drop=bootstrap.NAME)
 
 
 def starting(home: Home) -> Status:
-    """What is known before everything is imported: the figures are those of the daemon before, until they are counted again."""
+    """The status before everything is imported: its figures are the previous daemon's until they are counted again."""
     last = status.read(home.status)
     figures = last.model_dump(include=FIGURES) if last else {}
     now, free = utcnow(), shutil.disk_usage(home.root).free
@@ -178,12 +182,12 @@ def starting(home: Home) -> Status:
 
 
 def slots(settings: Settings) -> int:
-    """How many HTTP workers to run."""
+    """The number of HTTP workers to run."""
     return settings.server.workers or max(1, (os.cpu_count() or 2) // 2)
 
 
 def announce(workers: Workers, settings: Settings) -> None:
-    """Say where the dashboard is, for the person who has just typed the command."""
+    """Print where the dashboard is, for the person who has just entered the command."""
     if settings.server.unix_socket:
         print(f"retraind: it listens at {settings.server.unix_socket}", flush=True)
     if workers.address is None:

@@ -227,7 +227,7 @@ def test_served_bundle_that_is_damaged_is_replaced_without_a_restart(start: Star
         ("No model is loaded.", "No version has been promoted yet, or it can't be loaded; GET /health has the reason.")
     }
     assert versions(service)[2]["state"] == "unservable"
-    assert any("Version 1 is served: Version 2 can't be served any more: " in one for one in _messages(service))
+    assert any("Version 1 is served: Version 2 can no longer be served: " in one for one in _messages(service))
 
 
 @pytest.mark.slow

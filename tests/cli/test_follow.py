@@ -130,7 +130,7 @@ def test_service_is_followed_to_the_verdict(tmp_path: Path, served: Path) -> Non
         facts = json.loads(declined.stdout)
         assert facts["sentence"] == "Not started: there are no new rows since the last training."
         back = forked("rollback", home=service.home)
-        assert (back.returncode, back.stderr) == (0, "retraind: Version 1 is to be served (rollback).\n")
+        assert (back.returncode, back.stderr) == (0, "retraind: Version 1 will be served (rollback).\n")
         nothing = forked("promote", "99", "--json", home=service.home)
         assert (nothing.returncode, list(json.loads(nothing.stdout))) == (Exit.REFUSED, ["request"])
         assert nothing.stderr == "retraind: There is no version 99; `retraind versions` lists them.\n"

@@ -176,7 +176,7 @@ def test_replacement_is_no_persons_choice(parts: Parts) -> None:
     swap = parts.journal.swaps.last()
     assert swap is not None
     assert (swap["version"], swap["previous"], parts.alias(PREVIOUS)) == (second, third, third)
-    assert swap["reason"].startswith(f"Version {third} can't be served any more: ")
+    assert swap["reason"].startswith(f"Version {third} can no longer be served: ")
     assert "is not the file that was recorded" in swap["reason"]
     fourth = parts.train(94, 96, champion=second)
     parts.settle()

@@ -41,7 +41,7 @@ def test_champion_that_fails_live_gives_way_to_the_one_before(parts: Parts, live
     assert swap["reason"].startswith(f"Version {bad} was rolled back: Live accuracy")
     state, detail = parts.ask("rollback")
     assert (state, parts.served) == ("refused", good), "back to what was wrong only by its number"
-    assert detail.startswith(f"The version before, {bad}, was rolled back: Live accuracy")
+    assert detail.startswith(f"The previous version, {bad}, was rolled back: Live accuracy")
     assert parts.ask("rollback", bad)[0] == "done"
     assert parts.served == bad
 

@@ -65,9 +65,7 @@ def test_refused_version_without_forgotten_rows_can_be_had_all_the_same(parts: P
     second = parts.train(50, 95, champion=first, revision=revision(3), reason="requested, forced")
     parts.settle()
     assert parts.served == first
-    said = (
-        f"Version {first} was trained on rows that are forgotten (2.csv); `retraind promote {second}` serves this one."
-    )
+    said = f"Version {first} was trained on rows forgotten since (2.csv); `retraind promote {second}` serves this one."
     assert parts.described(second).endswith(said)
 
 

@@ -51,4 +51,4 @@ def test_start_that_waits_for_the_database_has_a_name_and_can_be_stopped(home: H
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert steps == ["putting MLflow's database in order"]
+    assert steps == ["preparing MLflow's database"]
