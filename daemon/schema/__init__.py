@@ -1,1 +1,1 @@
-"""Rows and how they become numbers: schema, classes, notations, words, costs, scores and their names."""
+"""Rows and their encoding as numbers: schema, classes, notations, words, costs, scores and their names."""

@@ -1,6 +1,6 @@
-"""Arrivals: the time and source of rows, and the rows of a span of time.
+"""Arrivals: the time and source of rows, and the rows of a time span.
 
-Pure functions. Times are those at which a drop was accepted, by the daemon's clock, in milliseconds since 1970.
+Pure functions. A time is when a drop was accepted, by the daemon's clock, in milliseconds since 1970.
 """
 
 import math
@@ -18,14 +18,14 @@ Mask = NDArray[np.bool_]
 MS_OF_DAY = 86_400_000
 
 SOURCES = ("file", "http", "label")
-"""The sources of rows, as segments name them."""
+"""The sources of rows, with their names in segments."""
 
 BEGAN = 1_735_689_600_000
-"""2025-01-01 (ms since 1970): no row was accepted before."""
+"""2025-01-01 (ms since 1970): no row can be older."""
 
 
 class Era(NamedTuple):
-    """A span of time (ms since 1970, both ends included); the held-out rows accepted in it are the reference."""
+    """A time span (ms since 1970, both ends included); the held-out rows accepted in it are the reference."""
 
     since: int
     until: int
@@ -39,9 +39,9 @@ class Era(NamedTuple):
 
 @dataclass(frozen=True)
 class Window:
-    """A number of newest rows, accepted within a number of days before the newest one; 0 is all.
+    """The window of a training: at most this many of the newest rows, from at most this many days; 0 means no limit.
 
-    `now` (ms since 1970) is when the training began: no row was accepted later, whatever a clock said.
+    `now` (ms since 1970) is when the training began, so no row can be newer, whatever a clock said.
     """
 
     rows: int = 0
@@ -76,16 +76,16 @@ def within(times: Times, listed: Mask, window: Window) -> Mask:
 
 
 def parted(times: Times, listed: Mask, recent: Mask) -> Mask:
-    """A mask of the listed rows outside the window whose drop has rows inside it: a drop is of one era."""
+    """A mask of the listed rows outside the window whose drop also has rows inside it. A drop belongs to one era."""
     if not recent.any():
         return recent
     return np.asarray(listed & ~recent & (times == times[recent].min()))
 
 
 def plausible(times: Times, now: float) -> Times:
-    """The times, with impossible ones replaced by the last possible one before.
+    """The times, with impossible ones replaced by the last possible time before them.
 
-    Times in the future, or before this program existed, come from a wrong clock.
+    Times in the future, or from before this program existed, come from a wrong clock.
     """
     right = (times <= now) & (times >= BEGAN)
     if not right.any():

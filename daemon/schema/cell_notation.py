@@ -1,4 +1,4 @@
-"""Notation: how cells write numbers, dates and missing values.
+"""Notation: the ways in which cells write numbers, dates and missing values.
 
 The patterns work in Python and in RE2, which Arrow uses for whole columns, with the same result.
 """
@@ -11,22 +11,22 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 CERTAIN = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null")
-"""Texts that programs write for a missing value and hardly ever for anything else."""
+"""Texts that programs write for a missing value and hardly ever with another meaning."""
 
 DOUBTFUL = ("None", "none", "na", "?", "-", "--", ".")
-"""Texts that stand for a missing value in one file and for a name in another, as in a column of + and -."""
+"""Texts that mean a missing value in one file and are a name in another, as in a column of + and -."""
 
 MARKERS = frozenset((*CERTAIN, *DOUBTFUL))
 """Texts that `init` reads as a missing value if the other cells leave no doubt."""
 
 Order = Literal["day/month/year", "month/day/year", "year/month/day", "day/month/yy", "month/day/yy", "yy/month/day"]
-"""The order of a date's parts; `yy` is a year of two digits, which is read only on request."""
+"""The order of a date's parts; `yy` is a two-digit year, which is only read on request."""
 
 PIVOT = 69
-"""As POSIX has it: 69 to 99 are 1969 to 1999, 00 to 68 are 2000 to 2068."""
+"""The rule of POSIX: 69 to 99 are 1969 to 1999, 00 to 68 are 2000 to 2068."""
 
 SPACES = " \u00a0\u202f"
-"""Blanks that programs write between thousands, also non-breaking ones."""
+"""Blanks that programs write between thousands, including non-breaking ones."""
 
 _PARTS = {
     "day": r"(?P<day>[0-9]{1,2})",
@@ -42,11 +42,11 @@ _TIME = (
 DATES: dict[Order, str] = {
     order: f"^{'[/.-]'.join(_PARTS[part] for part in order.split('/'))}{_TIME}$" for order in get_args(Order)
 }
-"""A date in this order, perhaps with a time, which is UTC."""
+"""A date in this order, optionally with a time in UTC."""
 
 
 class Notation(BaseModel):
-    """The notation of numbers or dates in a column, beside the plain one, which is read as well."""
+    """The notation of numbers or dates in a column; the plain notation is always read as well."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -86,12 +86,12 @@ class Notation(BaseModel):
 
 
 def is_short(order: Order | None) -> bool:
-    """True if dates of this order have years of two digits."""
+    """True if dates in this order have two-digit years."""
     return order is not None and "yy" in order.split("/")
 
 
 def century(year: int) -> int:
-    """The century of a year of two digits."""
+    """The century of a two-digit year."""
     return 1900 if year >= PIVOT else 2000
 
 

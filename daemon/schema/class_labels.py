@@ -1,7 +1,7 @@
-"""Class labels: the known class that the text of a label means.
+"""Class labels: finds the known class that a label's text means.
 
-Pure functions. A label is compared with the names first, as they are written; then as a number, if it is one; it is a code only
-if no class has a number as its name, because then it can't mean another class.
+Pure functions. A label is compared with the names as written, then as a number. It may be a code only if no class has a
+number as its name, so that it can't mean another class.
 """
 
 import re
@@ -29,12 +29,12 @@ class Classes:
         values = [(number(name, decimal), name) for name in names]
         counts = Counter(value for value, _ in values)
         self._numbers = {value: name for value, name in values if value is not None and counts[value] == 1}
-        """Classes by their value; of two with the same one, as `1` and `01`, only the spelling distinguishes them."""
+        """Classes by their value; if two have the same value, as `1` and `01`, only the spelling distinguishes them."""
         self.have_codes = all(value is None for value, _ in values)
         """True if a label may be a code."""
 
     def named(self, label: str) -> str | None:
-        """The class that a label names; None if it is none of these."""
+        """The class with this name; None if there is none."""
         if label in self._known:
             return label
         label = label.strip()
@@ -44,7 +44,7 @@ class Classes:
         return None if value is None else self._numbers.get(value)
 
     def matching(self, label: str) -> str | None:
-        """The class that a label in a CSV file means, by name or by code; None if it is none of these."""
+        """The class that a label in a CSV file means, by name or by code; None if there is none."""
         name = self.named(label)
         if name is None and self.have_codes and CODE.fullmatch(label := label.strip()):
             return self.at(int(label))
@@ -55,13 +55,13 @@ class Classes:
         return self._names[code] if self.have_codes and 0 <= code < len(self._names) else None
 
     def like(self, label: str) -> str | None:
-        """A class that differs from the label in case and spaces only."""
+        """A class that differs from the label only in case and spaces."""
         folded = _folded(label)
         return next((name for name in self._names if name != label and _folded(name) == folded), None)
 
 
 def alike(names: Iterable[str]) -> Iterator[list[str]]:
-    """Groups of names that differ in case and spaces only, each in the order given."""
+    """Groups of names that differ only in case and spaces, each in the order given."""
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(_folded(name), []).append(name)

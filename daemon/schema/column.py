@@ -1,6 +1,6 @@
 """A column: the values that its cells may hold, and the number that each becomes.
 
-Shared with `web`, so it needs no library but pydantic.
+Shared with `web`, so it needs no library except pydantic.
 """
 
 import math
@@ -17,7 +17,7 @@ from daemon.schema.text_words import MOST_TEXT
 Kind = Literal["number", "integer", "boolean", "category", "date", "text"]
 
 UNKNOWN = -1.0
-"""The code of a missing category, and of one the schema does not list."""
+"""The code of a missing category, and of a category that the schema does not list."""
 
 EXACT = 2**53
 """Integers beyond this are not exact in a double."""
@@ -26,23 +26,25 @@ JSON_NAMES = {bool: "true or false", list: "a list", dict: "an object"}
 """Names of JSON values in messages about a number."""
 
 BOUND = 1e100
-"""The largest number in data and requests: a larger one measures nothing, and sums, products and squares must stay finite."""
+"""The largest number in data and requests: no measurement is larger, and sums, products and squares must stay finite.
+"""
 
 MOST_CATEGORIES = 100
-"""A text column with more distinct values is taken for free text or an id: of the kind `text`, if anything."""
+"""Maximum number of categories; a text column with more distinct values counts as free text (kind `text`) or an id."""
 
 DAY = 86_400.0
 
 
 def is_nothing(value: Any) -> bool:
-    """True if a newer key has its default value: then it is not written, so that older programs can read the file."""
+    """True if a newer key has its default value. Then it is not written, so that older programs can read the file."""
     return not value
 
 
 class Column(BaseModel):
-    """One feature. `minimum`, `maximum` and `categories` are those of the file of `init`; larger values are no error.
+    """One feature.
 
-    `minimum` and `maximum` of a date are days since 1970-01-01 UTC, as a model gets it.
+    `minimum`, `maximum` and `categories` come from the file given to `init`; values beyond them are not an error.
+    `minimum` and `maximum` of a date are days since 1970-01-01 UTC, as in the model's input.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -52,15 +54,15 @@ class Column(BaseModel):
     missing: bool = False
     """True if an empty cell (CSV) or null (JSON) is allowed."""
     missing_values: list[str] = Field(default_factory=list, exclude_if=is_nothing)
-    """Texts that stand for a missing value in this column, beside those of the file."""
+    """Texts that mean a missing value in this column, in addition to those of the file."""
     notation: Notation | None = Field(default=None, exclude_if=is_nothing)
-    """The notation of its numbers or dates, if not the plain one; a text in JSON may have it, too."""
+    """The notation of its numbers or dates, if not the plain one; texts in JSON may use it, too."""
     categories: list[str] = Field(default_factory=list)
     minimum: float | None = None
     maximum: float | None = None
 
     def decimal_mark(self, decimal: str) -> str:
-        """The decimal mark of its cells, if that of the file is `decimal`."""
+        """The decimal mark of its cells, for a file with the mark `decimal`."""
         return self.notation.decimal if self.notation else decimal
 
     @cached_property
@@ -74,7 +76,7 @@ class Column(BaseModel):
             if self.missing:
                 return UNKNOWN if self.kind == "category" else math.nan
             raise InvalidFeatures(f"{self.name!r} must not be null.", field=self.name)
-        if self.kind == "number":  # first: nearly every value of nearly every request is one
+        if self.kind == "number":  # first, because nearly every value of nearly every request is one
             return self._number(value)
         if self.kind == "category":
             if not isinstance(value, str):
@@ -89,12 +91,12 @@ class Column(BaseModel):
         return self._date(value) if self.kind == "date" else self._integer(value)
 
     def _text(self, value: Any) -> float:
-        """A place for the count of its words, which `row_encoding` fills in."""
+        """A placeholder for the count of its words, which `row_encoding` fills in."""
         if not isinstance(value, str):
             raise InvalidFeatures(f"{self.name!r} is a text: give a string.", field=self.name)
         if len(value) > MOST_TEXT:
             raise InvalidFeatures(
-                f"{self.name!r} has {len(value)} characters; a text has {MOST_TEXT} at most.", field=self.name
+                f"{self.name!r} has {len(value)} characters; a text may have at most {MOST_TEXT}.", field=self.name
             )
         return 0.0
 
@@ -110,7 +112,7 @@ class Column(BaseModel):
     def _integer(self, value: Any) -> float:
         number = self._number(value)
         value = number if isinstance(value, str) else value
-        # The value as given: as a double, 2**53 + 1 would be 2**53.
+        # The value is compared as given, because as a double, 2**53 + 1 would be 2**53.
         if number != math.floor(number) or abs(value) > EXACT:
             raise InvalidFeatures(
                 f"{self.name!r} is a whole number, at most 2**53, not {value!r:.40}.", field=self.name

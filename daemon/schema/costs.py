@@ -1,6 +1,7 @@
 """Costs of wrong answers, by true and answered class, and the answer with the lowest expected cost.
 
-Shared with `web`; pure functions. Without costs (None) the answer is the likeliest class. Probabilities stay as they are.
+Shared with `web`; pure functions. Without costs (None) the answer is the likeliest class. Probabilities are not
+changed.
 """
 
 import difflib
@@ -18,10 +19,8 @@ Matrix = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
 TIE = 1e-5
-"""Expected costs that differ by less than this share of them are equal: the first class is the answer.
-
-Backends agree to 1e-6 only, and the shares of a tree's leaf often lie on the threshold itself.
-"""
+"""Expected costs that differ by less than this share count as equal, and the first class is the answer. Backends agree
+only to 1e-6, and the shares in a tree's leaf are often exactly at the threshold."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Costs:
 
     def decide(self, answers: Matrix) -> Codes:
         """The answers (n,) with the lowest expected cost for probabilities (n, classes); the first of equal ones."""
-        width = answers.shape[1]  # answers from before a class was added have no column for it
+        width = answers.shape[1]  # answers that are older than a class have no column for it
         expected = answers @ self.matrix[:width, :width]
         return np.asarray((expected <= expected.min(axis=1, keepdims=True) * (1 + TIE)).argmax(axis=1))
 
@@ -58,13 +57,13 @@ class Costs:
         return np.asarray(self.matrix[truth.astype(np.int64), answered])
 
     def always(self, support: NDArray[Any]) -> float:
-        """The mean cost of the best constant answer, for the numbers of rows of each class; 1 if it costs nothing."""
+        """The mean cost of the best constant answer, for these numbers of rows per class; 1 if it costs nothing."""
         least = float((support @ self.matrix[: len(support)]).min()) / max(float(support.sum()), 1.0)
         return least if least > 0 else 1.0
 
 
 def named(answers: Matrix, costs: Costs | None) -> Codes:
-    """The answers (n,), class codes, that follow from probabilities (n, classes)."""
+    """The answers (n,), class codes, for probabilities (n, classes)."""
     return np.asarray(answers.argmax(axis=1)) if costs is None else costs.decide(answers)
 
 

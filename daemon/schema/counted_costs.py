@@ -1,4 +1,4 @@
-"""Costs of answers that were counted by true and answered class: pure Python, so reports need no numpy (see `costs.py`)."""
+"""Costs of answers, from counts by true and answered class: pure Python, so reports need no numpy (see `costs.py`)."""
 
 import math
 from collections.abc import Mapping
@@ -7,10 +7,10 @@ from daemon.schema.scores import Table
 
 
 def saved(counts: Mapping[tuple[str, str], int], table: Table) -> tuple[float, tuple[float, float] | None]:
-    """The mean cost of answers, counted by true and answered class, and the share that they save, with its standard error.
+    """The mean cost of answers, counted by true and answered class, and the share saved, with its standard error.
 
-    The share is of the cost of the best constant answer: 1 is all of it, less than 0 costs more than that. None
-    if the constant answer costs nothing, because it is right for every row.
+    The share is relative to the best constant answer's cost: 1 saves all of it, below 0 costs more. None if the
+    constant answer costs nothing, because it is right for every row.
     """
     priced = [(n, price(true, answered, table)) for (true, answered), n in counts.items()]
     total = sum(n for n, _ in priced)

@@ -1,7 +1,6 @@
-"""A labelled row from HTTP as a drop: a small JSON file in the inbox.
+"""A labelled row from HTTP as a drop: a small JSON file in the inbox. `web` writes it, `rows` reads it.
 
-`web` writes it, `rows` reads it. The file carries an id, so that the same sample posted twice is two drops and
-the same Idempotency-Key posted twice is one.
+The file has an id, so that the same sample posted twice is two drops, but with the same Idempotency-Key it is one.
 """
 
 import secrets

@@ -1,7 +1,8 @@
-"""Blocks: lines of the prediction log that hold many rows of one request, a column for each fact.
+"""Blocks: lines of the prediction log that hold many rows of one request, with a column for each fact.
 
-A worker writes them, the daemon expands them into single predictions and erases rows. Doubles are base64 of their bytes, little-endian, row
-after row, which takes a quarter of the time of decimals. An erased row keeps its place: its answers are NaN, and no model's answers are.
+A worker writes them; the daemon expands them into single predictions and erases rows. Doubles are base64 of their
+bytes, little-endian, row after row, which takes a quarter of the time of decimals. An erased row keeps its position
+with NaN as its answers, which no model gives.
 """
 
 import struct
@@ -20,23 +21,23 @@ class Block(TypedDict):
     model_version: int
     latency_ms: float
     block: str
-    """The id of the request; that of a row is this, a point and the row's number in the request, from 0."""
+    """The id of the request; a row's id adds a point and the row's number in the request, from 0."""
     first: int
     """The number of the first row."""
     rows: int
     features: str | Sequence[Sequence[Any]]
-    """By row, in the order of the columns: JSON values, or doubles if every value is one."""
+    """By row, in the order of the columns: JSON values, or doubles if all values are numbers."""
     classes: list[str] | None
     predictions: list[int] | None
-    """Codes of the classes; None, as `classes`, for values."""
+    """Codes of the classes; None, like `classes`, for values."""
     answers: str
     """Doubles: by row the probabilities in the order of the classes' codes, or the value."""
     caller: NotRequired[str]
-    """Name of the token; left out for a local program."""
+    """Name of the token; absent for a local program."""
 
 
 def of(entry: dict[str, Any]) -> Block | None:
-    """A line as a block; None if it is about something else."""
+    """A line as a block; None if it is another kind of line."""
     return cast(Block, entry) if "block" in entry else None
 
 
@@ -46,10 +47,7 @@ def identity(request: str, number: int) -> str:
 
 
 def expand(block: Block) -> Iterator[dict[str, Any]]:
-    """The rows as if each had a line of its own, without those that were erased.
-
-    Raises LookupError, TypeError or ValueError if it is no block.
-    """
+    """The rows as single lines, without erased ones. Raises LookupError, TypeError or ValueError if it is not a block."""
     count, features, classes = block["rows"], block["features"], block["classes"]
     values = _table(features, count) if isinstance(features, str) else features
     same: dict[str, Any] = {
@@ -74,19 +72,19 @@ def expand(block: Block) -> Iterator[dict[str, Any]]:
 
 
 def rows_of(line: bytes) -> int:
-    """How many predictions a whole line of the log holds."""
+    """The number of predictions in a complete line of the log."""
     return int(orjson.loads(line).get("rows", 1))
 
 
 def requests(ids: Set[str]) -> Set[str]:
-    """The ids of the requests that rows with these prediction ids would belong to."""
+    """The ids of the requests that these prediction ids would belong to."""
     return {prediction.rpartition(".")[0] for prediction in ids}
 
 
 def places(block: Block, ids: Set[str], of_requests: Set[str]) -> Set[int]:
-    """Which rows, counted from the block's first, have one of these prediction ids; `of_requests` is `requests(ids)`."""
+    """The rows, counted from the block's first, with one of these prediction ids; `of_requests` is `requests(ids)`."""
     numbers = range(block["first"], block["first"] + block["rows"])
-    # Mostly no id is of this request, and then its rows need not be named.
+    # Usually no id belongs to this request, so its rows' ids need not be made.
     if block["block"] not in of_requests:
         return frozenset()
     return {place for place, number in enumerate(numbers) if identity(block["block"], number) in ids}
@@ -110,12 +108,12 @@ def _table(packed: str, count: int) -> list[tuple[float, ...]]:
     data = b64decode(packed, validate=True)
     width, rest = divmod(len(data) // 8, max(count, 1))
     if rest or not width or len(data) % 8:
-        raise ValueError(f"{len(data)} bytes are no {count} rows of doubles")
+        raise ValueError(f"{len(data)} bytes are not {count} rows of doubles")
     return list(struct.iter_unpack(f"<{width}d", data))
 
 
 def _blank(packed: str, count: int, erased: Set[int]) -> str:
-    """The same with NaN in some rows."""
+    """The answers with NaN in some rows."""
     rows = _table(packed, count)
     nothing = (float("nan"),) * len(rows[0])
     kept = (nothing if place in erased else row for place, row in enumerate(rows))

@@ -1,6 +1,6 @@
-"""One row of JSON features as the numbers that a model takes.
+"""Encodes one row of JSON features as the model's numbers.
 
-Shared with `web`, where every prediction that is not plain numbers passes through here.
+Shared with `web`: every prediction with other values than numbers uses it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ def encode(schema: Schema, features: Any) -> list[float]:
     try:
         return _row(schema, features)
     except InvalidFeatures:
-        # Only now: a row of numbers has no text that could be a marker.
+        # Only here, because a row of numbers has no text that could be a marker.
         if (unmarked := _without_markers(schema, features)) == features:
             raise
         return _row(schema, unmarked)
@@ -37,7 +37,7 @@ def _row(schema: Schema, features: Any) -> list[float]:
 
 
 def _in_order(schema: Schema, features: Mapping[str, Any]) -> list[Any]:
-    """The values of an object, in column order; raises InvalidFeatures for a name too many or too few."""
+    """The values of an object, in column order; raises InvalidFeatures for an extra or a missing name."""
     for name in features:
         if name not in schema.known:
             raise InvalidFeatures(
@@ -57,7 +57,7 @@ def _other_length(schema: Schema, features: Sequence[Any]) -> InvalidFeatures:
 
 
 def _with_words(schema: Schema, values: Sequence[Any]) -> list[float]:
-    """One number a column, and behind them the words of each text."""
+    """One number per column, then the words of each text."""
     values = [
         None if place in schema.texts and _says_nothing(schema, place, value) else value
         for place, value in enumerate(values)
@@ -73,12 +73,12 @@ def _with_words(schema: Schema, values: Sequence[Any]) -> list[float]:
 
 
 def _says_nothing(schema: Schema, place: int, value: Any) -> bool:
-    """Whether a text is blank, or a marker of a missing value."""
+    """Whether a text is blank or marks a missing value."""
     return isinstance(value, str) and (not (text := value.strip()) or text in schema.markers[schema.features[place]])
 
 
 def _without_markers(schema: Schema, features: Any) -> Any:
-    """A row of JSON features with null where a text stands for a missing value."""
+    """A row of JSON features with null for texts that mean a missing value."""
     if isinstance(features, Mapping):
         return {name: None if _is_marker(schema, name, value) else value for name, value in features.items()}
     if isinstance(features, list) and len(features) == len(schema.columns):

@@ -1,6 +1,6 @@
 """The schema: the columns of a row, and the target.
 
-Shared with `web`, so it needs no library but pydantic. `data/schema.json` is committed with the data.
+Shared with `web`, so it needs no library except pydantic. `data/schema.json` is committed with the data.
 """
 
 from collections import Counter
@@ -23,13 +23,14 @@ PROVENANCE = ("_drop", "_row", "_accepted_at", "_source")
 """Columns that the dataset adds to every row: sha256 of the drop, row number in it, UTC time, `file`, `http` or `label`."""
 
 REMARKS = ("_line", "_column", "_reason")
-"""Columns before a rejected row in `inbox/rejected/NAME.*.bad.csv`; a drop may have them, they are not read."""
+"""Columns before a rejected row in `inbox/rejected/NAME.*.bad.csv`; a drop may have them, but they are not read."""
 
 PREDICTION_ID = "prediction_id"
-"""A drop with this column and the target is one of late labels."""
+"""A drop with this column and the target has late labels."""
 
 MOST_COLUMNS = 10_000
-"""The most columns of a schema with its target, and of a drop: more are a mistake, and a line of millions of cells takes long to read."""
+"""Maximum columns of a schema with its target, and of a drop: more are a mistake, and a line of millions of cells takes
+long to read."""
 
 
 class Schema(BaseModel):
@@ -45,11 +46,11 @@ class Schema(BaseModel):
     decimal: Literal[".", ","] = "."
     """The decimal mark in drops. JSON always has a point."""
     missing_values: list[str] = Field(default_factory=list, exclude_if=is_nothing)
-    """Texts that stand for a missing value in every column and in the target, unless it is the name of a category or class."""
+    """Texts that mean a missing value in every column and in the target, unless they name a category or class."""
     notation: Notation | None = Field(default=None, exclude_if=is_nothing)
     """The notation of the target's numbers, if not the plain one."""
     ignored: list[str] = Field(default_factory=list, exclude_if=is_nothing)
-    """Columns that drops may have and that are not read; a column of the kind `ignore` has the same effect."""
+    """Columns that drops may have but that are not read; a column of the kind `ignore` has the same effect."""
     columns: list[Column] = Field(min_length=1)
 
     @model_validator(mode="before")
@@ -68,7 +69,7 @@ class Schema(BaseModel):
     def _is_consistent(self) -> Self:
         names = Counter([*self.features, self.target, *self.ignored])
         if names.total() > MOST_COLUMNS:
-            raise ValueError(f"there are {names.total()} columns with the target, and at most {MOST_COLUMNS} can be")
+            raise ValueError(f"there are {names.total()} columns with the target; at most {MOST_COLUMNS} are allowed")
         for name, count in names.items():
             if count > 1:
                 raise ValueError(f"the column {name!r} is listed twice")
@@ -83,7 +84,7 @@ class Schema(BaseModel):
         for marker in [*self.missing_values, *(text for column in self.columns for text in column.missing_values)]:
             if not marker or marker != marker.strip():
                 raise ValueError(
-                    f"{marker!r} in missing_values is empty or has spaces around it; cells are compared without"
+                    f"{marker!r} in missing_values is empty or has spaces around it; cells are compared without them"
                 )
         for column in self.columns:
             if len(column.codes) < len(column.categories):
@@ -97,7 +98,7 @@ class Schema(BaseModel):
 
     @cached_property
     def known(self) -> frozenset[str]:
-        """Names of the feature columns, for looking them up."""
+        """Names of the feature columns, for lookups."""
         return frozenset(self.features)
 
     @cached_property
@@ -116,7 +117,7 @@ class Schema(BaseModel):
 
     @cached_property
     def measure(self) -> Column:
-        """The target of a regression as a column of numbers, of which some may be missing."""
+        """The target of a regression as a column of numbers, which may have missing values."""
         return Column(name=self.target, kind="number", missing=True, notation=self.notation)
 
     @cached_property
@@ -126,7 +127,7 @@ class Schema(BaseModel):
 
     @cached_property
     def width(self) -> int:
-        """The length of a row as a model gets it: a number for each column, then those of the words of each text."""
+        """The length of a model's input row: a number for each column, then those for the words of each text."""
         return len(self.columns) + SLOTS * len(self.texts)
 
     @cached_property
@@ -136,12 +137,12 @@ class Schema(BaseModel):
 
     @cached_property
     def labels(self) -> Classes:
-        """The class that the text of a label means."""
+        """The classes, for finding the class that a label's text means."""
         return Classes(self.classes, self.decimal)
 
     @cached_property
     def shape(self) -> tuple[Any, ...]:
-        """The part that a model depends on; the reference ranges are not in it."""
+        """The part of the schema that a model depends on, without the reference ranges."""
         columns = ((column.name, column.kind, *column.categories) for column in self.columns)
         return self.task, self.target, *self.classes, *columns
 
@@ -169,7 +170,7 @@ class Schema(BaseModel):
 
 
 def parse(text: bytes, origin: str) -> Schema:
-    """A schema from JSON bytes; raises BadSchema naming `origin`, the key and what is wrong with it."""
+    """A schema from JSON bytes; raises BadSchema naming `origin`, the key and the error."""
     try:
         return Schema.model_validate_json(text)
     except ValidationError as error:
@@ -190,7 +191,7 @@ def load(path: Path) -> Schema | None:
 
 
 def require(path: Path) -> Schema:
-    """The same; raises NotFound if there is none yet."""
+    """The schema at `path`; raises NotFound if there is none yet."""
     schema = load(path)
     if schema is None:
         raise NotFound(f"{path} does not exist.", hint="Make it with `retraind init FILE --target COL`.")

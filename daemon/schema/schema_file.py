@@ -1,4 +1,4 @@
-"""Writing schema.json, for all processes: a schema replaces only the one that it was made from, a first one replaces none.
+"""Writes schema.json, for all processes: a schema replaces only the schema that it was made from.
 
 A drop that extends the schema, `retraind schema` and `retraind init` may write at the same moment.
 """
@@ -11,11 +11,11 @@ from daemon.schema.schema import Schema
 
 
 def write(path: Path, before: Schema | None, after: Schema) -> bool:
-    """Replace `before` (None: there is no file) by `after`, durably; False: another process has written the file meanwhile.
+    """Replace `before` (None: there is no file) by `after`, durably.
 
-    Raises Unavailable, OSError.
+    False if another process has written the file meanwhile. Raises Unavailable, OSError.
     """
-    if before is None:  # no file to lock: the file system lets one process alone make it
+    if before is None:  # no file to lock: the file system lets only one process create it
         return durable.write_new(path, after.dump())
     with durable.locked(path):
         if schema.load(path) != before:

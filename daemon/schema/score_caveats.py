@@ -1,7 +1,7 @@
-"""Caveats of scores: what a version's scores do not show, as clauses for people.
+"""Caveats of scores: the limits of a version's scores, as clauses for people.
 
-Shared with `web`. Pure functions of the scores that a manifest keeps (`daemon.training.evaluation.holdouts`). A version
-of a home with little data serves all the same; its caveats are shown beside it until a version without them comes.
+Shared with `web`. Pure functions of the scores in a manifest (`daemon.training.evaluation.holdouts`). A version of a
+home with little data is served nevertheless; its caveats are shown beside it until a version without caveats serves.
 """
 
 from collections.abc import Iterator
@@ -10,22 +10,22 @@ from daemon.schema import score_names
 from daemon.schema.scores import DummyScore, Score, Scores
 
 SHOWN = 3
-"""Classes that are named; further ones are counted."""
+"""Maximum number of classes that are named; further ones are counted."""
 
 
 def of(scores: Scores) -> list[str]:
-    """The caveats of a challenger's scores, the gravest first; none for scores from before the dummy was scored."""
+    """The caveats of a challenger's scores, the gravest first; none for older scores without a dummy."""
     return [*_unjudged(scores), *_untimed(scores), *_unseen(scores), *filter(None, [no_better(scores)])]
 
 
 def sentence(scores: Scores) -> str:
-    """The same as one sentence; empty if it lacks nothing."""
+    """The caveats as one sentence; empty without caveats."""
     lacks = of(scores)
     return f"On trial: {'; '.join(lacks)}." if lacks else ""
 
 
 def no_better(scores: Scores) -> str | None:
-    """A clause if the challenger is no better than the dummy by the deciding metric; None if it is better, or that can't be known."""
+    """A clause if the challenger is not better than the dummy by the deciding metric; None if it is better, or unknown."""
     score, dummy = rolling(scores), rolling_dummy(scores)
     least, judged = dummy_value(score, dummy), score_names.judged(score)
     if score is None or dummy is None or judged is None or least is None:
@@ -36,7 +36,7 @@ def no_better(scores: Scores) -> str | None:
 
 
 def dummy_value(score: Score | None, dummy: DummyScore | None) -> float | None:
-    """The dummy's value of the deciding metric; None if nothing was measured, or by an older retraind."""
+    """The dummy's value of the deciding metric; None if it was not measured, or by an older release."""
     if not score or not dummy or not score["n"] or dummy["n"] != score["n"]:
         return None
     return dummy.get(score_names.metric(score))
@@ -75,7 +75,7 @@ def _unseen(scores: Scores) -> Iterator[str]:
     """Classes that it was trained on, but without a held-out row."""
     score = rolling(scores)
     held = score.get("support") if score else None
-    if not held:  # no row is held out at all, which is said
+    if not held:  # no row is held out at all, which has its own caveat
         return
     trained = (scores.get("taught") or {}).get("support") or {}
     unseen = [

@@ -1,4 +1,4 @@
-"""The names of scores: the deciding metric of each task, and names and numbers as people read them.
+"""The names of scores: the deciding metric of each task, and its names and numbers for people.
 
 Shared with `web`. Scores are those of `daemon.schema.scores`.
 """
@@ -10,10 +10,10 @@ from daemon.schema.schema import Task
 from daemon.schema.scores import Agreement, Metric, Score
 
 DECIDES: dict[Task, Metric] = {"classification": "accuracy", "regression": "r2"}
-"""The score that a version is chosen and judged by; higher is better, 1 is perfect."""
+"""The score by which a version is chosen and judged; higher is better, 1 is perfect."""
 
 SETTLES: dict[Task, Metric] = {"classification": "log_loss", "regression": "rmse"}
-"""The metric that decides among candidates that are equal in that; lower is better."""
+"""The metric that decides among candidates with equal scores; lower is better."""
 
 TITLES: dict[Metric, str] = {
     "accuracy": "accuracy",
@@ -42,10 +42,10 @@ BOUND = 1.645
 """Standard errors of a one-sided 95 % bound."""
 
 LOWER: frozenset[Metric] = frozenset({"log_loss", "rmse", "mae", "cost"})
-"""Metrics for which less is better."""
+"""Metrics of which lower values are better."""
 
 UNITS: frozenset[Metric] = frozenset({"rmse", "mae", "cost"})
-"""Metrics in a unit of their own, the target's or that of `train.costs`."""
+"""Metrics with a unit: the target's, or that of `train.costs`."""
 
 
 def deciding(score: Score) -> Literal["accuracy", "r2"]:
@@ -66,7 +66,7 @@ def judged(score: Score | None) -> float | None:
 
 
 def gain(score: Score, now: float, before: float) -> float:
-    """The improvement from `before` to `now`, two values of the metric by which the gate judges; less than 0: worse."""
+    """The improvement from `before` to `now`, two values of the gate's metric; negative if worse."""
     return before - now if metric(score) in LOWER else now - before
 
 
@@ -76,16 +76,17 @@ def with_name(score: Score, amount: float | None) -> str:
 
 
 def amount_of(score: Score, amount: float | None) -> str:
-    """The same without the name."""
+    """The value without the name."""
     if amount is None:
         return "unknown"
     return plain(amount) if metric(score) in UNITS else f"{amount:.4f}"
 
 
 def floored(score: Score, *, named: bool) -> tuple[Metric, float | None]:
-    """The metric of `promote.floor` (0-1, more is better), and its value.
+    """The metric of `promote.floor` (0-1, higher is better), and its value.
 
-    That is the metric if `train.metric` has `named` it, so that `auto` does not change the meaning of a floor, and more of it is better.
+    It is the gate's metric if `train.metric` names it (`named`), so that `auto` does not change the meaning of a floor,
+    and if higher values are better.
     """
     if not named or metric(score) in LOWER:
         return deciding(score), value(score)
@@ -93,7 +94,7 @@ def floored(score: Score, *, named: bool) -> tuple[Metric, float | None]:
 
 
 def short(score: Score, amount: float) -> str:
-    """A value of the metric by which the gate judges, in three digits: `0.944`."""
+    """A value of the gate's metric with three digits: `0.944`."""
     return plain(amount, 3) if metric(score) in UNITS else f"{amount:.3f}"
 
 
@@ -105,9 +106,9 @@ def value(score: Score | None) -> float | None:
 
 
 def plain(amount: float | None, digits: int = 4, sign: bool = False) -> str:
-    """An amount in the target's unit, rounded to that many digits and never as 1.2e+04: prices are read in full.
+    """An amount in the target's unit, rounded to that many digits.
 
-    A dash for None, an error that was too large to be measured.
+    It is never written as 1.2e+04, because prices are read in full. A dash for None: an error too large to be measured.
     """
     if amount is None:
         return "–"
@@ -118,7 +119,7 @@ def plain(amount: float | None, digits: int = 4, sign: bool = False) -> str:
 
 
 def agreement(counts: Agreement) -> str:
-    """How far a held version agrees with the champion (see `daemon.records.lineage.agreements`), for people."""
+    """The agreement of a held version with the champion (see `daemon.records.lineage.agreements`), for people."""
     n = f"{counts['n']:,} answers"
     if not counts["n"]:
         return f"no answer yet, {counts['failed']:,} rows failed"

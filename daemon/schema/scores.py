@@ -1,19 +1,20 @@
-"""Scores: what is measured of a version, as `daemon.training` makes it and manifest and journal keep it.
+"""Scores: the measurements of a version. `daemon.training` makes them; manifest and journal store them.
 
-Shared with `web`; loads no numpy, since the command line reads it. Versions live for years, so every key may be missing that was not always written.
+Shared with `web`; loads no numpy, because the command line reads them. Versions live for years, so any key that older
+releases did not write may be missing.
 """
 
 from collections.abc import Mapping
 from typing import Literal, Required, TypedDict, get_args
 
 Metric = Literal["accuracy", "balanced_accuracy", "log_loss", "roc_auc", "r2", "rmse", "mae", "cost"]
-"""What may judge a version."""
+"""Metrics that may judge a version."""
 
 NamedMetric = Metric | Literal[""]
-"""The same; empty is the usual figure of the task, accuracy or R²."""
+"""A metric; empty is the task's usual one, accuracy or R²."""
 
 Table = Mapping[str, Mapping[str, float]]
-"""The table of `train.costs`: true class, answered class, cost. Pairs that it lacks cost 1, right answers nothing."""
+"""The table of `train.costs`: true class, answered class, cost. Missing pairs cost 1, right answers nothing."""
 
 Holdout = Literal["reference", "rolling"]
 
@@ -21,17 +22,17 @@ HOLDOUTS: tuple[Holdout, ...] = get_args(Holdout)
 
 
 class Score(TypedDict, total=False):
-    """One model on `n` rows; None is a figure that has no meaning there, or is too large for a number."""
+    """One model on `n` rows; a figure is None if it is undefined there, or too large for a number."""
 
     n: Required[int]
     metric: Metric
-    """What judges, if it is not the usual figure of the task."""
+    """The judging metric, if it is not the task's usual one."""
     accuracy: float
     balanced_accuracy: float
     log_loss: float
     roc_auc: float | None
     recall: dict[str, float]
-    """By class, of those that the rows have."""
+    """By class, for the classes in the rows."""
     support: dict[str, int]
     """Rows of each class."""
     confusion: list[list[int]]
@@ -44,12 +45,12 @@ class Score(TypedDict, total=False):
     interval: tuple[float, float]
     """Of late labels (`daemon.records.live_score`): the 95 % interval of accuracy."""
     cost_saved: float
-    """Of late labels: what share of the best constant answer's cost is saved, and the standard error of that."""
+    """Of late labels: the saved share of the best constant answer's cost, and its standard error."""
     cost_error: float
 
 
 class DummyScore(Score, total=False):
-    """A model that always gives one answer, without what it does to single classes."""
+    """A model that always gives one answer, without its figures for single classes."""
 
     answer: str | None
     """The class; None for a mean."""
@@ -70,7 +71,7 @@ class ScoredDummy(TypedDict, total=False):
 
 
 class Loss(TypedDict):
-    """How much worse one model is than another on the same rows: see `daemon.training.losses.Difference`."""
+    """The loss of one model against another on the same rows: see `daemon.training.losses.Difference`."""
 
     n: int
     loss: float
@@ -80,14 +81,14 @@ class Loss(TypedDict):
 
 
 class Mark(Loss):
-    """The same against a `version` that was promoted before, on `held` held-out rows of the reference and on others."""
+    """A loss against a `version` that was promoted before, on `held` held-out reference rows and on others."""
 
     version: int
     held: int
 
 
 class Marks(TypedDict, total=False):
-    """The challenger against the champion, and against the version that no challenger may fall below."""
+    """The challenger's loss against the champion, and against the baseline."""
 
     champion: Mark
     mark: Mark
@@ -105,7 +106,7 @@ class Pair(TypedDict, total=False):
     high: float | None
     worse: Loss
     classes: dict[str, float]
-    """By how much the recall of a class falls at least."""
+    """The minimum fall of each class's recall."""
 
 
 class Paired(TypedDict, total=False):
@@ -122,7 +123,7 @@ class PairedHoldouts(TypedDict, total=False):
 
 
 class WorldChange(TypedDict, total=False):
-    """What the rows of the reference are since the world changed (ms since 1970), and what showed the change."""
+    """The reference rows since the world changed (ms since 1970), and the evidence for the change."""
 
     since: Required[int]
     until: Required[int]
@@ -135,7 +136,7 @@ class WorldChange(TypedDict, total=False):
 
 
 class TrainingRows(TypedDict, total=False):
-    """How many rows trained the version that the scores are of, by class."""
+    """The number of rows that trained the scored model, by class."""
 
     n: int
     support: dict[str, int]
@@ -145,11 +146,11 @@ class Split(TypedDict, total=False):
     """How the held-out rows were chosen."""
 
     by: str
-    """What made rows a unit: see `daemon.training.data.split.By`."""
+    """The rule that made rows a unit: see `daemon.training.data.split.By`."""
     since: float | None
-    """From which moment on (ms since 1970) rows judge, where time says it."""
+    """The moment (ms since 1970) from which on rows judge, if time decides it."""
     reference: str | None
-    """Tells the rows of the holdout from others."""
+    """Digest of the holdout's rows."""
     rolling: str
 
 
@@ -171,7 +172,7 @@ CROSS_VALIDATED: dict[Metric, CrossValidated] = {
 
 
 class CandidateScore(TypedDict, total=False):
-    """How a candidate did in cross-validation."""
+    """A candidate's scores in cross-validation."""
 
     name: Required[str]
     cv_accuracy: float
@@ -186,7 +187,7 @@ class CandidateScore(TypedDict, total=False):
 
 
 class TunedParameters(TypedDict, total=False):
-    """What a candidate was tuned to."""
+    """A candidate's tuned parameters."""
 
     candidate: Required[str]
     parameters: Required[dict[str, object]]
@@ -204,26 +205,27 @@ class CalibrationScore(TypedDict):
 
 
 class PastScores(TypedDict, total=False):
-    """What a verdict looks at in the scores of an earlier version."""
+    """The part of an earlier version's scores that a verdict uses."""
 
     challenger: Scored
     split: Split | None
 
 
 class Scores(PastScores, total=False):
-    """All that is measured of a challenger, and of the champion beside it."""
+    """All measurements of a challenger, and of the champion beside it."""
 
     fair: Scored
-    """The challenger's on the rows that the champion was not trained on either; absent: on all."""
+    """The challenger's scores on rows that the champion was not trained on either; absent: on all rows."""
     champion: Scored | None
     champion_version: int | None
     paired: PairedHoldouts | None
     marks: Marks
     dummy: ScoredDummy
     taught: TrainingRows
-    """How many rows trained the challenger. Stored scores and answers of the API have the name `taught`, so it stays."""
+    """The number of rows that trained the challenger. The name `taught` stays, because stored scores and API responses
+    have it."""
     metric_named: bool
-    """False: `train.metric = auto` has found the metric."""
+    """False if `train.metric = auto` chose the metric."""
     world: WorldChange | None
     twin_problem: str
     cv_accuracy: float
@@ -239,10 +241,10 @@ class Scores(PastScores, total=False):
 
 
 class AgreementCounts(TypedDict):
-    """How far a version agreed with the champion beside which it was tried.
+    """The agreement of a held version with the champion on live requests.
 
-    Of the `n` rows compared, `agreed` have the same label (None for values); `largest` is the greatest difference (of
-    probabilities the largest of a row, of values the absolute one); `failed` rows it did not answer.
+    Of the `n` compared rows, `agreed` have the same label (None for values). `largest` is the largest difference (of a
+    row's probabilities, or of the values). It failed to answer `failed` rows.
     """
 
     version: int
@@ -255,6 +257,6 @@ class AgreementCounts(TypedDict):
 
 
 class Agreement(AgreementCounts):
-    """The same with the mean difference; None where no row was compared."""
+    """An agreement with the mean difference; None if no row was compared."""
 
     difference: float | None

@@ -1,7 +1,7 @@
-"""Words: a text as numbers for its words; the same for a file, a request and a late label.
+"""Words: encodes a text as numbers for its words, in the same way for a file, a request and a late label.
 
-Shared with `web`; pure functions. A word is a number of BITS bits of its checksum, so no vocabulary has to be kept;
-THREE of them share one double, so that a text takes `SLOTS` numbers of a row, however long it is.
+Shared with `web`; pure functions. A word is a number made of BITS bits of its checksum, so no vocabulary is needed.
+THREE of them share one double, so a text of any length takes `SLOTS` numbers of a row.
 """
 
 import re
@@ -11,7 +11,7 @@ from itertools import chain, islice, pairwise
 from zlib import crc32
 
 MOST_TEXT = 10_000
-"""Characters of a text at most: about four pages."""
+"""Maximum characters of a text: about four pages."""
 
 BITS = 17
 """The bits of a word's number: 131,071 different ones. Zero is not a word."""
@@ -19,24 +19,24 @@ BITS = 17
 MASK = (1 << BITS) - 1
 
 THREE = 3
-"""Words that share a double, which is exact up to 53 bits."""
+"""Words per double, which is exact up to 53 bits."""
 
 SLOTS = 32
-"""Doubles of a text beside the count of its words, 256 bytes."""
+"""Doubles per text, in addition to its word count: 256 bytes."""
 
 MOST_WORDS = THREE * SLOTS
-"""Different words and pairs of words of a text that are looked at, from its beginning."""
+"""Maximum number of different words and word pairs of a text, from its beginning."""
 
 WORD = re.compile(r"\w+")
 
 UNSPACED = re.compile(r"[\u0e00-\u0eff\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]+")
-"""Scripts without blanks between words: each two neighbouring characters count as one."""
+"""Scripts without blanks between words: each pair of neighbouring characters counts as a word."""
 
 
 def encoded(text: str) -> list[float]:
-    """How many words a text has, of which no more than 2 * MOST_WORDS are counted, and its words in SLOTS numbers."""
+    """The word count of a text (counted up to 2 * MOST_WORDS), and its words in SLOTS numbers."""
     words = _first(text)
-    # Single words first: a long text has no room for pairs, and a short one has for both.
+    # Single words first: a long text has no room for pairs, and a short text has room for both.
     codes = dict.fromkeys([crc32(word) % MASK + 1 for word in words])
     if len(codes) < MOST_WORDS:
         codes |= dict.fromkeys([crc32(b"%b %b" % pair) % MASK + 1 for pair in pairwise(words)])
@@ -54,7 +54,7 @@ NOTHING = [0.0] * SLOTS
 
 
 def _first(text: str) -> list[bytes]:
-    """The first words: a text of thousands costs no more than one of hundreds."""
+    """The first words, so that a text of thousands costs no more than one of hundreds."""
     if text.isascii():
         return [word.encode() for word in WORD.findall(text.lower())[: 2 * MOST_WORDS]]
     text = unicodedata.normalize("NFKC", text).casefold()
@@ -63,7 +63,7 @@ def _first(text: str) -> list[bytes]:
 
 
 def _parted(word: str) -> Iterator[str]:
-    """The word, or each two neighbouring characters if its script has no blanks."""
+    """The word, or its pairs of neighbouring characters if its script has no blanks."""
     place = 0
     for match in UNSPACED.finditer(word):
         if match.start() > place:

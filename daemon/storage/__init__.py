@@ -1,1 +1,1 @@
-"""What is written to the databases of a home: the journal with its tables and migrations, and the prediction history."""
+"""Writes to the databases of a home: the journal with its tables and migrations, and the prediction history."""

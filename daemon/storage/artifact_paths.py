@@ -1,7 +1,8 @@
 """Artifact paths: a home that was moved or copied keeps its models in its own folder.
 
-MLflow's database has absolute paths, by which a copy would write into the original's folder. They are corrected
-in one transaction before MLflow opens the database. A home reached by another path, a symlink or another mount, is the same one.
+MLflow's database has absolute paths, so a copied home would write into the original's folder. They are corrected in one
+transaction before MLflow opens the database. A home reached by another path, a symlink or another mount, counts as the
+same home.
 """
 
 import json
@@ -27,7 +28,7 @@ PLACES = (
     ("logged_models", "artifact_location"),
     ("model_versions", "storage_location"),
 )
-"""Columns of MLflow's database that say where files are written, or were."""
+"""Columns of MLflow's database with the paths of files."""
 
 MOVE = """
 UPDATE {table} SET {column} = ?1 || substr({column}, length(?2) + 1)
@@ -40,14 +41,14 @@ COLUMN = "SELECT 1 FROM pragma_table_info(?) WHERE name = ?"
 
 
 class ForeignPath(NamedTuple):
-    """A place outside the home that MLflow's database names, and how many of its rows."""
+    """A folder outside the home that MLflow's database names, and the number of rows that name it."""
 
     place: str
     rows: int
 
 
 def relocate(home: Home, root: Path | None = None) -> str | None:
-    """Make MLflow's paths those of the home, which lies or will lie in `root`; a sentence if there was something to do.
+    """Change MLflow's paths to the home, which is or will be at `root`; returns a sentence if any changed.
 
     Raises sqlite3.Error when the database can't be used.
     """
@@ -61,17 +62,15 @@ def relocate(home: Home, root: Path | None = None) -> str | None:
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             _rewrite(connection, old, new)
-    # DVC's notes on files by their paths; they are made again. DVC itself would make a folder that everybody can write to.
+    # DVC's state on files by their paths is made again. DVC itself would make its folder writable for everybody.
     notes = home.dvc_site
     shutil.rmtree(notes, ignore_errors=True)
     notes.mkdir(mode=0o700, exist_ok=True)
-    return (
-        f"This home was moved or copied from {old.parent.parent}: its models are kept in {new.artifacts} from now on."
-    )
+    return f"This home was moved or copied from {old.parent.parent}: its models are now stored in {new.artifacts}."
 
 
 def _recorded(connection: sqlite3.Connection) -> Path | None:
-    """Where the artifacts are by MLflow's database; None if there is no experiment of ours in it."""
+    """The artifacts' folder in MLflow's database; None if our experiment is not in it."""
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     query = "SELECT artifact_location FROM experiments WHERE name = ?"
     row = connection.execute(query, (EXPERIMENT,)).fetchone() if "experiments" in tables else None
@@ -82,7 +81,7 @@ def _rewrite(connection: sqlite3.Connection, old: Path, new: Home) -> None:
     before, after = old.as_uri(), new.artifacts.as_uri()
     for table, column in _places(connection):
         connection.execute(MOVE.format(table=table, column=column), (after, before))
-    # What the runs say of their data, as text within JSON.
+    # The runs' paths of their data, as text within JSON.
     pair = (json.dumps(str(old.parent.parent / "data"))[1:-1], json.dumps(str(new.data))[1:-1])
     connection.execute(
         "UPDATE datasets SET dataset_source = replace(dataset_source, '\"' || ? || '\"', '\"' || ? || '\"')", pair
@@ -90,7 +89,7 @@ def _rewrite(connection: sqlite3.Connection, old: Path, new: Home) -> None:
 
 
 def foreign_paths(home: Home) -> list[ForeignPath]:
-    """Places beyond the home where MLflow's database has files of ours; raises sqlite3.Error when it can't be read."""
+    """Folders outside the home that MLflow's database has for our files; raises sqlite3.Error when it can't be read."""
     if not home.mlflow.exists():
         return []
     with mlflow_file.reading(home.mlflow) as connection:
@@ -98,7 +97,7 @@ def foreign_paths(home: Home) -> list[ForeignPath]:
 
 
 def _named(connection: sqlite3.Connection, recorded: Path | None) -> Iterator[ForeignPath]:
-    """Each folder `…/registry/artifacts` that some row names; `recorded` is that of the experiment."""
+    """Each folder `…/registry/artifacts` that any row names; `recorded` is the experiment's."""
     counts: dict[str, int] = {}
     for table, column in _places(connection) if recorded is not None else ():
         for (value,) in connection.execute(NAMED.format(table=table, column=column)):
@@ -109,7 +108,7 @@ def _named(connection: sqlite3.Connection, recorded: Path | None) -> Iterator[Fo
 
 
 def _places(connection: sqlite3.Connection) -> list[tuple[str, str]]:
-    """Those of PLACES that the database has: that of an earlier MLflow may lack some, and gets them empty."""
+    """The PLACES that the database has: an earlier MLflow's may lack some, and its migration adds them empty."""
     return [place for place in PLACES if connection.execute(COLUMN, place).fetchone()]
 
 
@@ -118,5 +117,5 @@ def _path(uri: str) -> Path:
 
 
 def _same(path: Path, other: Path) -> bool:
-    """Whether two paths are one folder, also by a symlink or another mount."""
+    """Whether two paths are the same folder, even through a symlink or another mount."""
     return path == other or (path.exists() and other.exists() and path.samefile(other))

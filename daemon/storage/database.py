@@ -26,7 +26,8 @@ class Database:
         self._engine = engine
         self.connection = connection or engine.connect()
         self.writes = 0
-        """Transactions so far: while it stays the same, so does all that the journal says (there is no other writer)."""
+        """Number of transactions so far: while it stays the same, the journal has not changed (there is no other
+        writer)."""
 
     def close(self) -> None:
         """Close the connection."""
@@ -50,7 +51,7 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction, or the one that is open already; raises Unavailable when it can't be made durable."""
+        """A transaction, or the one already open; raises Unavailable when it can't be made durable."""
         if self.connection.in_transaction():
             yield self.connection
             return
@@ -77,11 +78,11 @@ class Database:
         self.connection.rollback()
 
     def typed(self, kind: type[T], query: Any) -> list[T]:
-        """The rows of a query for all columns of the table that `kind` describes."""
+        """The rows of a query for all columns of the table, as the type `kind`."""
         return [of_type(kind, row) for row in self.rows(query)]
 
     def first(self, kind: type[T], query: Any) -> T | None:
-        """The first of them, or None."""
+        """The first of these rows, or None."""
         rows = self.typed(kind, query.limit(1))
         return rows[0] if rows else None
 
@@ -102,11 +103,11 @@ class Database:
         return rows[0] if rows else None
 
     def among(self, query: Any, column: Any, values: Iterable[str]) -> Iterator[RowMapping]:
-        """The rows of a query whose `column` is one of `values`, however many these are."""
+        """The rows of a query whose `column` is one of `values`, of any number."""
         keys = list(values)
         for start in range(0, len(keys), MANY):
             yield from self.rows(query.where(column.in_(keys[start : start + MANY])))
 
     def typed_among(self, kind: type[T], query: Any, column: Any, values: Iterable[str]) -> Iterator[T]:
-        """The same, as rows of the table that `kind` describes."""
+        """As `among`, with rows of the type `kind`."""
         return (of_type(kind, row) for row in self.among(query, column, values))

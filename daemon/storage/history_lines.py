@@ -1,6 +1,6 @@
-"""Lines of the prediction log as rows of the history: one of a single prediction, or many of a block (`daemon/schema/prediction_block.py`).
+"""Converts lines of the prediction log to rows of the history: one of a single prediction, or many of a block.
 
-What is no prediction is counted and passed over.
+`daemon/schema/prediction_block.py` has the blocks. Lines that are not predictions are counted and skipped.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ _log = logging.getLogger("retraind.history")
 
 
 class Rows(NamedTuple):
-    """What some lines come to: values of predictions, and comparisons of a shadow with the champion."""
+    """The rows from some lines: predictions, and comparisons of a shadow with the champion."""
 
     predictions: list[tuple[Any, ...]]
     compared: list[tuple[tuple[Any, ...], list[tuple[Any, ...]]]]
@@ -28,10 +28,10 @@ class Lines:
 
     def __init__(self) -> None:
         self.skipped = 0
-        """Complete lines that were no predictions, since the start."""
+        """Number of complete lines that were not predictions, since the start."""
 
     def rows(self, lines: Iterable[bytes], file: str) -> Rows:
-        """The rows that the lines of a file come to."""
+        """The rows from the lines of a file."""
         entries = [entry for line in lines if (entry := self._parsed(line, file)) is not None]
         predictions = [row for entry in entries if "shadow" not in entry for row in self._predictions(entry, file)]
         compared = [pair for entry in entries if "shadow" in entry and (pair := self._compared(entry, file))]
@@ -46,7 +46,7 @@ class Lines:
         return None
 
     def _predictions(self, entry: dict[str, Any], file: str) -> list[tuple[Any, ...]]:
-        """The one row of a line, or the many of a block."""
+        """The single row of a line, or the rows of a block."""
         try:
             block = prediction_block.of(entry)
             return [_row(one) for one in ([entry] if block is None else prediction_block.expand(block))]
@@ -55,7 +55,7 @@ class Lines:
             return []
 
     def _compared(self, entry: dict[str, Any], file: str) -> tuple[tuple[Any, ...], list[tuple[Any, ...]]] | None:
-        """How far a shadow agreed with the champion, and some rows on which it did not."""
+        """The agreement of a shadow with the champion, and some rows on which they disagreed."""
         try:
             pair = entry["shadow"], entry["model_version"]
             figures = (entry[name] for name in ("n", "failed", "agreed", "difference", "largest", "timestamp"))

@@ -1,4 +1,4 @@
-"""The workers' log files of predictions: which there are, and to which no worker writes any more."""
+"""The workers' prediction log files: which exist, and which are complete."""
 
 import os
 import re
@@ -19,7 +19,7 @@ class LogFiles:
 
     def all(self) -> list[Path]:
         """Every log file, oldest first."""
-        # Oldest first: the start time in the name follows the worker's number.
+        # Sorted by the start time, which follows the worker's number in the name.
         named = (path for path in self._home.logs.iterdir() if NAME.fullmatch(path.name))
         return sorted(named, key=lambda path: path.stem.split("-")[2])
 
@@ -33,7 +33,7 @@ class LogFiles:
 
     def _writing(self, slot: str, pid: str) -> bool:
         lock = self._home.worker_lock(slot, pid)
-        if not lock.exists():  # it removes its lock when it ends; a person may have, too
+        if not lock.exists():  # it removes its lock when it ends; a person may also have removed it
             return _serves(pid)
         fd = durable.try_lock(lock)
         if fd is None:

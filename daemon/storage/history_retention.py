@@ -1,4 +1,4 @@
-"""What the prediction history no longer keeps: rows beyond their number or age, and offsets of log files that are gone."""
+"""Retention of the prediction history: removes rows beyond their number or age, and offsets of removed log files."""
 
 import sqlite3
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ from daemon.core.settings import Predictions
 from daemon.storage import history_shares
 
 TRIM_ROWS = 20_000
-"""Old rows that one pass removes at most, so that less to keep does not hold the copying back."""
+"""Maximum number of old rows that one pass removes, so that a lowered limit does not delay the copying."""
 
 OLD = "SELECT seq FROM predictions WHERE timestamp >= ? AND timestamp < ? ORDER BY timestamp LIMIT ?"
 FORGET = "DELETE FROM predictions WHERE seq = ?"
@@ -21,14 +21,14 @@ DELETE FROM predictions WHERE seq IN (
 
 
 class Retention:
-    """Removes what is beyond `predictions.keep_rows` and `predictions.keep_days`."""
+    """Removes rows beyond `predictions.keep_rows` and `predictions.keep_days`."""
 
     def __init__(self, home: Home, settings: Predictions, read_clock: Callable[[], Reading]) -> None:
         self._home, self._settings, self._read_clock = home, settings, read_clock
         self._clock = Clock()
 
     def forget_files(self, connection: sqlite3.Connection, files: Iterable[Path]) -> None:
-        """Drop the offsets of files that are gone; only after them, or a kill in between would copy them again."""
+        """Drop the offsets of removed files; only after the files, because a kill in between would copy them again."""
         there = {path.name for path in files}
         gone = [(name,) for (name,) in connection.execute("SELECT file FROM offsets") if name not in there]
         if gone:
@@ -36,16 +36,16 @@ class Retention:
                 connection.executemany("DELETE FROM offsets WHERE file = ?", gone)
 
     def trim(self, connection: sqlite3.Connection) -> None:
-        """Remove some of the rows that are too many or too old."""
+        """Remove some of the rows beyond the limits of number and age."""
         history_shares.trim(connection, self._settings.keep_rows, TRIM_ROWS)
         now = self._read_clock()
         if self._clock.trusts(now) and self._settings.keep_days:
             self._trim_old(connection, now.wall)
 
     def _trim_old(self, connection: sqlite3.Connection, now: float) -> None:
-        """Remove rows by the time that each names, not by order: several workers' files are copied one after the other.
+        """Remove rows by their own times, not by order, because several workers' files are copied one after the other.
 
-        A row whose time can't be right, later than now or before the home was made, goes with rows that came after it.
+        A row with an impossible time, in the future or before the home was made, is removed together with later rows.
         """
         begin, limit = clock.made(self._home, now), now - self._settings.keep_days * clock.DAY
         old = connection.execute(OLD, (clock.iso(begin), clock.iso(limit), TRIM_ROWS)).fetchall()

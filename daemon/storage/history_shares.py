@@ -1,6 +1,6 @@
-"""Shares of the history: how many predictions of each caller it holds, and whose oldest give way when there are too many.
+"""Shares of the history: counts the predictions of each caller, and decides whose oldest are removed beyond the limit.
 
-Callers are tokens, `anonymous` for all who have none, and an empty name for the programs of this machine.
+Callers are tokens, `anonymous` for callers without one, and an empty name for programs of this machine.
 """
 
 import sqlite3
@@ -19,7 +19,7 @@ CREATE TRIGGER IF NOT EXISTS predictions_went AFTER DELETE ON predictions BEGIN
 END;
 COMMIT;
 """
-"""Kept up by the database itself, whoever removes rows; counted again when it is opened."""
+"""Triggers keep the counts, whoever removes rows; they are counted again when the database is opened."""
 
 CALLER = "ALTER TABLE predictions ADD COLUMN caller TEXT NOT NULL DEFAULT ''"
 LARGEST = "SELECT caller, n, (SELECT SUM(n) FROM shares) FROM shares ORDER BY n DESC LIMIT 2"
@@ -27,23 +27,24 @@ GIVE_WAY = "DELETE FROM predictions WHERE seq IN (SELECT seq FROM predictions WH
 
 
 def prepare(connection: sqlite3.Connection) -> None:
-    """Make what this needs of a history that has the table of predictions, also one from before there were callers."""
+    """Create the counts in a history that has the table of predictions, even one from before callers were recorded."""
     if not any(column[1] == "caller" for column in connection.execute("PRAGMA table_info(predictions)")):
         connection.execute(CALLER)
     connection.executescript(TABLES)
 
 
 def trim(connection: sqlite3.Connection, keep: int, most: int) -> None:
-    """Remove what is beyond `keep` rows, at most about `most` of them: the oldest of whoever has the most.
+    """Remove rows beyond `keep`, at most about `most` of them: the oldest of the caller with the most rows.
 
-    So who predicts a lot pushes out their own predictions only, and late labels for those of others go on being known.
+    So a busy caller only pushes out its own predictions, and late labels for other callers' predictions still find
+    them.
     """
     while most > 0 and (rows := connection.execute(LARGEST).fetchall()):
         (caller, count, total), second = rows[0], rows[1][1] if len(rows) > 1 else 0
         excess = min(total - keep, most)
         if excess <= 0:
             return
-        # Down to the second, and a bit further, or two that have the same would take turns row by row.
+        # Down to the second largest share, and a bit further, because two equal shares would alternate row by row.
         gone = min(excess, max(count - second, 1 + excess // 16))
         with connection:
             connection.execute(GIVE_WAY, (caller, gone))

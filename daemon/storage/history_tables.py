@@ -40,7 +40,7 @@ TRIM = "DELETE FROM disagreements WHERE id <= (SELECT MAX(id) FROM disagreements
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open or create the database for its one writer; raises sqlite3.Error."""
-    path.touch(file_modes.FILE)  # SQLite gives the other two the mode of this one
+    path.touch(file_modes.FILE)  # SQLite gives its other two files the mode of this one
     for suffix in ("", "-wal", "-shm"):
         file_modes.keep_file(path.with_name(path.name + suffix))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)

@@ -1,7 +1,7 @@
-"""The journal: what happened to every drop, batch, run, version and swap, with reasons.
+"""The journal: records every drop, batch, run, version and swap, with reasons.
 
-Each noun has a module of its own in `daemon.storage.entries`; all of them share one connection. Every transition writes
-its event in the same transaction, so the history that people read is never ahead of the facts, nor behind.
+Each noun has its own module in `daemon.storage.entries`; all of them share one connection. Every transition writes its
+event in the same transaction, so the history for people is never ahead of the facts or behind them.
 """
 
 from collections.abc import Iterator
@@ -71,7 +71,7 @@ class Journal:
 
     @property
     def writes(self) -> int:
-        """Transactions so far: while it stays the same, so does all that the journal says (there is no other writer)."""
+        """Number of transactions so far: while it stays the same, so does the journal (there is no other writer)."""
         return self.database.writes
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ class Journal:
         self.database.close()
 
     def lost(self) -> str | None:
-        """Why what is recorded now would be lost: the file is gone, or another has its name."""
+        """Why new records would be lost: the file is gone, or another file has its name."""
         return self.database.lost()
 
     def taken(self) -> str | None:
@@ -92,7 +92,7 @@ class Journal:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Make everything that is recorded inside one transaction: one wait for the disk instead of many."""
+        """Record everything inside this context in one transaction, with one wait for the disk instead of many."""
         with self.database.writing():
             yield
 

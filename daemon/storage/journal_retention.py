@@ -1,8 +1,8 @@
-"""The retention of the journal: which events and requests are removed, so that it does not grow with every event.
+"""The retention of the journal: decides which events and requests are removed, so that it stops growing.
 
-SQL for SQLAlchemy's connection. The outcomes of drops, batches, trainings and versions are in tables of their own, which
-stay. The kinds of event that come with every drop have a limit of their own, so they can't push out what happens
-once a month. The number of an event is never used again (AUTOINCREMENT), so streams continue where they were.
+SQL for SQLAlchemy's connection. The outcomes of drops, batches, trainings and versions are in their own tables, which
+stay. The event kinds of every drop have a separate limit, so they can't push out monthly events. Event numbers are
+never reused (AUTOINCREMENT), so streams continue where they were.
 """
 
 from sqlalchemy import Connection, text
@@ -24,10 +24,10 @@ ROUTINE = (
 """Kinds of events that come with every drop or request."""
 
 FACTS = (EventKind.SERVING, EventKind.ROLLED_BACK)
-"""Kinds that the journal derives facts from, by their order: they stay."""
+"""Kinds that are always kept, because the journal derives facts from their order."""
 
 MOST = 5_000
-"""Rows that one call removes of each sort at most: the loop has other things to do."""
+"""Maximum rows of each sort that one call removes, because the loop has other work."""
 
 
 def _listed(*kinds: EventKind) -> str:
@@ -39,7 +39,7 @@ SORTS = (
     ("events", "id", f"kind NOT IN ({_listed(*ROUTINE, *FACTS)})"),
     ("requests", "rowid", f"state != '{RequestState.QUEUED}'"),
 )
-"""Table, key that grows, and condition of what is kept up to the same number of rows each."""
+"""The sorts: table, growing key, and condition; each sort keeps the same number of rows."""
 
 
 def overdue(database: Database, keep: int) -> list[tuple[int, int]]:
@@ -52,7 +52,7 @@ def overdue(database: Database, keep: int) -> list[tuple[int, int]]:
 
 
 def remove(connection: Connection, place: int, newest: int) -> int:
-    """Remove the oldest rows of a sort up to the key `newest`, some at a time; returns how many."""
+    """Remove the oldest rows of a sort up to the key `newest`, some at a time; returns their number."""
     table, key, keep = SORTS[place]
     oldest = f"SELECT {key} FROM {table} WHERE {keep} AND {key} <= :newest ORDER BY {key} LIMIT :most"  # noqa: S608
     query = text(f"DELETE FROM {table} WHERE {key} IN ({oldest})")  # noqa: S608

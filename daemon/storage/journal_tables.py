@@ -1,12 +1,12 @@
-"""The journal's tables, and how an older journal becomes one of the present format.
+"""The journal's tables, and the migrations of older journals to the present format.
 
-DDL of SQLite is transactional: after a kill a journal is of the old format or of the new one.
+DDL of SQLite is transactional: after a kill a journal has either the old format or the new one.
 """
 
 from sqlalchemy import BigInteger, Column, Connection, Float, Index, Integer, MetaData, String, Table, inspect, text
 
 FORMAT = 4
-"""`PRAGMA user_version` of the tables below; a journal with a larger one was written by a newer retraind."""
+"""`PRAGMA user_version` of the tables below; a journal with a larger number was written by a newer retraind."""
 
 WHOLE = BigInteger().with_variant(Integer(), "sqlite")
 """What SQLite calls INTEGER has 64 bits; elsewhere that is another type."""
@@ -40,7 +40,7 @@ drops = Table(
     Column("forgotten_in", WHOLE),  # the batch that removed its rows
     Column("forgotten_at", String),
     Column("forgotten_by", String),
-    # All that the totals need, so that counting never reads the rows themselves.
+    # All columns that the totals need, so that counting never reads the rows themselves.
     Index("drops_totals", "state", "rows_accepted", "rows_refused", "rows_read"),
 )
 
@@ -59,7 +59,7 @@ batches = Table(
     Column("dvc_md5", String),
     Column("accepted_at", String, nullable=False),
     Column("committed_at", String),
-    # Lineage asks for the last batch of a revision: after a month of a drop a second it would read millions of rows.
+    # Lineage queries the last batch of a revision: after a month with a drop per second it would read millions of rows.
     Index("batches_of_revision", "revision"),
 )
 
@@ -91,7 +91,7 @@ labels = Table(
     Index("labels_of_version", "version", "batch"),
 )
 
-exams = Table(  # made where it is missing: older programs go on without it
+exams = Table(  # made if it is missing; older programs work without it
     "exams",
     tables,
     Column("id", WHOLE, primary_key=True),
@@ -110,7 +110,7 @@ exams = Table(  # made where it is missing: older programs go on without it
     Index("exams_suspicious", "suspicious"),
 )
 
-held = Table(  # suspicious drops of which nothing was taken; the row goes when the drop has gone one way or the other
+held = Table(  # suspicious drops that wait; a row is removed when its drop has left the inbox
     "held",
     tables,
     Column("sha256", String, primary_key=True),
@@ -236,15 +236,15 @@ MIGRATIONS = {
         "ALTER TABLE drops ADD COLUMN rows_known INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE drops ADD COLUMN rows_relabelled INTEGER NOT NULL DEFAULT 0",
     ),
-    3: (),  # the table `held`: an older program would take what waits in the inbox without a word
+    3: (),  # the table `held`: an older program would silently accept the drops that wait in the inbox
 }
-"""Statements that turn a journal of the format named by the key into one of the next."""
+"""Statements that migrate a journal from the format in the key to the next one."""
 
 
 def prepare(connection: Connection) -> int:
-    """Make or migrate the tables within the caller's transaction; returns the format that was found (0: a new file).
+    """Create or migrate the tables within the caller's transaction; returns the previous format (0: a new file).
 
-    A format above FORMAT is left alone: the caller has to refuse it.
+    A format above FORMAT is not changed; the caller must refuse it.
     """
     stored = int(connection.execute(text("PRAGMA user_version")).scalar_one())
     if stored > FORMAT:
@@ -254,7 +254,8 @@ def prepare(connection: Connection) -> int:
     for version in range(stored, FORMAT) if not new else ():
         for statement in MIGRATIONS[version]:
             connection.execute(text(statement))
-    # What came later and changes no row, an index or a column that may be empty, is no other format: older programs go on with it.
+    # Later additions that change no row (an index, a nullable column) are not a new format, because older programs work
+    # with them.
     if all(column["name"] != "decided_by" for column in inspect(connection).get_columns("drops")):
         connection.execute(text("ALTER TABLE drops ADD COLUMN decided_by VARCHAR"))
     for index in batches.indexes:

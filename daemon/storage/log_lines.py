@@ -1,6 +1,6 @@
-"""Lines of the prediction log about certain predictions: finds and blanks them.
+"""Finds and blanks the lines of certain predictions in the prediction log.
 
-A worker may append to a log file at any time, so its lines keep their places.
+A worker may append to a log file at any time, so all lines keep their positions.
 """
 
 from collections.abc import Set
@@ -24,9 +24,9 @@ def files_with(home: Home, ids: Set[str]) -> list[Path]:
 
 
 def blank(path: Path, ids: Set[str]) -> None:
-    """Write blanks over these predictions, in place: a worker may append to the file, and offsets stay true.
+    """Overwrite these predictions with blanks, in place: a worker may append to the file, and offsets stay valid.
 
-    In a line of many rows, the others stay.
+    In a line with many rows, the others stay.
     """
     of_requests = prediction_block.requests(ids)
     with path.open("r+b") as file:
@@ -41,7 +41,7 @@ def blank(path: Path, ids: Set[str]) -> None:
 
 
 def _without(line: bytes, ids: Set[str], of_requests: Set[str]) -> object:
-    """What stays of a line, as JSON, when these predictions are removed; None if it has none of them."""
+    """A line as JSON without these predictions; None if it has none of them."""
     try:
         entry = orjson.loads(line)
         if not isinstance(entry, dict):
@@ -50,5 +50,5 @@ def _without(line: bytes, ids: Set[str], of_requests: Set[str]) -> object:
             return {} if entry.get("prediction_id") in ids else None
         erased = prediction_block.places(block, ids, of_requests)
         return prediction_block.without(block, erased) if erased else None
-    except (LookupError, TypeError, ValueError):  # it is no prediction
+    except (LookupError, TypeError, ValueError):  # it is not a prediction
         return None

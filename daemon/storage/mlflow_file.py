@@ -1,7 +1,7 @@
-"""The file of MLflow's database: opened for readers that live for a moment, and locked by whoever may change its tables.
+"""The file of MLflow's database: opens it for short reads, and locks it for changes of its tables.
 
-It has a rollback journal, no WAL, and programs beside ours write it (the trainer, MLflow's own pages). One that is killed in the
-middle of a transaction leaves a journal that the next reader must roll back, and only a connection that may write can.
+It has a rollback journal, no WAL, and other programs also write it (the trainer, MLflow's own pages). A program killed
+in a transaction leaves a journal that the next reader must roll back, which needs a writable connection.
 """
 
 import os
@@ -15,19 +15,19 @@ from daemon.core import durable
 from daemon.core.errors import Unavailable
 
 BUSY_SECONDS = 10.0
-"""How long another program may hold the database locked."""
+"""Seconds that another program may hold the database locked."""
 
 MIGRATION_SECONDS = 600.0
-"""How long another process of ours may make or migrate it."""
+"""Seconds that another process of ours may take to make or migrate it."""
 
 LOOK_SECONDS = 0.1
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that changes nothing but the rest of a killed transaction; no file is made. Raises sqlite3.Error.
+    """A connection that only rolls back a killed transaction; it never creates the file.
 
-    SQLite itself opens the file for reading only where the disk or its mode forbids more.
+    Raises sqlite3.Error. SQLite itself falls back to read-only if the disk or the file's mode forbids writing.
     """
     uri = f"{path.resolve().as_uri()}?mode=rw"
     with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
@@ -37,21 +37,22 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[sqlite3.Connection]:
-    """One transaction; raises sqlite3.Error. A database that is gone is not made: `mode=rw`."""
+    """One transaction; raises sqlite3.Error. A missing database is not created (`mode=rw`)."""
     uri = f"{path.resolve().as_uri()}?mode=rw"
     with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
         connection.execute("PRAGMA foreign_keys = ON")
         with connection:
-            # A transaction that begins with reading and then writes would fail at once, however long it may wait.
+            # A transaction that begins with reading and then writes would fail at once, whatever its timeout.
             connection.execute("BEGIN IMMEDIATE")
             yield connection
 
 
 @contextmanager
 def migrating(path: Path) -> Iterator[None]:
-    """Hold the lock under which the database at `path` is made or migrated; raises Unavailable, OSError.
+    """Hold the lock for making or migrating the database at `path`; raises Unavailable, OSError.
 
-    MLflow asks for none: of two that migrate at the same time one fails, in a daemon that then ends and kills the other halfway.
+    MLflow itself takes no lock. If two processes migrated at the same time, one would fail, and its daemon would end
+    and kill the other halfway.
     """
     lock, until = path.with_name(f"{path.name}.lock"), time.monotonic() + MIGRATION_SECONDS
     while (fd := durable.try_lock(lock)) is None:
@@ -66,12 +67,13 @@ def migrating(path: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Another name, under which the database at `path` is made whole before it gets its own; raises OSError.
+    """A temporary name under which the database is completed before it is renamed to `path`; raises OSError.
 
-    SQLite keeps a changed table at once: a kill in the middle of migrations in place would leave a half one, which MLflow refuses for ever.
+    Each changed table is durable at once, so a kill during migrations in place would leave a half-migrated database,
+    which MLflow would always refuse.
     """
     fresh = path.with_name(f"{path.name}.new")
-    _remove(fresh)  # what an earlier kill has left
+    _remove(fresh)  # left by an earlier kill
     try:
         yield fresh
     except BaseException:

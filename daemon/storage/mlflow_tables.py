@@ -1,7 +1,8 @@
-"""MLflow's database made and put right without MLflow, whose import and migrations cost seconds.
+"""Creates and repairs MLflow's database without MLflow, whose import and migrations take seconds.
 
-A new one has the tables that MLflow's migrations make (`mlflow_tables.sql`), and what MLflow's client would put into it; tests
-compare both. For another MLflow than the one that these statements are from, MLflow does it (`daemon/registry/registry.py`).
+A new database has the tables that MLflow's migrations make (`mlflow_tables.sql`), and the rows that MLflow's client
+would add; tests compare both. If another release of MLflow is installed than the one these statements are from, MLflow
+does it (`daemon/registry/registry.py`).
 """
 
 import sqlite3
@@ -19,7 +20,7 @@ from daemon.storage.model_versions import LAYOUT, NAME, ModelVersions
 STATEMENTS = Path(__file__).with_name("mlflow_tables.sql")
 
 DESCRIPTION = "Trained by retraind from labelled files."
-"""What people read of the registered model."""
+"""The description of the registered model, for people."""
 
 DEFAULT = "INSERT INTO experiments VALUES (0, 'Default', ?, 'active', ?, ?, 'default')"
 """MLflow's own experiment, which its client and its pages expect."""
@@ -42,9 +43,10 @@ AND experiment_id IN (SELECT experiment_id FROM experiments WHERE name = '{NAME}
 
 
 def open_or_make(home: Home) -> bool:
-    """Make the database, and what is missing of ours in it; False: only MLflow can do it. Raises Unavailable, OSError.
+    """Create the database, and add our missing rows; False if only MLflow can do it.
 
-    A home that serves a version has had a database. An empty one in its place would look healthy, and number versions from 1 again.
+    Raises Unavailable, OSError. A home that serves a version had a database. An empty one instead would look healthy,
+    and number versions from 1 again.
     """
     if not home.mlflow.exists() and home.pointer.exists():
         raise Unavailable(f"{home.mlflow} is gone. {home_integrity.RESTORE}.")
@@ -63,7 +65,7 @@ def open_or_make(home: Home) -> bool:
 def kill_runs(home: Home) -> None:
     """Mark the runs that a killed training left open; call only while none runs. Raises Unavailable."""
     if not ModelVersions(home).unfinished():
-        return  # another program may hold the database locked, so nothing is written without need
+        return  # another program may hold a lock, so it writes only if it must
     try:
         with mlflow_file.writing(home.mlflow) as connection:
             connection.execute(KILL, (_now(),))
@@ -72,7 +74,7 @@ def kill_runs(home: Home) -> None:
 
 
 def are_of_the_installed_mlflow() -> bool:
-    """Whether the statements were written by the MLflow that is installed: another patch release may have other tables."""
+    """Whether the statements come from the installed MLflow, because another patch release may have other tables."""
     with STATEMENTS.open() as text:
         written = text.readline().split()[-1]
     try:
@@ -103,5 +105,5 @@ def _fill(home: Home) -> None:
 
 
 def _now() -> int:
-    """Milliseconds since 1970, as MLflow has all times."""
+    """Milliseconds since 1970, MLflow's unit of time."""
     return time.time_ns() // 1_000_000

@@ -1,8 +1,8 @@
-"""Model versions and their aliases as MLflow's database has them, read and written without MLflow, whose import costs seconds.
+"""Model versions and their aliases in MLflow's database, read and written without MLflow, whose import takes seconds.
 
-The daemon follows and moves aliases by a few statements to four tables. They give and leave what MLflow's own client gives and
-leaves: tests compare each of them with it, in both directions, and know the layout of the tables. Whatever else there is to do
-in that database, MLflow does in the trainer's process (`daemon/registry/registry.py`).
+The daemon follows and moves aliases by a few statements on four tables. Tests compare each statement with MLflow's own
+client, in both directions, and check the layout of the tables. All other work on that database is done by MLflow in the
+trainer's process (`daemon/registry/registry.py`).
 """
 
 import re
@@ -25,15 +25,15 @@ NAME = EXPERIMENT
 TAG = "retraind."
 
 MODELS = "models:/"
-"""How the source of a version begins that is a logged model; its id follows."""
+"""Prefix of a version's source if it is a logged model; the model's id follows."""
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 
 LAYOUT = "dc11669786a5"
-"""MLflow's name of the layout of its tables that these statements are for."""
+"""MLflow's name for the table layout that these statements are for."""
 
 PRESENT = f"workspace = 'default' AND name = '{NAME}' AND current_stage != 'Deleted_Internal'"
-"""Of `model_versions` those that no person has deleted."""
+"""Condition for `model_versions` that no person has deleted."""
 
 OF_VERSION = "tags.workspace = versions.workspace AND tags.name = versions.name AND tags.version = versions.version"
 
@@ -78,13 +78,13 @@ WHERE experiments.name = '{NAME}' AND status = 'RUNNING' AND runs.lifecycle_stag
 
 @dataclass(frozen=True)
 class Registered:
-    """A version as MLflow has it; `bundle` is the sha256 of its manifest, None if another program registered it."""
+    """A version in MLflow; `bundle` is the sha256 of its manifest, None if another program registered it."""
 
     version: int
     run: str
     bundle: str | None
     model: str
-    """Id of the MLflow model that was logged for it; empty if there is none."""
+    """Id of its logged MLflow model; empty if there is none."""
     cleared: bool
     """Whether its model files have been removed."""
 
@@ -92,7 +92,7 @@ class Registered:
 class ModelVersions:
     """Versions and aliases of one home; a database that does not exist yet reads as empty.
 
-    Every method raises Unavailable while the database can't be used: it is locked, damaged, or the disk is full.
+    Every method raises Unavailable while the database can't be used (locked, damaged, or on a full disk).
     """
 
     def __init__(self, home: Home) -> None:
@@ -103,7 +103,7 @@ class ModelVersions:
         return next((int(row["version"]) for row in self._ask(ALIASED, alias)), None)
 
     def set_alias(self, alias: str, version: int | None) -> None:
-        """Point an alias at a version, or take it away; raises NotFound for a version that was deleted."""
+        """Point an alias at a version, or remove it; raises NotFound for a deleted version."""
         if version is None and not self._path.exists():
             return
         with self._writing() as connection:
@@ -117,11 +117,11 @@ class ModelVersions:
         return [_registered(row) for row in self._ask(VERSIONS, after)]
 
     def has(self, version: int) -> bool:
-        """Whether there is this version, and it was not deleted."""
+        """Whether this version exists and was not deleted."""
         return bool(self._ask(f"SELECT 1 FROM model_versions WHERE {PRESENT} AND version = ?", version))
 
     def describe(self, version: int, state: VersionState, reason: str) -> None:
-        """Write a verdict where people look for it in the MLflow UI; if they have deleted the version, nowhere."""
+        """Write a verdict to the version's description in the MLflow UI, unless the version was deleted."""
         with self._writing() as connection:
             connection.execute(LABEL, ("verdict", state.value, version))
             connection.execute(EXPLAIN, (reason, time.time_ns() // 1_000_000, version))
@@ -132,27 +132,27 @@ class ModelVersions:
             connection.execute(LABEL, ("artifacts", "removed", version))
 
     def candidates(self, version: Registered) -> list[str]:
-        """The runs of the candidates that were compared in a version's training, also of those that a person has deleted."""
+        """The candidates' runs of a version's training, including runs that a person has deleted."""
         return [row["run_uuid"] for row in self._ask(NESTED, version.run)]
 
     def artifacts(self, version: Registered) -> list[Path]:
-        """Folders with what was logged for a version: by its run, the runs nested in it, and its model."""
+        """Folders of a version's artifacts: those of its run, of the nested runs, and of its model."""
         names = [version.run, *self.candidates(version), f"models/{version.model}"]
-        # Ids as MLflow makes them: whatever else others have written there must lead nowhere.
+        # Only ids in MLflow's format: any other text written there must not become a path.
         return [
             self._home.artifacts / name for name in names if re.fullmatch(r"[0-9a-f]{32}|models/m-[0-9a-f]{32}", name)
         ]
 
     def leftover_runs(self) -> list[str]:
-        """The runs of the candidates of cleared versions, which are to be removed."""
+        """The candidates' runs of cleared versions, to be removed."""
         return [row["run_uuid"] for row in self._ask(LEFT_OVER)]
 
     def unfinished(self) -> bool:
-        """Whether a training seems to be under way."""
+        """Whether a training seems to be running."""
         return bool(self._ask(UNFINISHED))
 
     def layout(self) -> str | None:
-        """MLflow's name of the layout of its tables, LAYOUT where the statements here fit; None without a database."""
+        """MLflow's name for its table layout; LAYOUT if these statements fit it, None without a database."""
         if not self._path.exists():
             return None
         if not self._ask("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"):

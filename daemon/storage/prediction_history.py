@@ -1,7 +1,7 @@
-"""The prediction history: log lines copied into SQLite exactly once, whatever is killed when.
+"""The prediction history: copies log lines into SQLite exactly once, whenever processes are killed.
 
-The rows of a file and the offset behind them advance in one transaction. A file goes only when its rows are on the
-disk and no worker writes to it any more. Like the journal, the database has one writer that is its only checkpointer.
+The rows of a file and its offset advance in one transaction. A file is removed only when its rows are durable and no
+worker writes to it any more. Like the journal, the database has one writer, which alone checkpoints it.
 """
 
 import logging
@@ -26,22 +26,22 @@ from daemon.storage.history_retention import Retention
 from daemon.storage.history_tables import AGREE, DISAGREE, INSERT, TRIM
 
 PERIOD_SECONDS = 0.5
-"""How far the history may lag behind the predictions."""
+"""Seconds that the history may lag behind the predictions."""
 
 CHUNK_BYTES = 1_048_576
-"""Bytes of log that become one transaction."""
+"""Bytes of log per transaction."""
 
 KEEP_DISAGREEMENTS = 1000
-"""The newest rows on which champion and challenger disagree."""
+"""Number of newest disagreements of champion and challenger that are kept."""
 
 ERASE_SECONDS = 3.0
-"""How long who erases waits for a pass of copying to end."""
+"""Seconds that an erasure waits for a pass of copying to end."""
 
 _log = logging.getLogger("retraind.history")
 
 
 class HistoryCopier:
-    """Copies `logs/predictions-*.jsonl` into `logs/predictions.db`; `copy` may be called as often as one likes."""
+    """Copies `logs/predictions-*.jsonl` into `logs/predictions.db`; `copy` may be called at any time."""
 
     def __init__(self, home: Home, settings: Settings, read_clock: Callable[[], Reading] = clock.read) -> None:
         self._home = home
@@ -51,17 +51,17 @@ class HistoryCopier:
         self._held = OpenedFile(home.history)
         self._news: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        """Held while the database is used: by the thread that copies, or by who erases."""
+        """Held while the database is used, by the copying thread or by an erasure."""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
         self.problem: str | None = None
         """Why the last pass failed; None if it did not."""
         self.copied_at = 0.0
-        """When the last pass that succeeded began, in monotonic seconds; 0.0 before the first."""
+        """When the last successful pass began, in monotonic seconds; 0.0 before the first."""
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs; `problem` says whether it gets on."""
+        """Whether the thread runs; `problem` says whether it makes progress."""
         return self._thread.is_alive()
 
     @property
@@ -87,19 +87,19 @@ class HistoryCopier:
             self._connection = None
 
     def copy(self) -> int:
-        """Copy what is new; returns how many predictions. Raises sqlite3.Error or OSError, then nothing is lost."""
+        """Copy new lines; returns the number of predictions. Raises sqlite3.Error or OSError; nothing is lost then."""
         with self._lock:
             return self._copy()
 
     def _copy(self) -> int:
         began = time.monotonic()
         connection = self._opened()
-        # Looked up before reading: what a worker wrote before it ended is then below the end that is read.
+        # Looked up before reading, so that all lines of an ended worker are before the end that is read.
         finished = self._logs.finished()
         copied = 0
         for path in self._logs.all():
             copied += self._copy_file(connection, path, torn=path in finished)
-        # The rows must be on the disk before the only other copy of them goes; a reader can delay that.
+        # The rows must be durable before their only other copy is removed; a reader can delay that.
         if finished and connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0:
             for path in finished:
                 durable.remove(path)
@@ -109,9 +109,9 @@ class HistoryCopier:
         return copied
 
     def erase(self, ids: Sequence[str]) -> int:
-        """Remove predictions from the database and its WAL, for any thread; returns how many there were.
+        """Remove predictions from the database and its WAL, from any thread; returns their number.
 
-        Raises Unavailable when the thread that copies does not let go in time, sqlite3.Error.
+        Raises Unavailable when the copying thread does not release the database in time, sqlite3.Error.
         """
         if not self._lock.acquire(timeout=ERASE_SECONDS):
             raise Unavailable("The prediction history is busy.", hint="It is tried again.")
@@ -128,14 +128,16 @@ class HistoryCopier:
             self._lock.release()
 
     def take_notices(self) -> list[str]:
-        """What people should hear of, since the last call; for the loop's thread."""
+        """Notices for people since the last call; for the loop's thread."""
         return [self._news.get_nowait() for _ in range(self._news.qsize())]
 
     def _opened(self) -> sqlite3.Connection:
-        """The database that lies at its place now: what is written into one that is gone would be lost."""
+        """The database at its path now, because writes to a removed file would be lost."""
         if self._connection is not None and self._held.lost():
             self.close()
-            sentence = f"{self._home.history} was gone or replaced; a new one takes what the log files still hold."
+            sentence = (
+                f"{self._home.history} was gone or replaced; a new history is filled from the remaining log files."
+            )
             _log.error(sentence)
             self._news.put(sentence)
         if self._connection is None:
@@ -158,17 +160,18 @@ class HistoryCopier:
             _log.error("Predictions can't be copied into the history: %s", error)
         self.problem = str(error)
         self.close()
-        # Not an OperationalError (busy, full, read-only): the file itself is broken, and it can be rebuilt.
+        # Not an OperationalError (busy, full, read-only), so the file itself is broken, and it can be rebuilt.
         if type(error) is sqlite3.DatabaseError:
             _set_aside(self._home.history)
 
     def _copy_file(self, connection: sqlite3.Connection, path: Path, *, torn: bool) -> int:
-        """Copy the complete lines of one file; a `torn` last line, of a writer that is gone, is passed over."""
+        """Copy the complete lines of one file; a `torn` last line of an ended writer is skipped."""
         row = connection.execute("SELECT offset FROM offsets WHERE file = ?", (path.name,)).fetchone()
         offset, copied = row[0] if row else 0, 0
         with path.open("rb") as file:
             file.seek(offset)
-            # Not by lines: at the end of the file, readline gives half a line, and then its other half as another.
+            # Not by lines: at the end of the file, readline may return half a line, and then its other half as a new
+            # line.
             while chunk := file.read(CHUNK_BYTES):
                 if len(chunk) == CHUNK_BYTES:
                     chunk += file.readline()

@@ -259,7 +259,7 @@ def test_history_that_is_removed_begins_again(home: Home) -> None:
         log.append([entry(2)])
         assert history_copier.copy() == 2
         assert len(ask(home.history, "SELECT * FROM predictions")) == 2
-        assert "a new one takes what the log files still hold" in history_copier.take_notices()[0]
+        assert "a new history is filled from the remaining log files" in history_copier.take_notices()[0]
     log.close()
     os.close(lock)
 

@@ -1,1 +1,1 @@
-"""What the journal records: one module for each noun, each over the same connection."""
+"""The journal's entries: one module for each noun, all over the same connection."""

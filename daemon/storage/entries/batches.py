@@ -15,13 +15,13 @@ from daemon.storage.entries.events import record_event
 from daemon.storage.journal_tables import batches, drops, held, runs, segments, versions
 
 _NO_DROP: Mapping[str, None] = {"reason": None, "line": None, "column": None, "bad_file": None, "seen_at": None}
-"""What `accept` may leave out; many rows inserted at once must all have the same keys."""
+"""Defaults of keys that `accept` may omit, because rows that are inserted together need the same keys."""
 
 
 class Committed(NamedTuple):
-    """The newest revision: its rows, DVC's md5 and git commit, and the newest batch that brought or removed rows.
+    """The newest revision: its rows, DVC's md5 and git commit, and the newest batch that added or removed rows.
 
-    All but the rows are None before the first one.
+    Before the first revision, all but the rows are None.
     """
 
     rows: int
@@ -88,9 +88,10 @@ class Batches:
             )
 
     def revisions(self, after: int, but: int, most: int) -> list[Listed]:
-        """Committed batches after number `after` without the newest `but`: seq, dvc_md5, and whether it is `needed`.
+        """Committed batches after number `after` without the newest `but`: seq, dvc_md5, and `needed`.
 
-        That is, whether a run or version or one of the newest has that list of segments, too: forgetting may bring one back.
+        The list of a batch is needed if a run, a version or one of the newest batches has the same list: forgetting may
+        bring a list back.
         """
         last = select(func.max(batches.c.seq)).scalar_subquery() - but
         newest = batches.alias()
@@ -114,13 +115,13 @@ class Batches:
         return self._database.typed(BatchRow, select(batches).order_by(batches.c.seq))
 
     def last(self) -> int:
-        """The number of the newest batch of any kind, committed or not; 0: there is none."""
+        """The number of the newest batch of any kind, committed or not; 0 if there is none."""
         return int(self._database.rows(select(func.coalesce(func.max(batches.c.seq), 0).label("seq")))[0]["seq"])
 
     def first_rows(self) -> int:
-        """Rows of the first batch, less what was forgotten: they begin the dataset, whatever has been merged since.
+        """Rows of the first batch, without forgotten ones; they begin the dataset, whatever has been merged since.
 
-        If nothing is left of it, the oldest batch of which something is.
+        If none is left, the rows of the oldest batch that has any.
         """
         here = (drops.c.batch == batches.c.seq) & (drops.c.state == DropState.FORGOTTEN)
         gone = select(func.coalesce(func.sum(drops.c.rows_accepted), 0)).where(here).scalar_subquery()
@@ -131,7 +132,7 @@ class Batches:
         return 0 if first is None else int(first["n"])
 
     def newest(self, *kinds: BatchKind) -> BatchRow | None:
-        """The newest committed batch of these kinds; without any, the newest that brought rows."""
+        """The newest committed batch of these kinds; by default, of those that added rows."""
         of_kind = (batches.c.state == BatchState.COMMITTED) & batches.c.kind.in_(kinds or (BatchKind.DROPS,))
         return self._database.first(BatchRow, select(batches).where(of_kind).order_by(batches.c.seq.desc()))
 
@@ -153,7 +154,7 @@ def append(
     replaces: Sequence[str] = (),
     **about: int,
 ) -> int:
-    """Record the next batch and its segment, in the place of those that it `replaces`, within the caller's transaction.
+    """Record the next batch and its segment, which `replaces` others, within the caller's transaction.
 
     Returns its number.
     """

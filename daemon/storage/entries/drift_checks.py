@@ -1,4 +1,4 @@
-"""Drift checks: what each comparison of live inputs with the training data came to."""
+"""Drift checks: the results of comparing live inputs with the training data."""
 
 from sqlalchemy import func, select
 
@@ -10,17 +10,17 @@ from daemon.storage.entries.events import record_event
 from daemon.storage.journal_tables import drifts
 
 DRIFTS_KEPT, DETAILS_KEPT = 1000, 10
-"""Checks for drift that are kept, and those of them with their detail, which is long where columns are many."""
+"""Number of drift checks that are kept, and how many of them keep their detail, which is long for many columns."""
 
 
 class DriftChecks:
-    """Checks for drift, the newest of them."""
+    """The newest drift checks."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def record(self, check: DriftRecord) -> None:
-        """Record a check for drift; an alarm that starts or ends is an event."""
+        """Record a drift check; the start or end of an alarm is an event."""
         with self._database.writing() as connection:
             last = self.last()
             connection.execute(drifts.insert(), {**check, "at": utcnow()})
@@ -37,5 +37,5 @@ class DriftChecks:
                 )
 
     def last(self) -> DriftRow | None:
-        """The newest check for drift; if its `alarm` is set, `reason` says why the model may not fit its inputs any more."""
+        """The newest drift check; if its `alarm` is set, `reason` says why the model may no longer fit its inputs."""
         return self._database.first(DriftRow, select(drifts).order_by(drifts.c.id.desc()))

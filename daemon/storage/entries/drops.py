@@ -1,4 +1,4 @@
-"""Drops: what became of every file or HTTP body that brought rows."""
+"""Drops: the outcome of every file or HTTP body with rows."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ from daemon.storage.journal_tables import drops, held
 
 
 class Drops:
-    """Drops and what became of them; a batch records those that it accepts."""
+    """Drops and their outcomes; a batch records those that it accepts."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -29,12 +29,12 @@ class Drops:
             record_event(connection, EventKind(state), message, level=level, drop=drop["sha256"], batch=batch)
 
     def batches_of(self, sha256s: Iterable[str]) -> dict[str, int]:
-        """The batch that holds the drop with these bytes, for those that one holds."""
+        """For each of these drops (sha256) that a batch holds, that batch."""
         query = select(drops.c.sha256, drops.c.batch).where(drops.c.state == DropState.ACCEPTED)
         return {row["sha256"]: row["batch"] for row in self._database.among(query, drops.c.sha256, sha256s)}
 
     def rejection(self, name: str, sha256: str) -> DropRow | None:
-        """The newest record of a file of this name and bytes that was rejected whole."""
+        """The newest record of a file with this name and these bytes that was rejected whole."""
         same = (drops.c.sha256 == sha256) & (drops.c.name == name) & (drops.c.state == DropState.REJECTED)
         return self._database.first(DropRow, select(drops).where(same).order_by(drops.c.id.desc()))
 

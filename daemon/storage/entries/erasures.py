@@ -1,4 +1,4 @@
-"""Erasures: drops whose rows were forgotten, and what the journal then no longer says of them."""
+"""Erasures: drops whose rows were forgotten, and the facts about them that the journal then drops."""
 
 from collections.abc import Iterable
 
@@ -15,7 +15,7 @@ from daemon.storage.entries.events import record_event
 from daemon.storage.journal_tables import drops, events, exams, segments
 
 NO_SEGMENT: SegmentRecord = {"segment": "", "sha256": "", "md5": "", "rows": 0, "bytes": 0, "tier": 0}
-"""What a batch records that has left no rows."""
+"""The record of a batch that left no rows."""
 
 
 class Erasures:
@@ -25,10 +25,10 @@ class Erasures:
         self._database = database
 
     def forget(self, drop: DropRow, old: str, removed: int, rest: RemainderRecord | None, by: str) -> int:
-        """Record that an accepted drop's `removed` rows have gone with segment `old`; returns the number of this batch.
+        """Record that an accepted drop's `removed` rows have left with segment `old`; returns the number of this batch.
 
-        `rest` is the segment of the other rows, with their `first` and `last` batch; None: there were none. The drop's late
-        labels go too, and what was noted of its bad cells.
+        `rest` is the segment of the other rows, with their `first` and `last` batch; None if there were none. The
+        drop's late labels and quoted bad cells are removed as well.
         """
         with self._database.writing() as connection:
             tier = connection.execute(select(segments.c.tier).where(segments.c.name == old)).scalar_one()
@@ -50,19 +50,19 @@ class Erasures:
         return {row["sha256"]: row for row in rows}
 
     def any_after(self, batch: int) -> bool:
-        """Whether rows of a revision up to this batch have been forgotten since: no training on it saw those that came later."""
+        """Whether rows of a revision up to this batch have been forgotten since; later batches don't count."""
         gone = (drops.c.state == DropState.FORGOTTEN) & (drops.c.batch <= batch) & (drops.c.forgotten_in > batch)
         return self._database.one(select(drops.c.id).where(gone)) is not None
 
     def refused_after(self, drop: DropRow) -> set[str]:
-        """What was rejected after a drop was taken: sha256s of files rejected whole, names of files with rejected rows."""
+        """Rejections after a drop was accepted: sha256s of files rejected whole, names of files with rejected rows."""
         later = drops.c.decided_at > drop["decided_at"]
         whole = self._database.rows(select(drops.c.sha256).where(later, drops.c.state == DropState.REJECTED))
         parts = self._database.rows(select(drops.c.bad_file).where(later, drops.c.bad_file.is_not(None)))
         return {row["sha256"] for row in whole} | {row["bad_file"] for row in parts}
 
     def blank_refused(self, sha256: str) -> None:
-        """Remove what a rejected drop's record and its events quote of its cells."""
+        """Remove the quotes of cells from a rejected drop's record and events."""
         with self._database.writing() as connection:
             mine = (drops.c.sha256 == sha256) & (drops.c.state == DropState.REJECTED)
             values = {"reason": "It held rows that were forgotten.", "line": None, "column": None}
@@ -74,6 +74,6 @@ class Erasures:
 def _blank_findings(connection: Connection, sha256: str) -> None:
     quoting = (events.c.drop == sha256) & events.c.kind.in_((EventKind.QUARANTINED, EventKind.SUSPICIOUS))
     connection.execute(events.delete().where(quoting))
-    # The figures stay in the series, without what they were measured on.
+    # The figures stay in the series, without the drop that they were measured on.
     nameless = {"drop": "", "name": "", "shifts": "{}", "reason": ""}
     connection.execute(exams.update().where(exams.c.drop == sha256).values(**nameless))

@@ -1,4 +1,4 @@
-"""Events: the history that people read, written in the transaction of the fact that it tells."""
+"""Events: the history for people, written in the same transaction as the fact."""
 
 from typing import TypedDict, Unpack
 
@@ -11,7 +11,7 @@ from daemon.storage.journal_tables import events
 
 
 class Subject(TypedDict, total=False):
-    """What an event is of: a drop (sha256), a batch, a run, a version."""
+    """The subject of an event: a drop (sha256), a batch, a run, a version."""
 
     drop: str | None
     batch: int | None
@@ -20,13 +20,13 @@ class Subject(TypedDict, total=False):
 
 
 class Events:
-    """Events that change nothing else; those of a transition are written with it."""
+    """Events without a transition; the event of a transition is written with it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def record(self, kind: EventKind, message: str, *, level: Level = Level.INFO, **about: Unpack[Subject]) -> None:
-        """Record an event that changes nothing else."""
+        """Record an event without a transition."""
         with self._database.writing() as connection:
             record_event(connection, kind, message, level=level, **about)
 
@@ -34,5 +34,5 @@ class Events:
 def record_event(
     connection: Connection, kind: EventKind, message: str, *, level: Level = Level.INFO, **about: Unpack[Subject]
 ) -> None:
-    """Record an event within the caller's transaction, `about` what it is of."""
+    """Record an event within the caller's transaction; `about` is its subject."""
     connection.execute(events.insert(), {"at": utcnow(), "kind": kind, "level": level, "message": message, **about})

@@ -12,7 +12,7 @@ from daemon.storage.entries.events import record_event
 from daemon.storage.journal_tables import exams
 
 LOOKED_BACK = 10_000
-"""Exams among which those that say what is usual are looked for."""
+"""Number of newest exams among which representative ones are looked for."""
 
 
 class Exams:
@@ -29,7 +29,7 @@ class Exams:
                 connection.execute(exams.insert(), [{**exam, "batch": batch, "at": at} for exam in examined])
             for exam in examined:
                 if exam["suspicious"]:
-                    message = f"{exam['name']} is suspicious: {exam['reason']}. It was accepted all the same."
+                    message = f"{exam['name']} is suspicious: {exam['reason']}. It was accepted nevertheless."
                     record_event(
                         connection, EventKind.SUSPICIOUS, message, level=Level.WARNING, drop=exam["drop"], batch=batch
                     )
@@ -39,9 +39,10 @@ class Exams:
         return self._database.typed(ExamRow, select(exams).order_by(exams.c.id.desc()).limit(most))
 
     def representative(self, most: int) -> list[ExamRow]:
-        """The newest that say what is usual, newest first: not those of small drops together, nor those of forgotten ones.
+        """The newest exams that show the usual values, newest first.
 
-        Only the newest LOOKED_BACK are looked at: a home that gets single rows has an exam of no drop with each batch.
+        Those of pooled small drops and of forgotten drops are left out. Only the newest LOOKED_BACK are examined: with
+        single-row drops, every batch has only a pooled exam.
         """
         newest = select(func.coalesce(func.max(exams.c.id), 0)).scalar_subquery()
         telling = (exams.c.id > newest - LOOKED_BACK) & (exams.c.drop != "")

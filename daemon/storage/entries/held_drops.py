@@ -1,4 +1,4 @@
-"""Held drops: suspicious ones of which nothing was taken, until a person decides."""
+"""Held drops: suspicious drops that are not accepted until a person decides."""
 
 from collections.abc import Iterable
 
@@ -28,7 +28,7 @@ class HeldDrops:
             record_event(connection, EventKind.SUSPICIOUS, message, level=Level.WARNING, drop=drop["sha256"])
 
     def all(self) -> list[HeldRow]:
-        """Drops that wait, or were decided a moment ago and have not gone yet; oldest first."""
+        """Drops that wait, or were decided a moment ago and have not left yet; oldest first."""
         return self._database.typed(HeldRow, select(held).order_by(held.c.held_at, held.c.sha256))
 
     def among(self, sha256s: Iterable[str]) -> dict[str, HeldRow]:
@@ -37,24 +37,24 @@ class HeldDrops:
         return {row["sha256"]: row for row in rows}
 
     def decide(self, sha256: str, state: Hold, by: str) -> None:
-        """Record what a person has said of a drop that waits."""
+        """Record a person's decision on a waiting drop."""
         with self._database.writing() as connection:
             connection.execute(held.update().where(held.c.sha256 == sha256).values(state=state, by=by))
 
     def rename(self, sha256: str, name: str) -> None:
-        """Record that a drop that waits has another name now."""
+        """Record that a waiting drop was renamed."""
         with self._database.writing() as connection:
             connection.execute(held.update().where(held.c.sha256 == sha256).values(name=name))
 
     def forget(self, sha256: str) -> None:
-        """Remove the record of a held drop, and its events: both quote labels, and rows of it are to be forgotten."""
+        """Remove the record of a held drop and its events, because both quote labels and its rows will be forgotten."""
         with self._database.writing() as connection:
             connection.execute(held.delete().where(held.c.sha256 == sha256))
             quoting = (events.c.drop == sha256) & (events.c.kind == EventKind.SUSPICIOUS)
             connection.execute(events.delete().where(quoting))
 
     def remove(self, drop: HeldRow, *, report: bool) -> None:
-        """Record that a held drop is no longer in the inbox; `report` adds an event, if it had not been decided."""
+        """Record that a held drop is no longer in the inbox; `report` adds an event, for a drop without a decision."""
         with self._database.writing() as connection:
             connection.execute(held.delete().where(held.c.sha256 == drop["sha256"]))
             if report:

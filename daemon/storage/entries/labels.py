@@ -1,4 +1,4 @@
-"""Late labels: the truth of predictions that were served, by the drop that brought it."""
+"""Late labels: the true values of served predictions, with the drops that they came in."""
 
 from collections.abc import Iterable, Sequence
 
@@ -12,7 +12,7 @@ from daemon.storage.entries.key_values import KeyValues
 from daemon.storage.journal_tables import labels
 
 MANY_ROWS = 10_000
-"""Rows that are inserted at once: each is held in memory twice meanwhile."""
+"""Rows per insert, because each is in memory twice meanwhile."""
 
 
 class Labels:
@@ -23,20 +23,20 @@ class Labels:
         self._key_values = values
 
     def truths(self, predictions: Iterable[str]) -> dict[str, str]:
-        """The truth that is known of predictions, by id."""
+        """The known true values of predictions, by id."""
         query = select(labels.c.prediction_id, labels.c.truth)
         rows = self._database.among(query, labels.c.prediction_id, predictions)
         return {row["prediction_id"]: row["truth"] for row in rows}
 
     def predictions_of(self, drop: DropRow) -> list[str]:
-        """Ids of the predictions that a drop has labelled; of one that was forgotten, until they are purged, too."""
+        """Ids of the predictions that a drop has labelled; for a forgotten drop, until they are purged as well."""
         if drop["state"] == DropState.ACCEPTED:
             rows = self._database.rows(select(labels.c.prediction_id).where(labels.c.drop == drop["sha256"]))
             return [row["prediction_id"] for row in rows]
         return self._key_values.get(_key(drop)) or []
 
     def forget_predictions(self, drop: DropRow) -> None:
-        """No longer know which predictions a drop has labelled: they are purged."""
+        """Remove the ids of the predictions that a drop has labelled, because they are purged."""
         self._key_values.drop(_key(drop))
 
 
@@ -48,9 +48,9 @@ def insert(connection: Connection, labelled: Sequence[LabelRecord], batch: int, 
 
 
 def empty(connection: Connection, drop: DropRow) -> None:
-    """Remove what the labels of a drop say, within the caller's transaction; their ids are known until they are purged."""
+    """Remove the content of a drop's labels, within the caller's transaction; the ids stay until they are purged."""
     of_drop = labels.c.drop == drop["sha256"]
-    # Known until they are purged from the history: the labels' own rows forget them now.
+    # The ids are kept here until they are purged from the history; the labels' own rows lose them now.
     ids = connection.execute(select(labels.c.prediction_id).where(of_drop)).scalars().all()
     if ids:
         key_values.put(connection, _key(drop), list(ids))

@@ -1,4 +1,4 @@
-"""Requests: what commands and HTTP workers have asked of the loop, and its answers."""
+"""Requests of commands and HTTP workers to the loop, and its answers."""
 
 from sqlalchemy import select
 
@@ -17,14 +17,14 @@ class Requests:
         self._database = database
 
     def take(self, request: str, kind: str, detail: str, at: str) -> None:
-        """Take a request over from its file; a request that is already known stays as it is."""
+        """Record a request from its file; an already recorded request is not changed."""
         with self._database.writing() as connection:
             values = {"id": request, "kind": kind, "state": RequestState.QUEUED, "detail": detail, "at": at}
             if self.get(request) is None:
                 connection.execute(requests.insert(), values)
 
     def get(self, request: str) -> RequestRow | None:
-        """One request, or None if the loop has not taken it over yet."""
+        """One request, or None if the loop has not recorded it yet."""
         return self._database.first(RequestRow, select(requests).where(requests.c.id == request))
 
     def queued(self) -> list[RequestRow]:

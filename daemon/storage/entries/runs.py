@@ -1,4 +1,4 @@
-"""Runs: every training, recorded before it starts, and how it ended."""
+"""Runs: every training, recorded before it starts, and its outcome."""
 
 from collections.abc import Sequence
 
@@ -13,17 +13,17 @@ from daemon.storage.entries.events import record_event
 from daemon.storage.journal_tables import runs
 
 LEVELS = {RunState.TRAINED: Level.INFO, RunState.POSTPONED: Level.WARNING}
-"""How grave the end of a run is, where it is no error."""
+"""The level of a run's end, if it is not an error."""
 
 
 class Runs:
-    """Trainings and their ends."""
+    """Trainings and their outcomes."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def start(self, reason: str, revision: str, dvc_md5: str, rows: int, batch: int | None = None) -> int:
-        """Record a training *before* it starts, so that one that kills everything is not tried at once again."""
+        """Record a training *before* it starts, so that a training that kills everything is not retried at once."""
         with self._database.writing() as connection:
             values = {"reason": reason, "revision": revision, "dvc_md5": dvc_md5, "rows": rows, "batch": batch}
             values |= {"state": RunState.STARTED, "started_at": utcnow()}
@@ -51,7 +51,7 @@ class Runs:
         return self._database.typed(RunRow, select(runs).where(runs.c.state == RunState.STARTED).order_by(runs.c.id))
 
     def failures_in_a_row(self) -> int:
-        """How many of the newest ended runs in a row came to nothing."""
+        """The number of newest ended runs in a row without a version."""
         trained = (
             select(func.coalesce(func.max(runs.c.id), 0)).where(runs.c.state == RunState.TRAINED).scalar_subquery()
         )
@@ -61,14 +61,14 @@ class Runs:
         return int(self._database.rows(ended)[0]["n"])
 
     def last(self, state: RunState | None = None, because: Sequence[str] = ()) -> RunRow | None:
-        """The newest run; only those in `state`, and only those whose reason begins like one of `because`, if given."""
+        """The newest run; if given, only with this `state`, and with a reason that begins like one of `because`."""
         query = select(runs).order_by(runs.c.id.desc())
         query = query if state is None else query.where(runs.c.state == state)
         begins = [runs.c.reason.startswith(reason, autoescape=True) for reason in because]
         return self._database.first(RunRow, query.where(or_(*begins)) if begins else query)
 
     def trained_on(self, drop: DropRow) -> bool:
-        """Whether any training was given the rows of a drop, whatever came of it."""
+        """Whether any training used the rows of a drop, whatever its outcome."""
         until = drop["forgotten_in"] if drop["forgotten_in"] is not None else 2**62
         saw_it = runs.c.batch.is_(None) | ((runs.c.batch >= drop["batch"]) & (runs.c.batch < until))
         return self._database.one(select(runs.c.id).where(saw_it)) is not None

@@ -1,4 +1,4 @@
-"""Segments: the files that the dataset consists of, and those that were replaced."""
+"""Segments: the present files of the dataset, and replaced ones."""
 
 from collections.abc import Iterable
 
@@ -16,13 +16,13 @@ class Segments:
         self._database = database
 
     def current(self) -> list[SegmentRow]:
-        """The segments that the dataset consists of, in the order of their batches."""
+        """The segments of the present dataset, in the order of their batches."""
         return self._database.typed(
             SegmentRow, select(segments).where(segments.c.died.is_(None)).order_by(segments.c.first)
         )
 
     def has(self, name: str) -> bool:
-        """Whether a segment of this name is on record, part of the dataset or replaced."""
+        """Whether a segment with this name is recorded, in the dataset or replaced."""
         return self._database.one(select(segments.c.name).where(segments.c.name == name)) is not None
 
     def replaced(self, names: Iterable[str]) -> set[str]:
@@ -31,11 +31,11 @@ class Segments:
         return {row["name"] for row in self._database.among(gone, segments.c.name, names)}
 
     def holders(self, drop: DropRow) -> list[SegmentRow]:
-        """Every segment that has held rows of a forgotten drop, none of which is part of the dataset any more."""
+        """Every segment that held rows of a forgotten drop; none of them is in the dataset any more."""
         holders, born = [], drop["batch"]
         while born != drop["forgotten_in"]:
             segment = self._database.first(SegmentRow, select(segments).where(segments.c.born == born))
             assert segment is not None
             holders.append(segment)
-            born = segment["died"]  # what it died for took its rows over
+            born = segment["died"]  # its replacement took over its rows
         return holders

@@ -1,4 +1,4 @@
-"""Swaps: which version the pointer has named, and from which batch of drops on."""
+"""Swaps: the versions that the pointer has named, each with the newest batch of drops at that time."""
 
 from sqlalchemy import func, select
 
@@ -11,10 +11,10 @@ from daemon.storage.entries.key_values import KeyValues
 from daemon.storage.journal_tables import batches, events, swaps
 
 AT_SWAP = "batch_at_swap"
-"""Key of the newest batch of drops when the newest swap was made: events have it too, but are removed in time."""
+"""Key of the newest batch of drops at the newest swap; events also have it, but are removed in time."""
 
 _NEWEST_SWAP = select(func.max(events.c.id)).where(events.c.kind == EventKind.SERVING).scalar_subquery()
-"""The newest swap among the events, whose numbers say what came first: the clock may have been set back in between."""
+"""The newest swap among the events; their numbers give the order, because the clock may have been set back."""
 
 
 class Swaps:
@@ -43,18 +43,18 @@ class Swaps:
         return self._database.first(SwapRow, select(swaps).order_by(swaps.c.id.desc()))
 
     def newest_batch(self) -> int:
-        """The newest batch of drops when the newest swap was made, 0 if there was none."""
+        """The newest batch of drops at the newest swap, 0 if there was none."""
         noted = self._key_values.get(AT_SWAP)
         return self._batch_by_events() if noted is None else int(noted)
 
     def _batch_by_events(self) -> int:
-        """The same by the events, for a journal from before it was noted."""
+        """The same from the events, for an older journal without this note."""
         before = (events.c.kind == EventKind.ACCEPTED) & (events.c.id < _NEWEST_SWAP)
         row = self._database.one(select(events.c.batch).where(before).order_by(events.c.id.desc()))
         return 0 if row is None else int(row["batch"])
 
     def note_batch(self) -> None:
-        """Note the newest batch at the newest swap where only the events tell it, before these are removed."""
+        """Note the newest batch at the newest swap if only the events have it, before they are removed."""
         if self._key_values.get(AT_SWAP) is None:
             self._key_values.put(AT_SWAP, self._batch_by_events())
 

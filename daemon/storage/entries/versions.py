@@ -30,7 +30,7 @@ class Versions:
             )
 
     def mark_unservable(self, version: int, reason: str) -> None:
-        """Record that a version which should be served can't be."""
+        """Record that the chosen version can't be served."""
         with self._database.writing() as connection:
             update = versions.update().where(versions.c.version == version)
             connection.execute(update.values(state=VersionState.UNSERVABLE, reason=reason))
@@ -42,12 +42,12 @@ class Versions:
         return self._database.first(VersionRow, select(versions).where(versions.c.version == version))
 
     def named_by(self, query: str) -> int | None:
-        """The `version` in the one row of a query of `daemon.records`, here on the writer's connection."""
+        """The `version` in the single row of a query of `daemon.records`, on the writer's connection."""
         [row] = self._database.rows(text(query))
         return cast("int | None", row["version"])
 
     def roll_back(self, version: int, reason: str) -> None:
-        """Record that late labels tell against the served version, before another takes its place."""
+        """Record the rollback of the served version by late labels, before another version replaces it."""
         with self._database.writing() as connection:
             update = versions.update().where(versions.c.version == version)
             connection.execute(update.values(state=VersionState.ROLLED_BACK, reason=reason, judged_at=utcnow()))
@@ -64,7 +64,7 @@ class Versions:
         return self._database.typed(VersionRow, select(versions).order_by(versions.c.version.desc()).limit(limit))
 
     def count(self) -> int:
-        """How many versions have a verdict."""
+        """The number of versions with a verdict."""
         return int(self._database.rows(select(func.count().label("n")).select_from(versions))[0]["n"])
 
     def held(self, before: int) -> list[VersionRow]:
@@ -73,7 +73,7 @@ class Versions:
         return self._database.typed(VersionRow, select(versions).where(waiting).order_by(versions.c.version))
 
     def promoted(self, limit: int, chosen: int = 0, after: int = 0) -> list[VersionRow]:
-        """The newest promoted versions, newest first: those with a larger number than `after`, and `chosen`."""
+        """The newest promoted versions, newest first: `chosen`, and those with a larger number than `after`."""
         eligible = (versions.c.version > after) | (versions.c.version == chosen)
         query = select(versions).where(versions.c.state == VersionState.PROMOTED, eligible)
         return self._database.typed(VersionRow, query.order_by(versions.c.version.desc()).limit(limit))
