@@ -1,1 +1,1 @@
-"""From the bytes of a file to typed, checked rows: splitting, kinds of columns, times, fingerprints, a first schema."""
+"""Turns a file's bytes into typed, checked rows: splitting, kinds of columns, times, fingerprints, a first schema."""

@@ -1,6 +1,6 @@
-"""pyarrow without pandas: its first array would import pandas, 0.7 s and 40 MB, to find out whether it is given one of pandas' own.
+"""pyarrow without pandas: its first array would import pandas, 0.7 s and 40 MB, to recognise pandas objects.
 
-The daemon has none of those. pyarrow looks once in a process, so it is told once that there is no pandas.
+The daemon has none of those. pyarrow looks for pandas once per process, so it is made to find none once.
 """
 
 import sys
@@ -22,7 +22,7 @@ class _NoPandas(MetaPathFinder):
 
 
 def without_pandas() -> None:
-    """Have pyarrow look for pandas now, and find none; afterwards others can import it."""
+    """Have pyarrow look for pandas now, and find none; afterwards other code can import it."""
     finder = _NoPandas()
     sys.meta_path.insert(0, finder)
     try:

@@ -1,6 +1,6 @@
-"""Column formats: notations that the texts of a column suggest, such as 1,234 or $5.00 or 31/01/2024. Pure, for `infer_schema`.
+"""Column formats: notations that a column's texts suggest, such as 1,234 or $5.00 or 31/01/2024.
 
-A suggestion rests on some texts; a second pass over all of them decides whether it fits.
+Pure, for `infer_schema`. A suggestion is based on some texts; a second pass over all of them decides whether it fits.
 """
 
 import re
@@ -14,7 +14,7 @@ from daemon.schema.cell_notation import DATES, SPACES, Notation, Order, is_short
 DATE = re.compile(r"[0-9]{1,4}[/.-][0-9]{1,2}[/.-][0-9]{1,4}(?:[T, ].*)?")
 
 CURRENCIES = r"[$€£¥₹₩₽₺]|[A-Z]{1,2}\$|kr|zł|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|BRL|MXN|ZAR|KRW|TRY|SGD|HKD"
-"""Any three letters would not do: ABC123 is a name."""
+"""Known currencies only, because ABC123 is a name."""
 
 NUMBER = re.compile(
     r"[+-]?(?P<before>{unit})?[{s}]?[+-]?[0-9.,][0-9.,'{s}]*?[{s}]?(?P<after>%|{unit})?".replace("{s}", SPACES).replace(
@@ -23,13 +23,13 @@ NUMBER = re.compile(
 )
 
 MOST_SLIPS = 0.1
-"""The share of the texts that need not fit: they may be slips."""
+"""Share of the texts that may not fit: they may be typing errors."""
 
 Marks = tuple[Literal[".", ","], Literal["", ",", ".", " ", "'"]]
 
 
 def dates(texts: Collection[str], *, short: bool = False) -> list[Order]:
-    """The orders in which the texts may be dates: both, if no day is above 12. `short` dates have years of two digits."""
+    """The orders in which the texts may be dates: both, if no day is above 12. `short` dates have two-digit years."""
     if not texts or sum(DATE.fullmatch(text) is not None for text in texts) < (1 - MOST_SLIPS) * len(texts):
         return []
     orders = [order for order in DATES if is_short(order) == short]
@@ -54,7 +54,7 @@ def numbers(texts: Collection[str], *, comma: bool) -> list[Notation]:
 
 def _marks(*, comma: bool) -> Iterator[Marks]:
     decimals: tuple[Literal[".", ","], ...] = (",", ".") if comma else (".", ",")
-    # No separator comes last: numbers below 1,000 in this file may be larger in the next.
+    # No separator comes last: all numbers may be below 1,000 in this file, but larger in the next.
     separators: tuple[Literal["", ",", ".", " ", "'"], ...] = (",", ".", " ", "'", "")
     return ((decimal, between) for decimal, between in product(decimals, separators) if decimal != between)
 

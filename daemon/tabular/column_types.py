@@ -1,7 +1,7 @@
-"""Column types: text cells to numbers, booleans, dates and categories, with a reason for each bad cell.
+"""Column types: converts text cells to numbers, booleans, dates and categories, with a reason for each bad cell.
 
-For `rows` and `infer_column`. The rules for numbers and dates (`date_cells`) are written here rather than left to a library.
-Arrow's casts come first only because they are fast; both ways give the same result for every cell.
+For `rows` and `infer_column`. This module has its own rules for numbers and dates (`date_cells`). Arrow's casts are
+tried first only because they are fast; both ways give the same result for every cell.
 """
 
 import re
@@ -19,7 +19,7 @@ from daemon.schema.text_words import MOST_TEXT
 from daemon.tabular import date_cells
 
 NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-"""A number: perhaps a decimal mark; no thousands separators, no hexadecimal, no `nan` or `inf`."""
+"""A number: optionally with a decimal mark; no thousands separators, no hexadecimal, no `nan` or `inf`."""
 
 CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 
@@ -38,7 +38,7 @@ BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 EMPTY = "The cell is empty and the schema allows no missing value here."
 
 UNLABELLED = "The row has no label"
-"""The beginning of the reason why a row without a target is refused."""
+"""The beginning of the reason why a row without a target is rejected."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def coerce(cells: pa.Array, column: Column, decimal: str = ".", markers: Sequenc
     encoded = cells.dictionary_encode()
     if 2 * len(encoded.dictionary) > len(cells):
         return _coerce(cells, column, decimal, markers)
-    # Each text once: most columns of categories, flags and days repeat a few texts.
+    # Each text is converted once, because most columns of categories, flags and days repeat a few texts.
     once = _coerce(encoded.dictionary, column, decimal, markers)
     values = pc.take(once.values, encoded.indices)
     if not len(once.bad):
@@ -95,7 +95,10 @@ def _coerce(cells: pa.Array, column: Column, decimal: str, markers: Sequence[str
 
 
 def _plain(cells: pa.Array, notation: Notation) -> pa.Array:
-    """Strip thousands and unit from numbers of a notation; other cells stay, because the reason why they are bad quotes them."""
+    """Strip thousands and unit from numbers of a notation.
+
+    Other cells stay, because the reasons for bad cells quote them.
+    """
     text = cells
     for mark in removed(notation):
         text = pc.replace_substring(text, mark, "")
@@ -103,21 +106,21 @@ def _plain(cells: pa.Array, notation: Notation) -> pa.Array:
 
 
 def _missing(cell: str) -> str:
-    return f"{shown(cell)} stands for a missing value, and the schema allows none here." if cell else EMPTY
+    return f"{shown(cell)} means a missing value, and the schema allows none here." if cell else EMPTY
 
 
 def unlabelled(cell: str) -> str:
     """The reason why a row with a missing target is bad."""
-    return f"{UNLABELLED}: {f'{shown(cell)} stands for a missing value' if cell else 'the cell is empty'}."
+    return f"{UNLABELLED}: {f'{shown(cell)} means a missing value' if cell else 'the cell is empty'}."
 
 
 def hint(cell: str) -> str:
-    """The end of a sentence about a bad cell: advice if it looks like a missing value, else a full stop."""
+    """The end of a sentence about a bad cell: advice if it looks like a missing value, otherwise a full stop."""
     return "; leave the cell empty or add it to missing_values in data/schema.json." if cell in MARKERS else "."
 
 
 def as_kind(cells: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
-    """Convert stored cells to the column's present kind; null where a cell of an older segment can't be converted."""
+    """Convert stored cells to the column's present kind; null if a cell of an older segment can't be converted."""
     target, stored = TYPES[column.kind], cells.type
     if pa.types.is_dictionary(stored):
         cells, stored = cells.cast(stored.value_type), stored.value_type
@@ -136,12 +139,12 @@ def holds_control(cell: str) -> bool:
 
 
 def shown(cell: str) -> str:
-    """A cell as a reason quotes it, with control characters escaped, cut to 80 characters."""
+    """A cell for the quote in a reason: control characters escaped, cut to 80 characters."""
     return repr(cell[:80])
 
 
 def _numbers_at_once(cells: pa.Array, kind: Kind, decimal: str) -> pa.Array | None:
-    """Convert all cells (null stays null) by Arrow's own cast; None if one is not a number or may not be by our rules."""
+    """Convert all cells (null stays null) by Arrow's own cast; None if a cell is not a number by Arrow's or our rules."""
     if kind not in {"number", "integer"}:
         return None
     if decimal == ",":
@@ -167,7 +170,7 @@ def _integers_at_once(numbers: pa.Array) -> pa.Array | None:
 
 
 def _exact(numbers: pa.Array) -> NDArray[np.bool_]:
-    """A mask of the numbers that are whole and exact as doubles; null counts as such."""
+    """A mask of the numbers that are whole and exact as doubles; null counts as whole."""
     values = pc.fill_null(numbers, 0.0).to_numpy(zero_copy_only=False)
     return np.asarray((np.abs(values) <= EXACT) & (values == np.floor(values)))
 
@@ -178,7 +181,11 @@ def _parse(cells: pa.Array, column: Column, decimal: str) -> Parsed:
         return cells, _true(pc.match_substring_regex(cells, CONTROL)), lambda _: "The cell holds a control character."
     if kind == "text":
         long = _true(pc.greater(pc.utf8_length(cells), MOST_TEXT))
-        return cells, long, lambda at: f"The text has {len(cells[at].as_py())} characters; {MOST_TEXT} are the most."
+        return (
+            cells,
+            long,
+            lambda at: f"The text has {len(cells[at].as_py())} characters; at most {MOST_TEXT} are allowed.",
+        )
     if kind == "boolean":
         return _booleans(cells)
     if kind == "date":

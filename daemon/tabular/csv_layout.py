@@ -1,4 +1,7 @@
-"""CSV layout: files other than a plain table with a header, such as those with titles above it. For `infer_schema`."""
+"""CSV layout: recognises files that are not a plain table with a header, such as those with titles above it.
+
+For `infer_schema`.
+"""
 
 import re
 from itertools import chain, islice
@@ -8,7 +11,7 @@ from daemon.tabular.csv_records import DELIMITERS, examine, records, separator
 from daemon.tabular.file_content import Content
 
 LINES = 30
-"""Records that are searched for the header."""
+"""Number of records that are searched for the header."""
 
 HEAD_BYTES = 1 << 20
 
@@ -16,7 +19,7 @@ BACKSLASHES = 'The file seems to write a quote in a cell as \\"; CSV doubles it:
 
 
 def objection(file: Content, target: str) -> str:
-    """The end of a sentence on why the first line is not a header with the target; empty if the cause is unknown.
+    """The end of a sentence on why the first line is not a header with the target; empty for an unknown cause.
 
     Raises InvalidDrop if the file is not text.
     """

@@ -26,7 +26,7 @@ FIX = "Fix the file and try again."
 
 @dataclass(frozen=True)
 class CsvProfile:
-    """The columns of one file, seen in all its rows."""
+    """The columns of one file, from all its rows."""
 
     file: Content
     header: Header
@@ -36,14 +36,14 @@ class CsvProfile:
     decimal: Decimal = "."
 
     def lines(self, rows: Iterable[int]) -> dict[int, int]:
-        """The 1-based line of each of these rows (0-based, torn ones not counted)."""
+        """The 1-based line of each of these rows (0-based, without torn ones)."""
         before = np.array([torn.record - at for at, torn in enumerate(self.torn)], np.int64)
         records = {row + int(np.searchsorted(before, row, side="right")): row for row in rows}
         return {records[record]: line for record, line, _ in csv_table.locate(self.file, self.header, records)}
 
 
 def of(path: Path, target: str, most: int, order: Order | None) -> CsvProfile:
-    """The profile of a .csv or .csv.gz, at most `most` bytes inflated; `order` is that of ambiguous dates.
+    """The profile of a .csv or .csv.gz, at most `most` bytes decompressed; `order` is the order of ambiguous dates.
 
     Raises BadSchema if the file can't be read, has no plain header or no column `target`.
     """
@@ -68,7 +68,7 @@ def of(path: Path, target: str, most: int, order: Order | None) -> CsvProfile:
 
 
 def opened(path: Path, most: int) -> Content:
-    """The bytes of a file, inflated to at most `most`; raises OSError, InvalidDrop."""
+    """The bytes of a file, decompressed to at most `most`; raises OSError, InvalidDrop."""
     fd = os.open(path, os.O_RDONLY)
     if file_content.is_packed(path.name):
         try:
@@ -79,7 +79,7 @@ def opened(path: Path, most: int) -> Content:
 
 
 def _with_notations(profile: CsvProfile, order: Order | None) -> CsvProfile:
-    """The profile after a second pass over columns whose texts look like numbers or dates in another notation."""
+    """The profile after a second pass over columns that look like numbers or dates in another notation."""
     notations = {name: column.notations(profile.decimal, order) for name, column in profile.columns.items()}
     profiles = {name: ColumnProfile.trying(tried) for name, tried in notations.items() if tried}
     if not profiles:

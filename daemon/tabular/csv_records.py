@@ -1,7 +1,7 @@
-"""CSV records: the text of a drop and its records, as Python's csv module splits them.
+"""CSV records: the text of a drop and its records, split by Python's csv module.
 
-`csv_table` uses it for the header and to find the few bad records again; Arrow splits whole files there. Both follow
-the same rules, which a property test compares.
+`csv_table` uses it for the header and to locate the few bad records; there Arrow splits whole files. A property test
+checks that both follow the same rules.
 """
 
 import codecs
@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from daemon.core.errors import InvalidDrop
 from daemon.tabular.file_content import Content
 
-# csv's own limit is 131,072 characters a cell; ours is on a record, as Arrow's is.
+# csv limits a cell to 131,072 characters; we limit a record, as Arrow does.
 csv.field_size_limit(sys.maxsize)
 
 MOST_RECORD = 16 << 20
-"""Characters of one record at most. A longer one is an unclosed quote, and would fill the memory.
+"""Maximum characters of a record. A longer record is an unclosed quote, and would fill the memory.
 
 Arrow reads up to 32 blocks ahead, and a block must hold half a record.
 """
@@ -41,7 +41,7 @@ def separator(content: Content) -> str:
 def examine(content: Content) -> bool:
     """True if each line is a record, because the content has neither a quote nor a carriage return.
 
-    Raises InvalidDrop unless the content is UTF-8 text, more than blanks and without a NUL byte.
+    Raises InvalidDrop unless the content is UTF-8 text without NUL bytes and not blank.
     """
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
     offset, blank, plain = 0, True, True
@@ -68,7 +68,7 @@ def examine(content: Content) -> bool:
 
 
 def _unread(block: bytes, at: int) -> str:
-    """The reason why the byte `at`, which is in `block`, is not UTF-8. Text in UTF-16 begins with a mark of its own."""
+    """Why the byte `at`, which is in `block`, is not UTF-8. Text in UTF-16 begins with a byte order mark."""
     if b"\0" in block and not block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "The file is not text: it holds NUL bytes. Export it as CSV from the program that wrote it."
     return f"Not UTF-8 text: byte {at} can't be read. Save it as UTF-8."
@@ -80,14 +80,14 @@ def _line_at(content: Content, at: int) -> int:
     with content.open() as file:
         while at > 0 and (block := file.read(min(at, BLOCK_BYTES))):
             block, at = begins + block, at - len(block)
-            begins = b"\r" if block.endswith(b"\r") else b""  # may be the first half of a line end
+            begins = b"\r" if block.endswith(b"\r") else b""  # it may be the first half of a line end
             block = block.removesuffix(begins)
             line += block.count(b"\n") + block.count(b"\r") - block.count(b"\r\n")
     return line + len(begins)
 
 
 def count(content: Content, start: int) -> int:
-    """The number of lines from byte `start` on that are not empty: at least the number of records, more if cells have several lines."""
+    """The number of non-empty lines from byte `start` on: at least that of records, more if cells have several lines."""
     lines, last = 0, b"\n"
     with content.open() as file:
         file.seek(start)
@@ -101,7 +101,7 @@ def count(content: Content, start: int) -> int:
 
 
 def records(content: Content, delimiter: str, *, empty: bool = False) -> Iterator[tuple[int, list[str], str]]:
-    """First line (1-based), cells and verbatim text of each record, the header first, split as Arrow does."""
+    """First line (1-based), cells and verbatim text of each record, the header first, split like Arrow."""
     with io.TextIOWrapper(content.open(), encoding="utf-8-sig", newline="") as file:
         taken: list[str] = []
         begin = 1
@@ -127,7 +127,7 @@ def records(content: Content, delimiter: str, *, empty: bool = False) -> Iterato
 def lines(content: Content, begin: int, line: int, numbers: list[int]) -> Iterator[tuple[int, int, str]]:
     """Number, 1-based line and text of the records `numbers` (descending; emptied), if each line is a record.
 
-    The first data record begins at byte `begin` in line `line`. Lines of blocks without any of them are only counted.
+    The first data record begins at byte `begin` in line `line`. In blocks without any of them, lines are only counted.
     """
     number, rest = 0, b""
     with content.open() as file:

@@ -1,7 +1,7 @@
-"""CSV table: the bytes of a drop to text cells, and back to the verbatim text of one record.
+"""CSV table: splits the bytes of a drop into text cells, and finds the verbatim text of one record.
 
-Arrow splits whole files into text only, so that no library's idea of a type or of a missing value
-can change a cell. Python's csv module reads the header, and finds the few bad records again.
+Arrow splits whole files into text only, so that no library's rules for types or missing values can change a cell.
+Python's csv module reads the header, and locates the few bad records.
 """
 
 import codecs
@@ -22,13 +22,13 @@ from daemon.tabular.csv_records import DELIMITERS, MOST_RECORD, records
 from daemon.tabular.file_content import Content
 
 BLOCK_BYTES = 8 << 20
-"""Bytes of a file that become one chunk."""
+"""Bytes of a file per chunk."""
 
 ARROW_BLOCK = 1 << 20
-"""Bytes that Arrow splits at a time. They stay in the processor's cache, which makes it a third faster than 8 MiB."""
+"""Bytes that Arrow splits at a time. They fit into the processor's cache, so it is a third faster than with 8 MiB."""
 
 MOST_TORN = 20_000
-"""Torn records at most. A file with more is something else, such as a log, and need not be read to its end."""
+"""Maximum torn records. A file with more is another kind of file, such as a log, and is not read to its end."""
 
 END = "end"
 """The last cell of a record appended to the file: an open quote swallows it."""
@@ -49,7 +49,7 @@ class Header:
     plain: bool = False
     """True if each line of the file is a record, because there is neither a quote nor a carriage return."""
     after: int = 0
-    """Records before it: 1 after a line such as sep=; that gives Excel the delimiter."""
+    """Records before the header: 1 after a line such as sep=; that gives Excel the delimiter."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ class Torn:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some records of a drop in their order: text cells, untrimmed, in the columns of the header.
+    """Some records of a drop, in order: untrimmed text cells in the columns of the header.
 
-    `records` is the number of each row, int64 (n,): 0-based, torn records counted, empty lines not.
+    `records` is the number of each row, int64 (n,): 0-based, counting torn records but not empty lines.
     """
 
     table: pa.Table
@@ -73,9 +73,10 @@ class Chunk:
 
 
 def examine(content: Content, columns: Collection[str]) -> Header:
-    """Check every byte and return the header; the delimiter is the one that gives most of the names `columns`.
+    """Check every byte and return the header; the delimiter is the one that yields most of the names `columns`.
 
-    Raises InvalidDrop: empty, not UTF-8, a NUL byte, a header that names a column twice or too many.
+    Raises InvalidDrop for an empty file, one that is not UTF-8 or has a NUL byte, and a header that names a column
+    twice or has too many.
     """
     plain = texts.examine(content)
     separator = texts.separator(content)
@@ -96,7 +97,7 @@ def examine(content: Content, columns: Collection[str]) -> Header:
 def chunks(content: Content, header: Header, block_bytes: int = BLOCK_BYTES) -> Iterator[Chunk]:
     """All records, about `block_bytes` (at least 2) of the file at a time.
 
-    Raises InvalidDrop for faults of the whole file: no rows at all, a quote that is never closed.
+    Raises InvalidDrop for errors of the whole file: no rows at all, a quote that is never closed.
     """
     block, done = min(block_bytes, ARROW_BLOCK), 0
     while True:
@@ -109,7 +110,8 @@ def chunks(content: Content, header: Header, block_bytes: int = BLOCK_BYTES) -> 
                 raise InvalidDrop(f"Not a CSV file: {error}") from None
             if block >= MOST_RECORD:
                 _refuse_long(content, header)
-            # Arrow needs each record within two blocks. Start over with larger ones and skip the records already returned.
+            # Arrow needs each record within two blocks. Start over with larger blocks and skip the records already
+            # returned.
             block = min(8 * block, MOST_RECORD)
             continue
         if not done:
@@ -149,7 +151,7 @@ class _Body:
     """A file object for Arrow: the data records, then the record that ends in END."""
 
     closed = False
-    _held = b"\n"  # an empty line, or Arrow would take a U+FEFF that begins the first cell for a byte order mark
+    _held = b"\n"  # an empty line, because Arrow would read a U+FEFF that begins the first cell as a byte order mark
 
     def __init__(self, content: Content, header: Header) -> None:
         self._file = content.open()
@@ -159,7 +161,7 @@ class _Body:
     def read(self, size: int) -> bytes:
         block = self._held + self._file.read(size - len(self._held))
         if room := size - len(block):
-            # At once: Arrow takes a block that is only the second half of a CRLF for the end of the file.
+            # In one piece: Arrow takes a block with only the second half of a CRLF for the end of the file.
             block, self._end = block + self._end[:room], self._end[room:]
         # Arrow drops a line feed that begins a block after one that ended in a carriage return, even inside a cell.
         self._held = b"\r" if block.endswith(b"\r") else b""
@@ -170,7 +172,7 @@ class _Body:
 
 
 def _tables(content: Content, header: Header, block: int, torn: list[Torn]) -> Iterator[pa.Table]:
-    """Tables of text cells; torn records are appended to `torn` before the table that would have held them."""
+    """Tables of text cells; torn records are appended to `torn` before the table that they would be in."""
 
     def remember(row: pa.csv.InvalidRow) -> str:
         reason = f"This row has {row.actual_columns} cells; the header has {row.expected_columns}."
@@ -243,7 +245,7 @@ def _next(chunk: Chunk, done: int) -> int:
 
 
 def _after(chunk: Chunk, done: int) -> Iterator[Chunk]:
-    """The part of the chunk from record `done` on, if it is not empty."""
+    """The part of the chunk from record `done` on, if not empty."""
     first = int(np.searchsorted(chunk.records, done))
     torn = [one for one in chunk.torn if one.record >= done]
     if torn or first < len(chunk.records):

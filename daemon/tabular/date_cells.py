@@ -1,4 +1,4 @@
-"""Dates: text cells to milliseconds since 1970-01-01 UTC, in ISO 8601 and in one order of day, month and year."""
+"""Dates: converts text cells to milliseconds since 1970-01-01 UTC, from ISO 8601 and one order of day, month and year."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ EXAMPLES: dict[Order, str] = {
 
 MS_OF_DAY = 86_400_000
 FIRST_MS, LAST_MS = -62_135_596_800_000, 253_402_300_799_999
-"""Years 1 to 9999, as Python's datetime."""
+"""Years 1 to 9999, as in Python's datetime."""
 
 
 def example(order: Order | None) -> str:
@@ -39,7 +39,10 @@ def example(order: Order | None) -> str:
 
 
 def read(cells: pa.Array, order: Order | None) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Milliseconds since 1970 (n,), and a mask of the cells that are dates: ISO 8601 or the order. No text is both."""
+    """Milliseconds since 1970 (n,), and a mask of the cells that are dates in ISO 8601 or in this order.
+
+    No text is both.
+    """
     ms, valid = _moments(cells, DATE)
     if order is not None:
         ordered, in_order = _moments(cells, DATES[order], short=is_short(order))

@@ -1,7 +1,7 @@
 """The content of a drop: bytes that no other process can change.
 
-Small files are kept in memory. Larger ones are copied into a nameless temporary file, so that neither a late
-writer nor a kill can leave anything half done.
+Small files are held in memory. Larger ones are copied to a nameless temporary file, so a late writer can't change them
+and a kill leaves no file.
 """
 
 import hashlib
@@ -19,18 +19,18 @@ from typing import BinaryIO, Self, TypeVar
 from daemon.core.errors import InvalidDrop
 
 SMALL_BYTES = 16 * 1024 * 1024
-"""Bytes of a file that are kept in memory at most."""
+"""Maximum bytes of a file that is held in memory."""
 
 BLOCK_BYTES = 1024 * 1024
 
 PIECE_BYTES = 32 * BLOCK_BYTES
-"""Bytes between two pauses for other work: a fraction of a second, whereas a packed file of 10 MB may take many."""
+"""Bytes between two pauses for other work: a fraction of a second. A compressed file of 10 MB may take many seconds."""
 
 T = TypeVar("T")
 
 
 class Content:
-    """Bytes of one drop: `size` of them after inflating; `sha256` is that of the file in the inbox."""
+    """The bytes of one drop: `size` after decompression; `sha256` of the file in the inbox."""
 
     def __init__(self, sha256: str, size: int, data: bytes | None, fd: int | None = None) -> None:
         self.sha256, self.size, self.data = sha256, size, data
@@ -52,7 +52,7 @@ class Content:
 
 
 def is_packed(name: str) -> bool:
-    """True if the name is that of a gzip file."""
+    """True if it is the name of a gzip file."""
     return name.lower().endswith(".gz")
 
 
@@ -78,7 +78,7 @@ def taking(fd: int, folder: Path, *, inflate: bool, most: int) -> Generator[None
     """
     head, following = os.read(fd, BLOCK_BYTES), os.read(fd, BLOCK_BYTES)
     if not (following or inflate) and len(head) <= most:
-        return Content.of(head)  # nearly every drop; costs a quarter of the general way
+        return Content.of(head)  # nearly every drop; takes a quarter of the time of the general way
     digest = hashlib.sha256()
     begin = filter(None, (head, following))
     blocks = _hashed(chain(begin, iter(lambda: os.read(fd, BLOCK_BYTES), b"")), digest)
@@ -110,7 +110,7 @@ def _hashed(blocks: Iterable[bytes], digest: "hashlib._Hash") -> Iterator[bytes]
 
 
 def _inflated(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """The bytes of all gzip members, in bounded pieces: a small file may inflate to terabytes.
+    """The bytes of all gzip members, in bounded pieces, because a small file may decompress to terabytes.
 
     Zeros after a member are padding, as for gzip itself: tapes and some uploads fill the last block with them.
     """

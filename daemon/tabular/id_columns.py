@@ -1,6 +1,6 @@
 """Id columns: whole numbers that identify rows and predict nothing. For `infer_schema`.
 
-A number that differs in every row may also be a measurement, so a column is left out only if its name is that of an id.
+A number that differs in every row may also be a measurement, so a column is only left out if it is named like an id.
 """
 
 import re
@@ -19,17 +19,17 @@ CALLED = re.compile(
 CALLED_IN_CAMELS = re.compile(r"[a-z](Id|ID|Key|Nr|No)$")
 
 FEWEST_ROWS = 20
-"""Rows at least: in fewer, numbers may differ by chance."""
+"""Minimum rows: in fewer rows, numbers may all differ by chance."""
 
 MOST_KEPT = 1_000_000
-"""Numbers that are compared. If all of them differ, the others are taken to differ, too."""
+"""Maximum number of compared numbers. If all of them differ, all others are assumed to differ."""
 
 Order = Literal["running", "unique", ""]
 
 
 @dataclass
 class Ids:
-    """The order of a column's whole numbers, from chunks that come one by one."""
+    """The order of a column's whole numbers, from successive chunks."""
 
     whole: bool = True
     running: bool = True
@@ -39,7 +39,7 @@ class Ids:
     kept: list[NDArray[np.int64]] = field(default_factory=list)
 
     def add(self, cells: pa.Array) -> None:
-        """Take account of the next text cells."""
+        """Add the next text cells."""
         if not self.whole or not len(cells) or self.count >= MOST_KEPT:
             return
         try:
@@ -66,7 +66,7 @@ class Ids:
 
 
 def called(name: str) -> bool:
-    """True if a column has the name of an id: customer_id, rowNo, Unnamed: 0."""
+    """True if a column is named like an id: customer_id, rowNo, Unnamed: 0."""
     return CALLED.search(name) is not None or CALLED_IN_CAMELS.search(name) is not None
 
 
@@ -75,9 +75,9 @@ TIME = re.compile(
 )
 CAMEL = re.compile(r"[a-z](Date|Time|Timestamp|At)$")
 ANOTHER = re.compile(r"birth|dob|born|due|end|expir|until|deadline|delivery", re.IGNORECASE)
-"""Names of dates of something else, such as a birth or a deadline."""
+"""Names of dates other than the row's time, such as a birth or a deadline."""
 
 
 def dated(name: str) -> bool:
-    """True if a column of dates has the name of a row's time."""
+    """True if a date column is named like a row's time."""
     return bool(TIME.search(name) or CAMEL.search(name)) and not ANOTHER.search(name)

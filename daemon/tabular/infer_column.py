@@ -1,4 +1,4 @@
-"""The profile of a column: the properties of its cells that decide its kind. Chunks may come one by one.
+"""The profile of a column: the properties of its cells that decide its kind, from successive chunks.
 
 For `csv_profile` (a whole file) and `schema_growth` (a column to be added to the schema).
 """
@@ -22,29 +22,31 @@ FREE_TEXT = "free text or an id"
 """The beginning of the reason why such a column is not a category."""
 
 DISTINCT_SHARE, DISTINCT_ROWS = 0.9, 20
-"""A text column with at least this share of different values in at least this many rows is an id, however few it has."""
+"""A text column with at least this share of different values in at least this many rows is an id, however few values it
+has."""
 
 LEADING_ZERO = r"^[+-]?0[0-9]"
-"""007 is a name in digits: as a number it would lose its zeros."""
+"""007 is a name made of digits: as a number it would lose its zeros."""
 
 WRITTEN_AS_WHOLE = r"^[+-]?[0-9]+$"
 
 HEAD = 100
-"""Cells that are tried before all are."""
+"""Number of cells that are tried first."""
 
 ROWS_PER_SLIP, FEWEST_ROWS = 1_000, 100
-"""One wrong cell in ROWS_PER_SLIP is a slip, and so is a single one in at least FEWEST_ROWS: the others decide the kind."""
+"""One wrong cell in ROWS_PER_SLIP counts as a typing error, and so does a single one in at least FEWEST_ROWS; the other
+cells decide the kind."""
 
 HOPELESS, HOPELESS_SHARE = 20, 0.1
-"""With more wrong cells than this, and more than this share, the kind is given up, whatever follows."""
+"""With more wrong cells than this number and this share, the kind is ruled out, whatever follows."""
 
 RARE = 0.1
-"""The share of the cells up to which a text that may mean a missing value is taken for one among names."""
+"""Maximum share of the cells up to which an ambiguous text among names counts as a missing value."""
 
 
 @dataclass
 class Guess:
-    """The properties of cells of one kind, apart from a few slips."""
+    """The properties of cells of one kind, apart from a few typing errors."""
 
     column: Column
     decimal: str = "."
@@ -57,7 +59,7 @@ class Guess:
     fractions: bool = False
     """True if a value is not whole."""
     whole: bool = True
-    """True if all numbers are written as whole ones."""
+    """True if all numbers are written as integers."""
     marked: bool = False
     """True if the decimal mark occurs in the numbers."""
 
@@ -68,12 +70,12 @@ class Guess:
 
     @property
     def fits(self) -> bool:
-        """True if there are cells, and no more wrong ones than slips."""
+        """True if there are cells, and no more wrong cells than typing errors."""
         cells = self.right + self.wrong
         return self.right > 0 and self.wrong <= max(cells // ROWS_PER_SLIP, int(cells >= FEWEST_ROWS))
 
     def add(self, texts: pa.Array, counts: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
-        """Add cells, none empty: different texts, their counts, and the first row of each."""
+        """Add cells, none empty, as different texts with counts and the first row of each."""
         if self.hopeless:
             return
         if len(texts) > HEAD:
@@ -107,12 +109,12 @@ def _guess(kind: Kind, decimal: str = ".") -> Guess:
 
 @dataclass
 class ColumnProfile:
-    """The texts and guesses of one column so far."""
+    """The texts of one column so far, and guesses at its kind."""
 
     rows: int = 0
     empty: int = 0
     markers: Counter[str] = field(default_factory=Counter)
-    """Texts that may stand for a missing value, with counts."""
+    """Texts that may mean a missing value, with counts."""
     texts: set[str] = field(default_factory=set)
     """Distinct trimmed texts apart from markers; only some of them if there are more than MOST_CATEGORIES."""
     numbers: dict[str, Guess] = field(default_factory=lambda: {".": _guess("number", "."), ",": _guess("number", ",")})
@@ -165,7 +167,7 @@ class ColumnProfile:
     def notations(self, decimal: str, order: Order | None = None) -> list[tuple[Kind, Notation]]:
         """Notations that the cells may have, unless they are plain numbers or dates; `order` decides between two.
 
-        Years of two digits count only with an order that has them.
+        Two-digit years count only with an order that has them.
         """
         if self.guess(decimal) is not None:
             return []
@@ -178,11 +180,11 @@ class ColumnProfile:
 
     @property
     def short_dates(self) -> list[Order]:
-        """The orders in which the cells may be dates with years of two digits."""
+        """The orders in which the cells may be dates with two-digit years."""
         return column_formats.dates(sorted(self.texts)[: 2 * MOST_CATEGORIES], short=True)
 
     def number(self, decimal: str) -> Guess | None:
-        """The guess that the cells are numbers, if it fits; none of them is written like 007."""
+        """The guess that the cells are numbers, if it fits and none is written like 007."""
         guess = self.guess(decimal)
         return guess if guess is not None and guess.column.kind == "number" else None
 
@@ -198,7 +200,7 @@ class ColumnProfile:
         return next((guess for guess in (*numbers, *self.others) if guess.fits), None)
 
     def missing(self, decimal: str) -> dict[str, int]:
-        """The texts that stand for a missing value here, with counts.
+        """The texts that mean a missing value here, with counts.
 
         Among numbers, dates and booleans, and in a column of markers only, all markers do; among names only rare ones.
         """
@@ -208,9 +210,9 @@ class ColumnProfile:
         return {text: count for text, count in self.markers.items() if count <= rare}
 
     def labels(self, decimal: str) -> tuple[list[str], dict[str, int]]:
-        """Names of the classes of a target, and the texts in it that stand for a missing label, with counts.
+        """Names of the classes of a target, and its texts for a missing label, with counts.
 
-        A text of CERTAIN is never a class, however frequent.
+        A text in CERTAIN is never a class, however frequent.
         """
         missing = self.missing(decimal) | {text: count for text, count in self.markers.items() if text in CERTAIN}
         guess = self.guess(decimal)
@@ -228,7 +230,7 @@ class ColumnProfile:
     def column(self, name: str, decimal: str) -> Column:
         """The feature that the cells suggest; raises ValueError with the reason if there is none.
 
-        Its `missing_values` are the texts taken for a missing value.
+        Its `missing_values` are the texts read as a missing value.
         """
         markers = self.missing(decimal)
         notation = guess.column.notation if (guess := self.guess(decimal)) else None

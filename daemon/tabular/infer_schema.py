@@ -1,6 +1,6 @@
 """A first schema from a CSV file: the columns, kinds and task that `retraind init` writes.
 
-Nothing is asked. `init` shows each decision, and `data/schema.json` can be edited.
+It asks no questions. `init` shows each decision, and `data/schema.json` can be edited.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,12 +23,12 @@ from daemon.tabular.infer_column import FREE_TEXT, ColumnProfile, Guess
 from daemon.tabular.schema_draft import Draft, Finding
 
 FEW_VALUES = 20
-"""Whole numbers in a target are classes up to this many different values, or up to FEW_SHARE of the rows in large files."""
+"""Integers in a target are classes up to this many different values, or up to FEW_SHARE of the rows in large files."""
 
 FEW_SHARE = 0.05
 
 SHOWN_SLIPS = 3
-"""Wrong cells of a column that are named by their lines."""
+"""Maximum number of wrong cells of a column that are listed with their lines."""
 
 Choice = Kind | Literal["ignore"]
 
@@ -41,14 +41,14 @@ def of(
     order: Order | None = None,
     kinds: Mapping[str, Choice] | None = None,
 ) -> Draft:
-    """The draft for a .csv or .csv.gz (at most `most` bytes inflated); raises BadSchema with the obstacle.
+    """The draft for a .csv or .csv.gz (at most `most` bytes inflated); raises BadSchema with the reason.
 
-    A column gets the first of these kinds that fits its cells, apart from missing ones and slips (`daemon.tabular.infer_column`):
-    number (integer if all are written as such; none is written like 007), boolean (true and false), date (ISO 8601), category
-    (up to MOST_CATEGORIES texts). Numbers and dates may have a notation of their own (`daemon.tabular.column_formats`); `order`
-    decides between two possible orders of the dates.
-    The task, unless given, is regression if the target is a number and has fractions or many different values:
-    more than FEW_VALUES and more than FEW_SHARE of the rows, or more than MOST_CATEGORIES.
+    A column gets the first of these kinds that fits its cells, apart from missing ones and typing errors
+    (`daemon.tabular.infer_column`): number (integer if all are written as such; none is written like 007), boolean
+    (true and false), date (ISO 8601), category (up to MOST_CATEGORIES texts). Numbers and dates may have their own
+    notation (`daemon.tabular.column_formats`); `order` decides between two possible date orders. The task, unless
+    given, is regression if the target is a number with fractions or many different values: more than FEW_VALUES and
+    more than FEW_SHARE of the rows, or more than MOST_CATEGORIES.
     """
     kinds = kinds or {}
     profile = csv_profile.of(path, target, most, order)
@@ -81,7 +81,7 @@ def _require_columns(profiles: Mapping[str, ColumnProfile], kinds: Mapping[str, 
 
 
 def _require_clear_dates(profiles: Mapping[str, ColumnProfile]) -> None:
-    """Raise BadSchema for dates that can be read in two ways: they must not be guessed."""
+    """Raise BadSchema for ambiguous dates, because their order must not be guessed."""
     unclear = [name for name, profile in profiles.items() if len(profile.orders) > 1]
     if unclear:
         example = profiles[unclear[0]].example
@@ -93,9 +93,9 @@ def _require_clear_dates(profiles: Mapping[str, ColumnProfile]) -> None:
 
 
 def _short_dates(profile: CsvProfile, kinds: Mapping[str, Choice]) -> dict[str, str]:
-    """A note for each column that may hold dates with years of two digits."""
+    """A note for each column that may hold dates with two-digit years."""
     return {
-        name: f"dates with years of two digits? --dates {' or '.join(orders)} reads 69 to 99 as 1969 to 1999"
+        name: f"dates with two-digit years? --dates {' or '.join(orders)} reads 69 to 99 as 1969 to 1999"
         for name, column in profile.columns.items()
         if column.guess(profile.decimal) is None and (orders := column.short_dates) and name not in kinds
     }
@@ -110,7 +110,7 @@ def _notes(schema: Schema, profile: CsvProfile, short_dates: Mapping[str, str]) 
 
 
 def _suspicion(name: str, ids: Ids) -> str:
-    """The note on a column that is kept and may be an id."""
+    """The note on a kept column that may be an id."""
     if ids.order:
         return f"differs in every row: an id? --ignore {name!r} leaves it out"
     if called(name):
@@ -119,13 +119,13 @@ def _suspicion(name: str, ids: Ids) -> str:
 
 
 def _times(schema: Schema) -> dict[str, str]:
-    """The note on the first date that has the name of a row's time."""
+    """The note on the first date column that is named like a row's time."""
     name = next((one.name for one in schema.columns if one.kind == "date" and dated(one.name)), None)
     return {} if name is None else {name: f"the time of the row? train.time = {name!r} holds out the newest rows"}
 
 
 def _why(schema: Schema, profile: ColumnProfile, task: Task | None) -> str:
-    """The task, and the option for the other one where numbers leave a doubt."""
+    """The task, and the option for the other task if numbers leave a doubt."""
     names = f": {', '.join(schema.classes[:10])}" + (", …" if len(schema.classes) > 10 else "")
     task_and_classes = schema.task + (names if schema.classes else "")
     guess = profile.number(schema.decimal)
@@ -160,7 +160,7 @@ def _findings(profile: CsvProfile, schema: Schema) -> dict[str, Finding]:
 
 
 def _missing(profile: ColumnProfile, schema: Schema, name: str) -> dict[str, int]:
-    """The texts that stand for a missing value in a column of the schema, each with its count."""
+    """The texts that mean a missing value in a column of the schema, each with its count."""
     return {text: count for text, count in profile.markers.items() if text in schema.markers.get(name, ())}
 
 
@@ -173,7 +173,7 @@ def _decide(
     classes, unlabelled = _classes(answers, decimal) if task == "classification" else ([], answers.missing(decimal))
     numbers = _numbers(answers, target, decimal) if task == "regression" else None
     columns, left_out = _features(profile, target, kinds)
-    # A text that always means a missing value holds for the whole file; a dash, say, only for the columns that have it.
+    # A text that always means a missing value applies to the whole file; a dash, say, only to the columns that have it.
     everywhere = {text for column in columns for text in column.missing_values if text in CERTAIN} | unlabelled.keys()
     schema = Schema(
         task=task,
@@ -246,7 +246,7 @@ def _task(profile: ColumnProfile, decimal: str) -> Task:
 
 
 def _classes(profile: ColumnProfile, decimal: str) -> tuple[list[str], dict[str, int]]:
-    """The classes in the order of their codes, and the texts that stand for a missing label, with counts."""
+    """The classes in the order of their codes, and the texts for a missing label, with counts."""
     labels, missing = profile.labels(decimal)
     names = _spelt_once((name for name in labels if not holds_control(name)), decimal)
     if len(names) < 2:  # then the markers are classes
@@ -258,7 +258,7 @@ def _classes(profile: ColumnProfile, decimal: str) -> tuple[list[str], dict[str,
     if len(names) < 2:
         raise ValueError("the target has fewer than two classes")
     values = {name: number(name, decimal) for name in names}
-    # Codes in the order of numbers where the names are numbers: 2 before 10.
+    # If the names are numbers, codes follow their order: 2 before 10.
     in_order = sorted(names, key=lambda name: values[name] or 0) if None not in values.values() else names
     return in_order, missing
 

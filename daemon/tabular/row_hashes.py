@@ -1,7 +1,7 @@
 """Row hashes: fingerprints of 64 bits, the same for equal rows.
 
-A fingerprint depends on the values alone, not on the order of columns, on how a segment stores them or on empty
-columns. So a row keeps it when segments are merged and when the schema gains a column.
+A fingerprint depends only on the values, not on the order of columns, their storage in a segment or empty columns. So
+it stays the same when segments are merged and when the schema gains a column.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from daemon.tabular import column_types
 Prints = NDArray[np.uint64]
 
 TEXTS = frozenset({"category", "text"})
-"""Kinds whose cells are texts; a fingerprint treats all others as numbers."""
+"""Kinds with text cells; a fingerprint treats all others as numbers."""
 
 
 def by_cell(table: pa.Table, columns: Sequence[Column]) -> Prints:
@@ -81,7 +81,7 @@ def _of_column(cells: pa.ChunkedArray, column: Column) -> Prints:
     prints = _texts(cells) if column.kind in TEXTS else _numbers(cells, column)
     with np.errstate(over="ignore"):
         prints = prints + np.uint64(of_text(column.name))
-        # Two rounds, in place: there are many cells, and their sum is mixed once more.
+        # Two rounds are enough for the many cells, because their sum is mixed once more. They run in place.
         prints *= np.uint64(0x9E3779B97F4A7C15)
         prints ^= prints >> np.uint64(32)
         prints *= np.uint64(0xD6E8FEB86659FD93)
@@ -91,7 +91,7 @@ def _of_column(cells: pa.ChunkedArray, column: Column) -> Prints:
 
 
 def _texts(cells: pa.ChunkedArray) -> Prints:
-    # Each text once: a few texts repeat.
+    # Each text is hashed once, because a few texts repeat.
     encoded = cells.combine_chunks().dictionary_encode()
     encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
     hashes = np.array([of_text(text or "") for text in encoded.dictionary.to_pylist()] or [0], dtype=np.uint64)
@@ -106,7 +106,7 @@ def _numbers(cells: pa.ChunkedArray, column: Column) -> Prints:
 
 
 def splitmix(state: Prints) -> Prints:
-    """Map each number of `state` (n,) to a well mixed one, one to one."""
+    """Map each number of `state` (n,) to a well mixed number, one to one."""
     # The output function of SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
     with np.errstate(over="ignore"):
         state = state * np.uint64(0x9E3779B97F4A7C15)

@@ -1,7 +1,7 @@
 """The times of rows, read from the column `train.time`, whatever its kind in the schema.
 
-Numbers are taken as they are (a year, seconds since 1970), dates and times as milliseconds since 1970, in UTC unless they name
-a zone. Texts are read alike in all segments, so a row's time depends on the dataset alone.
+Numbers are used unchanged (a year, seconds since 1970), dates and times as milliseconds since 1970, in UTC unless they
+name a zone. Texts are read alike in all segments, so a row's time depends only on the dataset.
 """
 
 from collections.abc import Sequence
@@ -18,17 +18,18 @@ from daemon.tabular import column_formats, column_types
 Moments = NDArray[np.float64]
 
 TYPED = ("date", "number", "integer")
-"""Kinds whose values are times as they are stored."""
+"""Kinds with stored values that are times."""
 
 
 def of(pieces: Sequence[pa.ChunkedArray], column: Column) -> Moments:
-    """The times of rows (n,), NaN for a missing one; `column` is that of the schema, or a category if it lists none.
+    """The times of rows (n,), NaN for a missing time.
 
-    Raises TrainingFailed if all dates can be read with the day first or with the month first.
+    `column` is the schema's, or a category if the schema does not list it. Raises TrainingFailed if all dates fit both
+    orders, day first and month first.
     """
     if column.kind in TYPED:
         return np.concatenate([_numbers(column_types.as_kind(piece, column)) for piece in pieces])
-    # Each text once, whatever the segments store: the schema may not always have listed the column.
+    # Each text is read once. All segments are read as texts, because the schema may not always have listed the column.
     texts = pa.concat_arrays([chunk.cast(pa.string()) for piece in pieces for chunk in piece.chunks])
     encoded = texts.dictionary_encode()
     times = np.append(_parsed(encoded.dictionary, column.name), np.nan)
@@ -42,7 +43,7 @@ def _numbers(cells: pa.ChunkedArray) -> Moments:
 
 
 def _parsed(texts: pa.Array, name: str) -> Moments:
-    """Numbers if nearly all of them are, else dates: ISO 8601, and those of one other order."""
+    """Numbers if nearly all texts are numbers, otherwise dates in ISO 8601 and one other order."""
     numbers, rest = _read(texts, "number")
     slips = column_formats.MOST_SLIPS * len(texts)
     if len(rest) <= slips:
@@ -60,7 +61,7 @@ def _parsed(texts: pa.Array, name: str) -> Moments:
 
 
 def _read(texts: pa.Array, kind: Kind, order: Order | None = None) -> tuple[Moments, list[str]]:
-    """The texts as values of this kind, and the texts that are neither that nor missing."""
+    """The texts as values of this kind, and the texts that are neither of this kind nor missing."""
     notation = None if order is None else Notation(order=order)
     column = Column(name="time", kind=kind, missing=True, notation=notation)
     coerced = column_types.coerce(texts, column, markers=sorted(MARKERS))

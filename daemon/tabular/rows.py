@@ -1,6 +1,6 @@
-"""Rows: text cells to typed, checked rows, and rows to the numbers a model is trained on.
+"""Rows: converts text cells to typed, checked rows, and rows to the numbers that a model is trained on.
 
-Pure: no file is opened here. A row is good or bad as a whole; a bad one is reported with its first bad cell.
+Pure. A row is good or bad as a whole; a bad one is reported with its first bad cell.
 """
 
 from collections.abc import Iterable, Sequence
@@ -51,7 +51,7 @@ class Checked:
 
 @dataclass
 class _BadCells:
-    """The first bad cell of each of `count` rows, as columns are checked one after the other."""
+    """Collects the first bad cell of each of `count` rows while columns are checked one after the other."""
 
     count: int
     cells: dict[int, BadCell] = field(default_factory=dict)
@@ -96,7 +96,7 @@ def check(cells: pa.Table, schema: Schema, policy: Inbox, side_columns: Sequence
 
 
 def _coerced(cells: pa.Array, column: Column, schema: Schema, verdicts: _BadCells) -> column_types.Coerced:
-    """Values of the column's kind; numbers above the limit for requests are bad, because one of them spoils every sum."""
+    """Values of the column's kind; numbers above the limit of requests are bad, because a single one spoils every sum."""
     coerced = column_types.coerce(cells, column, schema.decimal, schema.markers[column.name])
     verdicts.add(column.name, coerced.bad, coerced.reasons)
     if column.kind == "number":
@@ -136,7 +136,7 @@ def _as_text(value: Any, column: Column, schema: Schema) -> str:
 
 
 def _targets(cells: pa.Array, schema: Schema, policy: Inbox, verdicts: _BadCells) -> pa.Array:
-    """Numbers, or names of classes; with the policy `accept` also of new ones."""
+    """Numbers, or names of classes; with the policy `accept` also of new classes."""
     if schema.task == "regression":
         coerced = _coerced(cells, schema.measure, schema, verdicts)
         if coerced.values.null_count > len(coerced.bad):
@@ -185,7 +185,7 @@ def _with_new_classes(names: pa.Array, schema: Schema, verdicts: _BadCells) -> S
         return schema
     room = max(0, MOST_CATEGORIES - len(schema.classes))
     over = np.flatnonzero(pc.is_in(names, value_set=pa.array(new[room:], pa.string())))
-    reason = f"The class is new, and the schema has {MOST_CATEGORIES} classes already, the most it can have."
+    reason = f"The class is new, and the schema already has the maximum of {MOST_CATEGORIES} classes."
     verdicts.add(schema.target, over, [reason] * len(over))
     return schema_growth.grown(schema, classes=[*schema.classes, *new[:room]])
 
@@ -211,7 +211,7 @@ def with_provenance(
 ) -> pa.Table:
     """The rows with `_drop`, `_row`, `_accepted_at` and `_source`, as a segment stores them.
 
-    The first counts[0] rows come from the drop whose sha256 is drops[0], and so on; row_numbers is int64 (n,).
+    The first counts[0] rows come from the drop with the sha256 drops[0], and so on; row_numbers is int64 (n,).
     """
     count = table.num_rows
     names = list(dict.fromkeys(drops))
@@ -230,8 +230,8 @@ def _dictionary(which: NDArray[np.int32], names: list[str]) -> pa.DictionaryArra
 def matrix(table: pa.Table, schema: Schema) -> NDArray[np.float64]:
     """Features as float64 (n, width) in schema order: NaN for a missing value, UNKNOWN for an unlisted category.
 
-    A date is its days since 1970-01-01 UTC. A text is the count of its words, which follow after all columns. Columns that the table
-    lacks, and cells that can't be converted, are missing.
+    A date is its days since 1970-01-01 UTC. A text is its word count, and its words follow after all columns. Columns
+    that the table lacks, and cells that can't be converted, are missing.
     """
     texts = [_words(table, schema.columns[place]) for place in schema.texts]
     counts = {place: words[:, 0] for place, words in zip(schema.texts, texts, strict=True)}
@@ -273,12 +273,12 @@ def codes(table: pa.Table, schema: Schema) -> NDArray[np.int64]:
 
 
 def targets(table: pa.Table, schema: Schema) -> NDArray[np.float64]:
-    """Targets of a regression, float64 (n,); NaN for one that is not a number."""
+    """Targets of a regression, float64 (n,); NaN if not a number."""
     return _floats(table, Column(name=schema.target, kind="number", missing=True))
 
 
 def source(table: pa.Table, names: Sequence[str]) -> NDArray[np.int64]:
-    """The sources of rows, int64 (n,): an index of `names`; -1 for another, and in segments without `_source`."""
+    """The sources of rows, int64 (n,): an index of `names`; -1 for other sources, and in segments without `_source`."""
     if "_source" not in table.column_names:
         return np.full(table.num_rows, -1)
     index = pc.index_in(table["_source"].cast(pa.string()), value_set=pa.array(names, pa.string()))

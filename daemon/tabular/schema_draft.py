@@ -1,4 +1,4 @@
-"""The draft of a schema, with what `retraind init` shows about the file: counts, examples, notes and wrong cells."""
+"""The draft of a schema, with the facts that `retraind init` shows: counts, examples, notes and wrong cells."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -24,12 +24,12 @@ class Finding:
     example: str
     wrong: int
     slips: dict[str, int]
-    """Some of the cells that are not of the column's kind, each with the 1-based line of its first occurrence."""
+    """Some cells that do not fit the column's kind, each with the 1-based line of its first occurrence."""
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A schema, the columns of the file that it leaves out, each with the reason, and a finding for each column."""
+    """A schema, the columns that it leaves out, each with the reason, and a finding for each column of the file."""
 
     schema: Schema
     left_out: dict[str, str]
@@ -39,13 +39,13 @@ class Draft:
     notes: dict[str, str]
     """Remarks on unusual columns that are kept."""
     why_task: str
-    """The task, and the option that chooses the other."""
+    """The task, and the option that chooses the other task."""
     backslashes: bool
     """True if quotes seem to be written as \\", which makes torn rows."""
 
     @property
     def texts(self) -> list[str]:
-        """Columns of free text that are left out, except those with the name of an id."""
+        """Columns of free text that are left out, except those named like an id."""
         return [name for name, why in self.left_out.items() if why.startswith(FREE_TEXT) and not called(name)]
 
     @property
@@ -64,11 +64,11 @@ class Draft:
         for text, count in totals.items():
             places = [f"{name} {one.missing[text]}" for name, one in self.findings.items() if text in one.missing]
             more = ", …" if len(places) > SHOWN_COLUMNS else ""
-            yield f"{text!r} is taken for a missing value, {count} times ({', '.join(places[:SHOWN_COLUMNS])}{more})."
+            yield f"{text!r} is read as a missing value, {count} times ({', '.join(places[:SHOWN_COLUMNS])}{more})."
         if self.unlabelled:
             yield (
                 f"Rows without a label, which no model is trained on: {self.unlabelled}. "
-                "Drops may have them; they are set aside."
+                "Drops may have them; such rows go to quarantine."
             )
         for name, finding in self.findings.items():
             if finding.slips:

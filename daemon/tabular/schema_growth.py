@@ -1,6 +1,6 @@
-"""Schema growth: changes of the schema by drops, as the policies of `inbox` allow. For `rows`.
+"""Schema growth: extends the schema by drops, as the policies of `inbox` allow. For `rows`.
 
-A schema grows only at its ends, so that the codes of classes and categories stay the same.
+A schema only grows at its ends, so that the codes of classes and categories stay the same.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -42,8 +42,8 @@ def with_columns(
 ) -> Schema:
     """The schema with new columns added; raises InvalidDrop for a missing or an unknown column.
 
-    Their kinds follow from all `parts` of the drop (default: `cells`), which are read only if there is a column to add (twice, if
-    its numbers or dates may have a notation). The `side_columns` are kept, but are not features.
+    Their kinds follow from all `parts` of the drop (default: `cells`). These are only read if there is a column to add,
+    twice if its numbers or dates may have a notation. The `side_columns` are kept, but are not features.
     """
     listed, there = {*schema.features, schema.target}, set(cells.column_names)
     adds = policy.extra_columns == "add"
@@ -82,7 +82,7 @@ def _profiled(parts: Callable[[], Iterable[pa.Table]], profiles: dict[str, Colum
 
 
 def _inferred(name: str, profile: ColumnProfile, schema: Schema) -> list[Column]:
-    """The column that the cells of a new one suggest; empty if they are empty or free text."""
+    """The column that the cells of a new column suggest; none if they are empty or free text."""
     try:
         return [grown(profile.column(name, schema.decimal), missing=True)]
     except ValueError:
@@ -90,7 +90,7 @@ def _inferred(name: str, profile: ColumnProfile, schema: Schema) -> list[Column]
 
 
 def with_categories(table: pa.Table, schema: Schema) -> Schema:
-    """The schema with the categories of good rows, up to MOST_CATEGORIES a column."""
+    """The schema with the categories of good rows, up to MOST_CATEGORIES per column."""
     columns = [_with_categories_of(table, column) for column in schema.columns]
     if all(new is old for new, old in zip(columns, schema.columns, strict=True)):
         return schema

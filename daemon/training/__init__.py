@@ -1,1 +1,1 @@
-"""What runs in the trainer process: a revision becomes a fitted, evaluated, exported and registered version."""
+"""The code of the trainer process: it turns a revision into a fitted, evaluated, exported and registered version."""

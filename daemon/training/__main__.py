@@ -1,4 +1,7 @@
-"""`python -m daemon.training HOME NICE DAEMON LOG`: the trainer of the daemon with this process id, which it never outlives."""
+"""`python -m daemon.training HOME NICE DAEMON LOG`: the trainer of the daemon with this process id.
+
+It never outlives the daemon.
+"""
 
 import sys
 
@@ -6,7 +9,7 @@ from daemon.processes import parent
 
 if __name__ == "__main__":
     parent.end_with(int(sys.argv[3]))
-    # Only now: these imports cost seconds, in which the daemon may be killed.
+    # Imported here: this takes seconds, in which the daemon may be killed.
     from daemon.training import trainer
 
     trainer.main(sys.argv[1:])

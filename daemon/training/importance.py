@@ -1,6 +1,6 @@
 """Importance: how much worse a model gets when the values of a feature are permuted (Breiman, "Random forests", 2001).
 
-Measured on held-out rows, so it says what the model needs for rows that it was not trained on.
+Measured on held-out rows, so it shows which features the model needs for rows that it was not trained on.
 """
 
 from collections.abc import Callable
@@ -16,13 +16,14 @@ from daemon.training.metrics import pair
 Answering = Callable[[Matrix], Matrix]
 
 MOST_ROWS = 1000
-"""More rows make the figures steadier than needed, and every feature costs a prediction of all of them."""
+"""Maximum rows: more would make the figures more precise than needed, and each feature costs a prediction of all rows.
+"""
 
 REPEATS = 3
 """Permutations of each feature; the fall is their mean."""
 
 MOST_ASKED = 20_000
-"""Rows of one prediction: a forest's call has its price, however few rows it is asked."""
+"""Rows per prediction: a call of a forest has a fixed cost, however few its rows."""
 
 
 def of(
@@ -51,7 +52,7 @@ def of(
 
 
 def _places(schema: Schema, index: int) -> list[int]:
-    """The places of a feature in a row: a text has those of its words as well."""
+    """The positions of a feature in a row; a text also has those of its words."""
     if index not in schema.texts:
         return [index]
     first = len(schema.columns) + SLOTS * schema.texts.index(index)
@@ -59,7 +60,7 @@ def _places(schema: Schema, index: int) -> list[int]:
 
 
 def _shuffled(rows: Matrix, places: list[int], random: np.random.Generator) -> Matrix:
-    """REPEATS copies of the rows, one below the other, in each of which one feature is shuffled."""
+    """REPEATS copies of the rows, stacked, with one feature shuffled in each."""
     copies = np.tile(rows, (REPEATS, 1))
     copies[:, places] = np.concatenate([random.permutation(rows[:, places]) for _ in range(REPEATS)])
     return copies

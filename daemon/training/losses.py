@@ -1,7 +1,7 @@
-"""Losses: what each answer costs by the metric that judges, and how sure a difference of two models is.
+"""Losses: the loss of each answer by the judging metric, and the certainty of a difference of two models.
 
-Pure functions. A loss is (n,) numbers, less is better, whose mean is 1 less the metric, or the metric itself where less of it
-is better; so two models are compared row by row on the same rows, whatever judges them.
+Pure functions. A loss is (n,) numbers, lower is better. Its mean is 1 minus the metric, or the metric itself if lower
+is better. So two models are compared row by row on the same rows, whatever metric judges them.
 """
 
 import math
@@ -23,15 +23,15 @@ Truth = NDArray[Any]
 LEAST_PROBABILITY = 1e-15
 
 TAIL_ROWS, TAIL_SHARE = 0.01, 0.5
-"""Tails are heavy where this share of the rows makes up that share of the variance of the differences."""
+"""Tails are heavy if this share of the rows makes up that share of the variance of the differences."""
 
 
 @dataclass(frozen=True)
 class Difference:
     """How much worse the first of two models is on n rows.
 
-    `loss` is the mean difference of the losses, less than 0 if it is better; `p` how often chance alone would part two equal
-    models at least as far in that direction. `robust`: the tails were heavy, so absolute errors were compared.
+    `loss` is the mean difference of the losses, negative if it is better; `p` is the probability that two equal models
+    differ at least as much in that direction. `robust`: the tails were heavy, so absolute errors were compared.
     """
 
     n: int
@@ -42,12 +42,15 @@ class Difference:
     """The standard error of `loss`."""
 
     def facts(self) -> Loss:
-        """As the scores of a manifest keep it."""
+        """Its entry in a manifest's scores."""
         return {"n": self.n, "loss": self.loss, "p": self.p, "error": self.error, "robust": self.robust}
 
 
 def within_error(losses: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether one loss is no more than a standard error of their mean difference larger on the same folds; on a single one never."""
+    """Whether one loss exceeds the other by at most one standard error of their mean difference on the same folds.
+
+    Never on a single fold.
+    """
     n = min(len(losses), len(other))
     if n < 2:
         return False
@@ -56,9 +59,10 @@ def within_error(losses: Sequence[float], other: Sequence[float]) -> bool:
 
 
 def of(answers: Matrix, truth: Truth, metric: Metric, costs: Costs | None = None) -> Vector:
-    """The losses (n,) of answers, (n, classes) probabilities or (n, 1) values, to the truth (n,) by a metric.
+    """The losses (n,) of answers, (n, classes) probabilities or (n, 1) values, against the truth (n,) by a metric.
 
-    `costs` decide which class is the answer; by the metric `cost` the loss is a share of what the best constant answer costs.
+    `costs` decide which class is the answer; by the metric `cost` the loss is a share of the best constant answer's
+    cost.
     """
     if len(truth) == 0:
         return np.zeros(0)
@@ -89,7 +93,7 @@ def _of_values(values: Vector, truth: Truth, metric: Metric) -> Vector:
 
 
 def _scale(spread: Vector) -> float:
-    """What errors are measured by: the mean spread of the truth; 1 where all truths are equal."""
+    """The unit of errors: the mean spread of the truth; 1 if all true values are equal."""
     mean = float(spread.mean())
     return mean if mean > 0 and math.isfinite(mean) else 1.0
 
@@ -107,7 +111,7 @@ def _placed(said: Vector, positive: NDArray[np.bool_]) -> Vector:
         own, other = sign * said[side], np.sort(sign * said[~side])
         below = (np.searchsorted(other, own, "left") + np.searchsorted(other, own, "right")) / 2
         losses[side] = (1 - below / len(other)) * len(said) / side.sum()
-    # Both sides have the same mean; one of them is taken away, so that the sum of the variances is DeLong's.
+    # Both sides have the same mean. It is subtracted once, so that the sum of the variances is DeLong's.
     return np.asarray(losses - losses[positive].sum() / len(said))
 
 
@@ -129,7 +133,7 @@ def compare(new: Vector, old: Vector) -> Difference:
 
 
 def by_row(new: Matrix, old: Matrix, truth: Truth, metric: Metric, costs: Costs | None = None) -> Vector:
-    """How much worse the answers `new` are than `old` for each row (n,); where tails are heavy by absolute errors."""
+    """How much worse the answers `new` are than `old` for each row (n,); by absolute errors if tails are heavy."""
     if metric in ("r2", "rmse") and _heavy(new[:, 0], old[:, 0], truth):
         metric = "mae"
     with np.errstate(over="ignore", invalid="ignore"):
@@ -137,7 +141,7 @@ def by_row(new: Matrix, old: Matrix, truth: Truth, metric: Metric, costs: Costs 
 
 
 def compare_values(new: Vector, old: Vector, truth: Truth, metric: Metric) -> Difference:
-    """The same of two regressions from their values (n,); where tails are heavy by absolute errors, as `mae` would."""
+    """As `compare`, for two regressions from their values (n,); by absolute errors if tails are heavy, as with `mae`."""
     difference = compare(*(of(values.reshape(-1, 1), truth, metric) for values in (new, old)))
     if metric == "mae" or not _heavy(new, old, truth):
         return difference
@@ -154,7 +158,7 @@ def _heavy(new: Vector, old: Vector, truth: Truth) -> bool:
 
 
 def _exact(lost: int, won: int) -> float:
-    """One-sided McNemar (1947): how often so many of lost + won fair coins, or more, would fall on the side of `lost`."""
+    """One-sided McNemar (1947): the probability of at least `lost` heads in lost + won tosses of a fair coin."""
     return float(bdtrc(lost - 1, lost + won, 0.5)) if lost else 1.0
 
 

@@ -27,11 +27,11 @@ class _Errors(NamedTuple):
 
 
 def score(answers: Matrix, truth: Truth, schema: Schema, metric: NamedMetric = "", costs: Costs | None = None) -> Score:
-    """All figures of a task; `n` is the number of rows, and with none of them the others are zero, empty or None.
+    """All figures of a task; `n` is the number of rows; without rows the others are zero, empty or None.
 
-    None is also a figure of a regression that is no number, because the squares of its errors are too large for one. With a
-    `metric` other than the task's own figure, that one is named, and added. With `costs` the classes are those that cost least,
-    and `cost` is what a row costs in the mean.
+    A figure of a regression is also None if the squares of its errors overflow. With a `metric` other than the task's
+    usual figure, it is named and added. With `costs` the cheapest classes are chosen, and `cost` is the mean cost of a
+    row.
     """
     figures = _figures(answers, truth, schema, costs)
     if metric and metric not in figures:
@@ -55,11 +55,11 @@ METRICS: dict[Task, tuple[Metric, ...]] = {
     "classification": ("accuracy", "balanced_accuracy", "log_loss", "roc_auc"),
     "regression": ("r2", "rmse", "mae"),
 }
-"""What may choose among candidates, for each task."""
+"""Metrics that may choose among candidates, for each task."""
 
 
 def measure(metric: Metric, answers: Matrix, truth: Truth, task: Task, costs: Costs | None = None) -> float:
-    """One metric of METRICS, or `cost`; one that has no meaning for these rows (R² of equal values, one class) is 0 or 0.5."""
+    """One metric of METRICS, or `cost`; if it is undefined for these rows (R² of equal values, one class), 0 or 0.5."""
     if task == "regression":
         return _error(metric, _regression(answers[:, 0], truth))
     if metric == "log_loss":
@@ -75,7 +75,7 @@ def measure(metric: Metric, answers: Matrix, truth: Truth, task: Task, costs: Co
 
 
 def dummy_answers(training: Truth, n: int, schema: Schema) -> Matrix:
-    """What a dummy answers n rows: how common the classes are among the training rows, or the mean of their targets."""
+    """A dummy's answers for n rows: the class shares of the training rows, or the mean of their targets."""
     if schema.task == "regression":
         return np.full((n, 1), float(np.mean(training)))
     shares = np.bincount(training, minlength=len(schema.classes)) / len(training)
@@ -83,7 +83,7 @@ def dummy_answers(training: Truth, n: int, schema: Schema) -> Matrix:
 
 
 def _roc_auc(proba: Matrix, codes: Truth) -> float:
-    """Of two classes the area for the second, else the mean over one class against the rest, for those that can be told."""
+    """For two classes the area of the second, otherwise the mean of one class against the rest, for classes with both."""
     one_or_all = range(1, 2) if proba.shape[1] == 2 else range(proba.shape[1])
     mixed = [code for code in one_or_all if 0 < (codes == code).sum() < len(codes)]
     areas = [roc_auc_score(codes == code, proba[:, code]) for code in mixed]
@@ -91,7 +91,7 @@ def _roc_auc(proba: Matrix, codes: Truth) -> float:
 
 
 def pair(answers: Matrix, truth: Truth, task: Task, costs: Costs | None = None) -> tuple[float, float]:
-    """The two figures that compare candidates: accuracy and log loss, or R² (0 where it has no meaning) and RMSE."""
+    """The two figures that compare candidates: accuracy and log loss, or R² (0 if undefined) and RMSE."""
     if task == "regression":
         figures = _regression(answers[:, 0], truth)
         return figures.r2 or 0.0, figures.rmse
@@ -99,12 +99,12 @@ def pair(answers: Matrix, truth: Truth, task: Task, costs: Costs | None = None) 
 
 
 def _error(metric: Metric, errors: _Errors) -> float:
-    """One metric of a regression; R² without a meaning is 0."""
+    """One metric of a regression; an undefined R² is 0."""
     return {"r2": errors.r2 or 0.0, "rmse": errors.rmse, "mae": errors.mae}[metric]
 
 
 def _finite(errors: _Errors) -> Score:
-    """The score of a regression: None where a figure is no number."""
+    """The score of a regression; a figure is None if not finite."""
     r2, rmse, mae = (amount if amount is not None and math.isfinite(amount) else None for amount in errors[1:])
     return {"n": errors.n, "r2": r2, "rmse": rmse, "mae": mae}
 
@@ -114,7 +114,7 @@ def _regression(values: Matrix, truth: Truth) -> _Errors:
         return _Errors(0, None, 0.0, 0.0)
     with np.errstate(over="ignore", invalid="ignore"):
         wrong = values - truth
-        # R² compares with always answering the mean; of one row, or of equal ones, nothing is left to explain.
+        # R² compares with always answering the mean; one row, or equal values, have no variance to explain.
         spread = float(((truth - truth.mean()) ** 2).sum()) if np.ptp(truth) > 0 else 0.0
         r2 = 1 - float((wrong**2).sum()) / spread if 0 < spread < math.inf else None
         return _Errors(len(truth), r2, float(np.sqrt((wrong**2).mean())), float(np.abs(wrong).mean()))
@@ -142,7 +142,10 @@ def _unmeasured() -> Score:
 
 
 def _log_loss(codes: Truth, proba: Matrix) -> float:
-    """The figure of scikit-learn, which takes a millisecond to check its arguments; raises ValueError for answers that are no numbers."""
+    """The log loss of scikit-learn, without the millisecond of its argument checks.
+
+    Raises ValueError for NaN or infinity.
+    """
     clipped = np.clip(proba, 1e-15, None)
     sums = clipped.sum(axis=1)
     if not np.isfinite(sums).all():

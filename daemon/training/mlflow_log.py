@@ -1,6 +1,6 @@
-"""What a training logs in MLflow for people: one run, with a nested run for each candidate.
+"""Logs a training in MLflow for people: one run, with a nested run for each candidate.
 
-Nothing here decides anything; the manifest has the same figures.
+Nothing here affects decisions; the manifest has the same figures.
 """
 
 import tempfile
@@ -24,10 +24,10 @@ from daemon.training.selection import report_metrics
 from daemon.training.selection.cross_validation import Scored
 
 TEXTBOOK_ROWS = 10
-"""With fewer rows the textbook figures of a regression mean nothing."""
+"""Minimum rows for the textbook figures of a regression."""
 
 SCHEMA_ROWS = 100
-"""So many rows tell MLflow the columns and types of a dataset."""
+"""Number of rows from which MLflow infers the columns and types of a dataset."""
 
 
 class RunLogger:
@@ -51,7 +51,7 @@ class RunLogger:
         self._log_dataset([self._run])
 
     def finish(self, scored: Sequence[Scored], winner: Scored, fitted: Any, *, few: bool) -> None:
-        """Log the candidates and draw the pictures; with `few` rows, fit for it whatever makes the candidates comparable."""
+        """Log the candidates and draw the pictures; with `few` rows, also fit the other candidates to compare them."""
         runs = [self._candidate(one, fitted if one is winner else None, few=few) for one in scored]
         self._log_dataset(runs)
         if self._data.held.any():
@@ -66,7 +66,7 @@ class RunLogger:
         self._registry.log(self._run, {}, {f"split42_{decides}": split, f"cv10_{decides}": again.score}, {})
 
     def _candidate(self, scored: Scored, fitted: Any, *, few: bool) -> str:
-        """A nested run: figures of the comparison, and if the rows are few (or it has won) those on the held-out rows."""
+        """A nested run: figures of the comparison, and with few rows (or for the winner) those on the held-out rows."""
         data, wins = self._data, fitted is not None
         run = self._registry.start_run(scored.name, {"candidate": scored.name}, self._run)
         split: dict[str, float] = {}
@@ -82,7 +82,7 @@ class RunLogger:
 
     def _draw(self, run: str, fitted: Any, name: str, *, everything: bool = False) -> Score:
         """Score a fitted candidate on the held-out rows and log the pictures of that; returns the scores."""
-        from daemon.training import plots  # with matplotlib, which no version waits for
+        from daemon.training import plots  # matplotlib is imported here, because no version waits for it
 
         data = self._data
         answers, truth = answers_of(fitted, data), data.targets[data.held]
@@ -103,7 +103,7 @@ class RunLogger:
 
 
 def is_small(data: Data, settings: Train) -> bool:
-    """Whether the textbook figures are logged: few enough rows, and enough of each class for the split."""
+    """Whether the textbook figures are logged: the rows are few enough, but enough of each class for the split."""
     count = len(data.targets)
     if count > settings.report_rows:
         return False
@@ -115,7 +115,7 @@ def is_small(data: Data, settings: Train) -> bool:
 
 
 def _figures(manifest: Manifest) -> dict[str, float]:
-    """The figures of the winner, and how it scored on each holdout."""
+    """The figures of the winner, and its score on each holdout."""
     decides = DECIDES[manifest.data_schema.task]
     figures = {key: value for key, value in manifest.scores.items() if isinstance(value, float)}
     challenger = manifest.scores["challenger"]
@@ -124,7 +124,7 @@ def _figures(manifest: Manifest) -> dict[str, float]:
 
 
 def _flat(entry: Mapping[str, object], score: Score | None) -> dict[str, float]:
-    """The figures of a candidate, and those of its score on the held-out rows, as MLflow takes them."""
+    """The figures of a candidate, and of its score on the held-out rows, in MLflow's form."""
     figures = {key: value for key, value in entry.items() if isinstance(value, float)}
     if score is None:
         return figures

@@ -1,6 +1,6 @@
-"""Plots of a version for people who look into MLflow.
+"""Plots of a version for people who open MLflow.
 
-The only module that knows matplotlib. Answers and truth (n,) are as in `daemon.training.metrics`.
+The only module that uses matplotlib. Answers and truth (n,) are as in `daemon.training.metrics`.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,13 +20,13 @@ CONFUSION, PREDICTIONS = "confusion_matrix.png", "predicted_actual.png"
 RESIDUALS, ROC, CALIBRATION, IMPORTANCE = "residuals.png", "roc.png", "calibration.png", "importance.png"
 
 MOST_DOTS = 5000
-"""More would only make the picture black, and large."""
+"""Maximum number of dots: more would only make the picture black and large."""
 
 MOST_CURVES = 10
-"""Classes with a curve of their own: the first ones."""
+"""Number of classes (the first ones) with a separate curve."""
 
 BINS = 10
-"""Of probabilities, with equally many rows each."""
+"""Number of bins of probabilities, with equal numbers of rows."""
 
 Matrix = NDArray[np.float64]
 
@@ -64,7 +64,7 @@ def _save(path: Path, title: str, paint: Callable[[Axes], None]) -> None:
 
 
 def _plain(text: str, most: int = 20) -> str:
-    # Names are user text, and matplotlib reads what stands between dollar signs as mathematics.
+    # Names are user text, and matplotlib reads text between dollar signs as mathematics.
     return text[:most].replace("$", r"\$")
 
 
@@ -92,7 +92,7 @@ def _residuals(axes: Axes, values: Matrix, truth: NDArray[Any], target: str) -> 
 
 
 def _shown(truth: NDArray[Any], schema: Schema) -> list[int]:
-    """The classes that get a curve: those that can be told from others here; of two classes the second is enough."""
+    """The classes that get a curve: those with rows of it and of others; of two classes, only the second."""
     codes = range(1, 2) if len(schema.classes) == 2 else range(len(schema.classes))
     return [code for code in codes if 0 < (truth == code).sum() < len(truth)][:MOST_CURVES]
 
@@ -108,7 +108,7 @@ def _roc(axes: Axes, answers: Matrix, truth: NDArray[Any], schema: Schema) -> No
 
 
 def _calibration(axes: Axes, answers: Matrix, truth: NDArray[Any], schema: Schema) -> None:
-    """What was said against what came true; on the line a probability means what it says."""
+    """Predicted against observed shares; on the line, probabilities are correct."""
     axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
     for code in _shown(truth, schema):
         bins = np.array_split(np.argsort(answers[:, code], kind="stable"), min(BINS, len(truth)))
@@ -116,7 +116,7 @@ def _calibration(axes: Axes, answers: Matrix, truth: NDArray[Any], schema: Schem
         true = [(truth[rows] == code).mean() for rows in bins]
         axes.plot(said, true, marker="o", markersize=3, label=_plain(schema.classes[code]))
     axes.set_xlabel("probability")
-    axes.set_ylabel("share that was so")
+    axes.set_ylabel("observed share")
     _legend(axes)
 
 

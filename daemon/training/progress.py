@@ -1,6 +1,6 @@
-"""Progress: what a training says of itself while it runs, for the status, the journal and whoever follows it.
+"""Progress: the messages of a running training, for the status, the journal and people who follow it.
 
-Its messages are those of `daemon.processes.training_job`.
+`daemon.processes.training_job` has their types.
 """
 
 import time
@@ -16,7 +16,7 @@ AROUND = 3
 
 
 class _Fold(TypedDict, total=False):
-    """Where in the cross-validation it is."""
+    """Position in the cross-validation."""
 
     candidate: int
     candidates: int
@@ -26,7 +26,7 @@ class _Fold(TypedDict, total=False):
 
 
 class Progress:
-    """Tells how far the training `run` of so many candidates is."""
+    """Reports the progress of the training `run` with so many candidates."""
 
     def __init__(self, run: int, candidates: int, say: Say) -> None:
         self._run, self.candidates, self._say = run, candidates, say
@@ -35,12 +35,12 @@ class Progress:
         self._number = 0
 
     def stage(self, name: str, step: int | None = None) -> None:
-        """Say what is done now; the steps are reading (1), one for each candidate, fitting and logging."""
+        """Report the present step; the steps are reading (1), one for each candidate, fitting and logging."""
         self._stage, self._step = name, self._step + 1 if step is None else step
         self._send()
 
     def fold(self, candidate: str, fold: int, folds: int) -> None:
-        """Say that a fold (from 1) of a candidate begins; the first one is told always, the others now and then."""
+        """Report that a fold (from 1) of a candidate begins; the first is always reported, others now and then."""
         now = time.monotonic()
         if fold == 1:
             self._compared_since = self._compared_since or now
@@ -52,7 +52,7 @@ class Progress:
         self._send(candidate=self._number, candidates=self.candidates, fold=fold, folds=folds, left=left)
 
     def note(self, sentence: str, seconds: float) -> None:
-        """Say what is worth a line in the journal; `seconds` is how long it took."""
+        """Report a line for the journal; `seconds` is the duration."""
         self._say({"run": self._run, "note": sentence, "seconds": seconds})
 
     def _send(self, **fold: Unpack[_Fold]) -> None:

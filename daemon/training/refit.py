@@ -1,7 +1,7 @@
-"""Refit: the winner is fitted once more, on the rows that have judged it as well, and that is what is served.
+"""Refit: fits the winner once more, including the rows that judged it, and serves that model.
 
-What is on record of a version, its scores above all, is of its twin: the same estimator fitted without the held-out rows. The twin
-stays in the bundle, because the served model can't be compared with anything on rows that it has seen.
+The records of a version, above all its scores, are those of its twin: the same estimator fitted without the held-out
+rows. The twin stays in the bundle, because the served model can't be fairly compared on rows that it has seen.
 """
 
 import shutil
@@ -23,17 +23,18 @@ from daemon.training.selection.budget import BudgetUsed, alarm
 log = logs.Logger()
 
 FOLDER = "refit"
-"""Where the files are made, below the bundle's folder, until all of them are there."""
+"""Folder below the bundle in which the files are made until all exist."""
 
 SHARE = 0.5
-"""Of the time that is left of `train.timeout_seconds`: registering the version has to fit, too."""
+"""Share of the remaining `train.timeout_seconds`, because registering the version needs time, too."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """The winner as it was evaluated: not fitted, fitted on the training rows, with which slope it is calibrated (None: not).
+    """The winner as evaluated: unfitted, fitted on the training rows, and the slope of its calibration (None: none).
 
-    `facts` are the manifest's entries that `export.write` gave, for the files in `folder`; `seconds` is how long the fit took.
+    `facts` are the manifest entries from `export.write`, for the files in `folder`; `seconds` is the duration of the
+    fit.
     """
 
     estimator: Any
@@ -43,11 +44,11 @@ class Judged:
     folder: Path
     seconds: float
     foreign: bool = False
-    """Whether the candidate comes from another package: MLflow then needs the list of its types to write."""
+    """Whether the candidate comes from another package, so that MLflow needs the list of its types."""
 
 
 class ServedFacts(Exported):
-    """The same of the model that is served, and how many rows trained it; `twin` None: it is the judged one itself."""
+    """Entries on the served model, and its number of training rows; `twin` None: it is the judged model itself."""
 
     trained_rows: int
     refit_problem: str
@@ -56,18 +57,18 @@ class ServedFacts(Exported):
 
 @dataclass(frozen=True)
 class Served:
-    """What is served, fitted, and the manifest's entries on it: `files` and what says what they are."""
+    """The fitted served model, and its manifest entries."""
 
     fitted: Any
     facts: ServedFacts
     rows: model.Matrix
-    """What it was trained on, (n, d)."""
+    """Its training rows, (n, d)."""
     strange: list[str] = field(default_factory=list)
-    """Types of a foreign candidate that MLflow shall write; retraind itself loads none of them."""
+    """Types of a foreign candidate for MLflow to write; retraind itself loads none of them."""
 
 
 class _Refitted(NamedTuple):
-    """The winner fitted on all rows, (n, d), and exported to a folder of its own."""
+    """The winner fitted on all rows, (n, d), and exported to a separate folder."""
 
     fitted: Any
     exported: Exported
@@ -76,22 +77,23 @@ class _Refitted(NamedTuple):
 
 
 def serve_judged(judged: Judged, data: Data, problem: str = "") -> Served:
-    """The judged model is served, because nothing else is asked for, or because of a `problem`."""
+    """Serve the judged model, because nothing else is requested, or because of a `problem`."""
     rows = data.training[0]
     facts: ServedFacts = {**judged.facts, "trained_rows": len(rows), "refit_problem": problem, "twin": None}
     return Served(judged.fitted, facts, rows, _untrusted_types(judged, judged.fitted))
 
 
 def serve(judged: Judged, data: Data, costs: Costs | None, seconds: float, check: Check | None) -> Served:
-    """The model to serve, fitted on all rows within so many seconds; the judged one, with the reason, if that can't be had.
+    """The model to serve: fitted on all rows within so many seconds, otherwise the judged one, with the reason.
 
-    `check`: how its answers are compared with those of the judged one; None: they have been, when the version was made.
+    `check`: the terms for comparing its answers with the judged model's; None: they were compared when the version was
+    made.
     """
     if data.time or not (data.held & data.recent).any():
         return serve_judged(judged, data)
     allowed, folder = seconds * SHARE, judged.folder / FOLDER
     if _expected(judged, data) > allowed:
-        return serve_judged(judged, data, _problem(f"of train.timeout_seconds only {max(0.0, seconds):.0f} s are left"))
+        return serve_judged(judged, data, _problem(f"only {max(0.0, seconds):.0f} s of train.timeout_seconds are left"))
     folder.mkdir()
     try:
         with alarm(allowed):
@@ -111,7 +113,10 @@ def serve(judged: Judged, data: Data, costs: Costs | None, seconds: float, check
 
 
 def _expected(judged: Judged, data: Data) -> float:
-    """How long the fit may take, in seconds: no alarm interrupts one that is a single call of C, and some grow with the square."""
+    """Estimated seconds of the fit.
+
+    No alarm can interrupt a fit that is a single C call, and the time of some grows with the square of the rows.
+    """
     return judged.seconds * float(data.recent.sum() / len(data.training[1])) ** 2
 
 
@@ -121,12 +126,12 @@ def _untrusted_types(judged: Judged, fitted: Any) -> list[str]:
 
 def _problem(reason: str) -> str:
     return (
-        f"The winner could not be fitted on all rows: {reason.rstrip('.')}. So the twin, which was judged, is served."
+        f"The winner could not be fitted on all rows: {reason.rstrip('.')}. So its twin, which was judged, is served."
     )
 
 
 def _fitted(judged: Judged, data: Data, folder: Path, costs: Costs | None) -> _Refitted:
-    """Fit and export it, in a folder of its own; what is on record of the judged model stays as it is, its slope as well."""
+    """Fit and export it, in a separate folder; the records of the judged model stay, including its slope."""
     rows, targets = data.whole
     fitted = model.fit(model.with_early_stopped_size(judged.estimator, judged.fitted), rows, targets)
     if judged.slope is not None:
@@ -136,7 +141,7 @@ def _fitted(judged: Judged, data: Data, folder: Path, costs: Costs | None) -> _R
 
 
 def _placed(judged: Judged, data: Data, made: _Refitted) -> Served:
-    """The bundle's files: those of the judged model under the names of the twin, and the new ones in their place."""
+    """The bundle's files: those of the judged model renamed to the twin's, and the new files in their place."""
     facts, place = judged.facts, judged.folder
     for name in facts["files"]:
         (place / name).rename(place / f"{TWIN}{name}")

@@ -1,7 +1,7 @@
-"""Reproduction: a version is trained again from its revision, in a folder of its own, and compared with what is on record.
+"""Reproduction: trains a version again from its revision, in a separate folder, and compares it with the record.
 
-Nothing of the home is written or locked, so a daemon may be at work in it. Only the winning candidate is fitted:
-which one won is on record, and fitting the others again would change nothing of it.
+It neither writes nor locks anything in the home, so the daemon may run. Only the winning candidate is fitted, because
+the record names it, and fitting the others again would not change that.
 """
 
 import math
@@ -42,12 +42,12 @@ from daemon.training.selection import calibration, candidates, cross_validation
 from daemon.training.selection.tuned import Tuned
 
 CLOSE = 1e-12
-"""Largest difference (of a score, a probability, or a value as a share of the probe's scale) that is none: another order of
-the same sums, by another number of threads, gives that much."""
+"""Largest difference (in a score, a probability, or a value divided by the probe's scale) that still counts as equal:
+another order of summation, with another number of threads, causes that much."""
 
 
 class Original(NamedTuple):
-    """What is on record of a version."""
+    """The record of a version."""
 
     row: VersionRow
     served: Model
@@ -61,7 +61,7 @@ class Original(NamedTuple):
 
 
 class Comparison(TypedDict):
-    """What is on record of a version beside what a training makes of its revision today."""
+    """A version's record compared with today's training on its revision."""
 
     version: int
     candidate: str
@@ -69,19 +69,19 @@ class Comparison(TypedDict):
     seed: int
     settings_recorded: bool
     rows: int
-    """Of the probe."""
+    """Number of rows in the probe."""
     equal: str | None
     """`bit for bit`, `within 1e-12`, or None."""
     differences: dict[str, float | None]
-    """The largest of the scores, of the estimator's answers and of the bundle's; None: not even alike."""
+    """The largest differences of the scores, of the estimator's answers and of the bundle's; None: not comparable."""
     files: dict[str, bool]
-    """Which of the bundle's files are the same bytes."""
+    """Whether each of the bundle's files has the same bytes."""
     libraries: dict[str, list[str | None]]
-    """Those that have another version now: the one of then, the one of now (None: not installed)."""
+    """Libraries with another version now: the old one, the present one (None: not installed)."""
 
 
 class Reproduction(Comparison):
-    """The same with the time that it took."""
+    """A comparison with its duration."""
 
     seconds: float
 
@@ -143,7 +143,10 @@ def _data(
 
 
 def _judge(manifest: Manifest, data: Data, train: Train, folder: Path) -> Judged:
-    """The candidate that won, with the parameters that its name says, fitted, calibrated and exported as it was; raises TrainingFailed."""
+    """The candidate that won, with the parameters in its name, fitted, calibrated and exported as before.
+
+    Raises TrainingFailed.
+    """
     winner = _candidate(manifest, train)
     fitted, slope = model.fit(winner.estimator, *data.training), _slope(manifest, winner, data, train)
     if slope is not None:
@@ -154,22 +157,22 @@ def _judge(manifest: Manifest, data: Data, train: Train, folder: Path) -> Judged
 
 
 def _candidate(manifest: Manifest, train: Train) -> candidates.Candidate:
-    """The candidate that won, not fitted; raises TrainingFailed if this release has none of its name."""
+    """The candidate that won, unfitted; raises TrainingFailed if this release has no candidate of that name."""
     tuned = Tuned.of(manifest.scores)
     if tuned is not None:
         return tuned.made(manifest.data_schema, train)
-    # By its name: the candidates that compete unless the settings name others are not the same in each release.
+    # By its name, because the default candidates differ between releases.
     named = train.model_copy(update={"candidates": [manifest.candidate.partition("(")[0]]})
     for candidate in candidates.plan(manifest.data_schema, named):
         if candidate.name == manifest.candidate:
             return candidate
     raise TrainingFailed(
-        f"{manifest.candidate} is not a candidate of this retraind.", hint="Install the one that made it."
+        f"{manifest.candidate} is not a candidate of this retraind.", hint="Install the release that made it."
     )
 
 
 def _slope(manifest: Manifest, winner: candidates.Candidate, data: Data, train: Train) -> float | None:
-    """With what its probabilities are corrected, found again by cross-validation; None if they are not."""
+    """The slope that corrects its probabilities, determined again by cross-validation; None if they are not corrected."""
     if not manifest.scores.get("calibration"):
         return None
     trial = cross_validation.Trial(
@@ -184,7 +187,7 @@ def _slope(manifest: Manifest, winner: candidates.Candidate, data: Data, train: 
 
 
 def _remake(manifest: Manifest, judged: Judged, data: Data) -> tuple[Any, Model, Model | None]:
-    """What was served, fitted, and the bundle, loaded as workers load it, with its twin if the version has one."""
+    """The fitted served model, and the bundle, loaded as workers load it, with its twin if the version has one."""
     made = refit.serve_judged(judged, data)
     if manifest.twin is not None:
         made = refit.serve(judged, data, _rules(manifest).costs, math.inf, None)
@@ -197,7 +200,7 @@ def _remake(manifest: Manifest, judged: Judged, data: Data) -> tuple[Any, Model,
 
 
 def _rules(manifest: Manifest) -> baseline_comparison.Rules:
-    """By which metric and costs the version was judged, as its scores say: they are among them."""
+    """The metric and costs by which the version was judged, from its scores."""
     rolling = manifest.scores["challenger"].get("rolling")
     metric: NamedMetric = (rolling.get("metric") if rolling else None) or ""
     return baseline_comparison.Rules(
@@ -210,10 +213,11 @@ def _rows(original: Original) -> Matrix:
 
 
 def _verdict(original: Original, remade: Model, twin: Model | None, scores: Scored, answers: Matrix) -> Comparison:
-    """The comparison of all that both have.
+    """The comparison of all facts that both have.
 
-    `scores` are those on the holdouts, `estimator` what scikit-learn answers for the rows of the probe, `answers` what the
-    bundle does, `twin` what its twin does, where the served model is not the one that was judged; `files` says which of the bundle's are the same bytes, `libraries` which have another version now.
+    `scores` are those on the holdouts, `estimator` scikit-learn's answers for the probe rows, `answers` the bundle's,
+    `twin` the twin's if the served model is not the judged one. `files` tells which of the bundle's files have the same
+    bytes, `libraries` which have another version now.
     """
     manifest, scale = original.manifest, original.probe.get("scale", 1.0)
     recorded = np.array(original.probe[bundle.answered(manifest.data_schema)], dtype=np.float64)
@@ -247,12 +251,12 @@ def _verdict(original: Original, remade: Model, twin: Model | None, scores: Scor
 
 
 def _distance(recorded: Matrix, got: Matrix) -> float:
-    """The largest difference of two answers; infinite if they are not even of one shape."""
+    """The largest difference of two answers; infinite if their shapes differ."""
     return float(np.abs(recorded - got).max(initial=0.0)) if recorded.shape == got.shape else math.inf
 
 
 def _apart(recorded: Any, got: Any) -> float:
-    """The largest difference of any two numbers in the same place of two scores; infinite where there is none to compare."""
+    """The largest difference of corresponding numbers in two scores; infinite if there are none to compare."""
     if isinstance(recorded, Mapping) and isinstance(got, Mapping):
         pairs = [(recorded.get(key), got.get(key)) for key in recorded.keys() | got.keys()]
     elif isinstance(recorded, list | tuple) and isinstance(got, list | tuple) and len(recorded) == len(got):
@@ -266,7 +270,7 @@ def _apart(recorded: Any, got: Any) -> float:
 
 
 def _changed(recorded: Mapping[str, str]) -> Iterator[tuple[str, tuple[str, str | None]]]:
-    """Each library that is another version than in the training: the one of then and the one of now (None: not there)."""
+    """Each library with another version than in the training: the old and the present version (None: not installed)."""
     for name, then in recorded.items():
         now = platform.python_version() if name == "python" else _installed(name)
         if now != then:
@@ -295,8 +299,8 @@ def sentence(result: Reproduction) -> str:
     lines += [f"  {name} was {then}, is {now or 'not installed'}" for name, (then, now) in result["libraries"].items()]
     if not result["equal"] and not result["libraries"]:
         lines.append(
-            "  All recorded libraries are the same versions: another processor or number of threads may be the cause."
+            "  All recorded libraries have the same versions: another processor or number of threads may be the cause."
         )
     if not result["settings_recorded"]:
-        lines.append("  The bundle does not say with which settings it was trained: today's were used.")
+        lines.append("  The bundle does not record its training settings, so today's were used.")
     return "\n".join(lines)

@@ -1,6 +1,6 @@
-"""Limits: what a training may take of the machine, so that predictions don't suffer.
+"""Limits: bounds a training's use of the machine, so that predictions don't suffer.
 
-Set in the forked child, before it does anything; its wall time is watched by the daemon.
+They are set in the forked child before it does any work; the daemon limits its wall time.
 """
 
 import os
@@ -8,13 +8,13 @@ import resource
 from pathlib import Path
 
 SHARE = 2 / 3
-"""Of the machine's memory, or of what the container may have."""
+"""Share of the machine's memory, or of the container's limit."""
 
 CGROUP = Path("/sys/fs/cgroup/memory.max")
 
 
 def memory(configured: int) -> int:
-    """How much memory (bytes) a training may take: `configured`, or SHARE of all there is if that is 0."""
+    """The memory (bytes) that a training may take: `configured`, or if that is 0, SHARE of all memory."""
     if configured:
         return configured
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -29,17 +29,17 @@ def _container() -> list[int]:
 
 
 def limit_memory(bytes_: int) -> None:
-    """Let this process take so much memory beyond what it has; then allocating fails, as MemoryError in Python.
+    """Let this process allocate this much more memory; beyond it, allocation fails with MemoryError in Python.
 
-    If the machine itself has no memory left, the kernel shall take this process and no other. No core is dumped.
+    If the machine itself runs out of memory, the kernel kills this process and no other. It dumps no core.
     """
-    # Not RLIMIT_AS: libraries reserve addresses by the gigabyte that they never use.
+    # Not RLIMIT_AS, because libraries reserve gigabytes of addresses that they never use.
     resource.setrlimit(resource.RLIMIT_DATA, (_data() + bytes_,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _data() -> int:
-    """What this process has by the measure of RLIMIT_DATA (bytes): private writable memory, much of it shared by fork."""
+    """The memory of this process as RLIMIT_DATA counts it (bytes): private writable memory, much of it shared by fork."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmData:")[2].split()[0]) * 1024

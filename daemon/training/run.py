@@ -1,7 +1,7 @@
-"""Training: a revision to fitted candidates to a registered version with its bundle, in a process of its own.
+"""Training: from a revision to fitted candidates to a registered version with its bundle, in a separate process.
 
-Runs in the child that `daemon.training.trainer` forks, and can be killed at any moment: what is written before the version
-is registered is swept later, and what comes after that is for people only.
+It runs in the child that `daemon.training.trainer` forks, and can be killed at any moment: files written before the
+version is registered are removed later, and work after that is only for people.
 """
 
 import shutil
@@ -53,7 +53,7 @@ log = logs.Logger()
 
 @dataclass(frozen=True)
 class Work:
-    """One training under way: what its steps share. `run` is its MLflow run, `started` when it began (monotonic)."""
+    """The state that a training's steps share. `run` is its MLflow run, `started` when it began (monotonic)."""
 
     home: Home
     job: Job
@@ -64,24 +64,24 @@ class Work:
 
     @property
     def costs(self) -> Costs | None:
-        """What answers cost; raises TrainingFailed where the settings name a class that there is not."""
+        """The costs of answers; raises TrainingFailed if the settings name an unknown class."""
         return Costs.of(self.job.train.costs, self.schema.classes)
 
     @property
     def staging(self) -> Path:
-        """Where the bundle is made; the daemon gives it its final name."""
+        """Folder in which the bundle is made; the daemon gives it its final name."""
         return self.home.staging(self.run)
 
 
 @dataclass(frozen=True)
 class Winner:
-    """The candidate that won: as it was compared, fitted on all training rows, and the files of its bundle."""
+    """The candidate that won: its comparison, its fit on all training rows, and the files of its bundle."""
 
     scored: Scored
     fitted: Any
     exported: Exported
     answering: Callable[[Matrix], Matrix]
-    """It answers rows: the graph where it reproduces the estimator, because that is many times as fast."""
+    """Answers rows: the graph if it reproduces the estimator, because it is many times as fast."""
     correction: calibration.Correction | None
     fit_seconds: float
 
@@ -89,7 +89,7 @@ class Winner:
 def train(home: Home, job: Job, say: Say, finish: Callable[[], None] = lambda: None) -> None:
     """Run one job to the end and say `done` with the version; raises TrainingFailed, DatasetDamaged, BundleRefused.
 
-    `finish` is called when the version is registered: what follows is worth less patience.
+    `finish` is called when the version is registered; the remaining work gets less time.
     """
     started = time.monotonic()
     schema, registry = parse(home.schema.read_bytes(), str(home.schema)), Registry(home)
@@ -107,13 +107,13 @@ def train(home: Home, job: Job, say: Say, finish: Callable[[], None] = lambda: N
     try:
         afterwards()
         registry.prune()
-    except Exception:  # the version is served by now; a picture that can't be drawn changes nothing of that
+    except Exception:  # the version is already served, and a failed picture does not change that
         log.exception("report_incomplete", run=job.run)
     registry.end_run(work.run)
 
 
 def _end_failed(work: Work) -> None:
-    """Close the run of a training that failed; where that fails, too, the trainer closes it, and the first reason is the one told."""
+    """Close the run of a failed training. If that also fails, the trainer closes it, and the first reason is reported."""
     try:
         work.registry.end_run(work.run, "FAILED")
     except Exception:  # whatever MLflow raises
@@ -121,7 +121,7 @@ def _end_failed(work: Work) -> None:
 
 
 def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
-    """The registered version, and what is left to do for people."""
+    """The registered version, and the remaining work for people."""
     job, schema, settings = work.job, work.schema, work.job.train
     competing = candidates.plan(schema, settings)
     cross_validation.metric_of(schema.task, settings)
@@ -159,7 +159,7 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
 
 
 def _winner(work: Work, data: Data, outcome: Outcome, progress: Progress) -> Winner:
-    """The best candidate that can be fitted on all rows and served; who can't is left out with the reason."""
+    """The best candidate that can be fitted on all rows and served; others are left out, with the reason."""
     for scored in outcome.ranking:
         progress.stage(f"fitting {scored.name}", progress.candidates + 2)
         started = time.perf_counter()
@@ -177,9 +177,9 @@ def _winner(work: Work, data: Data, outcome: Outcome, progress: Progress) -> Win
 
 
 def _exported(work: Work, data: Data, scored: Scored, fitted: Any, seconds: float) -> Winner:
-    """The fitted candidate in its bundle, calibrated if that pays and ONNX or treelite can say it."""
+    """The fitted candidate in its bundle, calibrated if that helps and ONNX or treelite can express it."""
     if foreign.is_foreign(scored.name):
-        export.untrusted_types(fitted)  # raises for what can't be written at all, which MLflow would have to
+        export.untrusted_types(fitted)  # raises if it can't be written at all, because MLflow must also write it
     correction = None
     if work.schema.task == "classification" and work.job.train.calibrate:
         correction = calibration.find(*scored.kept, work.job.train.seed, forward=data.since is not None)
@@ -201,7 +201,7 @@ def _answering(work: Work, fitted: Any, exported: Exported) -> Callable[[Matrix]
 
 
 def _made(work: Work, data: Data, winner: Winner, progress: Progress) -> Served:
-    """The model to serve: the winner fitted once more on all rows, unless the settings speak against it or that fails."""
+    """The model to serve: the winner fitted once more on all rows, unless the settings forbid it or it fails."""
     scored, slope = winner.scored, None if winner.correction is None else winner.correction.slope
     parts = slope, winner.exported, work.staging, winner.fit_seconds, foreign.is_foreign(scored.name)
     judged = Judged(scored.estimator, winner.fitted, *parts)
@@ -222,7 +222,10 @@ def _made(work: Work, data: Data, winner: Winner, progress: Progress) -> Served:
 def _figures(
     work: Work, served: Model | None, data: Data, winner: Winner, outcome: Outcome
 ) -> tuple[Scores, Remembered]:
-    """Challenger and champion on the same held-out rows, and how the candidates compared; what it is remembered by."""
+    """The scores of challenger and champion on the same held-out rows, and of the candidates.
+
+    And the answers to remember.
+    """
     best, correction = winner.scored, winner.correction
     parts = winner.fitted, served, data, _kept(winner), _rules(work, best.metric)
     compared = new_reference.compare(*parts, new_reference.gate(work.job.gate))
@@ -242,7 +245,7 @@ def _figures(
 
 
 def _kept(winner: Winner) -> baseline_comparison.Kept:
-    """What cross-validation answered, corrected as the served version is."""
+    """The answers of cross-validation, corrected like the served version's."""
     answers, truth, _units = winner.scored.kept
     if winner.correction is not None and len(truth):
         answers = model.calibrate(answers, winner.correction.slope)
@@ -250,16 +253,17 @@ def _kept(winner: Winner) -> baseline_comparison.Kept:
 
 
 def _rules(work: Work, metric: NamedMetric) -> baseline_comparison.Rules:
-    """By what the challenger is compared: the answers of versions before it, where their bundles still have them."""
+    """The terms of the comparison, with earlier versions' answers if their bundles still have them."""
     answers = {version: reference_answers.read(work.home.bundle(version)) for version in work.job.past}
     past = {version: answered for version, answered in answers.items() if answered is not None}
     return baseline_comparison.Rules(metric, past, work.job.champion, work.job.train.metric != "auto", work.costs)
 
 
 def _champion(work: Work) -> tuple[Model | None, str]:
-    """What the challenger is compared with, and what is wrong with it: the served version's twin, or else the version itself.
+    """The model to compare the challenger with, and its problem: the served version's twin, or the version itself.
 
-    The twin has not seen the holdouts. The served model has, so a comparison with that is hard on the challenger, and better than none.
+    The twin has not seen the holdouts. The served model has, so comparing with it is hard on the challenger, but better
+    than nothing.
     """
     if work.job.champion is None or work.job.champion_bundle is None:
         return None, ""

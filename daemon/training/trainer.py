@@ -1,10 +1,9 @@
-"""The trainer: a process that has imported what a training needs, and forks a child for each.
+"""The trainer: a process with all imports of a training done, which forks a child for each.
 
-`python -m daemon.training HOME NICE DAEMON LOG` says `ready`, then reads jobs from standard input, one JSON line each; it and
-its children say how far they are on standard output in the same way. `daemon.processes.child.Trainer` is the other end.
-
-Before the first `ready` and after a training that left a run open, MLflow's database is made or put right. No message asks for
-that: it follows from the database, so a kill of either process loses nothing of it.
+`python -m daemon.training HOME NICE DAEMON LOG` writes `ready`, then reads jobs from standard input, one JSON line
+each. It and its children report progress on standard output in the same form. `daemon.processes.child.Trainer` is the
+other end. Before the first `ready` and after a training that left a run open, it creates or repairs MLflow's database.
+This needs no message, because the database shows the need, so a kill of either process loses nothing.
 """
 
 import gc
@@ -33,13 +32,13 @@ from daemon.training import resource_limits
 log = logs.Logger()
 
 AGAIN_SECONDS = 5.0
-"""After so long MLflow's database is tried again."""
+"""Seconds before MLflow's database is tried again."""
 
 IDLE_SECONDS = 1.0
-"""A trainer that has no job for so long warms up for later ones."""
+"""Seconds without a job after which the trainer warms up for later ones."""
 
 REPORT_SECONDS = 300.0
-"""What comes after registering is for people; it is given up when it takes longer, so that the next training can start."""
+"""Time limit (seconds) of the work after registering, which is only for people, so that the next training can start."""
 
 
 def main(arguments: list[str]) -> None:
@@ -47,7 +46,7 @@ def main(arguments: list[str]) -> None:
     file_modes.private()
     home, nice = Home(Path(arguments[0])), int(arguments[1])
     out = os.dup(1)
-    os.dup2(2, 1)  # MLflow and its like print; standard output is for messages only
+    os.dup2(2, 1)  # MLflow and other libraries print, but standard output is only for messages
     logs.configure(Log.model_validate_json(arguments[3]))
 
     def say(message: Message) -> None:
@@ -59,7 +58,7 @@ def main(arguments: list[str]) -> None:
     say({"ready": os.getpid()})
     for job in _jobs(warming):
         code = _end_of(_fork(partial(_train, home, job, say)))
-        # Of a training that has said how it ended, this is not heard any more.
+        # The daemon ignores this after a message on how the training ended.
         say({"run": job.run, "failed": f"The training {_exit_text(code)}"})
         if code != 0 or _unfinished(home):
             _prepare(home, say)
@@ -67,8 +66,8 @@ def main(arguments: list[str]) -> None:
 
 
 def _load() -> Iterator[None]:
-    """Import what every training needs; returns the steps of the warming up, none of which is done yet."""
-    # Nothing of so many imports is garbage, and looking for some would take a third of their time.
+    """Import the modules that every training needs; returns the steps of the warm-up, none of them done yet."""
+    # The imports make no garbage, and the collector would take a third of their time.
     gc.disable()
     from daemon.training import warming
 
@@ -77,7 +76,7 @@ def _load() -> Iterator[None]:
 
 
 def _jobs(warming: Iterator[None]) -> Iterator[Job]:
-    """The jobs as they come, one after each `ready`; while none waits, the trainer warms up step by step."""
+    """The jobs as they arrive, one after each `ready`; while none waits, the trainer warms up step by step."""
     while True:
         pause, warm = IDLE_SECONDS, True
         while warm and not select.select([sys.stdin], [], [], pause)[0]:
@@ -89,18 +88,18 @@ def _jobs(warming: Iterator[None]) -> Iterator[Job]:
 
 
 def _step(warming: Iterator[None]) -> bool:
-    """Take a step of the warming up; False: there is none left."""
+    """Take a step of the warm-up; False if none is left."""
     try:
         for _ in warming:
             return True
-    except Exception:  # a full disk, say: trainings only take longer without it
+    except Exception:  # a full disk, say; without the warm-up, trainings only take longer
         log.exception("not_warmed_up")
     return False
 
 
 def _fork(action: Callable[[], int]) -> int:
-    """Do something in a child, which ends with the code that `action` gives; returns the child's process id."""
-    gc.freeze()  # what the collector of a child looks at is copied into it
+    """Run `action` in a child, which exits with the returned code; returns the child's process id."""
+    gc.freeze()  # objects that a child's garbage collector visits are copied into it
     trainer, child = os.getpid(), os.fork()
     if child == 0:
         code = 1
@@ -120,13 +119,13 @@ def _end_of(child: int) -> int:
 
 
 def _prepare(home: Home, say: Say) -> None:
-    """Make and repair MLflow's database, trying as often as that fails; call while no training runs."""
+    """Create or repair MLflow's database, retrying until it succeeds; call while no training runs."""
     while not _prepared(home, say):
         time.sleep(AGAIN_SECONDS)
 
 
 def _prepared(home: Home, say: Say) -> bool:
-    """Put the database in order; says why that can't be done."""
+    """Create or repair the database; reports the reason if it can't."""
     try:
         known = mlflow_tables.open_or_make(home)
         if known:
@@ -143,7 +142,10 @@ def _prepared(home: Home, say: Say) -> bool:
 
 
 def _open_by_mlflow(home: Home, say: Say) -> int:
-    """Open a database whose tables are not ours, in a child: an open one must not be forked. 0: it is in order."""
+    """Open a database with other tables in a child, because an open database must not be forked.
+
+    Returns 0 if it is fine.
+    """
     try:
         from daemon.registry.registry import Registry
 
@@ -160,7 +162,7 @@ def _unready(error: Exception) -> Unready:
 
 
 def _unfinished(home: Home) -> bool:
-    """Whether the training left a run open, its own or a candidate's; what can't be asked is found out by preparing."""
+    """Whether the training left a run open, its own or a candidate's; True if unknown, so that it is prepared."""
     try:
         return ModelVersions(home).unfinished()
     except Unavailable:
@@ -176,7 +178,7 @@ def _exit_text(code: int) -> str:
 
 
 def _train(home: Home, job: Job, say: Say) -> int:
-    """Train in the forked child; how it ended is said, so the exit code is 0."""
+    """Train in the forked child. The outcome is sent as a message, so the exit code is 0."""
     from daemon.training.run import train
 
     allowed = resource_limits.memory(job.train.memory_bytes)
@@ -186,7 +188,7 @@ def _train(home: Home, job: Job, say: Say) -> int:
     except TooFewRows as error:
         say({"run": job.run, "postponed": str(error)})
     except MemoryError as error:
-        limit = f"It may take {allowed} bytes (train.memory_bytes) beyond the trainer itself."
+        limit = f"It may use {allowed} bytes (train.memory_bytes) beyond the trainer itself."
         say({"run": job.run, "failed": f"MemoryError: {error}. {limit}"[:1000]})
     except BaseException as error:  # noqa: BLE001 - whatever a fit raises, also SystemExit, is told, and ends this child only
         say({"run": job.run, "failed": f"{type(error).__name__}: {error}"[:1000]})
@@ -194,7 +196,10 @@ def _train(home: Home, job: Job, say: Say) -> int:
 
 
 def _set_deadline(seconds: float = REPORT_SECONDS) -> None:
-    """Raise TimeoutError after so long, so that the MLflow run is closed; what does not listen is killed after as long again."""
+    """Raise TimeoutError after so many seconds, so that the MLflow run is closed.
+
+    After twice that, the process is killed.
+    """
 
     def late(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)

@@ -1,6 +1,6 @@
-"""What the trainer imports: first what every training needs before its version is registered, then, while it has no job, the rest.
+"""The trainer's imports: first those that every training needs before registering, then, while it is idle, the rest.
 
-Nothing here may leave a thread or a database connection behind: a fork would inherit its half.
+No import may leave a thread or a database connection behind, because a fork would inherit half of it.
 """
 
 import importlib
@@ -26,7 +26,7 @@ PICTURES = (
     ),
     "daemon.training.plots",
 )
-"""What pictures need, each in a step of its own: together they take half a second."""
+"""Imports for pictures, each in a separate step: together they take half a second."""
 
 TOYS = [
     Schema(target="y", classes=["a", "b"], columns=[Column(name="x", kind="number")]),
@@ -35,13 +35,13 @@ TOYS = [
 
 
 def load() -> None:
-    """Import what every training needs before its version is registered."""
+    """Import the modules that every training needs before its version is registered."""
     assert run
     registry.load()
 
 
 def steps() -> Iterator[None]:
-    """Do what comes after that, step by step, none longer than a fifth of a second: a job that comes meanwhile hardly waits."""
+    """Do the remaining imports in steps of at most a fifth of a second, so that a new job hardly waits."""
     registry.remember_layout()
     yield
     for name in PICTURES:

@@ -78,7 +78,7 @@ def test_status_tells_a_stopped_daemon_from_one_that_is_gone(home: Home) -> None
             status.publish(home.status, a_status(pid=process.pid))
             done = forked("status", home=home)
             assert done.returncode == Exit.UNHEALTHY
-            assert f"`kill -CONT {process.pid}` resumes it on" in done.stdout
+            assert f"`kill -CONT {process.pid}` resumes it" in done.stdout
         finally:
             process.kill()
     assert "Not running: start it" in forked("status", home=home).stdout

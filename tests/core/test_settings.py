@@ -69,7 +69,7 @@ def test_list_in_the_environment_that_is_no_json_is_refused_by_name(
 ) -> None:
     """Who writes a list as a word is told how it is written."""
     monkeypatch.setenv("RETRAIND_TRAIN__CANDIDATES", "tree")
-    with pytest.raises(BadSettings, match="RETRAIND_TRAIN__CANDIDATES = 'tree' is no JSON"):
+    with pytest.raises(BadSettings, match="RETRAIND_TRAIN__CANDIDATES = 'tree' is not JSON"):
         settings.load(tmp_path / "none")
 
 

@@ -209,7 +209,7 @@ def test_lost_pointer_is_written_again(parts: Parts, content: bytes | None) -> N
     start(parts)
     assert (parts.served, parts.journal.swaps.last(), parts.alias(PREVIOUS)) == (second, before, first)
     assert messages(parts, "serving")[0] == (
-        f"The pointer to version {second} is written again: The pointer was missing or unreadable."
+        f"The pointer to version {second} was rewritten: The pointer was missing or unreadable."
     )
     third = parts.train(94, 96, champion=second)
     parts.settle()

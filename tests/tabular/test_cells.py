@@ -144,7 +144,7 @@ def test_markers_are_missing_values(filler: str) -> None:
     bad = {bad.row: bad.reason for bad in check(HEADER + "-,1,red,a\nNA,1,red,a\n1,na,red,a\n" + filler, MARKED).bad}
     assert bad == {
         0: f"'-' is not a number; {HINT}",
-        1: "'NA' stands for a missing value, and the schema allows none here.",
+        1: "'NA' means a missing value, and the schema allows none here.",
         2: f"'na' is not a number; {HINT}",
     }
 
@@ -155,7 +155,7 @@ def test_row_without_a_label_is_counted_as_such(accepted: str) -> None:
     checked = check(HEADER + "1,1,red,a\n1,1,red,NA\n1,1,red,\n1,1,red, NA\n", MARKED, new_classes=accepted)
     assert checked.schema is MARKED
     blank = "The row has no label: the cell is empty."
-    marked = "The row has no label: 'NA' stands for a missing value."
+    marked = "The row has no label: 'NA' means a missing value."
     assert [bad.reason for bad in checked.bad] == [marked, blank, marked]
     values = Schema(task="regression", target="y", missing_values=["?"], columns=[SIZE])
     checked = check("size,y\n1,2\n1,?\n1,\n1,x\n", values)

@@ -51,9 +51,9 @@ def test_markers_are_recognised_by_the_other_values(tmp_path: Path) -> None:
     assert draft.schema.columns[3].categories == ["female", "male"]
     remarks = list(draft.cell_remarks())
     assert (
-        remarks[0] == "'NA' is taken for a missing value, 6 times (species 1, bill 1, mass 1, sex 1, seen 1, ringed 1)."
+        remarks[0] == "'NA' is read as a missing value, 6 times (species 1, bill 1, mass 1, sex 1, seen 1, ringed 1)."
     )
-    assert remarks[1] == "'?' is taken for a missing value, 1 times (mass 1)."
+    assert remarks[1] == "'?' is read as a missing value, 1 times (mass 1)."
     assert "without a label, which no model is trained on: 1." in remarks[2]
 
 

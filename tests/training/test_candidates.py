@@ -238,7 +238,7 @@ def test_parameter_that_does_not_exist_is_named() -> None:
         ("nowhere.at_all:Thing", "ModuleNotFoundError: No module named 'nowhere'"),
         ("sklearn.svm:SVX", "AttributeError"),
         ("sklearn.ensemble:VotingClassifier", "TypeError: .*estimators"),
-        ("pathlib:Path", "has to be an estimator"),
+        ("pathlib:Path", "must be an estimator"),
     ],
 )
 def test_class_that_can_not_be_used_is_named(path: str, reason: str) -> None:

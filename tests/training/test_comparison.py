@@ -104,7 +104,7 @@ def test_answers_that_are_no_numbers_never_win() -> None:
     """Such a score is neither more nor less than another one, so it could stand anywhere in the order."""
     outcome = compare(PRICES, priced(), candidates=["crashing:Nonsense", "ridge"])
     assert [one.name for one in outcome.scored] == ["ridge"]
-    assert "are not numbers that can be scored" in outcome.left_out["crashing:Nonsense"]
+    assert "are not finite numbers" in outcome.left_out["crashing:Nonsense"]
 
 
 def test_area_under_the_curve_is_that_of_each_class_against_the_rest() -> None:

@@ -1,1 +1,1 @@
-"""The rows of a training: a revision in memory, and which of its rows train or judge."""
+"""The rows of a training: a revision in memory, and the roles of its rows (train or judge)."""

@@ -1,6 +1,6 @@
-"""The assignment of rows: what decides whether a row of a revision trains or is held out, now and when the served version was trained.
+"""The assignment of rows: decides which rows train and which are held out, now and for the served version.
 
-`split` has the rules; this reads what they need from the segments.
+`split` has the rules; this module reads the rules' inputs from the segments.
 """
 
 from collections.abc import Mapping
@@ -25,15 +25,15 @@ from daemon.training.data import split
 from daemon.training.data.split import By, Keys, Mask
 
 SOME_ROWS = 500
-"""Of each piece of a segment, to look at what stands in its columns."""
+"""Rows sampled from each piece of a segment, to examine the values of its columns."""
 
 
 @dataclass(frozen=True)
 class PastAssignment:
-    """What decided which rows a version was trained on: its schema, what made rows a unit, the share held out, and when it was trained.
+    """The basis of a version's assignment: its schema, the rule for units, the share held out, and when it was trained.
 
-    `created`: ms since 1970. Rows that were accepted later can't be among its training rows. `since`: rows of this value of the
-    column `time` or a later one were held out; None: a hash of the unit said it.
+    `created`: ms since 1970. Rows that were accepted later can't be among its training rows. `since`: rows with this or
+    a later value in the column `time` were held out; None: a hash of the unit decided.
     """
 
     schema: Schema
@@ -47,9 +47,9 @@ class PastAssignment:
 
 @dataclass(frozen=True)
 class RowFacts:
-    """Of every row (n,): its target, when it was accepted (ms), its source, the keys of its unit, and its time (NaN: not known).
+    """For every row (n,): its target, acceptance time (ms), source, the keys of its unit, and its time (NaN: unknown).
 
-    `cells` (columns, m) are prints of the cells of some rows, `group` and `time` the columns that were read.
+    `cells` (columns, m) are prints of the cells of some rows; `group` and `time` are the columns that were read.
     """
 
     targets: Targets
@@ -64,7 +64,10 @@ class RowFacts:
 
 @dataclass(frozen=True)
 class Assignment:
-    """`held` rows (n,) don't train, those of them that are `judging` judge; rows of one of `units` are never parted."""
+    """`held` rows (n,) don't train; those that are also `judging` judge.
+
+    Rows of the same unit in `units` are never separated.
+    """
 
     units: Prints
     held: Mask
@@ -73,7 +76,10 @@ class Assignment:
 
 
 def read(folder: Path, hashes: Mapping[str, str], schema: Schema, group: str = "", time: str = "") -> RowFacts:
-    """Look at all rows of segments (`hashes`: sha256 by name); raises DatasetDamaged, and TrainingFailed for ambiguous times or the target."""
+    """Read the facts of all rows of segments (`hashes`: sha256 by name).
+
+    Raises DatasetDamaged, and TrainingFailed if times are ambiguous or a setting names the target.
+    """
     for setting, name in (("group", group), ("time", time)):
         if name == schema.target:
             raise TrainingFailed(f"train.{setting} = {name!r} is the target.", hint="Name another column, or none.")
@@ -99,7 +105,7 @@ def read(folder: Path, hashes: Mapping[str, str], schema: Schema, group: str = "
 
 
 def _written(piece: pa.Table, time: str) -> pa.ChunkedArray:
-    """The column of times as a segment has it, empty where it has none."""
+    """The column of times as stored in a segment; empty if the segment lacks it."""
     return piece[time] if time in piece.column_names else pa.chunked_array([pa.nulls(piece.num_rows, pa.string())])
 
 
@@ -112,10 +118,10 @@ def _targets(table: Any, schema: Schema) -> Targets:
 
 
 def assign(read: RowFacts, schema: Schema, by: By, share: float, listed: Mask, recent: Mask) -> Assignment:
-    """Which rows train and which judge: by their time, where a column says it, else by a hash of their unit.
+    """Decide which rows train and which judge: by their time if a column has it, otherwise by a hash of their unit.
 
-    A copy of a row that trains says nothing by being newer, so it doesn't judge. Where equal rows are observations of their own,
-    it is no copy.
+    A newer copy of a training row is no evidence, so it doesn't judge. If equal rows are separate observations, they
+    are not copies.
     """
     begin = split.since(read.moments, recent, share)
     if begin is None:
@@ -128,7 +134,10 @@ def assign(read: RowFacts, schema: Schema, by: By, share: float, listed: Mask, r
 
 
 def _classes(targets: Targets, listed: Mask, schema: Schema, by: By) -> NDArray[np.int64]:
-    """For each row the class of which some have to be held out; -1 for none. Values of a regression are of one class."""
+    """For each row its class, of which some rows must be held out; -1 for none.
+
+    All values of a regression are one class.
+    """
     if by is By.PLACE:
         return np.full(len(targets), -1)
     return np.where(listed, 0 if schema.task == "regression" else targets, -1).astype(np.int64)
@@ -137,15 +146,15 @@ def _classes(targets: Targets, listed: Mask, schema: Schema, by: By) -> NDArray[
 def trained(
     folder: Path, hashes: Mapping[str, str], schema: Schema, now: RowFacts, before: PastAssignment | None
 ) -> Mask:
-    """Which rows the served version may have been trained on: what was there and not held out by the choice of then."""
+    """The rows that the served version may have been trained on: they existed and were not held out at that time."""
     if before is None:
         return np.zeros(len(now.targets), dtype=bool)
     try:
         now = _then(folder, hashes, schema, now, before)
-    except TrainingFailed:  # its column can't be read any more: then all that was there may have been trained on
+    except TrainingFailed:  # its column can no longer be read, so it may have been trained on all rows of that time
         return now.accepted <= before.created
     there = now.accepted <= before.created
-    if before.since is not None:  # on record, because what is forgotten since, or came late, would move it
+    if before.since is not None:  # taken from the record, because rows that were forgotten or came late would move it
         units = split.units(now.keys, By.PLACE if before.by is By.OCCURRENCE else before.by)
         return there & ~split.newest(units, before.share, now.moments, before.since)
     listed = now.targets >= 0 if before.schema.task == "classification" else np.isfinite(now.targets)
@@ -154,7 +163,7 @@ def trained(
 
 
 def _then(folder: Path, hashes: Mapping[str, str], schema: Schema, now: RowFacts, before: PastAssignment) -> RowFacts:
-    """The rows as they were seen when the served version was trained: what has another meaning since is read, and nothing else."""
+    """The rows as they were read for the served version: only facts with a changed meaning are read again."""
     timed, grouped = before.since is not None, before.by is By.GROUP
     if before.by is By.PLACE and not timed:
         return now
@@ -168,7 +177,7 @@ def _then(folder: Path, hashes: Mapping[str, str], schema: Schema, now: RowFacts
 def _with_columns_of(
     folder: Path, hashes: Mapping[str, str], schema: Schema, now: RowFacts, group: str, time: str
 ) -> RowFacts:
-    """The same rows by another group or time (empty: as they are), of which only these columns are read."""
+    """The same rows by another group or time (empty: unchanged); only these columns are read."""
     groups: list[Prints] = []
     written: list[pa.ChunkedArray] = []
     for piece in segments.pieces(folder, hashes, list(dict.fromkeys([group, time, "_row"]))):
@@ -180,9 +189,10 @@ def _with_columns_of(
 
 
 def _hash_alike(one: Schema, other: Schema) -> bool:
-    """Whether rows have the same fingerprints by both schemas, and the same classes.
+    """Whether rows have the same fingerprints and classes by both schemas.
 
-    A column that one of them lacks may be there all the same: those of `train.group` and `train.time` are kept without being listed.
+    The dataset may have a column that a schema lacks: those of `train.group` and `train.time` are stored without being
+    listed.
     """
     kinds = [{(column.name, column.kind) for column in schema.columns} for schema in (one, other)]
     return kinds[0] == kinds[1] and (one.task, one.target) == (other.task, other.target)

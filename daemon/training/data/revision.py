@@ -1,6 +1,6 @@
-"""A revision in memory, as training sees it: which rows train, and which only judge.
+"""A revision in memory for a training: its rows, and which of them train or only judge.
 
-Pure but for reading the segments. The training rows come first, so that neither part has to be copied.
+Pure except for reading the segments. The training rows come first, so that neither part must be copied.
 """
 
 from collections.abc import Mapping
@@ -26,23 +26,24 @@ from daemon.training.data.row_roles import Roles
 from daemon.training.data.split import By, Mask
 
 RARE = 4
-"""So many classes that lack rows are named."""
+"""Maximum number of classes without enough rows that a message names."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """Rows (n, d), targets (n,), and masks (n,) of those that are held out, in the reference holdout, in the window.
+    """Rows (n, d), targets (n,), and masks (n,) of the rows that are held out, in the reference holdout, in the window.
 
-    `listed`: how many rows of the revision have a target that the schema knows, whether the window takes them or not.
-    `units` (n,): rows of one number are never parted (`daemon/training/data/split.py`), `by` is what made them so. `fair` (n,): what the
-    served version was not trained on either; of held-out rows that is all of them unless they were once chosen otherwise.
+    `listed`: the number of rows in the revision with a target that the schema knows, in the window or not. `units`
+    (n,): rows with the same number are never separated (`daemon/training/data/split.py`); `by` is the rule that made
+    the units. `fair` (n,): rows that the served version was not trained on either; these are all held-out rows, unless
+    an earlier rule chose others.
     """
 
     schema: Schema
     folder: Path
     segments: Mapping[str, str]
     place: NDArray[np.int64]
-    """For each row of the segments its row here, -1 for one that is left out."""
+    """For each row of the segments its row here, -1 if it is left out."""
     matrix: Matrix
     targets: Targets
     held: Mask
@@ -51,20 +52,20 @@ class Data:
     listed: int
     units: Prints
     copies: Prints
-    """Rows of one number and one target say the same (n,): they count once where they judge."""
+    """Rows (n,) with the same number and target are copies: they count once when they judge."""
     by: By
     fair: Mask
     first: Mask
-    """Whose held-out rows are the reference (n,): those of the first revision, or of `era`."""
+    """Rows (n,) that are in the reference if held out: those of the first revision, or of `era`."""
     arrived: Arrivals
     era: Era | None = None
-    """Since the world changed: what was accepted before it does not judge, but may train."""
+    """The era since the world changed: rows accepted before it do not judge, but may train."""
     time: str = ""
-    """The column of the rows' times, if they are to be parted by it."""
+    """The column of the rows' times, if time separates training rows from judging rows."""
     since: float | None = None
-    """From which time on rows are held out; None: a hash of the unit says it."""
+    """The time from which on rows are held out; None: a hash of the unit decides."""
     moments: Moments = field(default_factory=lambda: np.zeros(0))
-    """When each row was (n,); NaN: not known."""
+    """The time of each row (n,); NaN: unknown."""
 
     @classmethod
     def read(
@@ -83,10 +84,10 @@ class Data:
     ) -> Self:
         """Read and verify segments (`hashes`: sha256 by name, oldest first); `share` of the rows is held out.
 
-        The held-out ones of the first `first_rows`, or of the `era` if any are left, are the reference holdout, which no window
-        shortens. `by` says what makes rows a unit (None: the column `group` or the rows themselves do), `before` how those were
-        chosen that the served version was trained on; the column `time` says when rows were. Raises DatasetDamaged, TrainingFailed
-        for times that can't be told, and TooFewRows when there is too little to train on.
+        The held-out rows among the first `first_rows`, or of the `era` if any are left, are the reference holdout,
+        which no window shortens. `by` is the rule for units (None: it follows from the column `group` or from the
+        rows), `before` the assignment of the served version, `time` the column with the rows' times. Raises
+        DatasetDamaged, TrainingFailed for ambiguous times, and TooFewRows when there is too little to train on.
         """
         read = holdout_assignment.read(folder, hashes, schema, group, time)
         roles = row_roles.of(read, schema, first_rows, share, window or Window(), by, era)
@@ -126,18 +127,18 @@ class Data:
         )
 
     def moved(self, era: Era) -> Self:
-        """The same rows where the world has changed: those of the era are the reference."""
+        """The same rows after a world change: those of the era are the reference."""
         first = arrival_times.during(self.arrived.times, era)
         return replace(self, first=first, reference=self.held & first, era=era)
 
     @property
     def rolling(self) -> Mask:
-        """Which held-out rows judge beside the reference (n,): those in the window, since the world changed."""
+        """The held-out rows (n,) that judge in addition to the reference: those in the window, since the world changed."""
         since = self.held & self.recent
         return since if self.era is None else since & (self.arrived.times >= self.era.since)
 
     def judged_by(self, schema: Schema) -> Matrix:
-        """The held-out rows as a model of another schema sees them: what that schema does not list is unknown to it."""
+        """The held-out rows, encoded for a model with another schema: values that it does not list are unknown to it."""
         if schema.shape == self.schema.shape:
             return self.judging[0]
         count = self._training_rows
@@ -155,18 +156,18 @@ class Data:
 
     @property
     def whole(self) -> tuple[Matrix, Targets]:
-        """All rows and targets of the window, those that judge as well: what a served model is trained on."""
+        """All rows and targets of the window, including those that judge: a served model is trained on them."""
         everything = slice(None) if self.recent.all() else self.recent
         return self.matrix[everything], self.targets[everything]
 
     @property
     def training_units(self) -> Prints:
-        """The units of the training rows: cross-validation must not part them."""
+        """The units of the training rows, which cross-validation must not separate."""
         return self.units[: self._training_rows]
 
     @property
     def training_times(self) -> Moments | None:
-        """The times of the training rows, where rows are parted by time: cross-validation goes forward in it."""
+        """The times of the training rows if time separates rows; cross-validation then goes forward in time."""
         return None if self.since is None else self.moments[: self._training_rows]
 
     @property
@@ -176,23 +177,23 @@ class Data:
 
     @property
     def first_training(self) -> NDArray[np.int64]:
-        """Places, among the training rows, of those of the first revision, or of the era."""
+        """Positions, among the training rows, of rows of the first revision or of the era."""
         return np.flatnonzero(self.first[: self._training_rows])
 
     @property
     def as_accepted(self) -> tuple[Matrix, Targets]:
-        """All rows and targets in the order of the segments: textbook figures depend on it."""
+        """All rows and targets in the order of the segments, on which textbook figures depend."""
         order = self.place[self.place >= 0]
         return self.matrix[order], self.targets[order]
 
     def named(self, count: int) -> NDArray[Any]:
-        """The first targets as people know them: class names, or numbers."""
+        """The first targets for people: class names, or numbers."""
         first = self.targets[:count]
         return np.array(self.schema.classes)[first] if self.schema.classes else first
 
 
 def _encode(folder: Path, hashes: Mapping[str, str], schema: Schema, place: NDArray[np.int64], count: int) -> Matrix:
-    # Piece by piece: segments from before a change of the schema have other columns and types.
+    # Piece by piece, because segments from before a schema change have other columns and types.
     matrix, start = np.empty((count, schema.width)), 0
     for piece in segments.pieces(folder, hashes, [*schema.features, "_row"]):
         into = place[start : start + piece.num_rows]
@@ -213,5 +214,5 @@ def _require_enough(targets: Targets, schema: Schema) -> None:
         rare = [name for name, n in zip(schema.classes, counts, strict=True) if n < 2]
         missing = "rows of " + (" or ".join(map(repr, rare[:RARE])) if len(rare) <= RARE else "another class")
     if lack:
-        uncounted = "those that are held out (train.holdout) or outside train.window_rows and window_days don't count"
+        uncounted = "held-out rows (train.holdout) and rows outside train.window_rows and window_days don't count"
         raise TooFewRows(f"There are {lack} to train on.", hint=f"Drop {missing}; {uncounted}.")

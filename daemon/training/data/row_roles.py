@@ -1,6 +1,6 @@
 """Roles: which rows of a revision train, which judge, and which of these are the reference holdout.
 
-Pure: everything follows from what `holdout_assignment` has read.
+Pure: everything follows from the facts that `holdout_assignment` has read.
 """
 
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ from daemon.training.data.split import By, Mask
 
 @dataclass(frozen=True)
 class Roles:
-    """What the rows of a revision are for, masks (n,) in the order of the segments.
+    """The roles of a revision's rows, as masks (n,) in the order of the segments.
 
-    `listed`: the target is one that the schema knows; `recent`: the window takes the row; `reference`: it is in the reference
-    holdout; `judging`: it judges, or is in the reference; `first`: a held-out row here is of the reference. `by` makes rows a unit,
-    `alike` makes them copies of each other. `times` (n,) are those of arrival.
+    `listed`: the schema knows the target; `recent`: the row is in the window; `reference`: it is in the reference
+    holdout; `judging`: it judges, or is in the reference; `first`: the row is in the reference if it is held out. `by`
+    is the rule for units, `alike` the rule for copies. `times` (n,) are the arrival times.
     """
 
     times: Times
@@ -44,16 +44,16 @@ class Roles:
 
     @property
     def order(self) -> NDArray[np.int64]:
-        """Places of the rows that train, and behind them of those that judge."""
+        """Positions of the rows that train, followed by those that judge."""
         return np.concatenate([np.flatnonzero(self.training), np.flatnonzero(self.judging)])
 
 
 def of(
     read: RowFacts, schema: Schema, first_rows: int, share: float, window: Window, by: By | None, era: Era | None
 ) -> Roles:
-    """Decide on the rows that were read; the arguments are those of `revision.Data.read`."""
+    """Decide the roles of the rows; the arguments are those of `revision.Data.read`."""
     times = arrival_times.plausible(read.accepted, window.now)
-    # NaN is no number, and one beyond the bound comes from a segment of before these were refused.
+    # NaN is not a number, and a number beyond the bound is from before such numbers were rejected.
     listed = (np.abs(read.targets) <= BOUND) & ((read.targets >= 0) | (schema.task == "regression"))
     alike = _alike(read, by)
     by = by or (By.GROUP if read.group else alike)
@@ -61,20 +61,20 @@ def of(
     sides = holdout_assignment.assign(read, schema, by, share, listed, recent)
     first, era = _first(times, listed & sides.judging, first_rows, era)
     reference = listed & sides.judging & first
-    # An era may begin with any moment in the window, and has all of its rows: whoever reads it again finds these.
+    # An era may begin at any moment in the window and includes all its rows, so later readings get the same rows.
     judging = sides.judging & (recent | arrival_times.parted(times, listed, recent)) | reference
     return Roles(times, listed, recent, by, alike, sides, first, era, reference, judging)
 
 
 def _alike(read: RowFacts, by: By | None) -> By:
-    """What makes rows copies of each other: a group never does."""
+    """The rule that makes rows copies of each other; a group never does."""
     if by is None or by is By.GROUP:
         return split.choose(read.keys, read.cells, read.targets.astype(np.float64))
     return by
 
 
 def _first(times: Times, judging: Mask, first_rows: int, era: Era | None) -> tuple[Mask, Era | None]:
-    """Whose held-out rows are the reference: those of the era, or of the first revision (None) if the era has none."""
+    """The era with the reference holdout; None (the first revision) if the era has no held-out rows."""
     if era is not None and (judging & (first := arrival_times.during(times, era))).any():
         return first, era
     return np.arange(len(times)) < first_rows, None

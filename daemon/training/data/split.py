@@ -1,8 +1,9 @@
 """The split: which rows train and which are held out, so that no row is on both sides of a score.
 
-Pure functions. Rows that belong together are a *unit*, which lies on one side as a whole; a hash of it says on which, so it
-never moves. Equal features are one unit, whatever drop they come from, because they are most likely copies of one observation.
-Only where rows are so coarse that equal ones must be expected by chance, each of them is an observation of its own.
+Pure functions. Rows that belong together are a *unit*, which is on one side as a whole; a hash of the unit decides the
+side, so it never moves. Equal features are one unit, whatever drop they come from, because they are most likely copies
+of one observation. Only if rows are so coarse that equal rows must be expected by chance, each is a separate
+observation.
 """
 
 from collections.abc import Iterator
@@ -19,40 +20,42 @@ Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 EXPECTED = 10.0
-"""So many rows equal to a row must be expected in its drop before equal rows count as observations of their own."""
+"""Number of rows equal to a row that must be expected in its drop before equal rows count as separate observations."""
 
 DISAGREE = 0.02
-"""Or equal rows are as many, and at least this share of them has another target than the first of their kind."""
+"""Alternatively, there are as many equal rows, and at least this share of them has another target than the first."""
 
 WHOLE = 100
-"""Rows of a drop that may be an export of all there was; in smaller ones the first of a kind is no copy of an earlier first."""
+"""Minimum rows of a drop that may be a full export; in smaller drops the first row of a kind is not a copy of an
+earlier first."""
 
 MOST_HELD = 0.5
-"""No more of the rows are held out for being the newest, unless `train.holdout` asks for more."""
+"""Maximum share of the rows that is held out for being the newest, unless `train.holdout` is larger."""
 
 LEAST_HELD = 0.25
-"""Less of the share that was asked for than this judges nothing: a snapshot of all, say, and the few rows of the day after."""
+"""Minimum part of the requested share that may judge: a full snapshot followed by the few rows of the next day has
+less, for example."""
 
 LEAST = 3
-"""Units of a class of which one is held out in any case: two are left to train."""
+"""Number of units of a class from which one is always held out: two are left to train."""
 
 
 class By(StrEnum):
-    """What makes rows one unit."""
+    """The rule that makes rows one unit."""
 
     PLACE = "place"
-    """Nothing: drop and row number, as before there were units."""
+    """No rule: drop and row number, as in releases without units."""
     CONTENT = "content"
     """Equal features."""
     OCCURRENCE = "occurrence"
-    """Equal features at the same occurrence within a drop: the second such row of two exports."""
+    """Equal features at the same occurrence within a drop, such as the second such row of two exports."""
     GROUP = "group"
-    """Equal values of the column `train.group`; a row without one is of the unit of its content."""
+    """Equal values of the column `train.group`; a row without a value belongs to the unit of its content."""
 
 
 @dataclass(frozen=True)
 class Keys:
-    """What the split of rows (n,) depends on: prints of their features, of their drop, of drop and row number, of their group.
+    """The inputs of the split for rows (n,): prints of features, of the drop, of drop and row number, of the group.
 
     `group` is 0 where a row has none.
     """
@@ -71,7 +74,7 @@ def units(keys: Keys, by: By) -> Prints:
         return keys.content
     if by is By.GROUP:
         return np.where(keys.group == 0, keys.content, splitmix(keys.group))
-    # In small drops a row comes once, however common it is: these would all be one unit.
+    # In small drops even a common row occurs once, so all its occurrences would be one unit.
     sizes = _per_row(keys.drop)
     source = np.where(sizes >= WHOLE, np.uint64(0), keys.drop)
     return together(keys.content, source, occurrence(together(keys.drop, keys.content)))
@@ -87,7 +90,7 @@ def numbered(keys: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def occurrence(values: Prints) -> Prints:
-    """For each value how many equal ones come before it, uint64 (n,)."""
+    """For each value the number of equal ones before it, uint64 (n,)."""
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])) if len(values) else np.zeros(0, np.int64)
@@ -98,17 +101,17 @@ def occurrence(values: Prints) -> Prints:
 
 
 def _per_row(values: Prints) -> NDArray[np.int64]:
-    """For each value how often it is there."""
+    """For each value its number of occurrences."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray(counts[inverse], dtype=np.int64)
 
 
 def choose(keys: Keys, cells: Prints, targets: Floats) -> By:
-    """Whether equal rows are copies (CONTENT) or observations of their own (OCCURRENCE).
+    """Whether equal rows are copies (CONTENT) or separate observations (OCCURRENCE).
 
-    `cells` are prints (columns, m) of the cells of some rows. Copies are told by how improbable they are: rows whose columns
-    are drawn one by one, from what stands in each, would seldom be equal. Where columns depend on each other that
-    underestimates chance; there many equal rows with different targets say it, since copies have the same.
+    `cells` are prints (columns, m) of the cells of some rows. Copies are recognised by their improbability: rows with
+    independently drawn columns would seldom be equal. If columns depend on each other, this underestimates chance. Then
+    many equal rows with different targets show that they are observations, since copies have the same target.
     """
     if not len(keys.content):
         return By.CONTENT
@@ -121,7 +124,7 @@ def choose(keys: Keys, cells: Prints, targets: Floats) -> By:
 
 
 def expected_repeats(cells: Prints) -> float:
-    """How probable it is that two rows are equal if the columns of `cells` (columns, m) don't depend on each other."""
+    """The probability that two rows are equal if the columns of `cells` (columns, m) are independent."""
     count = cells.shape[1]
     if count < 2:
         return 0.0
@@ -133,7 +136,7 @@ def expected_repeats(cells: Prints) -> float:
 
 
 def _repeats(content: Prints, targets: Floats) -> tuple[float, float]:
-    """How many equal rows a row has on average, itself included, and which share of them differs from the first in its target."""
+    """The average number of rows equal to a row (with itself), and the share of them with a target unlike the first."""
     _, first, inverse, counts = np.unique(content, return_index=True, return_inverse=True, return_counts=True)
     several = counts[inverse] > 1
     if not several.any():
@@ -143,10 +146,10 @@ def _repeats(content: Prints, targets: Floats) -> tuple[float, float]:
 
 
 def held_out(prints: Prints, share: float, classes: NDArray[np.int64]) -> Mask:
-    """Which rows are only ever judged on, bool (n,): those of units whose hash falls below `share`.
+    """The rows that only judge, bool (n,): those of units with a hash below `share`.
 
-    Of a class (`classes`, (n,); -1 does not count) without such a row, the unit with the smallest hash is held out, if it has
-    LEAST units. After that no row moves from training to judging: only a new one can have a smaller hash, or fall below.
+    If a class (`classes`, (n,); -1 does not count) has no such row but at least LEAST units, its unit with the smallest
+    hash is held out. After that no row moves from training to judging: only a new row can have a smaller hash.
     """
     held = _uniform(prints) < share
     for code in range(int(classes.max(initial=-1)) + 1):
@@ -157,32 +160,36 @@ def held_out(prints: Prints, share: float, classes: NDArray[np.int64]) -> Mask:
 
 
 def since(moments: Floats, counted: Mask, share: float) -> float | None:
-    """From when on rows are the newest, so that as nearly as can be `share` of the `counted` ones with a time are; None: no time parts them.
+    """The time from which on rows count as newest, so that about `share` of the `counted` rows with a time do.
 
-    Rows of one time are never parted, so many of one time make the share another one.
+    None if no time separates them. Rows with the same time are never separated, so many of them may change the share.
     """
     times, sizes = np.unique(moments[counted & ~np.isnan(moments)], return_counts=True)
     if len(times) < 2:
         return None
     newest, total = sizes[::-1].cumsum()[::-1][1:], int(sizes.sum())
-    # Of two that are as near the later one, which leaves more rows to train on.
+    # Of two equally near times the later one, which leaves more rows to train on.
     best = len(newest) - 1 - int(np.abs(newest - share * total).round(6)[::-1].argmin())
     enough = LEAST_HELD * share * total <= newest[best] <= max(MOST_HELD, share) * total
     return float(times[1:][best]) if enough else None
 
 
 def newest(prints: Prints, share: float, moments: Floats, begin: float) -> Mask:
-    """The held-out rows with `train.time`, bool (n,): those from `begin` on; for rows without a time a hash of the unit decides."""
+    """The held-out rows with `train.time`, bool (n,): those from `begin` on.
+
+    For rows without a time a hash of the unit decides.
+    """
     return np.where(np.isnan(moments), _uniform(prints) < share, moments >= begin)
 
 
 def forward(
     moments: Floats, prints: Prints | None, count: int, codes: NDArray[np.int64] | None
 ) -> list[tuple[Any, Any]]:
-    """At most `count` folds forward in time, as (train, test) row numbers: each is judged on rows that are newer than all it trains on.
+    """At most `count` folds forward in time, as (train, test) row numbers.
 
-    Rows without a time always train, rows of units that train don't judge, equal times are never parted. A fold that could train on
-    one class (`codes`, (n,); None for values) or row only, or judge on none, is left out.
+    Each tests on rows that are newer than all its training rows. Rows without a time always train, rows of training
+    units are not tested on, equal times are never separated. A fold with only one class (`codes`, (n,); None for
+    values) or row to train on, or none to test on, is left out.
     """
     times = np.sort(moments[~np.isnan(moments)])
     folds: list[tuple[Any, Any]] = []
@@ -200,7 +207,7 @@ def forward(
 
 
 def by_unit(splits: Iterator[tuple[Any, Any]], which: NDArray[np.int64]) -> Iterator[tuple[Any, Any]]:
-    """Splits of units as splits of rows, of which each, (n,), has its unit."""
+    """Splits of units as splits of rows; `units` (n,) has each row's unit."""
     for train, test in splits:
         judged = np.zeros(len(train) + len(test), dtype=bool)
         judged[test] = True
@@ -212,12 +219,12 @@ def _uniform(prints: Prints) -> Floats:
 
 
 def fair(prints: Prints, trained: Mask) -> Mask:
-    """Which rows are of units of which no row was `trained`, bool (n,)."""
+    """The rows of units without any `trained` row, bool (n,)."""
     return ~np.isin(prints, prints[trained]) if trained.any() else np.ones(len(prints), dtype=bool)
 
 
 def without_copies(prints: Prints, targets: Floats, part: Mask) -> Mask:
-    """`part` without the rows that say again what another of it says: of the same unit, with the same target."""
+    """`part` without repeated rows: those with the unit and target of another row in it."""
     rows = np.flatnonzero(part)
     kept = np.zeros(len(part), dtype=bool)
     kept[rows[np.unique(together(prints[rows], as_prints(targets[rows])), return_index=True)[1]]] = True
@@ -230,7 +237,7 @@ def as_prints(targets: Floats) -> Prints:
 
 
 def digest(prints: Prints, targets: Floats) -> str:
-    """What tells that two holdouts hold the same rows, whatever their order."""
+    """A digest that is equal for two holdouts with the same rows in any order."""
     with np.errstate(over="ignore"):
         total = splitmix(together(prints, as_prints(targets))).sum(dtype=np.uint64)
     return f"{len(prints)}-{int(total):016x}"

@@ -1,1 +1,1 @@
-"""How good the winner is: holdouts, and the comparison with champion and baseline."""
+"""Evaluates the winner: holdouts, and the comparison with champion and baseline."""

@@ -1,6 +1,7 @@
-"""The comparison with the baseline: challenger, champion and baseline on all rows of the reference, which are older than later drops.
+"""The comparison with the baseline: challenger, champion and baseline on all reference rows, held out or not.
 
-The reference holdout has a fifth of these rows. Cross-validation has answers for the others, so five times as many rows judge.
+These rows are older than all later drops. The reference holdout has a fifth of them. Cross-validation has answers for
+the others, so five times as many rows judge.
 """
 
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from daemon.training.evaluation.reference_answers import Part, Remembered, diffe
 
 
 class Kept(NamedTuple):
-    """Answers (n, classes) or (n, 1) for rows that cross-validation held back, their truths and their places (n,)."""
+    """Answers (n, classes) or (n, 1) for rows that cross-validation held back, their true values and positions (n,)."""
 
     answers: Matrix
     truth: Targets
@@ -31,17 +32,18 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True)
 class Rules:
-    """By what versions are compared: the metric that judges, and what earlier ones have answered."""
+    """The terms of the comparison: the judging metric, and the answers of earlier versions."""
 
     metric: NamedMetric = ""
     """Empty: accuracy or R²."""
     past: Mapping[int, Remembered] = field(default_factory=dict)
-    """Of promoted versions, oldest first: one of them is the baseline."""
+    """Answers of promoted versions, oldest first; one of them is the baseline."""
     champion: int | None = None
     named: bool = True
-    """Whether `train.metric` names the metric; if not, `auto` has found it."""
+    """Whether `train.metric` names the metric; if not, `auto` chose it."""
     costs: Costs | None = None
-    """The costs by which classes are chosen and priced, for all versions; earlier ones were served with other costs, or none."""
+    """The costs by which classes are chosen and priced, for all versions, even if earlier ones were served with other
+    costs or none."""
 
     def judged_by(self, task: Task) -> Metric:
         """The metric by its name."""
@@ -49,9 +51,9 @@ class Rules:
 
 
 def remember(held: Matrix, data: Data, reference: NDArray[np.bool_], kept: Kept | None) -> Remembered:
-    """A challenger's answers to the reference's rows: to the held-out ones, of `held`, and those of cross-validation.
+    """A challenger's answers for the reference rows: for the held-out ones, from `held`, and those of cross-validation.
 
-    `reference` (n,) says which of the held-out rows they are.
+    `reference` (n,) is the mask of reference rows among the held-out rows.
     """
     training = Part.of(np.zeros((0, held.shape[1])), data.targets[:0])
     if kept is not None:
@@ -62,7 +64,7 @@ def remember(held: Matrix, data: Data, reference: NDArray[np.bool_], kept: Kept 
 
 
 def _first(data: Data) -> NDArray[np.int64]:
-    """Places, among the training rows, of those of the first drop; of copies one."""
+    """Positions, among the training rows, of rows of the first drop, without copies."""
     places, (_, targets) = data.first_training, data.training
     if data.by not in (By.CONTENT, By.OCCURRENCE):
         return places
@@ -71,9 +73,9 @@ def _first(data: Data) -> NDArray[np.int64]:
 
 
 def against(answered: Remembered, task: Task, rules: Rules) -> Marks:
-    """How much worse the challenger is on the reference's rows than `champion` and `mark`, where these are known."""
+    """How much worse the challenger is on the reference rows than `champion` and `mark`, if these are known."""
     metric = rules.judged_by(task)
-    # The reference of earlier versions was another one before the world changed, or rows of it were forgotten.
+    # Earlier versions had another reference if the world has changed or rows were forgotten.
     past = {version: recorded for version, recorded in rules.past.items() if of_same_reference(answered, recorded)}
     marks: Marks = {}
     if champion := _against(answered, rules.champion if rules.champion in past else None, metric, rules):
@@ -84,7 +86,7 @@ def against(answered: Remembered, task: Task, rules: Rules) -> Marks:
 
 
 def _against(answered: Remembered, version: int | None, metric: Metric, rules: Rules) -> Mark | None:
-    """How much worse the challenger is than one version of `rules.past`; None where there is none, or no row to compare."""
+    """How much worse the challenger is than one version of `rules.past`; None if there is none, or no row to compare."""
     if version is None:
         return None
     gap = difference(answered, rules.past[version], metric, rules.costs)

@@ -45,15 +45,16 @@ RESAMPLES = 1000
 """Bootstrap resamples of one interval."""
 
 GROUPS = 1000
-"""More rows than this are drawn in so many groups of equal size: the mean of the groups' means is the rows' mean."""
+"""With more rows than this, this many groups of equal size are resampled: the mean of the groups' means is the rows'
+mean."""
 
 
 Parts = dict[Holdout, NDArray[np.bool_]]
-"""Which of the held-out rows (n,) belong to a holdout."""
+"""Mask of the held-out rows (n,) that belong to a holdout."""
 
 
 class Compared(NamedTuple):
-    """Entries of a manifest's scores, and the answers that the version is to be remembered by."""
+    """Entries of a manifest's scores, and the answers to remember for later comparisons."""
 
     scores: Scores
     answered: Remembered
@@ -62,11 +63,12 @@ class Compared(NamedTuple):
 def compare(
     fitted: Any, served: Model | None, data: Data, kept: Kept | None = None, rules: Rules | None = None
 ) -> Compared:
-    """Scores: `challenger`, `champion`, `dummy` (each by holdout), `paired`, `marks`, `taught`, `split`, `fair`; `metric_named` if it is not.
+    """Scores: `challenger`, `champion`, `dummy` (each by holdout), `paired`, `marks`, `taught`, `split`, `fair`.
 
-    `champion` and `paired` are None without a served version that can be asked (another target, task or columns). Where that
-    was trained on some of the held-out rows, they are of the others, and `fair` has the challenger's scores on these. `kept` are
-    the challenger's answers for rows of its training, as cross-validation gave them.
+    `metric_named` if `auto` chose the metric. `champion` and `paired` are None without a comparable served version
+    (another target, task or columns). If the served version was trained on some of the held-out rows, they only use the
+    others, and `fair` has the challenger's scores on those. `kept` are the challenger's cross-validation answers for
+    its training rows.
     """
     rules = rules or Rules()
     new = answers_of(fitted, data)
@@ -91,7 +93,7 @@ def compare(
 
 
 def _dummy(data: Data, parts: Parts, rules: Rules) -> ScoredDummy:
-    """By holdout, the score of always answering the commonest class of the training rows, the class that costs least there, or their mean."""
+    """By holdout, the score of a constant answer: the training rows' commonest class, cheapest class, or mean."""
     targets, schema = data.training[1], data.schema
     guesses = dummy_answers(targets, int(data.held.sum()), schema)
     always = schema.classes[int(named(dummy_answers(targets, 1, schema), rules.costs)[0])] if schema.classes else None
@@ -100,7 +102,7 @@ def _dummy(data: Data, parts: Parts, rules: Rules) -> ScoredDummy:
 
 
 def _dummy_score(score: Score, answer: str | None) -> DummyScore:
-    """The figures that are kept of a dummy, and its answer."""
+    """The stored figures of a dummy, and its answer."""
     dummy: DummyScore = {**score, "answer": answer}
     dummy.pop("metric", None)
     dummy.pop("recall", None)
@@ -111,21 +113,21 @@ def _dummy_score(score: Score, answer: str | None) -> DummyScore:
 
 
 def _training_rows(data: Data) -> TrainingRows:
-    """How many training rows there are, of each class."""
+    """The number of training rows, in all and of each class."""
     targets, classes = data.training[1], data.schema.classes
     counts = np.bincount(targets, minlength=len(classes)) if classes else ()
     return {"n": len(targets), "support": {name: int(n) for name, n in zip(classes, counts, strict=True)}}
 
 
 def answers_of(fitted: Any, data: Data) -> Matrix:
-    """What a fitted estimator answers for the held-out rows, in their order."""
+    """A fitted estimator's answers for the held-out rows, in their order."""
     if not data.held.any():
         return np.zeros((0, len(data.schema.classes) or 1))
     return model.answers(fitted, data.judging[0], data.schema)
 
 
 def answers_of_served(served: Model, data: Data) -> Matrix | None:
-    """The same of a served version; None if the rows can't be put to it: another target, task or columns."""
+    """A served version's answers for them; None if it can't answer them (another target, task or columns)."""
     theirs, schema = served.manifest.data_schema, data.schema
     if not comparable(theirs, schema):
         return None
@@ -135,7 +137,7 @@ def answers_of_served(served: Model, data: Data) -> Matrix | None:
 
 
 def assignment_of(manifest: Manifest, schema: Schema) -> PastAssignment | None:
-    """How a version's training rows were chosen; None if that matters not, for it can't be compared."""
+    """The assignment of a version's training rows; None if the version can't be compared anyway."""
     if not comparable(manifest.data_schema, schema):
         return None
     created = datetime.fromisoformat(manifest.created).timestamp() * 1000
@@ -146,7 +148,7 @@ def assignment_of(manifest: Manifest, schema: Schema) -> PastAssignment | None:
 
 
 def units_of(manifest: Manifest) -> By:
-    """What made rows a unit when a version was trained."""
+    """The rule for units when a version was trained."""
     return By((manifest.scores.get("split") or {}).get("by", By.PLACE))
 
 
@@ -157,7 +159,7 @@ def comparable(theirs: Schema, schema: Schema) -> bool:
 
 
 def _realign(answers: Matrix, theirs: Schema, schema: Schema) -> Matrix:
-    """Probabilities (n, classes of `theirs`) as (n, classes of `schema`), by name; zero for a class it does not know."""
+    """Probabilities (n, classes of `theirs`) as (n, classes of `schema`), by name; zero for unknown classes."""
     if theirs.classes == schema.classes:
         return answers
     spread = np.zeros((len(answers), len(schema.classes)))
@@ -167,18 +169,21 @@ def _realign(answers: Matrix, theirs: Schema, schema: Schema) -> Matrix:
 
 
 def _parts(data: Data, *, fair: bool = False) -> Parts:
-    """Which of the held-out rows belong to which holdout; of copies one. `fair`: only what the served version was not trained on."""
+    """The masks of the held-out rows for each holdout, without copies.
+
+    `fair`: only rows that the served version was not trained on.
+    """
     held = data.held
     parts: Parts = {"reference": data.reference[held], "rolling": data.rolling[held]}
     chosen = data.fair[held] if fair else np.ones(int(held.sum()), dtype=bool)
-    # Copies would make a difference look surer than it is.
+    # Copies would make a difference look more certain than it is.
     copies = data.copies[held]
     truth = data.targets[held].astype(np.float64)
     return {name: split.without_copies(copies, truth, part & chosen) for name, part in parts.items()}
 
 
 def _split(data: Data, parts: Parts) -> Split:
-    """What made rows a unit, a digest of the rows of each holdout, and with `train.time` the moment `since`, from which on rows judge."""
+    """The rule for units, a digest of each holdout's rows, and with `train.time` the time `since` which rows judge."""
     units, truth = data.copies[data.held], data.targets[data.held].astype(np.float64)
     reference, rolling = (split.digest(units[parts[name]], truth[parts[name]]) for name in HOLDOUTS)
     chosen: Split = {"by": data.by.value, "reference": reference, "rolling": rolling}
@@ -213,7 +218,7 @@ def _pair(new: Matrix, old: Matrix, data: Data, part: NDArray[np.bool_], rules: 
 
 
 def _by_class(now: Targets, before: Targets, truth: Targets, schema: Schema) -> dict[str, float]:
-    """By how much the recall of each class falls at least against the champion (one-sided, 95 %); of those where it falls."""
+    """The minimum fall of recall against the champion (one-sided, 95 %), for each class with a fall."""
     falls = {}
     for code, name in enumerate(schema.classes):
         rows = truth == code
@@ -224,10 +229,10 @@ def _by_class(now: Targets, before: Targets, truth: Targets, schema: Schema) -> 
 
 
 def mcnemar(challenger: NDArray[np.bool_], champion: NDArray[np.bool_]) -> Pair:
-    """Whether one is right more often than the other on the same n rows, (n,) each (McNemar, 1947, exact, two-sided).
+    """Whether one model is right more often than the other on the same rows, (n,) each.
 
-    `only_champion` and `only_challenger` count the rows that only one has right; `p` is how often chance alone would
-    part that many at least as unevenly.
+    It is McNemar's test (1947, exact, two-sided). `only_champion` and `only_challenger` count the rows that only one
+    has right; `p` is the probability that chance alone splits these rows at least as unevenly.
     """
     lost, won = int((champion & ~challenger).sum()), int((challenger & ~champion).sum())
     p = float(binomtest(lost, lost + won).pvalue) if lost + won else 1.0
@@ -238,7 +243,7 @@ def rmse_difference(challenger: NDArray[np.float64], champion: NDArray[np.float6
     """RMSE of the challenger less that of the champion, from their errors (n,) on the same rows, in the target's unit.
 
     `low` and `high` are the ends of its 95 % percentile bootstrap interval (Efron, 1979), seeded; None without rows, or
-    where the squares of errors are too large.
+    if the squares of errors are too large.
     """
     n = len(challenger)
     if n == 0:

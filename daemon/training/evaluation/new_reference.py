@@ -1,4 +1,4 @@
-"""A new reference: the newer rows judge if the older ones refuse a challenger that is surely better on all newer ones.
+"""A new reference: newer rows judge if the older ones would refuse a challenger that is surely better on the newer.
 
 `daemon/gate/concept_shift.py` has the rule. The newer rows then stay the reference for later versions.
 """
@@ -34,28 +34,28 @@ log = logs.Logger()
 
 @dataclass(frozen=True)
 class Gate:
-    """What a verdict depends on besides the scores: the settings, and earlier versions' scores (`daemon/registry/baseline.py`)."""
+    """The other inputs of a verdict: the settings, and earlier versions' scores (`daemon/registry/baseline.py`)."""
 
     promote: Promote
     past: Mapping[int, PastScores]
 
 
 def gate(facts: Terms | None) -> Gate | None:
-    """The gate of a job, from `baseline.gate_terms`; None where the job has none."""
+    """The gate of a job, from `baseline.gate_terms`; None if the job has none."""
     return Gate(Promote.model_validate(facts["promote"]), dict(facts["past"])) if facts else None
 
 
 def era(facts: Terms | None) -> Era | None:
-    """The moments between which a job's reference rows were accepted, if the world has changed; None: those of the first revision."""
+    """The time span in which a job's reference rows were accepted, if the world has changed; None: the first revision."""
     return Era(*facts["era"]) if facts and facts["era"] else None
 
 
 def compare(
     fitted: Any, served: Model | None, data: Data, kept: Kept | None, rules: Rules, judging: Gate | None
 ) -> Compared:
-    """As `holdouts.compare`, with `world`: since when its rows judge, None for the first drop's.
+    """As `holdouts.compare`, with `world`: the time since which rows judge, None for the first drop's.
 
-    `judging` None: the reference stays as it is.
+    With `judging` None, the reference stays.
     """
     compared = holdouts.compare(fitted, served, data, kept, rules)
     compared.scores["world"] = None if data.era is None else {"since": data.era.since, "until": data.era.until}
@@ -75,7 +75,7 @@ def compare(
 
 
 def _world(change: Change, objection: str | None) -> WorldChange:
-    """The change, and what the rows of before had against the challenger."""
+    """The change, and the older rows' objection to the challenger."""
     world: WorldChange = {
         "since": change.since,
         "until": change.until,
@@ -93,7 +93,10 @@ def _objection(compared: Compared, rules: Rules, judging: Gate) -> str | None:
 
 
 def _evidence(fitted: Any, served: Model, data: Data, rules: Rules) -> Evidence:
-    """Challenger and champion on the held-out rows after the reference that neither was trained on; of copies the oldest."""
+    """Challenger and champion on the held-out rows after the reference that neither was trained on.
+
+    Only the oldest of copies.
+    """
     held = data.held
     new, old = holdouts.answers_of(fitted, data), holdouts.answers_of_served(served, data)
     assert old is not None
@@ -105,7 +108,7 @@ def _evidence(fitted: Any, served: Model, data: Data, rules: Rules) -> Evidence:
 
 
 def _newer(data: Data) -> NDArray[np.bool_]:
-    """Which of the held-out rows (m,) came after the reference and trained neither version; of copies the oldest."""
+    """The held-out rows (m,) that came after the reference and trained neither version; only the oldest of copies."""
     held = data.held
     times, reference = data.arrived.times[held], data.reference[held]
     everything = np.ones(len(times), dtype=bool)
@@ -117,7 +120,7 @@ def _newer(data: Data) -> NDArray[np.bool_]:
 def _by_class(
     new: Matrix, old: Matrix, truth: NDArray[Any], data: Data, costs: Costs | None
 ) -> tuple[Codes, Vector, Vector]:
-    """The class of each row, whether the challenger alone has it right (1) or the champion (-1), and whether the champion has."""
+    """For each row: its class; 1 or -1 if only challenger or only champion has it right; whether the champion has."""
     if data.schema.task == "regression":
         nothing = np.zeros(len(truth))
         return nothing.astype(np.int64), nothing, nothing

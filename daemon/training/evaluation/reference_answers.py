@@ -1,7 +1,7 @@
-"""Reference answers: what a version answered for the rows of the reference, so that later ones can be compared with it.
+"""Reference answers: a version's answers for the reference rows, for comparison with later versions.
 
-`remembered.npz` of a bundle holds answers for the reference holdout and, for the training rows of the reference, those
-that cross-validation gave for rows it held back: five times as many, and older than every later drop as well.
+A bundle's `remembered.npz` holds the answers for the reference holdout. For the training rows of the reference it holds
+cross-validation's answers for held-back rows: five times as many, and also older than every later drop.
 """
 
 import hashlib
@@ -22,42 +22,42 @@ from daemon.training import losses
 from daemon.training.losses import Difference, Matrix, Truth
 
 MOST_ROWS, MOST_CELLS = 4096, 100_000
-"""Rows and numbers at most of each of the two parts: up to 1.6 MB in a bundle."""
+"""Maximum rows and numbers in each of the two parts: up to 1.6 MB in a bundle."""
 
 SURE = 0.05
-"""A version that is surely better than the baseline, at this level, becomes the baseline."""
+"""Significance level at which a version that is better than the baseline becomes the baseline."""
 
 PARTS = {"held": "held", "training": "taught"}
-"""The parts, each with its name in the file: bundles from before have these names."""
+"""The parts, each with its name in the file, which older bundles also have."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Answers (n, classes) or (n, 1) to the first rows of a part, and their truths (n,), by which the rows are known again."""
+    """Answers (n, classes) or (n, 1) for the first rows of a part, and their true values (n,), which identify the rows."""
 
     answers: Matrix
     truth: Truth
 
     @classmethod
     def of(cls, answers: Matrix, truth: Truth) -> Self:
-        """The first rows, as many as are kept."""
+        """The first rows, as many as are stored."""
         most = max(1, min(MOST_ROWS, MOST_CELLS // max(1, answers.shape[1])))
         return cls(answers[:most], truth[:most])
 
     @property
     def key(self) -> str:
-        """The same for the same rows in the same order, as far as their targets tell."""
+        """A key that is equal for the same rows in the same order, judged by their targets."""
         return hashlib.sha256(np.asarray(self.truth, dtype=np.float64).tobytes()).hexdigest()
 
     def widened(self, width: int) -> Matrix | None:
-        """The answers with columns for classes that came later; None where it knows more of them."""
+        """The answers with columns for later classes; None if they have more classes than that."""
         missing = width - self.answers.shape[1]
         return None if missing < 0 else np.pad(self.answers, ((0, 0), (0, missing)))
 
 
 @dataclass(frozen=True)
 class Remembered:
-    """Answers to the rows of the reference: to those held out, and to the training rows, by cross-validation."""
+    """Answers for the reference rows: for the held-out ones, and by cross-validation for the training rows."""
 
     held: Part
     training: Part
@@ -76,7 +76,7 @@ class Remembered:
 
 
 def read(folder: Path) -> Remembered | None:
-    """What the bundle in a folder remembers; None if it is missing, unreadable, or from an earlier retraind."""
+    """The answers stored in a bundle's folder; None if missing, unreadable, or from an earlier retraind."""
     try:
         with np.load(folder / FILE, allow_pickle=False) as arrays:
             return Remembered(*(Part(arrays[f"{name}_answers"], arrays[f"{name}_truth"]) for name in PARTS.values()))
@@ -85,13 +85,13 @@ def read(folder: Path) -> Remembered | None:
 
 
 def of_same_reference(these: Remembered, other: Remembered) -> bool:
-    """Whether both have answered rows of the same reference."""
+    """Whether both are answers for the same reference."""
     pairs = [(getattr(these, part), getattr(other, part)) for part in PARTS]
     return any(len(mine.truth) and mine.key == theirs.key for mine, theirs in pairs)
 
 
 def difference(new: Remembered, old: Remembered, metric: Metric, costs: Costs | None = None) -> Difference | None:
-    """How much worse `new` is than `old` on the reference's rows that both have answered; None if there are none."""
+    """How much worse `new` is than `old` on the reference rows that both have answered; None if there are none."""
     pairs = []
     for part in PARTS:
         mine, theirs = getattr(new, part), getattr(old, part)
@@ -107,16 +107,17 @@ def difference(new: Remembered, old: Remembered, metric: Metric, costs: Costs | 
 def compare_answers(
     now: Matrix, before: Matrix, truth: Truth, metric: Metric, costs: Costs | None = None
 ) -> Difference:
-    """How much worse the answers `now` are than those `before` to the same rows, (n, classes) or (n, 1) each."""
+    """How much worse the answers `now` are than `before` for the same rows, (n, classes) or (n, 1) each."""
     if metric in ("r2", "rmse", "mae"):
         return losses.compare_values(now[:, 0], before[:, 0], truth, metric)
     return losses.compare(losses.of(now, truth, metric, costs), losses.of(before, truth, metric, costs))
 
 
 def mark(past: Mapping[int, Remembered], metric: Metric, costs: Costs | None = None) -> int | None:
-    """The version that challengers are measured by: the first, or a later one that is surely better, of `past` (oldest first).
+    """The version that challengers are compared with.
 
-    Not the best of all: of twenty equal versions one has had luck, and every honest one after it would be measured by that.
+    It is the first of `past` (oldest first), or a later one that is surely better. It is not simply the best: of twenty
+    equal versions one is lucky, and every later version would be compared with that luck.
     """
     best: int | None = None
     for version, answered in past.items():

@@ -1,7 +1,7 @@
-"""Refit check: whether a model fitted on all rows answers worse than its twin, where the twin is known to be good.
+"""Refit check: whether a model fitted on all rows answers worse than its twin where the twin is known to be good.
 
-The refit was trained on all of these rows, so nothing here proves it better. A wrong target or feature in one held-out row,
-which no gate has seen the effect of, shows all the same: the model bends towards it and away from the others.
+The refit was trained on all these rows, so this can't prove it better. But a wrong target or feature in one held-out
+row, whose effect no gate has seen, does show: the model bends towards it and away from the others.
 """
 
 from dataclasses import dataclass
@@ -17,20 +17,21 @@ from daemon.training.data.revision import Data
 from daemon.training.losses import Matrix, Truth, Vector
 
 ENOUGH = 50
-"""So many rows of the reference holdout, which is older than every later drop, are compared instead of all held-out ones."""
+"""Number of reference holdout rows from which on only these, older than every later drop, are compared instead of all
+held-out rows."""
 
 MOST_ROWS = 8192
-"""Of more training rows, as many at even distances are compared."""
+"""Maximum number of compared training rows; of more, this many evenly spaced ones are compared."""
 
 MOST_LOSS = 4.0
-"""More than this no row counts: of a regression an error of two standard deviations. One gigantic loss would hide all others."""
+"""Maximum loss of a row, for regression an error of two standard deviations. One huge loss would hide all others."""
 
 SURE = 0.05
 
 
 @dataclass(frozen=True)
 class Check:
-    """By what they are compared: the metric that judges versions, how much worse is allowed, and costs of classes."""
+    """The terms of the check: the metric that judges versions, the allowed loss, and costs of classes."""
 
     metric: Metric
     tolerance: float
@@ -38,14 +39,17 @@ class Check:
 
 
 def objection(refit: Any, twin: Any, data: Data, check: Check) -> str:
-    """How much worse the fitted `refit` is than the `twin` on held-out rows or on the twin's training rows; empty if it is not."""
+    """A sentence if the fitted `refit` is worse than the `twin` on held-out rows or on the twin's training rows.
+
+    Otherwise empty.
+    """
     (held, held_truth), (rows, truth) = _held_out(data), _thinned(*data.training)
     new, old = (_of(estimator, held, held_truth, data, check) for estimator in (refit, twin))
     objected = _worse(new, old, check.tolerance, "held-out")
     if objected:
         return objected
     now, before = (_of(estimator, rows, truth, data, check) for estimator in (refit, twin))
-    # More rows make a model fit each of them less closely: by half of this at most, if it is no worse on others.
+    # With more rows, a model fits each of them less closely, by at most half of this if it is not worse on others.
     gap = min(1.0, max(0.0, float(old.mean() - before.mean()))) if len(old) else 0.0
     return _worse(now, before, check.tolerance + gap * _share(data), "training")
 
@@ -66,7 +70,7 @@ def _thinned(rows: Matrix, targets: Truth) -> tuple[Matrix, Truth]:
 
 
 def _of(estimator: Any, rows: Matrix, truth: Truth, data: Data, check: Check) -> Vector:
-    """What each answer costs (n,), bounded where a single row could cost any amount."""
+    """The loss of each answer (n,), bounded if a single row could cost any amount."""
     if len(rows) == 0:
         return np.zeros(0)
     answers = model.answers(estimator, rows, data.schema)
@@ -77,9 +81,10 @@ def _of(estimator: Any, rows: Matrix, truth: Truth, data: Data, check: Check) ->
 
 
 def bounded(values: Vector, truth: Vector, usual: Vector, metric: Metric) -> Vector:
-    """Losses (n,) as shares of the spread of the `usual` targets, squared unless the metric is `mae`, at most MOST_LOSS each.
+    """Losses (n,) as shares of the spread of the `usual` targets.
 
-    Usual are those of the twin's training, tails and all: what they did to it, the gate has seen.
+    They are squared unless the metric is `mae`, and at most MOST_LOSS each. The usual targets are those of the twin's
+    training, including tails, because the gate has seen their effect on it.
     """
     power = 1 if metric == "mae" else 2
     with np.errstate(over="ignore", invalid="ignore"):

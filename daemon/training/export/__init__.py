@@ -1,1 +1,1 @@
-"""A fitted estimator as files that serve it: ONNX graphs, treelite, or scikit-learn itself."""
+"""Exports a fitted estimator to files that serve it: ONNX graphs, treelite, or scikit-learn itself."""

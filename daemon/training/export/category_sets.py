@@ -1,7 +1,7 @@
-"""Category sets: splits by sets of categories become columns that trees compare with a number, because ONNX's trees know no sets.
+"""Category sets: turns splits by sets of categories into columns that trees compare with a number.
 
-A column says for a row 0 if its category goes left, 1 if it goes right, NaN if `fit` has not seen it: then the split
-treats it as missing. Splits with the same set share one column.
+ONNX's trees have no splits by sets. A column is 0 for a row if its category goes left, 1 if it goes right, and NaN if
+it is unseen in `fit`: then the split treats it as missing. Splits with the same set share one column.
 """
 
 from dataclasses import dataclass, field
@@ -12,40 +12,40 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper
 
 HALF = 0.5
-"""What a membership is compared with: 0 goes left."""
+"""The threshold for a membership: 0 goes left."""
 
 WORD = 32
 """Bits in a word of scikit-learn's sets of codes."""
 
 
 def members(bitset: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    """Which codes are in a set, (256,): bit b of word w is code 32 w + b."""
+    """Mask of the codes in a set, (256,): bit b of word w is code 32 w + b."""
     return (bitset[:, None] >> np.arange(WORD, dtype=np.uint32) & 1).astype(bool).ravel()
 
 
 @dataclass
 class Memberships:
-    """The columns that come after the `width` columns of the rows; `known` has the set of codes of each category column."""
+    """The columns after the `width` columns of the rows; `known` has the set of codes of each category column."""
 
     width: int
     known: dict[int, NDArray[np.bool_]]
     columns: dict[tuple[int, bytes], int] = field(default_factory=dict)
-    """The place of the column for each category column and set that goes left."""
+    """The position of the column for each category column and set that goes left."""
 
     @classmethod
     def of(cls, boosting: Any) -> "Memberships":
-        """Without a column yet, for a fitted histogram gradient boosting whose columns have kept their places."""
+        """An empty one, for a fitted histogram gradient boosting that kept the order of columns."""
         bitsets, places = boosting._bin_mapper.make_known_categories_bitsets()
         mask = getattr(boosting, "is_categorical_", None)
         categories = {} if mask is None else {int(at): members(bitsets[places[at]]) for at in np.flatnonzero(mask)}
         return cls(boosting.n_features_in_, categories)
 
     def place(self, feature: int, bitset: NDArray[np.uint32]) -> int:
-        """The place of the column that says on which side of a split a row is."""
+        """The position of the column that tells on which side of a split a row is."""
         return self.columns.setdefault((feature, bitset.tobytes()), self.width + len(self.columns))
 
     def nodes(self, source: str, target: str) -> tuple[list[NodeProto], dict[str, NDArray[Any]]]:
-        """The operators that put the columns behind `source` (n, width), and their constants."""
+        """The operators that append the columns to `source` (n, width), and their constants."""
         sides = [self._sides(feature, bitset) for feature, bitset in self.columns]
         starts = np.concatenate([[0], np.cumsum([len(one) for one in sides])[:-1]]).astype(np.int64)
         features = np.array([feature for feature, _ in self.columns], dtype=np.int64)
@@ -60,7 +60,7 @@ class Memberships:
         return made, constants
 
     def _sides(self, feature: int, bitset: bytes) -> NDArray[np.float64]:
-        """For the codes from -1 on the side of a split, NaN for one that `fit` has not seen."""
+        """The side of a split for each code from -1 on, NaN for a code unseen in `fit`."""
         categories = self.known[feature]
         left = members(np.frombuffer(bitset, dtype=np.uint32))
         return np.concatenate([[np.nan], np.where(left, 0.0, np.where(categories, 1.0, np.nan))])

@@ -1,4 +1,7 @@
-"""Export: a fitted estimator to the files of a bundle: ONNX, else treelite, if it reproduces scikit-learn; else that itself."""
+"""Exports a fitted estimator to a bundle's files: ONNX, else treelite, if they reproduce scikit-learn.
+
+Else scikit-learn.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -27,11 +30,11 @@ Matrix = NDArray[np.float64]
 PROBE_ROWS = 64
 PIECE_ROWS = 16_384
 DOUBLE = ("_predictors", "booster_")
-"""What marks ensembles whose trees look at rows in double precision: scikit-learn's histogram boosting, LightGBM's."""
+"""Attributes of ensembles with trees in double precision: scikit-learn's histogram boosting, LightGBM's."""
 
 
 class Exported(TypedDict):
-    """Entries of a manifest: the backend, what it takes, how far it is from scikit-learn, and the sha256 of each file."""
+    """Entries of a manifest: the backend, its input type, its difference from scikit-learn, the sha256 of each file."""
 
     backend: Backend
     input: Kind
@@ -40,12 +43,13 @@ class Exported(TypedDict):
 
 
 def write(estimator: Any, rows: Matrix, schema: Schema, folder: Path, costs: Costs | None = None) -> Exported:
-    """Write the model and its probe into `folder`; returns what the manifest says of them.
+    """Write the model and its probe into `folder`; returns their manifest entries.
 
-    Raises NotServable for an estimator that neither ONNX nor treelite reproduces nor a bundle may load.
+    Raises NotServable for an estimator that neither ONNX nor treelite reproduces and that no bundle may load.
 
-    `rows` (n, d) are real rows: parity with scikit-learn is required on all of them, the first ones become the probe. For
-    values, parity is a share of their range, so it does not depend on the target's unit. `costs` decide which classes must agree.
+    `rows` (n, d) are real rows: parity with scikit-learn is required on all of them, the first ones become the probe.
+    For values, parity is a share of their range, so it does not depend on the target's unit. `costs` decide which
+    classes must agree.
     """
     first = np.vstack([_gaps(rows, schema), rows[:PROBE_ROWS]])
     backend, comparison = _exact(estimator, first, rows, schema, costs)
@@ -64,7 +68,7 @@ def write(estimator: Any, rows: Matrix, schema: Schema, folder: Path, costs: Cos
 def _exact(
     estimator: Any, first: Matrix, rows: Matrix, schema: Schema, costs: Costs | None
 ) -> tuple["_Backend", "_Parity"]:
-    """The fastest backend that answers as the estimator does; scikit-learn itself if there is none."""
+    """The fastest backend that reproduces the estimator; scikit-learn itself if there is none."""
     for convert in (_onnx, _treelite):
         backend = convert(estimator, rows.shape[1], schema)
         if backend is not None:
@@ -81,7 +85,7 @@ def _exact(
 def _linear(
     estimator: Any, first: Matrix, rows: Matrix, schema: Schema, costs: Costs | None
 ) -> tuple["_Backend", "_Parity"] | None:
-    """A linear model as data, which answers in the place of its graph; None if it is another model, or not exact."""
+    """A linear model as data, which answers instead of its graph; None if it is another model, or not exact."""
     try:
         form = linear_export.form_of(estimator, rows.shape[1])
     except ValueError as error:  # a weight that is not finite
@@ -98,13 +102,13 @@ def _linear(
 
 
 def _parts(first: Matrix, rows: Matrix) -> Iterator[Matrix]:
-    """All rows in pieces: answering is done in copies of them, which need not be as large as a revision."""
+    """All rows in pieces, because answering copies them, and copies need not be as large as a revision."""
     yield first
     yield from (rows[start : start + PIECE_ROWS] for start in range(0, len(rows), PIECE_ROWS))
 
 
 def _trusted(estimator: Any) -> bytes:
-    """The estimator as skops writes it; raises NotServable if it holds what no bundle may load."""
+    """The estimator as written by skops; raises NotServable if it holds types that no bundle may load."""
     unknown = untrusted_types(estimator)
     if unknown:
         raise NotServable(
@@ -123,7 +127,7 @@ def untrusted_types(estimator: Any) -> list[str]:
 
 
 def _gaps(rows: Matrix, schema: Schema) -> Matrix:
-    """Copies of real rows with each value that may be missing or unlisted taken away, even if no row lacks it yet."""
+    """Copies of real rows without each value that may be missing or unlisted, even if no real row lacks it yet."""
     gaps = [rows[:0]]
     for index, column in enumerate(schema.columns):
         if column.missing or column.kind == "category":
@@ -157,7 +161,7 @@ class _Backend:
 
 
 def _onnx(estimator: Any, width: int, schema: Schema) -> _Backend | None:
-    """The estimator as a graph that loads; None if there is none."""
+    """The estimator as a loadable graph; None if there is none."""
     if _lacks_a_class(estimator, schema):
         return None
     try:
@@ -169,7 +173,7 @@ def _onnx(estimator: Any, width: int, schema: Schema) -> _Backend | None:
 
 
 def _treelite(estimator: Any, width: int, schema: Schema) -> _Backend | None:
-    """The ensemble of trees within the estimator, with graphs around it; None if it has none that treelite knows."""
+    """The tree ensemble within the estimator, with graphs around it; None if it has none that treelite supports."""
     if _lacks_a_class(estimator, schema):
         return None
     try:
@@ -187,14 +191,17 @@ def _treelite(estimator: Any, width: int, schema: Schema) -> _Backend | None:
 
 
 def _lacks_a_class(estimator: Any, schema: Schema) -> bool:
-    """A class without rows: a graph would give fewer columns than the schema has classes."""
+    """Whether a class has no rows, so that a graph would return fewer columns than the schema has classes."""
     return bool(schema.classes) and list(estimator.classes_) != list(range(len(schema.classes)))
 
 
 def _compare(
     estimator: Any, backend: _Backend | None, parts: Iterable[Matrix], schema: Schema, costs: Costs | None
 ) -> _Parity:
-    """Estimator and backend on all rows, a few at a time; values are measured by their range, if they have one."""
+    """Compare estimator and backend on all rows, a few at a time.
+
+    Differences of values are divided by their range, if any.
+    """
     low, high, worst, same = np.inf, -np.inf, 0.0, backend is not None
     for part in parts:
         expected = answers(estimator, part, schema)
@@ -209,7 +216,7 @@ def _compare(
 
 
 def _run(backend: _Backend, rows: Matrix) -> Matrix:
-    """The backend's answers; empty if it gives none."""
+    """The backend's answers; empty if it fails."""
     try:
         return backend.run(rows) if backend.run else np.empty((0, 0))
     except Exception as error:  # noqa: BLE001 - ONNX Runtime raises a score of types

@@ -14,13 +14,13 @@ from daemon.model import FLOOR, LEAST, Calibrated, Design, LeastSquaresClassifie
 Matrix = NDArray[np.float64]
 
 MOST_WEIGHTS = 512
-"""With more weights in one row's sums Python is no faster than ONNX Runtime, which then answers alone."""
+"""With more weights per row, Python is not faster than ONNX Runtime, which then answers alone."""
 
 VALUES = (LinearRegression, Ridge, ElasticNet)
 
 
 class _Scaling(NamedTuple):
-    """Which columns are numbers, what is taken from them and what they are divided by; categories as places and sizes."""
+    """The number columns with their offsets and scales, and the categories' positions and sizes."""
 
     numbers: list[int]
     means: list[float]
@@ -30,7 +30,10 @@ class _Scaling(NamedTuple):
 
 
 def form_of(estimator: Any, width: int) -> Form | None:
-    """A fitted estimator of rows (n, width) as data; None if it is no linear model of a known form, or has too many weights."""
+    """A fitted estimator of rows (n, width) as data.
+
+    None if it is not a linear model of a known form, or has too many weights.
+    """
     calibration = None
     if isinstance(estimator, Calibrated):
         calibration, estimator = Calibration(slope=estimator.slope, floor=FLOOR), estimator.estimator
@@ -73,7 +76,7 @@ def _weights(estimator: Any) -> tuple[Matrix, Matrix]:
 
 
 def _scaling(steps: list[Any], width: int) -> _Scaling | None:
-    """What stands before the estimator; None if that is something else."""
+    """The scaling before the estimator; None if another step precedes it."""
     everything = list(range(width))
     if not steps:
         return _Scaling(everything, [0.0] * width, [1.0] * width, False, [])

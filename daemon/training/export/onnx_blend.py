@@ -11,7 +11,7 @@ ROWS = "rows"
 
 
 def graph(members: Sequence[ModelProto], shares: Sequence[float], width: int) -> ModelProto:
-    """The graph of members' graphs, each of which counts for its share: rows (n, width) in double precision to (n, answers)."""
+    """The graph of the members' graphs, weighted by their shares: rows (n, width) in double precision to (n, answers)."""
     rows = PIECEWISE if any(each.graph.input[0].name == PIECEWISE for each in members) else ROWS
     nodes, parts = Nodes("blend"), []
     for number, (member, share) in enumerate(zip(members, shares, strict=True)):

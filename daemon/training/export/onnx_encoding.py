@@ -1,4 +1,4 @@
-"""The encoding as ONNX nodes before the graph of an estimator: rows as `daemon.encoding` encodes them, in double precision."""
+"""The encoding as ONNX nodes before an estimator's graph: encodes rows like `daemon.encoding`, in double precision."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from daemon.schema.text_words import BITS, MASK, SLOTS
 from daemon.training.export.onnx_nodes import Nodes
 
 NAME = "encoded"
-"""How the names of nodes and numbers begin, so that no other graph has them."""
+"""Prefix of the names of nodes and constants, so that no other graph has them."""
 
 
 def before(model: ModelProto, encoding: Any) -> bytes:
-    """The model behind the encoding: it takes rows as the encoding does."""
+    """The model with the encoding before it; it takes the encoding's input rows."""
     made = Nodes(NAME)
     blocks = [made.picked(PIECEWISE, encoding.kept)] if encoding.kept else []
     for place, size, table in zip(encoding.categories, encoding.sizes, encoding.means_, strict=True):
@@ -34,7 +34,7 @@ def _category(made: Nodes, place: int, size: int, table: Any) -> str:
 
 
 def _text(made: Nodes, encoding: Any, number: int, table: Any, middle: Any) -> str:
-    """What the words of a text sum up to, (n, outputs)."""
+    """The sum over the words of a text, (n, outputs)."""
     first = encoding.columns + SLOTS * number
     packed = made.node("Cast", made.picked(PIECEWISE, range(first, first + SLOTS)), to=TensorProto.INT64)
     shifted = [packed] + [made.node("Div", packed, made.constant(1 << bits, np.int64)) for bits in (BITS, 2 * BITS)]

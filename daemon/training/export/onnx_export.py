@@ -1,6 +1,6 @@
-"""The export to ONNX: a fitted estimator as a graph, ours for the candidates, skl2onnx's for the estimators of others.
+"""Exports a fitted estimator to ONNX: by our own code for the candidates, by skl2onnx for estimators of other packages.
 
-A graph takes one matrix in schema order; its last output is what is served: (n, classes) probabilities, or (n, 1) values.
+A graph takes one matrix in schema order; its last output is served: (n, classes) probabilities, or (n, 1) values.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ CALIBRATION = ("told", "raised", "floor", "slope", "classes", "total")
 
 
 def convert(estimator: Any, width: int, *, joined: bool = False) -> tuple[bytes, Kind]:
-    """The graph and the type of its input; raises what skl2onnx raises. `joined`: it becomes a part of a blend's graph."""
+    """The graph and the type of its input; passes on errors of skl2onnx. `joined`: it becomes part of a blend's graph."""
     if isinstance(estimator, Calibrated):
         data, kind = convert(estimator.estimator, width, joined=joined)
         return _corrected(data, estimator), kind
@@ -37,8 +37,8 @@ def convert(estimator: Any, width: int, *, joined: bool = False) -> tuple[bytes,
 
 
 def _foreign(estimator: Any, width: int) -> ModelProto:
-    """The graph that skl2onnx makes; what stands behind Design, or in another pipeline, gets its rows in double precision."""
-    # Only now: its import takes as long as those of all that our own candidates need.
+    """The graph made by skl2onnx; estimators after Design, or in another pipeline, get rows in double precision."""
+    # Imported here, because it takes as long as all imports that our own candidates need.
     from daemon.training.export import skl2onnx_graph
 
     if not (isinstance(estimator, Pipeline) and isinstance(estimator[0], Design)):
@@ -49,7 +49,7 @@ def _foreign(estimator: Any, width: int) -> ModelProto:
 
 
 def around(estimator: Any, width: int) -> tuple[Any, dict[str, bytes]]:
-    """The ensemble within an estimator, and as graphs of float64 what goes `before` and `after` it, if anything does."""
+    """The ensemble within an estimator, and the float64 graphs of the steps `before` and `after` it, if any."""
     steps: dict[str, bytes] = {}
     if isinstance(estimator, Calibrated):
         model = _unchanged("told", len(estimator.classes_))
@@ -68,23 +68,23 @@ def around(estimator: Any, width: int) -> tuple[Any, dict[str, bytes]]:
 
 
 def _behind(estimator: Pipeline) -> tuple[Any, int]:
-    """What stands behind the encoding of a pipeline, and the width of its rows."""
+    """The step after a pipeline's encoding, and the width of its rows."""
     encoding = estimator[0]
     width = len(encoding.kept) + encoding.outputs * (len(encoding.categories) + len(encoding.texts))
     return (estimator[1:] if len(estimator) > 2 else estimator[1]), width
 
 
 def _unchanged(name: str, width: int) -> ModelProto:
-    """A graph that gives its rows (n, width) as they are."""
+    """A graph that returns its rows (n, width) unchanged."""
     nodes = Nodes("kept")
     return nodes.model(name, width, nodes.node("Identity", name), width)
 
 
 def _corrected(data: bytes, estimator: Calibrated) -> bytes:
-    """The graph of the classifier with the correction of its probabilities behind it, in double precision."""
+    """The graph of the classifier, followed by the correction of its probabilities, in double precision."""
     model = onnx.load_model_from_string(data)
     graph, proba = model.graph, model.graph.output[-1]
-    # Names of their own: the classifier's graph has some that are as plain as these.
+    # Distinct names, because the classifier's graph has plain names, too.
     stated, raised, floor, slope, classes, total = (f"calibration_{name}" for name in CALIBRATION)
     for name, value in ((floor, FLOOR), (slope, estimator.slope), (classes, [1])):
         kind = np.int64 if name == classes else np.float64

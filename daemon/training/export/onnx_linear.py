@@ -1,6 +1,6 @@
-"""What stands behind the design matrix as ONNX graphs in double precision: linear and kernel models; and the matrix before other estimators.
+"""ONNX graphs in double precision of the design matrix, and of the linear and kernel models after it.
 
-skl2onnx has linear models, too, but its import loads nearly all of scikit-learn, which each start of the trainer would pay for.
+skl2onnx also has linear models, but its import loads nearly all of scikit-learn, at each start of the trainer.
 """
 
 from collections.abc import Callable
@@ -16,13 +16,13 @@ from daemon.model import LEAST, Design, LeastSquares, LeastSquaresClassifier
 from daemon.training.export.onnx_nodes import Nodes
 
 ROWS = "rows"
-"""The input of these graphs."""
+"""Name of these graphs' input."""
 
 NAME = "linear"
 
 
 def graph(estimator: Any) -> ModelProto | None:
-    """The graph of a fitted linear model behind Design: (n, d) to (n, 1) or (n, classes); None for another estimator."""
+    """The graph of Design and a fitted linear model: (n, d) to (n, 1) or (n, classes); None for another estimator."""
     if not (isinstance(estimator, Pipeline) and len(estimator) == 2 and type(estimator[0]) is Design):
         return None
     design, linear = estimator
@@ -42,7 +42,7 @@ def design(fitted: Design) -> ModelProto:
 
 
 def behind_design(fitted: Design, model: ModelProto) -> ModelProto:
-    """The graph of an estimator behind the design matrix."""
+    """The graph of the design matrix followed by an estimator."""
     nodes = Nodes(NAME)
     source = f"{NAME}_{ROWS}"  # the graph's own input keeps its name
     return nodes.before(model, source, fitted.n_features_in_, _matrix(nodes, fitted, source))
@@ -64,7 +64,7 @@ def _matrix(nodes: Nodes, fitted: Design, rows: str = ROWS) -> str:
 
 
 def _scores(nodes: Nodes, matrix: str, linear: Any) -> str:
-    """What the coefficients (outputs, d) make of the design matrix."""
+    """The product of the design matrix with the coefficients (outputs, d)."""
     coefficients = np.atleast_2d(linear.coef_)
     intercepts = np.broadcast_to(linear.intercept_, len(coefficients))
     return nodes.node("Gemm", matrix, nodes.constant(coefficients), nodes.constant(intercepts), transB=1)
@@ -84,7 +84,7 @@ def _shares(nodes: Nodes, matrix: str, linear: LeastSquaresClassifier) -> str:
 
 
 def _near(nodes: Nodes, matrix: str, kernel: Any) -> str:
-    """What the weights (landmarks, outputs) make of how near the rows are to each landmark."""
+    """The product of the rows' nearness to each landmark with the weights (landmarks, outputs)."""
     squares = nodes.node("ReduceSum", nodes.node("Mul", matrix, matrix), nodes.constant([1], np.int64), keepdims=1)
     both = nodes.node("Add", squares, nodes.constant((kernel.landmarks_**2).sum(axis=1).reshape(1, -1)))
     product = nodes.node("MatMul", matrix, nodes.constant(2.0 * kernel.landmarks_.T))
@@ -110,4 +110,4 @@ ANSWERS: dict[type, Callable[[Nodes, str, Any], str]] = {
     KernelRegressor: _near,
     KernelClassifier: _kernel_shares,
 }
-"""What follows the design matrix; a class derived from one of these may answer otherwise, so it is not meant."""
+"""The supported estimators after the design matrix. Their subclasses may answer differently, so they don't count."""

@@ -1,4 +1,4 @@
-"""A graph under construction: nodes and constants with names of their own, alone or before the graph of another estimator."""
+"""A graph under construction: uniquely named nodes and constants, alone or before the graph of another estimator."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ IR = 9
 
 
 class Nodes:
-    """Nodes and constants as they are added; all names begin with `name`, so that no other graph has them."""
+    """Collects nodes and constants; all names begin with `name`, so that no other graph has them."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -30,7 +30,7 @@ class Nodes:
         return output
 
     def extend(self, graph: GraphProto) -> None:
-        """Add all of another graph, whose names nothing else has."""
+        """Add all of another graph, which must have unique names."""
         self._nodes.extend(graph.node)
         self._constants.extend(graph.initializer)
 
@@ -47,7 +47,10 @@ class Nodes:
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR)
 
     def before(self, model: ModelProto, source: str, width: int, answers: str) -> ModelProto:
-        """`model` behind these nodes: it takes rows (n, width) as `source` in double precision, and `answers` are its own rows."""
+        """`model` after these nodes: the whole takes rows (n, width) as `source` in double precision.
+
+        `answers` are the model's input.
+        """
         graph, rows = model.graph, model.graph.input[0]
         self.node("Cast", answers, output=rows.name, to=rows.type.tensor_type.elem_type)
         whole = helper.make_graph(

@@ -1,8 +1,9 @@
 """Trees, forests and boosting as ONNX graphs in double precision.
 
-skl2onnx knows trees in float32 only: rows would cross thresholds, a large value with a small spread would lose the
-spread, and the sum over a hundred trees would miss `bundle.PARITY`. TreeEnsemble (ai.onnx.ml 5) keeps scikit-learn's float64
-all the way, one number a leaf; TreeEnsembleClassifier (ai.onnx.ml 3) does so for leaves with a share of each class.
+skl2onnx supports trees only in float32: rows would cross thresholds, a large value with a small spread would lose the
+spread, and the sum over a hundred trees would miss `bundle.PARITY`. TreeEnsemble (ai.onnx.ml 5) keeps scikit-learn's
+float64 throughout, with one number per leaf; TreeEnsembleClassifier (ai.onnx.ml 3) does so for leaves with a share of
+each class.
 """
 
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ class Tree:
 
 @dataclass
 class Ensemble:
-    """The attributes of TreeEnsemble: inner nodes and leaves are numbered apart from each other."""
+    """The attributes of TreeEnsemble; inner nodes and leaves have separate numbers."""
 
     roots: list[int] = field(default_factory=list)
     features: list[int] = field(default_factory=list)
@@ -48,7 +49,7 @@ class Ensemble:
     targets: list[int] = field(default_factory=list)
 
     def add(self, tree: Tree, target: int = 0) -> None:
-        """Append a tree that adds to one target; one that is a single leaf becomes a node with that leaf on both sides."""
+        """Append a tree that adds to one target; a single leaf becomes a node with that leaf on both sides."""
         inner = np.flatnonzero(~tree.leaf)
         number = np.where(tree.leaf, np.cumsum(tree.leaf) - 1 + len(self.weights), 0)
         number[inner] = len(self.features) + np.arange(len(inner))
@@ -70,7 +71,7 @@ class Ensemble:
             leaves.append(side[1])
 
     def node(self, source: str, target: str) -> NodeProto:
-        """The operator that adds up the leaves which a row reaches."""
+        """The operator that sums the leaves that a row reaches."""
         return helper.make_node(
             "TreeEnsemble",
             [source],
@@ -93,10 +94,11 @@ class Ensemble:
 
 
 def graph(estimator: Any, *, joined: bool = False) -> ModelProto | None:
-    """The graph of a fitted tree, forest or boosting: (n, d) to (n, 1) or (n, classes), float64; None for another estimator.
+    """The graph of a fitted tree, forest or boosting: (n, d) to (n, 1) or (n, classes), float64.
 
-    Trees and forests of scikit-learn look at rows in float32, so that is the type of their graph's input. `joined`: those of two
-    classes use the operator of the others, because no graph may hold both, and it will stand beside others.
+    None for another estimator. Trees and forests of scikit-learn read rows in float32, so their graphs have that input
+    type. `joined`: the graph becomes part of a blend's graph, which may not hold both operators, so two classes use the
+    same operator as more classes.
     """
     classes = len(getattr(estimator, "classes_", ()))
     if hasattr(estimator, "_predictors"):
@@ -126,16 +128,16 @@ def _values(fitted: list[Any]) -> ModelProto:
 
 
 def _second_share(fitted: list[Any]) -> ModelProto:
-    """Trees of two classes: the mean share of the second one, and what that leaves to the first."""
+    """Trees of two classes: the mean share of the second class, and the rest for the first."""
     nodes, constants = _with_first("second", "probabilities")
-    # A hundred shares of 1/100 add up to a little more than 1, which would leave the first class less than nothing.
+    # A hundred shares of 1/100 add up to slightly more than 1, which would leave the first class a negative share.
     limited = helper.make_node("Min", ["sum", "one"], ["second"])
     nodes = [*_mean(fitted, "sum"), limited, *nodes]
     return _model(nodes, fitted[0].n_features_in_, TensorProto.FLOAT, "probabilities", 2, **constants)
 
 
 def _mean(fitted: list[Any], answers: str) -> list[NodeProto]:
-    """The mean over the trees of their only value, or of the share of the second class."""
+    """The mean over the trees of their single value, or of the second class's share."""
     ensemble = Ensemble()
     for tree in fitted:
         ensemble.add(_grown(tree.tree_, len(fitted)))
@@ -143,7 +145,7 @@ def _mean(fitted: list[Any], answers: str) -> list[NodeProto]:
 
 
 def _with_first(second: str, answers: str) -> tuple[list[NodeProto], dict[str, Any]]:
-    """The probability of the second of two classes with that of the first before it, and the constants of these nodes."""
+    """The probabilities of both classes, from that of the second, and the constants of these nodes."""
     nodes = [
         helper.make_node("Sub", ["one", second], ["first"]),
         helper.make_node("Concat", ["first", second], [answers], axis=1),
@@ -152,7 +154,7 @@ def _with_first(second: str, answers: str) -> tuple[list[NodeProto], dict[str, A
 
 
 def _boosting(estimator: Any, classes: int) -> ModelProto:
-    """Each stage adds a tree to the value, or to the log odds of each class (of two classes, to those of the second)."""
+    """Each stage adds a tree to the value, or to the log odds of each class (with two classes, only of the second)."""
     ensemble, memberships = Ensemble(), Memberships.of(estimator)
     for stage in estimator._predictors:
         for target, predictor in enumerate(stage):
@@ -173,7 +175,7 @@ def _boosting(estimator: Any, classes: int) -> ModelProto:
 
 
 def _shares(fitted: list[Any], classes: int) -> ModelProto:
-    """Trees of a classification: the mean of the shares that the classes have in the leaves."""
+    """Trees of a classification: the mean of the classes' shares in the leaves."""
     grown = [one.tree_ for one in fitted]
     sizes = [one.node_count for one in grown]
     numbers = np.concatenate([np.arange(size) for size in sizes])
@@ -211,7 +213,7 @@ def _shares(fitted: list[Any], classes: int) -> ModelProto:
 
 
 def _grown(tree: Any, count: int) -> Tree:
-    """A tree of scikit-learn as one of `count` whose mean is taken."""
+    """A tree of scikit-learn as one of `count` trees that are averaged."""
     leaf = tree.children_left < 0
     sides = tree.children_left, tree.children_right, tree.missing_go_to_left
     return Tree(tree.feature, tree.threshold, *sides, tree.value[:, 0, -1] / count, leaf)

@@ -1,6 +1,7 @@
-"""skl2onnx: the graphs of estimators that are none of ours.
+"""skl2onnx: the graphs of other packages' estimators.
 
-The only module that knows it, imported when such an estimator competes: it loads nearly all of scikit-learn.
+The only module that uses skl2onnx. It is imported only when such an estimator competes, because it loads nearly all of
+scikit-learn.
 """
 
 from typing import Any
@@ -14,7 +15,7 @@ from daemon.training.export.onnx_nodes import OPSET
 
 
 def convert(estimator: Any, width: int, *, double: bool) -> ModelProto:
-    """The graph of a fitted estimator for rows (n, width) in double or single precision; raises what skl2onnx raises."""
+    """The graph of a fitted estimator for rows (n, width) in double or single precision; passes on errors of skl2onnx."""
     types = [("rows", (DoubleTensorType if double else FloatTensorType)([None, width]))]
     options = None if is_regressor(estimator) else {"zipmap": False}
     made: ModelProto = to_onnx(estimator, initial_types=types, options=options, target_opset=OPSET)

@@ -1,1 +1,1 @@
-"""Which model wins: candidates, cross-validation, tuning and calibration."""
+"""Selects the winning model: candidates, cross-validation, tuning and calibration."""

@@ -1,4 +1,4 @@
-"""Which models make a blend: greedy selection by what each answered for rows that it was not trained on.
+"""Chooses the models of a blend: greedy selection by their answers for rows that they were not trained on.
 
 Caruana et al., "Ensemble selection from libraries of models", 2004. Pure functions: nothing is fitted.
 """
@@ -20,20 +20,21 @@ Matrix = NDArray[np.float64]
 Truth = NDArray[Any]
 
 BAGS, BOOSTS = frozenset({"forest", "extra_trees", "tree"}), frozenset({"boosting", "shallow_boosting"})
-"""With three classes or more their graphs need operators of ONNX that no graph may hold together."""
+"""Candidates that can't be joined with three or more classes: their graphs need ONNX operators that no graph may
+combine."""
 
 PICKS = 5
-"""The sum of the weights: with more of them the weights would follow the noise of the answers."""
+"""The sum of the weights; a larger sum would let the weights follow the noise of the answers."""
 
 MOST_ANSWERS = 2_000_000
 """Rows kept times classes: with more, the selection would cost more time and memory than the tries it is to improve."""
 
 GAIN = 0.003
-"""The share by which the loss has to fall: answers of several models take longer than those of one."""
+"""Minimum relative fall of the loss, because several models take longer to answer than one."""
 
 
 def members(leaders: Leaders, trial: Trial) -> list[Member]:
-    """The best blend of the leaders, which cross-validation has tried on the same folds; none if it does not gain enough."""
+    """The best blend of the leaders, which were cross-validated on the same folds; empty if it does not gain enough."""
     able = {name: leaders.of[name] for name in _joinable(leaders, len(trial.schema.classes))}
     if not able or leaders.best.scored.kept.answers.size > MOST_ANSWERS:
         return []
@@ -47,7 +48,7 @@ def members(leaders: Leaders, trial: Trial) -> list[Member]:
 
 
 def _joinable(leaders: Leaders, classes: int) -> list[str]:
-    """The candidates that one graph can hold, the best first: ours, of which all folds were answered and the parameters are known."""
+    """The candidates that one graph can hold, best first: our own, with answers for all folds and known parameters."""
     names = [
         name
         for name in leaders.names
@@ -61,12 +62,12 @@ def _joinable(leaders: Leaders, classes: int) -> list[str]:
 
 
 def are_joinable(names: Iterable[str], classes: int) -> bool:
-    """Whether one graph can hold these candidates of ours."""
+    """Whether one graph can hold these own candidates."""
     return classes < 3 or not (BAGS & set(names) and BOOSTS & set(names))
 
 
 def weights(answers: Mapping[str, Matrix], truth: Truth, task: Task) -> dict[str, int]:
-    """How much each model counts in the best blend; empty if it is not better by GAIN than the best model alone.
+    """The weight of each model in the best blend; empty if the blend is not better by GAIN than the best model alone.
 
     `answers` are (n, classes) probabilities or (n, 1) values of each model for the same rows, `truth` (n,).
     """

@@ -1,8 +1,8 @@
-"""Calibration: a correction that makes probabilities agree with frequencies, and needs no further fit of a model.
+"""Calibration: corrects probabilities so that they agree with frequencies, without another fit of the model.
 
-Temperature scaling (Guo et al., "On calibration of modern neural networks", 2017): Platt's method with one number,
-which changes no label. It is found on the answers of cross-validation, which are for rows
-that a candidate was not trained on.
+Temperature scaling (Guo et al., "On calibration of modern neural networks", 2017): Platt's method with one parameter,
+which changes no label. The parameter is determined from cross-validation's answers, for rows that a candidate was not
+trained on.
 """
 
 from collections.abc import Iterator
@@ -23,10 +23,10 @@ LEAST_ROWS = 50
 """With fewer rows than this the correction would be noise."""
 
 GAIN = 0.01
-"""The share by which the log loss has to fall."""
+"""Minimum relative fall of the log loss."""
 
 STEEPEST = 10.0
-"""The slope lies between this and its inverse."""
+"""Limit of the slope; the other limit is its inverse."""
 
 
 class Kept(NamedTuple):
@@ -46,14 +46,15 @@ class Correction:
     after: float
 
     def facts(self) -> CalibrationScore:
-        """As the scores of a manifest keep it."""
+        """Its entry in a manifest's scores."""
         return {"slope": self.slope, "before": self.before, "after": self.after}
 
 
 def find(proba: Matrix, codes: Targets, units: NDArray[Any], seed: int, *, forward: bool = False) -> Correction | None:
     """The correction of probabilities (n, classes), if it lowers their log loss, cross-validated by `units` (n,).
 
-    `forward`: the rows are in the order of time, and it is tried on such as are newer than those by which it was found.
+    `forward`: the rows are in order of time, and the correction is tested on newer rows than those it was determined
+    from.
     """
     different, which = split.numbered(units)
     if len(different) < LEAST_ROWS:

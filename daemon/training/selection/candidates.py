@@ -1,6 +1,6 @@
 """The candidates: estimators that compete for each task, built in or named by import path, with their grids.
 
-Nothing is fitted here; `daemon.training.selection.cross_validation` does.
+Nothing is fitted here; `daemon.training.selection.cross_validation` fits them.
 """
 
 import difflib
@@ -68,35 +68,37 @@ CHEAP_FIRST = (
     "shallow_boosting",
     "forest",
 )
-"""The order in which candidates are tried, so that a budget leaves as many as it can; those of others come last."""
+"""The order in which candidates are tried, so that a budget allows as many as possible; foreign ones come last."""
 
 LATE = frozenset({"shallow_boosting", "extra_trees", *EXTRA})
 LATE_ROWS = 600
-"""Unless the settings name the candidates themselves, those of LATE wait for so many rows to learn from: with fewer they take
-longer than all others together, and cross-validation can't tell them from these."""
+"""Minimum training rows for the candidates in LATE, unless the settings name the candidates: with fewer rows they take
+longer than all others together, and cross-validation can't distinguish them from those."""
 
 KERNEL_ROWS = range(200, 20_001)
-"""With fewer rows `kernel` gains nothing, with more its fit takes seconds and 12 KB a row."""
+"""Minimum and maximum rows for `kernel`: with fewer it gains nothing, with more its fit takes seconds and 12 KB per
+row."""
 
 SHALLOW = {"learning_rate": 0.05, "max_iter": 300, "max_leaf_nodes": 8, "min_samples_leaf": 10, "early_stopping": False}
-"""Many small trees in small steps: by cross-validation better than the defaults on noisy, smooth and wide data alike."""
+"""Many small trees in small steps: in cross-validation better than the defaults on noisy, smooth and wide data alike.
+"""
 
 MOST_CODES = 254
-"""A split by a set of categories is for columns with up to so many; the codes of others are numbers to it."""
+"""Maximum categories of a column that is split by sets; codes of larger columns count as numbers."""
 
 
 MANY = 20
-"""A category of so many names is tried as the mean target of each as well; what wins in cross-validation is taken."""
+"""Minimum names of a category for a second try with target encoding; the winner in cross-validation is used."""
 
 ENCODABLE = frozenset({"logistic", "ridge", "forest", "boosting"})
 
 ENCODED = "encoded categories"
-"""What such a candidate is called behind its name."""
+"""Suffix of such a candidate's name."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One competitor: a name that no other one has, and its estimator, not fitted."""
+    """One competitor: a unique name, and its unfitted estimator."""
 
     name: str
     estimator: Any
@@ -119,7 +121,7 @@ def plan(schema: Schema, settings: Train) -> list[Candidate]:
 
 
 def _of_extra(schema: Schema, settings: Train) -> Iterator[Candidate]:
-    """Those that are installed and can be used: no setting names them, so one that can't be imported fails no training."""
+    """The installed and usable ones. No setting names them, so an import error fails no training."""
     for name in foreign.installed():
         try:
             yield from _combinations(name, schema, settings)
@@ -128,13 +130,13 @@ def _of_extra(schema: Schema, settings: Train) -> Iterator[Candidate]:
 
 
 def by_cost(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The same candidates, those that are quickly fitted first."""
+    """The same candidates, quickly fitted ones first."""
     places = {name: place for place, name in enumerate(CHEAP_FIRST)}
     return sorted(candidates, key=lambda one: places.get(one.name.partition("(")[0], len(places)))
 
 
 def worthwhile(candidates: Sequence[Candidate], rows: int, settings: Train) -> list[Candidate]:
-    """The candidates that so many rows suit; all of them if the settings name the candidates themselves."""
+    """The candidates that suit this many rows; all of them if the settings name the candidates."""
     if settings.candidates != list(CANDIDATES):
         return list(candidates)
     unsuited = {*(LATE if rows < LATE_ROWS else ()), *(() if rows in KERNEL_ROWS else ("kernel",))}
@@ -144,7 +146,7 @@ def worthwhile(candidates: Sequence[Candidate], rows: int, settings: Train) -> l
 def build(name: str, schema: Schema, seed: int, encoded: Sequence[int] = ()) -> Any:
     """An unfitted candidate of the schema's task by its name; raises KeyError for an unknown one.
 
-    `encoded` are the places of categories that it sees as their mean target instead of their codes.
+    `encoded` are the positions of categories that it gets as mean targets instead of codes.
     """
     sizes = _sizes(schema, encoded)
     native = {"categorical_features": [place for place, size in enumerate(sizes) if 0 < size <= MOST_CODES]}
@@ -177,13 +179,13 @@ def build(name: str, schema: Schema, seed: int, encoded: Sequence[int] = ()) -> 
 
 
 def _encoding(schema: Schema, encoded: Sequence[int]) -> Encoding:
-    """What makes texts, and these categories, numbers that say something of the target."""
+    """The target encoding of texts and of these categories."""
     sizes = [len(schema.columns[place].categories) for place in encoded]
     return Encoding(len(schema.columns), schema.texts, list(encoded), sizes, len(schema.classes))
 
 
 def _behind_encoding(estimator: Any, schema: Schema, encoded: Sequence[int]) -> Any:
-    """The estimator, behind an encoding if there is anything to encode."""
+    """The estimator, after an encoding if there is anything to encode."""
     if not schema.texts and not encoded:
         return estimator
     steps = [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
@@ -191,28 +193,28 @@ def _behind_encoding(estimator: Any, schema: Schema, encoded: Sequence[int]) -> 
 
 
 def _sizes(schema: Schema, encoded: Sequence[int]) -> list[int]:
-    """Of each column as an estimator sees it behind the encoding how many codes it has, 0 for a number."""
+    """The number of codes of each column after the encoding, 0 for a number."""
     sizes = [len(column.categories) for place, column in enumerate(schema.columns) if place not in encoded]
     made = len(schema.texts) + len(encoded)
     return sizes + [0] * (made * _encoding(schema, encoded).outputs if made else 0)
 
 
 def core(estimator: Any) -> Any:
-    """What stands behind the design matrix or the encoding of a candidate: its own parameters are those that are searched."""
+    """The estimator after a candidate's design matrix or encoding; its parameters are searched."""
     return estimator[-1] if isinstance(estimator, Pipeline) else estimator
 
 
 def is_encoded(name: str) -> bool:
-    """Whether a candidate of this name sees categories of many names as what they say of the target."""
+    """Whether a candidate of this name gets categories with many names target-encoded."""
     return name.endswith(f"{ENCODED})")
 
 
 def with_parameters(
     name: str, parameters: Mapping[str, Any], schema: Schema, settings: Train, *, encoded: bool = False
 ) -> Candidate:
-    """A candidate with these parameters, `encoded` where there is anything to encode.
+    """A candidate with these parameters, `encoded` if there is anything to encode.
 
-    Raises TrainingFailed if it has no such parameter or can't do the schema's task.
+    Raises TrainingFailed for an unknown parameter or if it can't do the schema's task.
     """
     grid = {name: {key: [value] for key, value in parameters.items()}}
     combinations = list(_combinations(name, schema, settings.model_copy(update={"grids": grid})))
@@ -242,7 +244,7 @@ def _combinations(name: str, schema: Schema, settings: Train) -> Iterator[Candid
 
 
 def _encoded(name: str, schema: Schema) -> list[list[int]]:
-    """The categories that a candidate sees encoded: none, and those of many names, where there are such."""
+    """The sets of categories that a candidate gets encoded: none, and those with many names, if any."""
     many = [place for place, column in enumerate(schema.columns) if len(column.categories) >= MANY]
     return [[], many] if many and name in ENCODABLE else [[]]
 
@@ -257,7 +259,7 @@ def _check(name: str, choice: Mapping[str, Any], estimator: Any) -> None:
 
 
 def _imported(path: str, schema: Schema, seed: int) -> Any:
-    """An estimator of another package, behind Design if it takes no missing values; raises TrainingFailed."""
+    """An estimator of another package, after Design if it accepts no missing values; raises TrainingFailed."""
     estimator = foreign.imported(path, schema.task, seed)
     behind = (
         estimator if get_tags(estimator).input_tags.allow_nan else make_pipeline(Design(_sizes(schema, ())), estimator)

@@ -1,6 +1,6 @@
-"""The comparison: candidates are cross-validated on the training rows, within a budget of time, and one is best.
+"""The comparison: cross-validates the candidates on the training rows, within a time budget, and finds the best.
 
-The held-out rows take no part in it: they are for judging the winner only.
+The held-out rows take no part in it: they only judge the winner.
 """
 
 import math
@@ -28,14 +28,15 @@ log = logs.Logger()
 
 @dataclass(frozen=True)
 class Outcome:
-    """The candidates that finished, in the order of the settings, and why others did not, by name."""
+    """The candidates that finished, in the order of the settings, and the reasons why others did not, by name."""
 
     scored: list[Scored]
     left_out: dict[str, str]
     tuned: TunedParameters | None = None
-    """What the last of them was tuned to, as `daemon.training.selection.tuning` records it; None if nothing was found, or looked for."""
+    """The tuned parameters of the last one, as `daemon.training.selection.tuning` records them; None without tuning or
+    a gain."""
     settles: Callable[[Scored], float] | None = None
-    """What chooses among those that can't be told from the best, the smaller the better; None: nothing but their rank."""
+    """The figure that chooses among candidates as good as the best, smaller is better; None: only their rank."""
 
     @property
     def ranking(self) -> list[Scored]:
@@ -57,11 +58,12 @@ def compare(
     units: Prints | None = None,
     times: Moments | None = None,
 ) -> Outcome:
-    """Cross-validate the candidates, cheap ones first; one that can't be fitted to these rows is left out.
+    """Cross-validate the candidates, cheap ones first; a candidate that can't be fitted to these rows is left out.
 
-    Rows of one unit, `units` (n,), are in one fold; None: each row is its own. With `times` (n,) folds go forward in time.
+    Rows of one unit, `units` (n,), are in one fold; None: each row is its own. With `times` (n,) folds go forward in
+    time.
 
-    When the budget is used, what has not finished is left out as well, but at least one is always finished. Raises
+    When the budget is used up, unfinished candidates are left out as well, but at least one always finishes. Raises
     TrainingFailed if none could be fitted.
     """
     trial = Trial(schema, *examples, settings, progress, Budget(settings.budget_seconds), units, times)
@@ -74,7 +76,7 @@ def compare(
                 scored[candidate.name] = trial.of(candidate, whole=bool(scored))
             progress.note(scored[candidate.name].sentence, scored[candidate.name].fit_seconds)
         except BudgetUsed:
-            if candidate.name not in scored:  # it may have rung after the last fold
+            if candidate.name not in scored:  # the alarm may have fired after the last fold
                 left_out[candidate.name] = f"train.budget_seconds = {settings.budget_seconds:g} was used up."
         except Exception as error:  # noqa: BLE001 - estimators raise what they like, for example at a column without a value
             left_out[candidate.name] = f"{type(error).__name__}: {error}"[:300]
@@ -88,19 +90,22 @@ def compare(
 
 
 def _settles(settings: Train, finished: Sequence[Scored], *, forward: bool) -> Callable[[Scored], float] | None:
-    """Among those that accuracy can't tell apart, the log loss: it sees how sure each answer was, too."""
+    """The log loss, which decides among candidates with indistinguishable accuracy.
+
+    It also uses the confidence of each answer.
+    """
     if not settled_by_loss(finished[0], settings):
         return None
     return partial(served_loss, settings=settings, forward=forward)
 
 
 def served_loss(scored: Scored, settings: Train, *, forward: bool) -> float:
-    """The cross-validated log loss of a classifier, with the correction of its probabilities that it would be served with."""
+    """The cross-validated log loss of a classifier, with the correction that it would be served with."""
     return corrected_loss(scored, correction_of(scored, settings, forward=forward))
 
 
 def correction_of(scored: Scored, settings: Train, *, forward: bool) -> calibration.Correction | None:
-    """The correction of a classifier's probabilities that it would be served with; None if it would be served as it is."""
+    """The correction that a classifier would be served with; None if it would be served without."""
     if scored.task == "regression" or not settings.calibrate:
         return None
     return calibration.find(*scored.kept, settings.seed, forward=forward)

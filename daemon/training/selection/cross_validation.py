@@ -1,4 +1,4 @@
-"""Cross-validation of one candidate: fitted and scored fold by fold, on the rows that train and no others."""
+"""Cross-validation of one candidate: fits and scores it fold by fold, only on the training rows."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -27,10 +27,10 @@ from daemon.training.selection.calibration import Kept
 from daemon.training.selection.candidates import Candidate
 
 KEPT_ROWS = 20_000
-"""Answers for rows that a fold held back are kept for calibration, up to so many: its few numbers need no more."""
+"""Maximum number of kept answers for held-back rows, because calibration has few parameters."""
 
 COMMON = 0.8
-"""From this share of one class on accuracy says little of the others."""
+"""Share of one class from which on accuracy says little about the others."""
 
 Split = tuple[Any, Any]
 
@@ -48,20 +48,20 @@ class Scored:
     """Log loss or RMSE."""
     fit_seconds: float
     kept: Kept = field(repr=False)
-    """What it answered for rows that it was not trained on; none where the budget cut its folds."""
+    """Its answers for rows that it was not trained on; none if the budget cut its folds."""
     metric: NamedMetric = ""
-    """What chooses, if it is not `score`."""
+    """The choosing metric, if it is not `score`."""
     value: float = 0.0
     """The mean of that metric."""
     places: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
-    """Which of the training rows the kept answers belong to."""
+    """The training rows that the kept answers belong to."""
     by_fold: tuple[float, ...] = ()
-    """What chooses, for each fold: the smaller the better."""
+    """The choosing figure of each fold; smaller is better."""
     loss_by_fold: tuple[float, ...] = ()
     """Log loss or RMSE of each fold."""
 
     def figures(self) -> CandidateScore:
-        """The entry of this candidate among the scores of a manifest, under the names of its task."""
+        """This candidate's entry in a manifest's scores, with the names of its task."""
         figures: CandidateScore = {"name": self.name, "fit_seconds": self.fit_seconds}
         figures[CROSS_VALIDATED[DECIDES[self.task]]] = self.score
         figures[CROSS_VALIDATED[SETTLES[self.task]]] = self.loss
@@ -71,7 +71,7 @@ class Scored:
 
     @property
     def sentence(self) -> str:
-        """What the journal says of it."""
+        """A sentence on it for the journal."""
         decides, settles = DECIDES[self.task], SETTLES[self.task]
         chosen = f", {TITLES.get(self.metric, self.metric)} {plain(self.value)}" if self.metric else ""
         figures = f"{TITLES[decides]} {self.score:.4f}, {TITLES[settles]} {plain(self.loss)}{chosen}"
@@ -79,7 +79,7 @@ class Scored:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """By what candidates are sorted: the smaller the better; equal are those that differ by less than 1e-9."""
+        """The sort key of candidates; smaller is better, and differences below 1e-9 count as equal."""
         if not self.metric:
             return -round(self.score, 9), self.loss
         return round(self.value if self.metric in LOWER else -self.value, 9), self.loss
@@ -91,20 +91,20 @@ class Fold(NamedTuple):
     figures: tuple[float, float, float]
     """Accuracy or R², log loss or RMSE, and the metric that chooses, or 0."""
     order: float
-    """What chooses: the smaller the better."""
+    """The choosing figure; smaller is better."""
     kept: Kept
     places: NDArray[np.int64]
 
 
 class Overtaken(Exception):
-    """Raised after a fold when a candidate is behind another one on the same folds."""
+    """Raised after a fold when a candidate is behind another on the same folds."""
 
 
 def metric_of(task: Task, settings: Train, targets: Targets | None = None) -> NamedMetric:
-    """The metric that chooses and judges, empty where it is accuracy or R²; raises TrainingFailed for one of another task.
+    """The metric that chooses and judges, empty for accuracy or R²; raises TrainingFailed for a metric of another task.
 
-    `auto` is what answers cost where `train.costs` say it, and balanced accuracy where one class makes up so much of `targets`
-    that accuracy would not see the others.
+    `auto` is the cost if `train.costs` is set, and balanced accuracy if one class makes up so much of `targets` that
+    accuracy would ignore the others.
     """
     if settings.metric == "auto" and settings.costs:
         return "cost"
@@ -122,7 +122,7 @@ def metric_of(task: Task, settings: Train, targets: Targets | None = None) -> Na
 
 @dataclass(frozen=True)
 class Trial:
-    """What all candidates are tried on, and how."""
+    """The rows and settings on which all candidates are tried."""
 
     schema: Schema
     rows: Matrix
@@ -134,9 +134,10 @@ class Trial:
     times: Moments | None = None
 
     def of(self, candidate: Candidate, *, whole: bool, against: Scored | None = None) -> Scored:
-        """Mean figures over shuffled folds, stratified for classes, or forward in time; unless `whole`, those that the budget has time for.
+        """Mean figures over shuffled folds, stratified for classes, or forward in time.
 
-        Raises Overtaken as soon as it is behind `against` on the same folds.
+        Unless `whole`, only the folds that the budget allows. Raises Overtaken as soon as it is behind `against` on the
+        same folds.
         """
         started, metric = time.perf_counter(), metric_of(self.schema.task, self.settings, self.targets)
         count, splits = self._folds()
@@ -151,7 +152,7 @@ class Trial:
                 raise Overtaken(f"It is behind {against.name} after {number} folds.")
         score, loss, value = (float(np.mean(column)) for column in zip(*(fold.figures for fold in folds), strict=True))
         if not np.isfinite([score, loss, value]).all():
-            raise ValueError("Its answers are not numbers that can be scored, or too large to be squared.")
+            raise ValueError("Its answers are not finite numbers, or too large to be squared.")
         kept = _kept_answers([fold.kept for fold in folds], whole=len(folds) == count)
         places = np.concatenate([fold.places for fold in folds])[: len(kept.targets)]
         figures = score, loss, time.perf_counter() - started, kept, metric, value, places
@@ -174,11 +175,13 @@ class Trial:
         return answers(fitted, self.rows[test], self.schema)
 
     def _folds(self) -> tuple[int, Iterator[Split]]:
-        """How many folds: fewer (at least 2) where a class is rarer, or where one would hold a single row; their indices."""
+        """The indices of the folds: fewer folds (at least 2) if a class is rarer, or if a fold would hold a single row."""
         folds, seed = self.settings.folds, self.settings.seed
         if self.times is not None:
             codes = self.targets if self.schema.task == "classification" else None
-            if ahead := split.forward(self.times, self.units, folds, codes):  # else all rows that train are of one time
+            if ahead := split.forward(
+                self.times, self.units, folds, codes
+            ):  # otherwise all training rows have the same time
                 return len(ahead), iter(ahead)
         first = which = np.arange(len(self.rows))
         if self.units is not None:
@@ -193,18 +196,21 @@ class Trial:
 
 
 def settled_by_loss(scored: Scored, settings: Train) -> bool:
-    """Whether the log loss decides where accuracy can't: only with `auto`, because a metric that is named decides alone."""
+    """Whether the log loss decides if accuracy can't: only with `auto`, since a metric that is named decides alone."""
     return settings.metric == "auto" and scored.task == "classification" and not scored.metric
 
 
 def _is_behind(folds: Sequence[Fold], leader: Scored, *, by_loss: bool) -> bool:
-    """Whether a candidate is worse than another one on the folds that both have finished."""
+    """Whether a candidate is worse than another on the folds that both have finished."""
     count, reached = len(folds), [fold.figures[1] if by_loss else fold.order for fold in folds]
     ahead = leader.loss_by_fold if by_loss else leader.by_fold
     return count <= len(ahead) and sum(reached) > sum(ahead[:count])
 
 
 def _kept_answers(kept: list[Kept], *, whole: bool) -> Kept:
-    """What all folds have answered; nothing unless `whole`: how many a budget leaves is the clock's affair, and a model is not."""
+    """The answers of all folds.
+
+    Nothing unless `whole`, because the number of folds within a budget depends on the clock, and a model must not.
+    """
     every = Kept(*(np.concatenate(parts) for parts in zip(*kept, strict=True)))
     return every if whole else Kept(*(part[:0] for part in every))

@@ -1,4 +1,4 @@
-"""Estimators of other packages: which there are, and how one is imported by its path."""
+"""Estimators of other packages: lists the installed ones, and imports one by its path."""
 
 import importlib
 import importlib.util
@@ -17,11 +17,11 @@ PACKAGED: dict[str, dict[Task, str]] = {
 """The estimators of EXTRA by import path, all served by treelite, which needs none of these packages."""
 
 LIGHTGBM = {"verbose": -1, "deterministic": True, "force_row_wise": True}
-"""Nothing on standard output, and the same model for the same rows."""
+"""Arguments that keep standard output empty and make the fit deterministic."""
 
 
 def installed() -> list[str]:
-    """Those of EXTRA whose package is there: they compete unless the settings name the candidates themselves."""
+    """Those of EXTRA with an installed package: they compete unless the settings name the candidates."""
     return [name for name in EXTRA if importlib.util.find_spec(name)]
 
 
@@ -31,12 +31,12 @@ def is_foreign(name: str) -> bool:
 
 
 def imported(path: str, task: Task, seed: int) -> Any:
-    """An estimator of another package, seeded. Raises TrainingFailed if it can't be used as scikit-learn's can."""
+    """An estimator of another package, seeded. Raises TrainingFailed if it can't be used like scikit-learn's."""
     named, path = path, PACKAGED[path][task] if path in PACKAGED else path
     module, _, name = path.partition(":")
     try:
         estimator = getattr(importlib.import_module(module), name)()
-        get_tags(estimator)  # raises for what is no estimator
+        get_tags(estimator)  # raises if it is not an estimator
         if "random_state" in estimator.get_params():
             estimator.set_params(random_state=seed)
         if named == "lightgbm":
@@ -54,6 +54,5 @@ def imported(path: str, task: Task, seed: int) -> Any:
 def _unusable(path: str, error: Exception) -> TrainingFailed:
     return TrainingFailed(
         f"train.candidates: {path} can't be used: {type(error).__name__}: {error}.",
-        hint="It has to be an estimator as scikit-learn defines it, whose arguments all have defaults, in a package "
-        "that the Python of retraind can import.",
+        hint="It must be an estimator as scikit-learn defines it, with defaults for all arguments, in a package that retraind's Python can import.",
     )

@@ -1,4 +1,4 @@
-"""The leaders of a search: what is best so far of each candidate and of all, and what that was tuned to."""
+"""The leaders of a search: the best model so far of each candidate and of all, with its tuned parameters."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,41 +12,42 @@ from daemon.training.selection.tuned import Tuned
 
 @dataclass(frozen=True)
 class Leader:
-    """The best of one candidate, or of all."""
+    """The best model of one candidate, or of all."""
 
     scored: Scored
     tuned: Tuned | None
-    """What it is tuned to, to nothing if it is as the candidate comes; None: its parameters are of the settings' grid."""
+    """Its tuned parameters, empty for the candidate's defaults; None if they come from the settings' grid."""
     rank: tuple[float, ...]
-    """By what tries are compared: the smaller the better."""
+    """The figure by which tries are compared; smaller is better."""
     slope: float
-    """With what its probabilities are corrected; 1.0 if they are not."""
+    """The slope that corrects its probabilities; 1.0 if they are not corrected."""
 
     @property
     def answers(self) -> Matrix:
-        """What cross-validation has kept of its answers, corrected: (n, classes), or (n, 1) values."""
+        """The corrected answers kept from cross-validation: (n, classes), or (n, 1) values."""
         kept = self.scored.kept.answers
         return kept if self.slope == 1.0 else calibrate(kept, self.slope)
 
     @property
     def parameters(self) -> Parameters:
-        """The estimator's own, also those that nothing has set."""
+        """The estimator's own parameters, including unset ones."""
         return dict(candidates.core(self.scored.estimator).get_params())
 
     @property
     def encoded(self) -> bool:
-        """Whether it sees categories of many names as what they say of the target."""
+        """Whether it gets categories with many names target-encoded."""
         return candidates.is_encoded(self.scored.name)
 
 
 class Leaders:
-    """The best of each candidate, by name, and of all; at first as the comparison ranked them."""
+    """The best models of each candidate, by name, and of all; at first in the comparison's ranking."""
 
     def __init__(self, trial: Trial, ranking: Sequence[Scored]) -> None:
         self._trial = trial
         self.of: dict[str, Leader] = {}
         for scored in ranking:
-            # Of each candidate the better way to see categories of many names is tuned: cross-validation has tried both.
+            # For each candidate only the better encoding of categories with many names is tuned: cross-validation has
+            # tried both.
             if family(scored) not in self.of:
                 self.of[family(scored)] = self.made(scored, _untuned(scored))
         self.best = self.of[family(ranking[0])]
@@ -59,8 +60,8 @@ class Leaders:
     def made(self, scored: Scored, tuned: Tuned | None) -> Leader:
         """A model with its rank.
 
-        With `auto`, where accuracy chooses, that is the log loss: the best accuracy of many tries on few rows is luck, and the log
-        loss sees more of each row.
+        With `auto`, if accuracy chooses, the rank is the log loss: the best accuracy of many tries on few rows is luck,
+        and the log loss uses more information per row.
         """
         forward = self._trial.times is not None
         correction = comparison.correction_of(scored, self._trial.settings, forward=forward)

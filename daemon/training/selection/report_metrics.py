@@ -1,4 +1,4 @@
-"""Metrics for the report alone: textbook figures (fixed split, 10-fold), by which nothing is chosen or judged."""
+"""Metrics only for reports: textbook figures (fixed split, 10-fold), which choose or judge nothing."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from daemon.training.selection.candidates import Candidate
 from daemon.training.selection.cross_validation import Scored, Trial
 
 TEST_SHARE = 0.2
-"""Of the rows, that textbooks test on."""
+"""Share of the rows that textbooks test on."""
 
 
 def cross_validate(

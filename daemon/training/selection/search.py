@@ -1,8 +1,8 @@
-"""The search for better parameters: random tries of the candidates that did best, and a blend of the best of each.
+"""The search for better parameters: random tries of the best candidates, and a blend of the best of each.
 
-Candidates that are quickly fitted are tried first, since a few tries of each cost little and their defaults may be far from
-their best; then the two best are, every second time near the best so far. A try is given up at the first fold
-after which it is behind the best of its own candidate on the same folds, so most cost one fit.
+Quickly fitted candidates are tried first, since a few tries of each cost little and their defaults may be far from
+their best. Then the two best candidates are tried, every second time near their best parameters so far. A try ends at
+the first fold after which it is behind the best of its candidate on the same folds, so most tries cost one fit.
 """
 
 from collections.abc import Sequence
@@ -23,25 +23,25 @@ from daemon.training.selection.tuned import BLEND, Member, Tuned
 log = logs.Logger()
 
 FAMILIES = 2
-"""So many of the best candidates that can be tuned are, for most of the time."""
+"""Number of the best tunable candidates that are tuned for most of the time."""
 
 QUICK = 0.05
-"""A candidate whose cross-validation takes no larger share of the time than this gets FIRST tries, however it ranks."""
+"""A candidate with a cross-validation of at most this share of the time gets FIRST tries, whatever its rank."""
 
 FIRST = 8
 
 MARGIN_TRIES = 4
-"""Until so many tries nothing is known of where the best parameters lie: they are drawn from everywhere."""
+"""Number of first tries that are drawn from the whole space, because nothing is known about good parameters yet."""
 
 BLEND_SHARE = 0.4
-"""A blend whose cross-validation would take a larger share of the time is not tried."""
+"""Maximum share of the time for a blend's cross-validation; a longer one is not tried."""
 
 LATE = 1.5
-"""A blend may take so much longer than its members took one by one."""
+"""Factor by which a blend may take longer than its members one by one."""
 
 
 class Search:
-    """One search under way: `tried` counts its tries, `kept` says whether all of the champion's have been made."""
+    """A search in progress: `tried` counts its tries; `kept` tells whether all of the champion's parameters were tried."""
 
     def __init__(self, trial: Trial, ranking: Sequence[Scored]) -> None:
         self.trial, self.tried, self.kept = trial, 0, False
@@ -54,16 +54,19 @@ class Search:
 
     @property
     def families(self) -> list[str]:
-        """The candidates that can be tuned, at most FAMILIES, the best first."""
+        """The tunable candidates, at most FAMILIES, best first."""
         return [name for name in self.leaders.names if name in SPACES][:FAMILIES]
 
     @property
     def spare(self) -> float:
-        """Seconds that are left for tries."""
+        """Remaining seconds for tries."""
         return self.budget.left - self._blend_seconds()
 
     def keep(self, before: Tuned) -> None:
-        """Try the champion's parameters on all folds: those of a blend's members one by one, and then the blend, if it may be."""
+        """Try the champion's parameters on all folds.
+
+        Of a blend, the members' parameters are tried one by one, then the blend itself, if allowed.
+        """
         names = [member.tuned.candidate for member in before.members]
         blendable = self.trial.settings.blend and blending.are_joinable(names, len(self.trial.schema.classes))
         for tuned in [*(member.tuned for member in before.members), *([before] if blendable or not names else [])]:
@@ -71,7 +74,11 @@ class Search:
         self.kept = True
 
     def step(self) -> None:
-        """One try: first each quick candidate in turn, then of the best candidate twice as often as of the next, near its best or anywhere."""
+        """Make one try.
+
+        First each quick candidate is tried in turn, then the best candidate twice as often as the next, near its best
+        or anywhere.
+        """
         if self._first:
             self.take(self._first.pop())
             return
@@ -98,12 +105,12 @@ class Search:
             self._members = None
 
     def blend(self) -> None:
-        """Try the blend of what is best of each candidate, if it promises more than the best alone."""
+        """Try the blend of each candidate's best, if it promises more than the best alone."""
         if members := self._blended():
             self.take(Tuned.blend(members), raced=False)
 
     def result(self, outcome: Outcome, progress: Progress) -> Outcome:
-        """The outcome with the best that was found; as it was if the candidates stand as they came."""
+        """The outcome with the best parameters; unchanged if the candidates' defaults remain best."""
         seconds, scored = self.trial.settings.tune_seconds - self.budget.left, set(map(id, outcome.scored))
         for name in self.leaders.names:
             leader = self.leaders.of[name]
@@ -128,7 +135,7 @@ class Search:
         return [each for turn in zip(*tries, strict=True) for each in turn]
 
     def _blended(self) -> list[Member]:
-        """The members of the best blend; none if it is no better than its best member, or takes too long to be tried."""
+        """The members of the best blend; empty if it is not better than its best member, or takes too long to try."""
         if self._members is None:
             self._members = blending.members(self.leaders, self.trial) if self.trial.settings.blend else []
             if self._blend_seconds() > BLEND_SHARE * self.trial.settings.tune_seconds:

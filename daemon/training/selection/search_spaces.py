@@ -1,4 +1,4 @@
-"""Search spaces: which parameters of a candidate are tuned, and within which limits.
+"""Search spaces: the tuned parameters of each candidate, with their limits.
 
 Numbers are rounded to three digits: they are part of names, and more digits change nothing.
 """
@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 Parameters = dict[str, object]
-"""Values by the names that the estimator gives its parameters."""
+"""Values by the estimator's names of its parameters."""
 
 STEP = 0.15
-"""The deviation of a step to the side, as a share of the range (of its logarithm)."""
+"""The standard deviation of a step, as a share of the range (of its logarithm)."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`, evenly by their logarithm; whole ones if `whole`."""
+    """Numbers from `low` to `high`, evenly by their logarithm; integers if `whole`."""
 
     low: float
     high: float
@@ -30,11 +30,14 @@ class Range:
         return self._at(random.random())
 
     def spread(self, count: int, random: np.random.Generator) -> list[float | int]:
-        """So many of them in random order, one from each of as many equal parts of the range (McKay, Beckman and Conover, 1979)."""
+        """This many of them in random order, one from each of as many equal parts of the range.
+
+        (McKay, Beckman and Conover, 1979.)
+        """
         return [self._at((part + random.random()) / count) for part in random.permutation(count).tolist()]
 
     def near(self, middle: Any, random: np.random.Generator) -> float | int:
-        """One near another; from anywhere where the other is not above 0, as a grid may have it."""
+        """One near another; from anywhere if the other is not above 0, as a grid may have it."""
         if not float(middle) > 0:
             return self.draw(random)
         place = math.log(float(middle) / self.low) / math.log(self.high / self.low)
@@ -56,11 +59,11 @@ class Choice:
         return self.values[int(random.integers(len(self.values)))]
 
     def spread(self, count: int, random: np.random.Generator) -> list[Any]:
-        """So many of them in random order, each about equally often."""
+        """This many of them in random order, each about equally often."""
         return [self.values[place % len(self.values)] for place in random.permutation(count).tolist()]
 
     def near(self, middle: Any, random: np.random.Generator) -> Any:
-        """Mostly the same, sometimes one beside it."""
+        """Mostly the same value, sometimes a neighbour."""
         place = self.values.index(middle) if middle in self.values else 0
         move = int(random.choice((-1, 0, 0, 0, 1)))
         return self.values[min(len(self.values) - 1, max(0, place + move))]
@@ -89,18 +92,18 @@ SPACES: dict[str, dict[str, Range | Choice]] = {
     "logistic": {"C": Range(0.001, 1000.0)},
     "ridge": {"alpha": Range(0.001, 1000.0)},
 }
-"""By candidate; the others have nothing that is worth a search."""
+"""Search spaces by candidate; for the others a search is not worthwhile."""
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Parameters to try: of a candidate's space by chance, and of `train.grids` one value of each."""
+    """Parameters to try: random ones from a candidate's space, and one value of each list in `train.grids`."""
 
     random: np.random.Generator
     grids: Mapping[str, Mapping[str, Sequence[object]]]
 
     def one(self, candidate: str, middle: Parameters | None = None) -> Parameters:
-        """Parameters near `middle`, or from anywhere for what it lacks."""
+        """Parameters near `middle`; those that it lacks come from anywhere."""
         drawn = {
             name: space.near(middle[name], self.random) if middle and name in middle else space.draw(self.random)
             for name, space in SPACES[candidate].items()
@@ -108,7 +111,7 @@ class Draws:
         return drawn | self._of_grid(candidate)
 
     def spread(self, candidate: str, count: int) -> list[Parameters]:
-        """So many, from all over the place of each parameter."""
+        """This many sets of parameters, spread over the whole range of each."""
         spread = {name: space.spread(count, self.random) for name, space in SPACES[candidate].items()}
         return [
             {name: values[number] for name, values in spread.items()} | self._of_grid(candidate)

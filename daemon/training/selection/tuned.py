@@ -1,4 +1,4 @@
-"""What a version was tuned to: a candidate with its parameters, or a blend of such, as its manifest records it."""
+"""A version's tuned parameters, as its manifest records them: a candidate with parameters, or a blend of such."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,43 +18,43 @@ BLEND = "blend"
 
 
 class Member(NamedTuple):
-    """One model of a blend, how much it counts, and with what its probabilities are corrected (1.0: as they are)."""
+    """One model of a blend, its weight, and the slope that corrects its probabilities (1.0: none)."""
 
     tuned: "Tuned"
     weight: int
     slope: float = 1.0
 
     def made(self, schema: Schema, settings: Train) -> Any:
-        """The estimator, not fitted."""
+        """The unfitted estimator."""
         estimator = self.tuned.made(schema, settings).estimator
         return estimator if self.slope == 1.0 else Calibrated(estimator, self.slope)
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """A candidate's name and its parameters; those of a blend are its members."""
+    """A candidate's name and its parameters; a blend's parameters are its members."""
 
     candidate: str
     parameters: Parameters
     tried: int = 0
     seconds: float = 0.0
     encoded: bool = False
-    """Whether it sees categories of many names as what they say of the target; not recorded if it does not."""
+    """Whether it gets categories with many names target-encoded; not recorded if it does not."""
 
     @classmethod
     def of(cls, scores: Scores) -> "Tuned | None":
-        """What stands in the scores of a manifest; None for a version that was not tuned."""
+        """The entry in a manifest's scores; None for a version that was not tuned."""
         tuned = scores.get("tuned")
         return None if tuned is None else cls(**tuned)
 
     @classmethod
     def blend(cls, members: Sequence[Member]) -> "Tuned":
-        """The blend of these."""
+        """The blend of these members."""
         return cls(BLEND, {"members": [_entry(member) for member in members]})
 
     @property
     def members(self) -> list[Member]:
-        """Those of a blend; none of another candidate."""
+        """The members of a blend; empty for another candidate."""
         entries: Any = self.parameters["members"] if self.candidate == BLEND else []
         return [
             Member(Tuned(each["candidate"], each["parameters"], encoded=each["encoded"]), each["weight"], each["slope"])
@@ -79,7 +79,7 @@ class Tuned:
             return self.candidate
 
     def made(self, schema: Schema, settings: Train) -> Candidate:
-        """The candidate with these parameters, not fitted; raises TrainingFailed for a parameter that there is no more."""
+        """The unfitted candidate with these parameters; raises TrainingFailed for a parameter that no longer exists."""
         if self.candidate != BLEND:
             return candidates.with_parameters(self.candidate, self.parameters, schema, settings, encoded=self.encoded)
         estimators = [member.made(schema, settings) for member in self.members]

@@ -1,7 +1,7 @@
-"""Tuning: other parameters of the candidates that did best, tried within a time, and a blend of what came out best.
+"""Tuning: tries other parameters of the best candidates within a time limit, and a blend of the best results.
 
-What was found is recorded with the version, is the first try of the next training, and is all that
-`daemon.training.reproduction` needs: how many tries a time allows is the clock's affair.
+The result is recorded with the version, and the next training tries it first. `daemon.training.reproduction` needs only
+this record, because the number of tries within the limit depends on the clock.
 """
 
 import math
@@ -23,7 +23,7 @@ log = logs.Logger()
 
 
 def choose(tunable: Sequence[Candidate], trial: Trial, champion: Scores, progress: Progress) -> Outcome:
-    """The candidates that the rows are enough for, compared, and the best ones tuned; `champion` are the served version's scores."""
+    """Compare the candidates that suit this many rows, and tune the best; `champion` are the served version's scores."""
     settings = trial.settings
     competing = candidates.worthwhile(tunable, len(trial.targets), settings)
     progress.candidates, examples = len(competing), (trial.rows, trial.targets)
@@ -32,7 +32,7 @@ def choose(tunable: Sequence[Candidate], trial: Trial, champion: Scores, progres
 
 
 def tune(outcome: Outcome, trial: Trial, before: Tuned | None, progress: Progress) -> Outcome:
-    """The outcome with the best parameters that were found, if they beat all that is in it; `before` is the champion's."""
+    """The outcome with better parameters, if any beat all those in it; `before` are the champion's."""
     if not trial.settings.tune_seconds:
         return outcome
     search = Search(trial, outcome.ranking)
@@ -47,7 +47,7 @@ def tune(outcome: Outcome, trial: Trial, before: Tuned | None, progress: Progres
 
 
 def _explore(search: Search) -> None:
-    """Try until the time is used; what a blend of the best needs of it is kept for that."""
+    """Try until the time is used up, except for the time that a blend of the best needs."""
     try:
         while (spare := search.spare) > 0:
             with alarm(spare):
@@ -62,7 +62,7 @@ def _explore(search: Search) -> None:
 
 
 def _can_be_kept(before: Tuned, trial: Trial) -> bool:
-    """Whether the champion's parameters may be tried: a kernel on many more rows would take memory without bounds."""
+    """Whether the champion's parameters may be tried, because a kernel on many more rows would need unbounded memory."""
     many = len(trial.targets) >= candidates.KERNEL_ROWS.stop
     return all(
         each.candidate in trial.settings.candidates
@@ -73,10 +73,11 @@ def _can_be_kept(before: Tuned, trial: Trial) -> bool:
 
 
 def _with_champions(search: Search, before: Tuned, outcome: Outcome, progress: Progress) -> Outcome:
-    """Try the champion's parameters on all folds; the outcome says so if they are left out.
+    """Try the champion's parameters on all folds; the outcome says if they are left out.
 
-    What was found once is not to be lost, so however short `train.tune_seconds` are they get what each candidate may take of
-    `train.budget_seconds`: more rows may have made them so slow that no training would ever end.
+    A good result must not be lost, so even with a short `train.tune_seconds` they get a candidate's share of
+    `train.budget_seconds`. They get no more, because many more rows could make them so slow that no training would ever
+    end.
     """
     settings, tries = search.trial.settings, 1 + len(before.members)
     seconds = tries * settings.budget_seconds / (len(outcome.scored) + len(outcome.left_out))
