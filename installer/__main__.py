@@ -11,7 +11,7 @@ from installer.stamp import stamp
 
 
 def arguments() -> argparse.Namespace:
-    """What is asked for on the command line."""
+    """The arguments of the command line."""
     parser = argparse.ArgumentParser(prog="installer", description="Makes an environment from a lock file.")
     commands = parser.add_subparsers(dest="command", required=True)
     making = commands.add_parser("make", help="make or renew the environment in FOLDER")
@@ -21,18 +21,18 @@ def arguments() -> argparse.Namespace:
         command.add_argument("lock", type=Path)
         command.add_argument("--project", type=Path, help="a folder with a pyproject.toml that is installed in place")
     making.add_argument("--compile", action="store_true", help="compile all modules now")
-    making.add_argument("--fresh", action="store_true", help="keep no package that is not in LOCK")
+    making.add_argument("--fresh", action="store_true", help="remove packages that are not in LOCK")
     making.add_argument("--with", dest="program", choices=("uv", "pip"), default="uv")
     return parser.parse_args()
 
 
 def end(number: int, _: FrameType | None) -> None:
-    """Leave by an exception, so that the program that installs is ended too."""
+    """Exit by an exception, so that the installing program is ended too."""
     raise SystemExit(128 + number)
 
 
 def main() -> int:
-    """Carry the command out; gives the exit code."""
+    """Carry out the command; returns the exit code."""
     asked = arguments()
     lock, project = asked.lock.resolve(), asked.project and asked.project.resolve()
     if asked.command == "stamp":

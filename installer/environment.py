@@ -1,4 +1,4 @@
-"""The environment itself: made or renewed in its folder, by one installer at a time."""
+"""The environment: it is created or renewed in its folder, by one installer at a time."""
 
 import contextlib
 import fcntl
@@ -16,11 +16,11 @@ from installer.progress import Ended, Programs, Progress
 
 
 class InstallFailed(Exception):
-    """Why there is no environment, in words for a person."""
+    """Raised, with a reason for people, when no environment could be made."""
 
 
 class Wanted(NamedTuple):
-    """An environment: its folder, the lock file of its packages, and what else it has."""
+    """The requested environment: its folder, its lock file, and its options."""
 
     folder: Path
     lock: Path
@@ -28,7 +28,7 @@ class Wanted(NamedTuple):
     """The folder of a project that is installed in place (editable)."""
 
     compiled: bool = False
-    """Whether all modules are compiled now: for environments that whoever runs them cannot write to."""
+    """Whether all modules are compiled now, for an environment that its users cannot write to."""
 
     fresh: bool = False
     """Whether packages that are not in the lock are removed, if anything has to be installed."""
@@ -42,7 +42,7 @@ class Wanted(NamedTuple):
 
 
 def make(wanted: Wanted) -> bool:
-    """Make the environment unless it is there; gives whether anything was installed. Raises InstallFailed, OSError."""
+    """Make the environment unless it exists; returns whether anything was installed. Raises InstallFailed, OSError."""
     mark = wanted.folder / stamp.NAME
     expected = stamp.stamp(wanted.lock, wanted.project)
     if _read(mark) == expected:
@@ -50,12 +50,12 @@ def make(wanted: Wanted) -> bool:
     wanted.folder.mkdir(parents=True, exist_ok=True)
     with Progress() as progress, _alone(wanted.folder, progress) as held:
         if _read(mark) == expected:
-            return False  # the other installer has made it
+            return False  # another installer has made it
         progress.step(f"preparing {wanted.folder}")
         kept = _prepare(wanted, mark)
         programs = Programs(progress, held)
         before = _content(wanted.folder)
-        # What uv began to change may be half a package that pip would take for a whole one.
+        # uv may have left half a package, which pip would treat as complete.
         installer = (
             "uv"
             if _with_uv(wanted, programs)
@@ -83,7 +83,10 @@ def _read(mark: Path) -> str:
 
 @contextlib.contextmanager
 def _alone(folder: Path, progress: Progress) -> Iterator[int]:
-    """Hold the environment for this process and the programs that get the descriptor; the kernel gives it back however they end."""
+    """Lock the environment for this process and the programs that get the descriptor.
+
+    The kernel releases it when they end.
+    """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:
@@ -97,7 +100,10 @@ def _alone(folder: Path, progress: Progress) -> Iterator[int]:
 
 
 def _prepare(wanted: Wanted, mark: Path) -> bool:
-    """Keep a complete environment of this Python, to be renewed (True); make any other from nothing: half a package looks like a whole one."""
+    """Keep a complete environment of this Python for renewal (True).
+
+    Empty any other, because half a package looks complete.
+    """
     kept = bool(_read(mark)) and not wanted.fresh and _version(wanted.python) == sys.version
     mark.unlink(missing_ok=True)
     if not kept:
@@ -107,7 +113,7 @@ def _prepare(wanted: Wanted, mark: Path) -> bool:
 
 
 def _version(python: Path) -> str:
-    """The version of an interpreter, or nothing if it does not run."""
+    """The version of an interpreter; empty if it does not run."""
     command: list[str | Path] = [python, "-I", "-c", "import sys; sys.stdout.write(sys.version)"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -116,7 +122,10 @@ def _version(python: Path) -> str:
 
 
 def _empty(folder: Path) -> None:
-    """Remove an environment but for its folder, which installers hold, and the file by which it is known as one. Raises InstallFailed."""
+    """Empty an environment, but keep its folder, which installers lock, and the file that identifies it.
+
+    Raises InstallFailed.
+    """
     configuration = folder / "pyvenv.cfg"
     paths = [path for path in folder.iterdir() if path != configuration]
     if paths and not configuration.exists():
@@ -130,12 +139,12 @@ def _empty(folder: Path) -> None:
 
 
 def _environ() -> dict[str, str]:
-    """The variables for pip and uv, without the one by which this package was found."""
+    """The environment variables for pip and uv, without the one that located this package."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 def _with_uv(wanted: Wanted, programs: Programs) -> bool:
-    """Install with uv; where that fails, the progress says why, and pip is to follow."""
+    """Install with uv; if that fails, the progress line says why, and the caller uses pip."""
     settings = pip_settings.read(_environ(), wanted.folder)
     if reasons := sorted(pip_settings.ONLY_PIP & settings.keys()):
         programs.progress.say(f"pip installs, because its settings have {' and '.join(reasons)}.")
@@ -148,18 +157,18 @@ def _with_uv(wanted: Wanted, programs: Programs) -> bool:
 
 
 def _uv(wanted: Wanted, programs: Programs) -> Path | None:
-    """A uv that works; where none can be had, the progress says why."""
+    """A working uv; if there is none, the progress line says why."""
     place = uv_program.place(_environ(), wanted.folder)
     if found := uv_program.usable(shutil.which("uv")) or uv_program.usable(place / "bin" / "uv"):
         return found
     wheel = uv_program.bundled_pip()
     if wheel is None:
-        programs.progress.say(f"uv cannot be had, because {sys.executable} has no wheel of pip; pip installs.")
+        programs.progress.say(f"uv is not available, because {sys.executable} has no wheel of pip; pip installs.")
         return None
     programs.progress.step("fetching uv")
     program, ended = uv_program.fetch([wanted.python, wheel / "pip"], place, programs, _environ())
     if ended.code:
-        programs.progress.say(f"uv cannot be had, so pip installs. {ended.tail}")
+        programs.progress.say(f"uv is not available, so pip installs. {ended.tail}")
     return None if ended.code else program
 
 
@@ -174,7 +183,7 @@ def _uv_installs(wanted: Wanted, program: Path, programs: Programs, environ: dic
 
 
 def _with_pip(wanted: Wanted, programs: Programs, kept: bool) -> str:
-    """Install with pip, into an environment from nothing unless one was kept; gives pip's name. Raises InstallFailed."""
+    """Install with pip, into a new environment unless one was kept; returns pip's name. Raises InstallFailed."""
     programs.progress.step("making an environment with pip")
     if not kept:
         _empty(wanted.folder)
@@ -192,7 +201,7 @@ def _with_pip(wanted: Wanted, programs: Programs, kept: bool) -> str:
 
 
 def _add_pip(folder: Path) -> None:
-    """Make the environment, with pip; raises InstallFailed."""
+    """Create the environment with pip in it; raises InstallFailed."""
     try:
         venv.EnvBuilder(symlinks=True, with_pip=True).create(folder)
     except subprocess.CalledProcessError as error:

@@ -1,4 +1,7 @@
-"""What pip is configured with, for uv, which reads neither pip's files nor its variables: mirrors, certificates and proxies of a company go on working."""
+"""Passes pip's configuration on to uv, so that mirrors, certificates and proxies of a company keep working.
+
+uv reads neither pip's files nor its variables.
+"""
 
 import configparser
 import os
@@ -10,20 +13,21 @@ from pathlib import Path
 NAME = "pip.conf"
 
 ONLY_PIP = frozenset({"no-binary", "only-binary"})
-"""Settings that choose files in a way that is not passed on: whoever has them gets pip."""
+"""Settings that choose files in a way that can't be passed on; with any of them, pip installs."""
 
 NETWORK = (
     "UV_ALLOW_INSECURE_HOST", "UV_CACHE_DIR", "UV_CONCURRENT_", "UV_CONFIG_FILE", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS",
     "UV_HTTP_", "UV_INDEX", "UV_INSECURE_HOST", "UV_KEYRING_PROVIDER", "UV_LINK_MODE", "UV_LOCK_TIMEOUT", "UV_NO_CACHE", "UV_NO_CONFIG",
     "UV_NO_INDEX", "UV_OFFLINE", "UV_REQUEST_TIMEOUT", "UV_SYSTEM_CERTS",
 )  # fmt: skip
-"""Variables of uv, by how they begin, that say how to reach packages. Others, such as UV_NO_VERIFY_HASHES, would change what is installed."""
+"""Prefixes of uv's variables on how to reach packages. Others, such as UV_NO_VERIFY_HASHES, would change the installed
+packages."""
 
 
 def read(environ: Mapping[str, str], prefix: Path) -> dict[str, str]:
     """The settings of `pip install` by name (`index-url`), as pip in the environment `prefix` reads them.
 
-    pip itself (`pip config list`) takes two seconds to say so, as long as all packages take.
+    pip itself (`pip config list`) needs two seconds for this, as long as the whole installation.
     """
     settings: dict[str, str] = {}
     sections = [_sections(path) for path in _files(environ, prefix)]
@@ -35,7 +39,10 @@ def read(environ: Mapping[str, str], prefix: Path) -> dict[str, str]:
 
 
 def user_home(environ: Mapping[str, str]) -> Path:
-    """The user's home folder; one that does not exist where the user has none, as a container with a user id of its own."""
+    """The user's home folder.
+
+    A path that does not exist if the user has none, as in a container with an arbitrary user id.
+    """
     if home := environ.get("HOME"):
         return Path(home)
     try:
@@ -64,7 +71,7 @@ def _files(environ: Mapping[str, str], prefix: Path) -> list[Path]:
 
 
 def _sections(path: Path) -> dict[str, dict[str, str]]:
-    """The sections of a file; those of a file that cannot be read, which stops pip, are none."""
+    """The sections of a file; empty for an unreadable file, which stops pip anyway."""
     parser = configparser.RawConfigParser()
     try:
         parser.read(path)
@@ -77,25 +84,31 @@ def _sections(path: Path) -> dict[str, dict[str, str]]:
 
 
 def system_certificates() -> bool:
-    """Whether this machine has a store of certificates. A company's own is in there, and newer versions of pip trust it."""
+    """Whether this machine has a store of certificates.
+
+    It may include a company's own certificate, and newer versions of pip trust it.
+    """
     paths = ssl.get_default_verify_paths()
     return bool(paths.cafile or (paths.capath and next(Path(paths.capath).iterdir(), None)))
 
 
 def for_uv(settings: Mapping[str, str], environ: Mapping[str, str], certificates: bool) -> dict[str, str]:
-    """The environment of a uv that reaches what pip reaches by its `settings`; what `environ` tells uv itself is stronger."""
+    """The environment for a uv that reaches the same places as pip with its `settings`.
+
+    Uv's own variables in `environ` win.
+    """
     taken = {name: value for name, value in environ.items() if not name.startswith("UV_") or name.startswith(NETWORK)}
     for names, value in _variables(settings, certificates):
         if value and not any(environ.get(name) for name in names):
             taken[names[0]] = value
-    # pip looks for a certificate of its own before it looks at the common variable.
+    # pip's own certificate setting comes before the common variable.
     if settings.get("cert"):
         taken["SSL_CERT_FILE"] = settings["cert"]
     return taken
 
 
 def _variables(settings: Mapping[str, str], certificates: bool) -> list[tuple[tuple[str, ...], str]]:
-    """Variables with their synonyms, and the value for the first of them; an empty one sets nothing."""
+    """Variables with their synonyms, and the value for the first of them; an empty value sets nothing."""
     proxy = settings.get("proxy", "")
     if proxy and "://" not in proxy:
         proxy = f"http://{proxy}"
@@ -106,7 +119,7 @@ def _variables(settings: Mapping[str, str], certificates: bool) -> list[tuple[tu
         (("UV_EXTRA_INDEX_URL", "UV_INDEX"), " ".join(settings.get("extra-index-url", "").split())),
         (("UV_FIND_LINKS",), ",".join(_reachable(settings.get("find-links", "").split()))),
         (("UV_NO_INDEX",), "1" if no_index else ""),
-        # As pip does: a version may be in any of the indexes. The hashes say which files are the right ones.
+        # As in pip, a version may be in any of the indexes. The hashes identify the right files.
         (("UV_INDEX_STRATEGY",), "unsafe-best-match"),
         (("UV_INSECURE_HOST", "UV_ALLOW_INSECURE_HOST"), " ".join(settings.get("trusted-host", "").split())),
         (("UV_SYSTEM_CERTS",), "1" if certificates else ""),
@@ -119,5 +132,5 @@ def _variables(settings: Mapping[str, str], certificates: bool) -> list[tuple[tu
 
 
 def _reachable(places: list[str]) -> list[str]:
-    """The places without folders that do not exist: pip passes over them, uv fails."""
+    """The places without missing folders: pip skips those, uv fails."""
     return [place for place in places if "://" in place or Path(place).exists()]

@@ -1,4 +1,4 @@
-"""The line that says what the installer does and how long it has taken, and the programs whose output it shows."""
+"""The progress line with the present step and the time taken, and the programs whose output it shows."""
 
 import contextlib
 import os
@@ -14,13 +14,13 @@ from typing import NamedTuple, TextIO
 
 REDRAW_SECONDS = 0.5
 REPEAT_SECONDS = 10.0
-"""In a log, where a line cannot be drawn again, a new one comes so often."""
+"""Seconds between lines in a log, where a line cannot be redrawn."""
 
 TAIL_LINES = 25
 
 
 class Ended(NamedTuple):
-    """How a program ended: its exit code, and the last lines of its output."""
+    """The end of a program: its exit code, and the last lines of its output."""
 
     code: int
     tail: str
@@ -55,11 +55,11 @@ class Progress:
         self._write(self._line() if self._terminal else f"install: {text}\n")
 
     def detail(self, text: str) -> None:
-        """Remember the newest line of the program that works on the step."""
+        """Set the newest output line of the step's program."""
         self._detail = " ".join(text.split())
 
     def say(self, text: str) -> None:
-        """Write a line that stays."""
+        """Write a permanent line."""
         self._write(("\r\033[K" if self._terminal else "") + f"install: {text}\n")
 
     @property
@@ -78,7 +78,7 @@ class Progress:
         return "\r\033[K" + text[: shutil.get_terminal_size().columns - 1]
 
     def _write(self, text: str) -> None:
-        # Whoever reads the progress may go away; the installation goes on.
+        # The reader of the progress may disappear; the installation continues.
         with self._writing, contextlib.suppress(OSError):
             self._stream.write(text)
             self._stream.flush()
@@ -88,12 +88,12 @@ class Programs:
     """Runs programs for the installer and shows their output as the detail of the present step."""
 
     def __init__(self, progress: Progress, held: int) -> None:
-        """`held` is a descriptor that each program keeps open: an installer may be killed, and what it started goes on for a while."""
+        """`held` is a descriptor that each program keeps open, because its programs may outlive a killed installer."""
         self.progress = progress
         self._held = held
 
     def run(self, command: Sequence[str | Path], folder: Path, environ: Mapping[str, str]) -> Ended:
-        """Run a program in `folder`; one that cannot be started has ended with 127."""
+        """Run a program in `folder`; if it cannot be started, its exit code is 127."""
         tail: deque[str] = deque(maxlen=TAIL_LINES)
         try:
             with self._started(command, folder, environ) as program:
@@ -123,6 +123,6 @@ class Programs:
             try:
                 yield program
             finally:
-                # After an interruption nothing may go on writing into the environment.
+                # After an interruption no program may keep writing to the environment.
                 if program.poll() is None:
                     program.terminate()

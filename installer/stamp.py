@@ -1,4 +1,4 @@
-"""What an environment depends on, as one word: an equal stamp means that there is nothing to install."""
+"""The stamp: a hash of everything that an environment depends on. With an equal stamp there is nothing to install."""
 
 import hashlib
 import json

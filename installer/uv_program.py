@@ -21,7 +21,7 @@ LOCK = Path(__file__).with_name("requirements.lock")
 
 
 def usable(program: str | Path | None) -> Path | None:
-    """The program, unless it is none, does not work, or is too old."""
+    """The program; None if it is missing, does not work, or is too old."""
     if program is None:
         return None
     try:
@@ -33,9 +33,9 @@ def usable(program: str | Path | None) -> Path | None:
 
 
 def bundled_pip() -> Path | None:
-    """The wheel of pip that comes with Python: pip runs from it as it is, which saves installing pip first."""
+    """The wheel of pip that comes with Python: pip runs directly from it, which saves installing pip first."""
     folders = [Path("/usr/share/python-wheels")]
-    # Debian has ensurepip in a package of its own.
+    # Debian has ensurepip in a separate package.
     if (ensurepip := importlib.util.find_spec("ensurepip")) and ensurepip.origin:
         folders.insert(0, Path(ensurepip.origin).with_name("_bundled"))
     if own := sysconfig.get_config_var("WHEEL_PKG_DIR"):
@@ -45,7 +45,11 @@ def bundled_pip() -> Path | None:
 
 
 def cache(environ: Mapping[str, str]) -> Path | None:
-    """The user's cache folder; None without one, and for another user's (a sudo that keeps HOME): only root may exchange what root runs."""
+    """The user's cache folder.
+
+    None without one, or if it is another user's (a sudo that keeps HOME), because only root may replace programs that
+    root runs.
+    """
     home = pip_settings.user_home(environ)
     folder = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
     try:
@@ -56,7 +60,7 @@ def cache(environ: Mapping[str, str]) -> Path | None:
 
 
 def place(environ: Mapping[str, str], environment: Path) -> Path:
-    """Where the pinned uv lies: kept for the next installation, under a name that its lock file gives; otherwise in the `environment`."""
+    """Folder of the pinned uv: a cache folder named after its lock file, or otherwise in the `environment`."""
     folder = cache(environ)
     name = f"uv-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:16]}"
     with contextlib.suppress(OSError):
@@ -70,12 +74,12 @@ def place(environ: Mapping[str, str], environment: Path) -> Path:
 def fetch(
     pip: Sequence[str | Path], folder: Path, programs: Programs, environ: Mapping[str, str]
 ) -> tuple[Path, Ended]:
-    """Install the pinned uv into `folder`; gives its program, and how pip has ended."""
+    """Install the pinned uv into `folder`; returns its program, and the end of pip."""
     with tempfile.TemporaryDirectory(prefix="uv-", dir=folder.parent) as name:
         flags = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "--no-compile", "--target", name]
         ended = programs.run([*pip, "install", *flags, "-r", LOCK], folder.parent, environ)
         if not ended.code:
-            # Whole or not at all; if another installer was faster, its folder has the same bytes.
+            # Renamed when complete; if another installer was faster, its folder has the same bytes.
             with contextlib.suppress(OSError):
                 if folder.exists() and usable(folder / "bin" / "uv") is None:
                     _discard(folder)
@@ -85,6 +89,6 @@ def fetch(
 
 
 def _discard(folder: Path) -> None:
-    """Remove a uv that does not work: a new one could not take its name."""
+    """Remove a uv that does not work, because a new one could not take its name."""
     with tempfile.TemporaryDirectory(prefix="uv-", dir=folder.parent) as name:
         folder.rename(Path(name, "damaged"))

@@ -23,7 +23,7 @@ from web.worker_state import Worker
 Meanwhile = Callable[[AnsweredRows], object]
 
 ALIASES = ("champion", "challenger", "previous")
-"""Names that stand for a version, as in MLflow."""
+"""Aliases of versions, as in MLflow."""
 
 MOST_DIGITS = 10
 """Version numbers are shorter than this."""
@@ -35,10 +35,10 @@ def predictor(
     """The predictor for a request, which must take it only once.
 
     `version` or `alias` (`champion`, `challenger`, `previous`) come from the path. Otherwise `?version=` or the header
-    `X-Model-Version` may name a number or an alias. The default is the served version, or a challenger on trial.
+    `X-Model-Version` may name a number or an alias. The default is the served version, or a challenger in a canary.
 
-    Raises Deferred while the version is being loaded and the server waits for it, Problem 503 while no model (or not this one)
-    is loaded, 404 for an unknown version, 400 for an invalid name.
+    Raises Deferred while the version is being loaded and the server waits for it, Problem 503 while no model (or not
+    this one) is loaded, 404 for an unknown version, 400 for an invalid name.
     """
     current = worker.slot.current
     if current is None:
@@ -75,7 +75,7 @@ def _named(worker: Worker, alias: str) -> int:
 
 
 def _asked(environ: WSGIEnvironment) -> int | str | None:
-    """The version that the query, or else the header, names: a number or an alias; None if neither does."""
+    """The version named by the query, or else by the header: a number or an alias; None if neither does."""
     header = environ.get("HTTP_X_MODEL_VERSION")
     choice = None if header is None else _choice(header)
     if query := environ.get("QUERY_STRING"):
@@ -100,8 +100,8 @@ def answer(
 
     `meanwhile` gets each piece of many rows while the next is predicted, so that an endpoint can write its answer then.
 
-    Raises InvalidFeatures where the model has no finite answer, and NotKept if the log is strict and can't be written. If a
-    challenger on trial fails, the champion answers: see `Answered.predictor`.
+    Raises InvalidFeatures if the model has no finite answer, and NotKept if the log is strict and can't be written. If
+    a canary challenger fails, the champion answers: see `Answered.predictor`.
     """
     started, caller = time.perf_counter(), environ[CALLER].name
     tried = None
@@ -126,7 +126,7 @@ def answer(
 
 
 def _since(started: float) -> float:
-    """Milliseconds since then, as the log has them."""
+    """Milliseconds since `started`, in the log's precision."""
     return round((time.perf_counter() - started) * 1000, 3)
 
 

@@ -73,7 +73,7 @@ class Worker:
         return snapshot
 
     def totals(self) -> Totals:
-        """The counters of all workers. Those of this worker are written first, so no other reports fewer afterwards."""
+        """The counters of all workers. This worker's are written first, so no other worker reports fewer afterwards."""
         try:
             own = self.publish()
         except OSError:  # the regular publishing reports it

@@ -43,7 +43,7 @@ INLINE = {
 
 
 NOTHING: Mapping[str, str] = {}
-"""The parts of a path without any."""
+"""The named parts of a path that has none."""
 
 
 class App(Bottle):  # type: ignore[misc]

@@ -39,7 +39,7 @@ def add_training_data(worker: Worker, environ: WSGIEnvironment) -> tuple[int, Ma
 
 
 def _earlier(worker: Worker, row: Sample) -> str | None:
-    """The sha256 of the drop that has this name already, in the inbox or in the journal."""
+    """The sha256 of the drop that already has this name, in the inbox or in the journal."""
     # Other programs write there too: the name may be a link, or a pipe that would block.
     if (waiting := shared_folder.inbox(worker.home).sha256(row.name)) is not None:
         return waiting
@@ -74,7 +74,7 @@ def _has_news(worker: Worker) -> bool:
 
 
 def choose(worker: Worker, environ: WSGIEnvironment, kind: Kind) -> tuple[int, Mapping[str, str | None]]:
-    """Ask the daemon to `promote`, `refuse` or `rollback`; the version must be one that was judged."""
+    """Ask the daemon to `promote`, `refuse` or `rollback`; the version must have a verdict."""
     version = payload.parse(payload.Choice, environ).version
     if version is not None and worker.records.versions.get(version) is None:
         raise Problem(404, f"There is no version {version}.", hint="GET /versions lists them.")

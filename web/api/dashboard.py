@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 class Dashboard:
-    """The dashboard of one worker. Its modules are imported when they are first asked for: the page loads Jinja."""
+    """The dashboard of one worker.
+
+    Its modules are imported at the first request for them, because the page needs Jinja.
+    """
 
     def __init__(self, worker: Worker, figures: Figures) -> None:
         self._worker, self._figures = worker, figures
@@ -27,7 +30,7 @@ class Dashboard:
         return json_object({"status": "alive"})
 
     def document(self) -> "Document":
-        """What the dashboard shows, as data."""
+        """The content of the dashboard as data."""
         from web.dashboard import document
 
         worker = self._worker

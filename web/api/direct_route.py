@@ -1,6 +1,7 @@
 """Direct routes: predictions and protocols, answered without Bottle's objects for request and response.
 
-Bottle decides which route a request takes. Its objects, which these routes do not use, took a fifth of a prediction's CPU time.
+Bottle decides which route a request takes. Its objects, which these routes avoid, took a fifth of a prediction's CPU
+time.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,7 +31,7 @@ class DirectRoute:
         self._worker, self._function, self._checks = worker, function, checks
 
     def answer(self, environ: WSGIEnvironment, parts: Mapping[str, str]) -> Answer:
-        """The answer to a request, also if it is a problem; raises Deferred, and unexpected errors.
+        """The answer to a request, even if it is a problem; raises Deferred, and unexpected errors.
 
         After Deferred the call holds the rest of the work, without the checks, for `resume`.
         """
@@ -46,7 +47,7 @@ class DirectRoute:
         return reply.status, list(reply.headers.items()), reply.body
 
     def __call__(self, **parts: str) -> HTTPResponse:
-        """The same for Bottle; the answer has no body if the server does the rest."""
+        """The answer for Bottle; it has no body if the server does the rest."""
         try:
             status, headers, body = self.answer(request.environ, parts)
         except Deferred:
@@ -68,7 +69,7 @@ def resume(call: Call, environ: WSGIEnvironment) -> Answer:
 
 
 def problem_of(error: Exception, path: str) -> Problem:
-    """The problem that an error is, as the clients of the path expect it; raises an unexpected error itself."""
+    """The problem for an error, in the format of the path's clients; raises an unexpected error itself."""
     problem = error if isinstance(error, Problem) else explain(error)
     # Expected errors have an explanation; the server logs all others and answers 500.
     if problem is None:

@@ -22,7 +22,10 @@ TYPES = {"swagger-ui.css": "text/css; charset=utf-8", "swagger-ui-bundle.js": "t
 
 
 class Pages:
-    """The OpenAPI document of one worker, and the page over it. What makes them is imported when they are first asked for."""
+    """The OpenAPI document of one worker, and the page over it.
+
+    Their modules are imported at the first request for them.
+    """
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker

@@ -19,7 +19,7 @@ class Figures:
         self._worker = worker
 
     def metrics(self, accept: str) -> Reply:
-        """Metrics as JSON, or in the format of Prometheus if `accept` (the header Accept) is that of a scraper."""
+        """Metrics as JSON, or in the format of Prometheus if `accept` (the header Accept) comes from a scraper."""
         # Clients that expect JSON may accept text as well, as axios does in all its requests.
         plain = "text/plain" in accept and "application/json" not in accept
         scraped = plain or "application/openmetrics-text" in accept
@@ -55,6 +55,6 @@ class Figures:
         return {**figures, "model_version": worker.slot.version}
 
     def _agreement(self, champion: int) -> Agreement | None:
-        """How far the held version agrees with the served one."""
+        """The agreement of the held version with the served one."""
         held = self._worker.slot.challenger
         return self._worker.records.versions.agreements(champion, [held]).get(held) if held else None

@@ -13,7 +13,7 @@ PROMOTED = CheckName.PROMOTED_VERSION
 """This check exists only while the pointer names another version than the served one."""
 
 CHALLENGER = CheckName.CHALLENGER
-"""This check exists only while the held version can't be tried."""
+"""This check exists only while the held version can't be tested on live requests."""
 
 DISK = CheckName.DISK
 """`/readyz` needs this check of the daemon: without a writable disk nothing can be stored."""

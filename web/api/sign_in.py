@@ -1,4 +1,4 @@
-"""Signing in and out with a browser: a form takes a token, and a cookie then stands for it."""
+"""Signing in and out with a browser: a form takes a token, and a cookie then replaces it."""
 
 from collections.abc import Mapping
 from urllib.parse import parse_qs

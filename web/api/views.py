@@ -16,7 +16,7 @@ Query = Mapping[str, str]
 
 
 class Waiting(TypedDict):
-    """What lies in the inbox and is not held."""
+    """Files in the inbox that are not held."""
 
     files: int
     bytes: int
@@ -36,9 +36,10 @@ class Views:
         return _list("history", self._worker.records.predictions.newest(limit or 100, query.get("before"), version))
 
     def versions(self, query: Query) -> Reply:
-        """Judged versions with their live scores (null before the first late label), newest first; `before` is the last one seen.
+        """Judged versions with their live scores (null before the first late label), newest first.
 
-        `shadow` is the agreement of a held version with the champion. `lineage` is the path of its whole chain.
+        `before` is the last one seen. `shadow` is the agreement of a held version with the champion. `lineage` is the
+        path of its full lineage.
         """
         limit = payload.number(query, "limit", 100, 1, 1000)
         records = self._worker.records
@@ -61,7 +62,7 @@ class Views:
         return _list("versions", rows, champion=self._worker.slot.version)
 
     def version(self, key: str, query: Query) -> Reply:
-        """One version, from the drops of its training to the predictions that it made; `before` is the last drop seen."""
+        """One version, from the drops of its training to its predictions; `before` is the last drop seen."""
         limit = payload.number(query, "limit", lineage.SHOWN, 1, 1000)
         before = payload.number(query, "before", None, 0)
         number = payload.whole(key, 9) or 0
@@ -109,7 +110,7 @@ class Views:
 
 
 def _waiting(status: Status) -> Waiting:
-    """What lies in the inbox: drops that are to be read, and what is none (a link, a folder, a pipe), by name."""
+    """The content of the inbox: drops to be read, and by name entries that are not files (a link, a folder, a pipe)."""
     return {"files": status.backlog_files, "bytes": status.backlog_bytes, "not_taken": status.not_taken}
 
 

@@ -39,11 +39,11 @@ class Caller:
     name: str
     """Name of the token, `LOCAL_NAME` or `ANONYMOUS`, as the history keeps it."""
     client: str
-    """What limits apply to: the token, or without one the address."""
+    """The subject of limits: the token, or without one the address."""
     token: str = ""
     """Id of the token."""
     session: str = ""
-    """Name of the session, where a cookie stands for the token."""
+    """Name of the session, if a cookie replaced the token."""
 
 
 LOCAL_NAME = ""
@@ -91,7 +91,7 @@ class Access:
         raise Problem(401, f"This needs a token with the scope {scope.value!r}.", hint=HINT, WWW_Authenticate=CHALLENGE)
 
     def still_admitted(self, caller: Caller) -> bool:
-        """Whether an admitted caller would still be admitted: its token is not withdrawn, its session not ended."""
+        """Whether an admitted caller would still be admitted: its token is not revoked, its session not ended."""
         if not caller.token:
             return True
         return self.keyring.get(caller.token) is not None and (
@@ -116,7 +116,7 @@ class Access:
         if token is None:
             if self.failures.add(address):
                 _log.warning("Too many wrong tokens from %s; further ones are refused unchecked for a minute.", address)
-            raise Problem(401, "The token is wrong, withdrawn or expired.", hint=HINT, WWW_Authenticate=CHALLENGE)
+            raise Problem(401, "The token is wrong, revoked or expired.", hint=HINT, WWW_Authenticate=CHALLENGE)
         self.failures.mark_proven(address, digest)
         self.keyring.note(token)
         return token

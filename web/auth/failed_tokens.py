@@ -33,7 +33,7 @@ class Failures:
             return 0.0 if len(times) < MOST else max(0.0, times[-MOST] + WINDOW_SECONDS - time.monotonic())
 
     def add(self, address: str) -> bool:
-        """Record a wrong or unchecked token of this address; True if the limit is reached by it."""
+        """Record a wrong or unchecked token of this address; True if this reaches the limit."""
         now = time.monotonic()
         with self._lock:
             self.count += 1

@@ -1,7 +1,7 @@
 """Sessions: browsers in which a person has signed in with a token.
 
-The cookie holds 256 random bits; `registry/sessions` holds its sha256, the token and the expiry. So all workers know the session,
-also after a restart. It ends when the person signs out, when the token ends, and after a week.
+The cookie holds 256 random bits; `registry/sessions` holds its sha256, the token and the expiry. So all workers know
+the session, even after a restart. It ends when the person signs out, when the token ends, and after a week.
 """
 
 import hashlib

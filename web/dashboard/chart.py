@@ -1,6 +1,6 @@
 """The picture of scores per version as coordinates; the template draws them as SVG.
 
-Drawn by the server, so that it is there without JavaScript and under a policy that allows no inline style.
+The server draws it, so that it works without JavaScript and under a policy that forbids inline styles.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ MOST_LINES = 6
 
 
 class Plotted(TypedDict):
-    """What a version needs to be drawn."""
+    """The values of a version that the picture needs."""
 
     number: int
     state: VersionState
@@ -24,13 +24,13 @@ class Plotted(TypedDict):
     score: float | None
     """At most 1; a version without one is left out."""
     figure: str
-    """What the score is called."""
+    """The name of the score."""
     n: int
-    """Rows that it is measured on."""
+    """Number of rows that it is measured on."""
 
 
 class Dot(Plotted):
-    """A version in the picture: its place, and the ends of its interval."""
+    """A version in the picture: its position, and the ends of its interval."""
 
     x: float
     y: float
@@ -58,7 +58,7 @@ class Chart(TypedDict):
     labels: list[Dot]
     """The dots that have a number below them."""
     line: str
-    """The points of the line through the promoted versions, as SVG takes them."""
+    """The points of the line through the promoted versions, in SVG's form."""
 
 
 def points(versions: Sequence[Plotted], width: int, most: int) -> Chart:
@@ -96,7 +96,7 @@ def points(versions: Sequence[Plotted], width: int, most: int) -> Chart:
 
 
 def _bounds(row: Plotted) -> tuple[float, float, float]:
-    """Where a score and the ends of its 95 % interval are drawn; R² has no simple interval."""
+    """The coordinates of a score and the ends of its 95 % interval; R² has no simple interval."""
     at = max(0.0, row["score"] or 0.0)
     if row["figure"] != TITLES["accuracy"]:
         return at, at, at

@@ -1,4 +1,4 @@
-"""The document: everything that the dashboard shows, gathered at one moment, as an object of JSON."""
+"""The document: everything that the dashboard shows, gathered at one moment, as a JSON object."""
 
 import os
 import sqlite3
@@ -33,22 +33,22 @@ from web.dashboard.timeline import group_of
 from web.metrics.totals import Summary
 
 VERSIONS, DROPS, EVENTS, PREDICTIONS = 60, 30, 100, 200
-"""How many of each the page shows or looks at; the rest is behind /versions, /drops, /events."""
+"""Number of entries of each kind that the page uses; /versions, /drops and /events have the rest."""
 
 
 class Question(Tile):
-    """A tile under the question that it answers; `id` names it in the page."""
+    """A tile, with the question that it answers; `id` names it in the page."""
 
     id: str
     question: str
 
 
 class Models(TypedDict):
-    """What the page shows of versions."""
+    """The page's data on versions."""
 
     champion: Champion | None
     previous: int | None
-    """The version that a rollback brings back."""
+    """The version that a rollback restores."""
     held: int | None
     versions: list[VersionEntry]
     versions_total: int
@@ -59,7 +59,7 @@ class Models(TypedDict):
 
 
 class Arrivals(TypedDict):
-    """What the page shows of drops."""
+    """The page's data on drops."""
 
     held_drops: Sequence[HeldDrop]
     held_total: int
@@ -96,7 +96,8 @@ def document(
 ) -> Document:
     """Everything the page shows, JSON-serialisable; `metrics` is the answer of GET /metrics (all keys optional).
 
-    `checks` are those of GET /health; without them, what the daemon says. Raises sqlite3.Error where the records can't be read.
+    `checks` are those of GET /health; without them, the daemon's own checks are used. Raises sqlite3.Error if the
+    records can't be read.
     """
     facts = gather(home, records, status, metrics, settings, checks)
     tiles = _tiles(facts)

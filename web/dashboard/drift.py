@@ -10,11 +10,11 @@ SHOWN = 10
 """Features that the page shows; `GET /drift` has all of them."""
 
 STATES: dict[str, tiles.State] = {DriftState.OK: "ok", DriftState.DRIFT: "watch", DriftState.WAITING: "unknown"}
-"""State of a check to the state whose colour and shape the page gives it; drift alone is never ACT."""
+"""State of a check to the page's state with its colour and shape; drift alone is never ACT."""
 
 
 class ShownDrift(DriftCheck):
-    """A check as the page shows it, without its `hidden` features."""
+    """A check for the page, without its `hidden` features."""
 
     hidden: int
     look: tiles.State
@@ -23,7 +23,10 @@ class ShownDrift(DriftCheck):
 
 
 def newest(records: Records, version: int | None, settings: Settings) -> DriftCheck:
-    """The newest check of the served version, as `daemon.drift.report` made it, and `at`; without one a report that says why."""
+    """The newest check of the served version, from `daemon.drift.report`, and `at`.
+
+    Without a check, a report that says why.
+    """
     report = records.versions.drift(version) if version is not None else None
     if report is not None:
         return report
@@ -53,7 +56,7 @@ def newest(records: Records, version: int | None, settings: Settings) -> DriftCh
 
 
 def shown(report: DriftCheck) -> ShownDrift:
-    """What the page shows of a report: the features that drifted and the most important of the others, by importance."""
+    """The page's part of a report: the features that drifted and the most important of the others, by importance."""
     ranked = sorted(report["features"], key=lambda feature: not feature["drifted"])[:SHOWN]
     features = sorted(ranked, key=lambda feature: -feature["importance"])
     look = STATES[report["state"]]

@@ -1,4 +1,4 @@
-"""Errors of the champion: how far a regression is off, and which classes are taken for which others."""
+"""Errors of the champion: of a regression the size of its errors, of a classification the classes that it confuses."""
 
 from typing import TypedDict
 
@@ -8,7 +8,7 @@ from web.dashboard.quality import held_out, wilson
 
 
 class ErrorEntry(TypedDict):
-    """How far a regression is off on some rows."""
+    """The errors of a regression on some rows."""
 
     on: str
     n: int
@@ -18,7 +18,7 @@ class ErrorEntry(TypedDict):
 
 
 class Errors(TypedDict):
-    """How far a regression is off, in the unit of its target."""
+    """The errors of a regression, in the unit of its target."""
 
     rows: list[ErrorEntry]
     target: str
@@ -32,7 +32,7 @@ class Cell(TypedDict):
 
 
 class ClassEntry(TypedDict):
-    """The rows of one class: how they were predicted, its recall and the 95 % interval of that."""
+    """The rows of one class: their predicted classes, its recall and the 95 % interval of that."""
 
     name: str
     cells: list[Cell]
@@ -52,7 +52,7 @@ class Confusion(TypedDict):
 
 
 def regression(facts: Facts) -> Errors | None:
-    """How far a regression is off: figures of the champion in the target's unit, on held-out rows and on late labels."""
+    """The champion's errors in the target's unit, on held-out rows and on late labels."""
     score = held_out(facts.champion)
     if score is None or score_names.deciding(score) != "r2":
         return None

@@ -34,7 +34,7 @@ class Facts:
     runs: Sequence[RunRow]
     swaps: Sequence[SwapRow]
     confidences: Sequence[float]
-    """Of the champion's last predictions; none for regression."""
+    """Confidences of the champion's last predictions; none for regression."""
     live: Score | None
     """The champion's score on late labels (see `daemon.records.live_score`); None before the first."""
     drift: DriftCheck

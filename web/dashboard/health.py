@@ -20,9 +20,9 @@ ELSEWHERE = {CheckName.MODEL, CheckName.DAEMON, CheckName.PROMOTED_VERSION, Chec
 WINDOW = timedelta(hours=24)
 """Older rejected drops don't count against the data flow."""
 QUIET = timedelta(days=7)
-"""No accepted rows for longer than this needs attention. No setting says how often data should come."""
+"""Time without accepted rows after which the page asks for attention. No setting says how often data should arrive."""
 STREAK = 3
-"""This many rejected drops in a row are not an accident."""
+"""Number of rejected drops in a row that is not an accident."""
 ERROR_SHARE = 0.01
 REJECTED_SHARE = 0.05
 
@@ -44,10 +44,14 @@ def healthy(facts: Facts) -> Tile:
     if status is None:
         if not facts.counts["drops"]["accepted"]:
             return tile("unknown", "No daemon has reported yet", "It reports within seconds of retraind run.", notes)
-        return tile("act", "The daemon is not running", "Predictions go on; drops wait. Start it: retraind run.", notes)
+        return tile(
+            "act", "The daemon is not running", "Predictions continue; drops wait. Start it: retraind run.", notes
+        )
     notes.append(fact("free disk", size(status.free_bytes), "folder of the home"))
     if not status.alive:
-        sentence = "Predictions go on with the served version; drops wait in the inbox. Start it again: retraind run."
+        sentence = (
+            "Predictions continue with the served version; drops wait in the inbox. Start it again: retraind run."
+        )
         return tile("act", "The daemon is not running", sentence, [fact("last heartbeat", at=status.at), *notes])
     notes.insert(0, fact("up since", at=status.started_at, note=f"process {status.pid}"))
     if requests and errors / requests > ERROR_SHARE:
@@ -104,7 +108,7 @@ def flowing(facts: Facts) -> Tile:
         return tile("unknown", "No rows accepted yet", "", notes)
     if facts.now - moment(last) > QUIET:
         return tile(
-            "watch", "Last rows", f"Nothing has come for {(facts.now - moment(last)).days} days.", notes, at=last
+            "watch", "Last rows", f"No data has arrived for {(facts.now - moment(last)).days} days.", notes, at=last
         )
     return tile("ok", "Last rows", "", notes, at=last)
 
@@ -130,7 +134,7 @@ def _pending(status: Status) -> list[Fact]:
 
 
 def verdict(tiles: Sequence[Tile]) -> Verdict:
-    """The state of the whole: the worst of health and serving; data and quality raise it to WATCH at most."""
+    """The state of the whole: the worst of health and serving; data and quality raise it at most to WATCH."""
     health, model, data, quality = tiles
     states = [health["state"], model["state"]]
     soft = [tile for tile in (data, quality) if tile["state"] in ("watch", "act")]
@@ -142,7 +146,7 @@ def verdict(tiles: Sequence[Tile]) -> Verdict:
         return _mark("watch", "Serving, needs attention", _lead(health, model))
     if soft:
         return _mark("watch", "Serving, needs attention", f"{model['headline']} answers. {soft[0]['sentence']}")
-    data_line = {"ok": "Data arrives and is accepted.", "unknown": "No data has come yet."}[data["state"]]
+    data_line = {"ok": "Data arrives and is accepted.", "unknown": "No data has arrived yet."}[data["state"]]
     score = f"{quality['headline']}." if quality["state"] == "ok" else f"Quality is not known: {quality['sentence']}"
     return _mark("ok", "Serving normally", f"{model['headline']} answers. {data_line} {score}")
 
@@ -157,12 +161,12 @@ def _mark(state: State, word: str, sentence: str) -> Verdict:
 
 
 def failures(metrics: Summary) -> int:
-    """Answers of a /metrics document with a 5xx status, except those before the first version, which only came too early."""
+    """Answers of a /metrics document with a 5xx status, except those from before the first version."""
     return max(0, _answers(metrics, 500, 599) - (metrics.get("before_first_model") or 0))
 
 
 def refusals(metrics: Summary) -> int:
-    """Answers of a /metrics document with a 4xx status: faults of clients."""
+    """Answers of a /metrics document with a 4xx status: errors of clients."""
     return _answers(metrics, 400, 499)
 
 

@@ -1,4 +1,4 @@
-"""The champion's way from the drops to the service, a station for each step."""
+"""The champion's path from the drops to the service, with a station for each step."""
 
 from typing import TypedDict
 
@@ -10,13 +10,13 @@ from web.dashboard.facts import Facts
 
 
 class Station(TypedDict):
-    """One step of the way."""
+    """One step of the path."""
 
     kind: str
     name: str
     detail: str
     id: str
-    """The whole identity that `name` shortens; empty without one."""
+    """The full identity that `name` shortens; empty without one."""
 
 
 def stations(facts: Facts, records: Records) -> list[Station]:
@@ -41,7 +41,7 @@ def stations(facts: Facts, records: Records) -> list[Station]:
 
 
 def _dropped(drops: list[TrainingDrop]) -> Station:
-    """The station of the newest drops, of which the first three are named."""
+    """The station of the newest drops, which names the first three."""
     names = ", ".join(drop["name"] for drop in drops[:3]) + (", …" if len(drops) > 3 else "")
     at = f"accepted {drops[0]['decided_at'][:16].replace('T', ' ')} UTC" if drops else ""
     return _station("drops", names or "all forgotten", at)

@@ -22,7 +22,7 @@ from web.dashboard.health import moment
 from web.dashboard.timeline import GROUPS
 
 CHARTS = ((720, 40), (340, 12))
-"""Width in pixels and most versions of the chart, for wide and for narrow screens."""
+"""Width in pixels and maximum number of versions of the chart, for wide and for narrow screens."""
 
 UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")

@@ -15,20 +15,20 @@ MARKS: dict[StepState, str] = {"active": "◐", "done": "✔", "failed": "✕", 
 
 
 RUN_STATES: dict[str, StepState] = {RunState.TRAINED: "done", RunState.POSTPONED: "idle"}
-"""How a run that has ended looks; any other has failed."""
+"""State of the page for each outcome of a run; any other outcome is a failure."""
 
 
 class Step(TypedDict):
-    """One step of the chain, and what it did last or does now."""
+    """One step of the pipeline, with its last or present work."""
 
     name: str
     state: StepState
     mark: str
     detail: str
     at: str | None
-    """UTC time of what `detail` says."""
+    """UTC time of `detail`."""
     step: int | None
-    """Of a training: which of its `steps` is at work."""
+    """Of a training: the number of the present one of its `steps`."""
     steps: int | None
 
 
@@ -47,7 +47,7 @@ def steps(facts: Facts) -> Pipeline:
 
 def _sentence(facts: Facts, all_steps: list[Step]) -> str:
     if not facts.alive:
-        return "Nothing: no daemon is running."
+        return "Idle: no daemon is running."
     working = next((step for step in reversed(all_steps) if step["state"] == "active"), None)
     status = facts.status
     if status is None or working:
@@ -123,7 +123,7 @@ def _serve(facts: Facts) -> Step:
         and (swap is None or swap["version"] < last["version"])
     )
     if last and ahead and facts.alive and (swap is None or swap["at"] < last["judged_at"]):
-        return _step("serve", "active", f"v{last['version']} is being put in place")
+        return _step("serve", "active", f"v{last['version']} is being swapped in")
     return _step("serve", "done", f"v{facts.pointer.version}", facts.pointer.since)
 
 

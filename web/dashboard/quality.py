@@ -1,4 +1,4 @@
-"""Whether the champion is still good: the fourth question of the dashboard. Pure functions of facts."""
+"""Whether the champion is still accurate: the fourth question of the dashboard. Pure functions of facts."""
 
 from itertools import takewhile
 from typing import Literal
@@ -15,7 +15,7 @@ from web.dashboard.tiles import Fact, State, Tile, fact, tile
 FEW_ROWS = 20
 """A score on fewer held-out rows is not reliable: its 95 % interval is 0.3 wide or more."""
 STREAK = 3
-"""This many failures in a row are not an accident."""
+"""Number of failures in a row that is not an accident."""
 
 
 def good(facts: Facts) -> Tile:
@@ -42,7 +42,7 @@ def _scored(facts: Facts) -> Tile:
     score = score_names.judged(now)
     notes = [*_against(entry, now), *_dummy(facts), *_live(facts), *_weakest(now), *_confidence(facts)]
     if score is None:
-        why = f"The targets of {now['n']:,} held-out rows do not vary enough for R² to mean anything."
+        why = f"The targets of {now['n']:,} held-out rows do not vary enough for a meaningful R²."
         return tile("unknown", "Not measured yet", why, notes)
     headline = f"{score_names.short(now, score)} {title(now)}"
     trouble = _trouble(facts, headline, notes)
@@ -65,7 +65,7 @@ def _scored(facts: Facts) -> Tile:
 
 
 def _trouble(facts: Facts, headline: str, notes: list[Fact]) -> Tile | None:
-    """Failing trainings: whatever the score is, it will not improve."""
+    """A sentence on failing trainings, because without them the score will not improve."""
     ended = [run for run in facts.runs if run["state"] in (RunState.TRAINED, RunState.FAILED)]
     failed = list(takewhile(lambda run: run["state"] == RunState.FAILED, ended))
     if not failed:
@@ -76,7 +76,7 @@ def _trouble(facts: Facts, headline: str, notes: list[Fact]) -> Tile | None:
 
 
 def _fall(facts: Facts, score: float, now: Score, entry: Score) -> str:
-    """By how much the champion is worse than at its promotion; empty if it is not, or not clearly."""
+    """The fall of the champion's score since its promotion; empty if there is none, or none that is clear."""
     tolerance = (facts.settings.promote if facts.settings else Promote()).tolerance
     before, usual = score_names.judged(entry), score_names.value(entry)
     # A tolerance of 0.02 has no meaning for errors in the unit of the target.
@@ -119,7 +119,7 @@ def title(score: Score) -> str:
 def latest_score(facts: Facts) -> Score | None:
     """The champion's score on the rows that judged the newest challenger, which are more than at its promotion.
 
-    Rows that favoured a version which late labels rolled back are weak evidence against the one before it.
+    Rows that favoured a version that was later rolled back are weak evidence against its predecessor.
     """
     for row in facts.newer:
         if row["scores"].get("champion_version") == facts.number and row["state"] != VersionState.ROLLED_BACK:
@@ -128,7 +128,7 @@ def latest_score(facts: Facts) -> Score | None:
 
 
 def held_out(version: JudgedVersion | None, role: Literal["challenger", "champion"] = "challenger") -> Score | None:
-    """The score of `role` in a version's row: on the rolling holdout, which is larger, or else the reference one."""
+    """The score of `role` in a version's row: on the larger rolling holdout, or else on the reference holdout."""
     scored = version["scores"].get(role) if version else None
     scores = (scored.get("rolling"), scored.get("reference")) if scored else ()
     return next((score for score in scores if score and score["n"]), None)

@@ -1,4 +1,4 @@
-"""The quick start: a file to drop and a prediction to ask for, with the columns of this home."""
+"""The quick start: an example file to drop and an example prediction, with the columns of this home."""
 
 import math
 import shlex
@@ -19,7 +19,7 @@ EPOCH = date(1970, 1, 1)
 
 
 class QuickStart(TypedDict):
-    """What the page says of sending data and asking for predictions; None as long as the columns are unknown."""
+    """The page's examples for sending data and requesting predictions; None while the columns are unknown."""
 
     ask: str | None
     """Body of a prediction, quoted for a shell."""
@@ -67,7 +67,7 @@ def _cell(name: str) -> str:
 
 
 def _example(column: Column) -> str | float | bool:
-    """A value of JSON that the column takes."""
+    """A valid JSON value for the column."""
     if column.kind == "category":
         return column.categories[0] if column.categories else ""
     if column.kind == "text":

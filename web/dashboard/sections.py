@@ -16,7 +16,7 @@ from web.dashboard.quality import held_out
 
 
 class Champion(TypedDict):
-    """The served version; None for what the journal does not know of it."""
+    """The served version; facts that the journal does not know are None."""
 
     version: int
     since: str
@@ -26,13 +26,13 @@ class Champion(TypedDict):
 
 
 class VersionEntry(Plotted):
-    """A version in the table and in the chart; scores are None where it was not scored."""
+    """A version in the table and in the chart; scores are None if it was not scored."""
 
     candidate: str
     loss_figure: str
     loss: float | None
     reference: float | None
-    """Score on the reference rows, and how many they are."""
+    """Score on the reference rows, and their number."""
     reference_n: int
     cv: float | None
     """Score of the cross-validation that chose its candidate."""
@@ -46,7 +46,7 @@ class VersionEntry(Plotted):
 
 
 class Candidate(TypedDict):
-    """A candidate, cross-validated."""
+    """A cross-validated candidate."""
 
     name: str
     cv: float | None
@@ -55,7 +55,7 @@ class Candidate(TypedDict):
 
 
 class Candidates(TypedDict):
-    """What the champion was chosen from, best first."""
+    """The candidates that the champion was chosen from, best first."""
 
     version: int
     chosen: str
@@ -66,7 +66,7 @@ class Candidates(TypedDict):
 
 
 class Use(TypedDict):
-    """How many predictions a version has answered, and which share of all."""
+    """The number of predictions that a version has answered, and its share of all."""
 
     version: str
     n: int
@@ -74,7 +74,7 @@ class Use(TypedDict):
 
 
 class ServiceFigures(TypedDict):
-    """Figures of the HTTP side of all time; times in milliseconds, None where nothing was counted."""
+    """All-time figures of the HTTP side; times in milliseconds, None if nothing was counted."""
 
     request_count: int | None
     prediction_count: int | None
@@ -144,7 +144,7 @@ def version(row: JudgedVersion, facts: Facts) -> VersionEntry:
 
 
 def _names(score: Score | None) -> tuple[Metric, Metric]:
-    """The figure that decides and the one that settles, of the task that a score belongs to."""
+    """The deciding figure and the tie-breaking one, for the task of a score."""
     task: Task = "regression" if score and score_names.deciding(score) == "r2" else "classification"
     return score_names.DECIDES[task], score_names.SETTLES[task]
 

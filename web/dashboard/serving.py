@@ -32,7 +32,7 @@ def serving(facts: Facts) -> Tile:
         )
     swaps = [row for row in facts.swaps if row["version"] == pointer.version]
     # A version that a person restored shows both reasons: of this change and of its first promotion.
-    others = {"put in place": swaps[0]["reason"], "first promoted": swaps[-1]["reason"]} if swaps else {}
+    others = {"last swap": swaps[0]["reason"], "first promoted": swaps[-1]["reason"]} if swaps else {}
     shown_already = {
         champion["reason"],
         *(f"Version {row['version']} was rolled back: {row['reason']}" for row in facts.newer),
@@ -45,12 +45,14 @@ def serving(facts: Facts) -> Tile:
 
 
 def _since(scores: Scores) -> list[Fact]:
-    """Since when rows count for judging, if the world has changed."""
+    """The time since which rows judge, if the world has changed."""
     world = scores.get("world")
     if not world:
         return []
     return [
-        fact("judged by", f"rows since {score_names.day(world['since'])}", "the world changed then; docs/judging.md")
+        fact(
+            "judged by", f"rows since {score_names.day(world['since'])}", "the world changed then; see docs/judging.md"
+        )
     ]
 
 

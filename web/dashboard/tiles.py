@@ -1,6 +1,6 @@
-"""Tiles: how an answer of the dashboard is made up. Pure functions.
+"""Tiles: the parts of the dashboard's answers. Pure functions.
 
-A state is a word, a shape and a colour; `unknown` is a state of its own and never counts as good.
+A state is a word, a shape and a colour; `unknown` is a separate state and never counts as good.
 """
 
 from collections.abc import Sequence

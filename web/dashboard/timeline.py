@@ -1,4 +1,4 @@
-"""The timeline: which group of the page's filter each kind of event belongs to."""
+"""The timeline: the group of each kind of event in the page's filter."""
 
 from daemon.core.states import EventKind
 
@@ -48,7 +48,7 @@ GROUPS = {
         EventKind.HEALED,
     ),
 }
-"""Filter of the timeline to the kinds of events that it shows. The stream names its events by these kinds too."""
+"""Filters of the timeline, with the kinds of events that each shows. The stream's events have these kinds as names."""
 
 _GROUP_OF: dict[str, str] = {kind: group for group, kinds in GROUPS.items() for kind in kinds}
 

@@ -1,8 +1,8 @@
 """The address of a client, from its connection and from the headers of trusted proxies.
 
-A request is local if it comes over a loopback address, asks for a loopback name and shows no trace of a proxy. A proxy that
-leaves no trace can't be told from a local program: set `server.auth = "always"` for such a proxy. If the settings mention a
-proxy, `web.auth.access` treats no request as local.
+A request is local if it comes over a loopback address, asks for a loopback name and shows no trace of a proxy. A proxy
+that leaves no trace can't be distinguished from a local program: set `server.auth = "always"` for such a proxy. If the
+settings mention a proxy, `web.auth.access` treats no request as local.
 """
 
 import ipaddress
@@ -16,7 +16,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 UNIX = "unix"
-"""Stands for the address of clients of the Unix socket."""
+"""Replaces the address for clients of the Unix socket."""
 
 FORWARDED = frozenset(
     {
@@ -63,7 +63,7 @@ class Peers:
         peer = _address(environ.get("REMOTE_ADDR", ""))
         if not self._trusts(peer):
             return _named(peer)
-        # From the right, where the nearest proxy has written; any client may have sent what stands further left.
+        # From the right, where the nearest proxy has written; any client may have sent the entries further left.
         for hop in reversed(environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
             client = _address(hop)
             if client is None:

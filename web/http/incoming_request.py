@@ -15,7 +15,7 @@ TOO_LARGE = 413
 
 @dataclass(slots=True)
 class Request:
-    """A request in progress; `protocol` is RSGI's and sends the answer."""
+    """A request in progress; `protocol` is RSGI's object for sending the answer."""
 
     environ: WSGIEnvironment
     protocol: Any

@@ -18,7 +18,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class FieldError(TypedDict):
-    """One thing that is wrong with a request."""
+    """One error in a request."""
 
     field: str
     detail: str

@@ -11,9 +11,9 @@ HEADERS = [
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
 ]
-"""On every answer, also on errors."""
+"""Headers of every answer, including errors."""
 
 NO_STORE = ("Cache-Control", "no-store")
 
 SECURED = [*HEADERS, NO_STORE]
-"""On every answer that is not a file."""
+"""Headers of every answer that is not a file."""

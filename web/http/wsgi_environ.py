@@ -27,7 +27,8 @@ COMMON: WSGIEnvironment = {
     "wsgi.multiprocess": True,
     "wsgi.run_once": False,
 }
-"""What all requests have in common. Nothing can be read from the empty body, so they can share it until theirs is there."""
+"""The common entries of all requests. Nothing can be read from the empty body, so requests share it until their own
+arrives."""
 
 
 def environ_of(scope: Any, root: str = "") -> WSGIEnvironment:

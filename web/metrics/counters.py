@@ -31,10 +31,10 @@ BOUNDS = (
 """Upper bounds of the latency buckets in seconds; one more bucket counts slower requests."""
 
 STALE_SECONDS = 5.0
-"""The worker of an older snapshot has ended or hangs."""
+"""Maximum age (seconds) of the snapshot of a working worker; an older one has ended or hangs."""
 
 VERSIONS_KEPT = 100
-"""Versions with a counter of their own; the oldest are dropped, so the table stays bounded."""
+"""Maximum number of versions with separate counters; the oldest are dropped, so the table stays bounded."""
 
 
 class Snapshot(BaseModel):
@@ -55,7 +55,7 @@ class Snapshot(BaseModel):
     problem: str | None
     """Why the promoted version is not served, or predictions are not logged."""
     model_problem: str | None = None
-    """Why the promoted version is not served, or the held one not tried. The daemon records it in the journal."""
+    """Why the promoted version is not served, or the held one not tested. The daemon records it in the journal."""
     requests: dict[str, dict[str, int]]
     """Requests by route template and status code."""
     predictions: dict[str, int]

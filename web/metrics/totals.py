@@ -75,7 +75,7 @@ class Totals:
 
     @property
     def errors(self) -> dict[str, int]:
-        """Requests by status code from 400 up; a health check that answers 503 has not failed but done its work."""
+        """Requests by status code from 400 up, without health checks that answer 503, since that is their result."""
         errors: dict[str, int] = {}
         for (route, code), number in self.requests.items():
             if int(code) >= 400 and route not in CHECKS:

@@ -90,7 +90,7 @@ def _servers(root: str, public: str) -> list[str]:
 
 
 def _routed(paths: dict[str, Json], sticky: str) -> dict[str, Json]:
-    """The same, with the header of the canary on every prediction that does not have to name a version."""
+    """The paths, with the canary's header on every prediction that need not name a version."""
     text = "Requests with the same value get the same version: the served one, or for a share of the values the challenger."
     for methods in paths.values() if sticky else ():
         parameters = methods.get("post", {}).get("parameters", [])
@@ -100,7 +100,7 @@ def _routed(paths: dict[str, Json], sticky: str) -> dict[str, Json]:
 
 
 def _secured(paths: dict[str, Json]) -> dict[str, Json]:
-    """The same; each operation has the scope that it needs and the answers to callers without it."""
+    """The paths; each operation gets its scope and the answers to callers without it."""
     for path, methods in paths.items():
         scope = path_scopes.needed(path)
         for method in methods.values() if scope else ():

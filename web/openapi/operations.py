@@ -77,7 +77,7 @@ def answer(description: str, content: Mapping[str, Json], headers: Json | None =
 
 
 def leads(name: str, path: str, key: str) -> Json:
-    """A link of that name from an answer to GET `path`, whose key is the property `key` of the answer."""
+    """A link of that name from an answer to GET `path`, with the answer's property `key` as its key."""
     return {"links": {name: {"operationId": identity("get", path), "parameters": {"key": f"$response.body#/{key}"}}}}
 
 

@@ -1,6 +1,6 @@
 """The endpoints of MLflow, Open Inference V2, TensorFlow Serving and KServe V1 as paths of an OpenAPI document.
 
-JSON Schema can't say that shape, names and values of a request must match; these schemas say the rest.
+JSON Schema can't express that shape, names and values of a request must match; these schemas have the rest.
 """
 
 import csv
@@ -176,7 +176,7 @@ def _infer(model: Schema | None, parameters: list[Json]) -> Json:
 
 
 def _tensors(model: Schema | None) -> Json:
-    """Bodies: an input for each column, and where all columns are numbers, one for all."""
+    """Bodies: an input for each column, or, if all columns are numbers, one input for all."""
     if model is None:
         return {"one row": {"inputs": [{"name": "x", "shape": [1, 1], "datatype": "FP64", "data": [1.0]}]}}
     row = model_columns.sample(model)
@@ -216,7 +216,7 @@ def _v1(model: Schema | None) -> dict[str, Json]:
 
 
 def _verbs(model: Schema | None) -> dict[str, tuple[str, Json, Json]]:
-    """The verbs that a model of this task has, each with a summary, the schema of its body and examples."""
+    """The verbs of a model with this task, each with a summary, the schema of its body and examples."""
     row = model_columns.sample(model) if model else [1.0]
     named = model_columns.named_sample(model) if model else {"x": 1.0}
     signature = {"enum": [*SIGNATURES, *([] if model and not model.classes else [mlflow.PROBA])]}

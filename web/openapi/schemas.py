@@ -1,4 +1,4 @@
-"""JSON Schemas of answers: what a client may rely on. Objects are open, because later releases may add keys."""
+"""JSON Schemas of answers, on which clients may rely. Objects are open, because later releases may add keys."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from daemon.records.totals import STATES
 from daemon.schema.schema import Schema
 
 Json = dict[str, Any]
-"""An object of the document, most often a JSON Schema: free in form, and put together from parts."""
+"""An object of the document, usually a JSON Schema: free in form, and composed from parts."""
 
 TEXT: Json = {"type": "string"}
 NUMBER: Json = {"type": "number"}
@@ -26,7 +26,7 @@ def ref(name: str) -> Json:
 
 
 def maybe(schema: Json) -> Json:
-    """The same, or null."""
+    """That schema, or null."""
     return {"anyOf": [schema, {"type": "null"}]}
 
 

@@ -25,7 +25,8 @@ An unterminated string extends to the end, so the time is linear for every text.
 """
 
 MISSING = {"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "<NA>"}
-"""Cells that mean a missing number, as in pandas. A category may have such a name, so there only an empty cell is missing."""
+"""Cells that mean a missing number, as in pandas. A category may have such a name, so in its column only an empty cell
+is missing."""
 
 NOT_A_TIME = "NaT"
 """The text that MLflow's client writes for a missing date."""
@@ -56,7 +57,7 @@ def columns(schema: Schema, document: Any) -> Inputs:
 
 
 def known(schema: Schema, document: Any) -> Any:
-    """Rows or columns without the names that the model does not take, which MLflow ignores too."""
+    """Rows or columns without names that the model does not have, which MLflow ignores too."""
     if isinstance(document, list):
         inputs.count(schema, document)
         return [known(schema, row) if isinstance(row, dict) else row for row in document]
@@ -104,7 +105,7 @@ def comma_separated(schema: Schema, text: str) -> Inputs:
 
 
 def _named(schema: Schema, names: Any, data: Sequence[list[Any]]) -> Inputs:
-    """Rows with named values; names that the model does not take are ignored, as in MLflow."""
+    """Rows with named values; names that the model does not have are ignored, as in MLflow."""
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InvalidFeatures("'columns' must be a list of names.")
     if len(set(names)) < len(names):

@@ -154,7 +154,7 @@ def _chosen(worker: Worker, environ: WSGIEnvironment, name: str, version: str | 
 def model_version(name: str, version: str | None) -> int | None:
     """The version number from a path; raises Problem 404 for another model or an invalid number."""
     if name != MODEL:
-        raise Problem(404, f"There is no model {name!r:.100}.", hint=f"The one that is served is {MODEL!r}.")
+        raise Problem(404, f"There is no model {name!r:.100}.", hint=f"The served model is {MODEL!r}.")
     if version is None:
         return None
     number = payload.whole(version, predict.MOST_DIGITS - 1)
@@ -164,7 +164,7 @@ def model_version(name: str, version: str | None) -> int | None:
 
 
 def _parted(environ: WSGIEnvironment) -> tuple[bytes, memoryview]:
-    """The JSON of a body and what follows it; raises Problem 400."""
+    """The JSON of a body and the bytes after it; raises Problem 400."""
     body = environ["wsgi.input"].read()
     header = environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH")
     if header is None:

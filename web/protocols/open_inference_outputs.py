@@ -1,6 +1,6 @@
 """Outputs of the Open Inference Protocol V2: those a model has, those a request selects, and their tensors.
 
-Sources: as of `web/protocols/open_inference.py`; outputs are named as by MLServer's scikit-learn.
+Sources: those of `web/protocols/open_inference.py`; outputs are named as by MLServer's scikit-learn.
 """
 
 from collections.abc import Sequence

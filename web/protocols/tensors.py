@@ -48,7 +48,7 @@ Size = Annotated[int, Field(ge=0, le=2**40)]
 
 
 class Tensor(BaseModel):
-    """An input of a request; `data` is None if it is in binary, behind the JSON."""
+    """An input of a request; `data` is None if it is binary, after the JSON."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -66,7 +66,7 @@ class BinaryData(TypedDict):
 
 
 class OutputTensor(TypedDict):
-    """An output of a response: its `data`, or how many bytes it has behind the JSON."""
+    """An output of a response: its `data`, or the number of its bytes after the JSON."""
 
     name: str
     shape: list[int]
@@ -96,7 +96,7 @@ def read(schema: Schema, inputs: Sequence[Tensor], tail: memoryview) -> Inputs:
         read_in.append((tensor, _from_binary(tensor, bytes(tail[:size]))))
         tail = tail[size:]
     if tail:
-        raise InvalidFeatures(f"{len(tail)} bytes follow the tensors that belong to none of them.")
+        raise InvalidFeatures(f"{len(tail)} bytes after the tensors belong to none of them.")
     first, values = read_in[0]
     if len(read_in) == 1 and len(first.shape) == 2 and (first.shape[1] != 1 or first.name not in schema.known):
         return _matrix(schema, first, values)
@@ -106,7 +106,7 @@ def read(schema: Schema, inputs: Sequence[Tensor], tail: memoryview) -> Inputs:
 def write(
     name: str, datatype: str, shape: list[int], values: Sequence[Any] | NDArray[Any], *, binary: bool
 ) -> tuple[OutputTensor, bytes]:
-    """An output of a response, and its bytes behind the JSON if it is `binary`; `values` are row-major."""
+    """An output of a response, and its bytes after the JSON if it is `binary`; `values` are row-major."""
     description: OutputTensor = {"name": name, "shape": shape, "datatype": datatype}
     if not binary:
         return {**description, "data": values.tolist() if isinstance(values, np.ndarray) else values}, b""
@@ -170,7 +170,7 @@ def _texts(tensor: Tensor, packed: bytes, count: int) -> list[Any]:
         except UnicodeDecodeError:
             raise _wrong(tensor, "has a text that is not UTF-8") from None
     if place != len(packed) or len(texts) != count:
-        raise _wrong(tensor, f"does not consist of {count} texts, each behind its length")
+        raise _wrong(tensor, f"does not consist of {count} texts, each after its length")
     return texts
 
 
@@ -193,7 +193,7 @@ def _columns(schema: Schema, pairs: list[tuple[Tensor, Values]]) -> Inputs:
     booleans = {column.name for column in schema.columns if column.kind == "boolean"}
     for tensor, values in pairs:
         if tensor.name in columns:
-            raise _wrong(tensor, "is there twice")
+            raise _wrong(tensor, "is given twice")
         if len(tensor.shape) == 2 and tensor.shape[1] != 1:
             raise _wrong(tensor, f"has the shape {tensor.shape}; a column has [n]")
         truths = inputs.TRUTHS if tensor.name in booleans else {}

@@ -59,7 +59,7 @@ class TensorInfo(TypedDict):
 
 
 class Signature(TypedDict):
-    """What the model can be asked for, by the names of its inputs and outputs."""
+    """A way to call the model, by the names of its inputs and outputs."""
 
     inputs: dict[str, TensorInfo]
     outputs: dict[str, TensorInfo]

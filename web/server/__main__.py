@@ -2,7 +2,7 @@
 
 import gc
 
-# All that imports make stays, and the collector would look through it again and again.
+# All objects from imports stay, and the garbage collector would examine them again and again.
 if __name__ == "__main__":
     gc.disable()
 

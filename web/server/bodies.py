@@ -11,7 +11,7 @@ from web.http.incoming_request import MOST_SKIPPED, TOO_LARGE, Request
 from web.http.problems import Problem
 
 LOOK_SECONDS = 0.1
-"""How often late bodies are looked for."""
+"""Seconds between two searches for late bodies."""
 
 QUIET_SECONDS = 2.0
 """A client that pauses for this long in a discarded body has read the answer, or has stopped."""
@@ -21,7 +21,7 @@ BodyOrProblem = bytes | Problem
 
 
 class Arrival:
-    """An expected body. Granian's future calls it when done, `Bodies.watch` gives it up when late; it delivers once."""
+    """An expected body. Granian's future calls it when done, `Bodies.watch` abandons it when late; it delivers once."""
 
     __slots__ = ("_expected", "_promised", "body", "due")
 
@@ -31,10 +31,10 @@ class Arrival:
         self.body = body
         """Granian's future, until it is done."""
         self.due = due
-        """When it is given up (monotonic seconds)."""
+        """When it is abandoned (monotonic seconds)."""
 
     def __call__(self, body: Any) -> None:
-        """Granian has the body, or it will not arrive."""
+        """Called when Granian has the body, or it will not arrive."""
         self.body = None  # it refers to us, and the garbage collector can't see into Granian
         try:
             self.deliver(body.result())
@@ -44,7 +44,7 @@ class Arrival:
             self.deliver(Problem(400, f"The body ended before its {self._promised} bytes."))
 
     def deliver(self, outcome: BodyOrProblem) -> None:
-        """Pass the outcome on, in this thread, unless that has been done already."""
+        """Pass the outcome on, in this thread, unless that was done already."""
         then = self._expected.pop(self, None)
         if then is not None:
             then(outcome)
@@ -96,7 +96,7 @@ class Bodies:
                         size += len(await anext(pieces))
 
     async def watch(self) -> None:
-        """Give up late bodies; runs until cancelled."""
+        """Abandon late bodies; runs until cancelled."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             now = time.monotonic()

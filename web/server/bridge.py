@@ -46,7 +46,7 @@ class Bridge:
     # In the thread that hands requests over
 
     def begin(self, handed: Any) -> None:
-        """Take a request over: answer cheap ones as soon as their body is there, leave the others to the loop."""
+        """Take over a request: answer a cheap one as soon as its body has arrived, leave others to the loop."""
         request = Request(environ_of(handed.scope, self._root), handed.proto, time.perf_counter())
         environ = request.environ
         try:
@@ -65,7 +65,7 @@ class Bridge:
             self._refuse(request, error)
 
     def _begin_in(self, lane: Lane, request: Request) -> None:
-        # Before it takes a place, because callers without a token may send these too.
+        # Before it takes a place in a lane, because callers without a token may send such requests too.
         problem = self._app.unwanted(request.environ) if request.environ["REQUEST_METHOD"] == "POST" else None
         if problem is not None:
             self._refuse(request, problem)
@@ -144,7 +144,7 @@ class Bridge:
         status, headers, body = answer
         transport = request.protocol.response_stream(status, [*headers, ("Content-Length", str(len(body)))])
         self._count(request, status)
-        with contextlib.suppress(RuntimeError):  # Granian reports by it that the client has gone
+        with contextlib.suppress(RuntimeError):  # by this Granian reports that the client has gone
             await transport.send_bytes(body)
             await self.bodies.skip(request)
 

@@ -1,8 +1,8 @@
-"""The hand-over of requests from Granian, and which thread answers them; the only module that imports Granian.
+"""Takes requests over from Granian, and decides which thread answers them; the only module that imports Granian.
 
-Granian runs Python in one thread of its own. Its own scheduler passes each request, and later its body, to the event loop, so
-two threads take the interpreter from each other several times per request. Here the thread that brings a request answers it
-if that is cheap, and only the rest goes to the loop. That gives 50 % more answers per second.
+Granian runs Python in a separate thread. Its own scheduler passes each request, and later its body, to the event loop,
+so two threads take the interpreter from each other several times per request. Here the thread that brings a request
+answers it if that is cheap, and only the rest goes to the loop. That gives 50 % more answers per second.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class RequestHandler(Protocol):
     """Takes requests over from Granian."""
 
     def begin(self, handed: Any) -> None:
-        """Take one request over; see `spawn`."""
+        """Take over one request; see `spawn`."""
 
 
 class Listener(Server):
@@ -82,7 +82,7 @@ class Listener(Server):
 
 
 class Loop(uvloop.Loop):
-    """An event loop that passes an arrived body on in Granian's thread, without an event of its own."""
+    """An event loop that passes an arrived body on in Granian's thread, without a separate event."""
 
     def call_soon_threadsafe(  # type: ignore[override]
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None
@@ -93,7 +93,7 @@ class Loop(uvloop.Loop):
         try:
             return callback(*args)
         except Exception:  # noqa: BLE001 - Granian would drop it silently
-            _log.exception("A request failed when its body had come.")
+            _log.exception("A request failed after its body had arrived.")
             return None
 
 

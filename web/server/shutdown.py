@@ -1,4 +1,4 @@
-"""The shutdown of a worker: how long it goes on after it is stopped (SIGTERM, SIGINT) or replaced (SIGUSR1).
+"""The shutdown of a worker: how long it runs after it is stopped (SIGTERM, SIGINT) or replaced (SIGUSR1).
 
 A stopping worker must finish within `server.drain_seconds`; a replaced one may take as long as its longest request.
 """
@@ -26,7 +26,7 @@ LOOK_SECONDS = 0.05
 
 
 def replacement_seconds(limits: Server) -> float:
-    """How long (seconds) a replaced worker may go on: the two phases above, then a body, the loading of a version, and the answer."""
+    """Seconds that a replaced worker may run: the two phases above, then a body, the loading of a version, the answer."""
     longest = limits.body_seconds + LOAD_SECONDS + limits.request_seconds
     return NOTICE_SECONDS + CLOSING_SECONDS + max(limits.drain_seconds, longest)
 

@@ -23,7 +23,8 @@ from web.serving.call import Call, Deferred
 from web.worker_state import Worker
 
 LARGE_BYTES = 16_384
-"""A larger body may hold many rows, so it goes to a lane; for smaller bodies `web.serving.inputs` counts the rows."""
+"""Body size above which a request goes to a lane, because it may hold many rows; for smaller bodies
+`web.serving.inputs` counts the rows."""
 
 BATCHES, PAGES, POSTS, FORMS = 1, 4, 2, 1
 """Threads for large predictions, for requests that read the disk, for those that write to it, and for signing in and out.
@@ -48,7 +49,7 @@ class SlowRequests:
         self._forms = Lane("forms", FORMS, limits)
 
     def lane(self, environ: WSGIEnvironment) -> Lane | None:
-        """The lane for a request; None: answer it at once, as a single row and whatever only needs memory."""
+        """The lane for a request; None: answer it at once, as for a single row and requests that only need memory."""
         path = environ["PATH_INFO"]
         if routes.predicts(path):
             return self.batches if _is_large(environ) else None
@@ -73,7 +74,7 @@ class SlowRequests:
     async def finish(self, environ: WSGIEnvironment, answer: Answer, call: Call) -> Answer:
         """The final answer, after the rest of the call is done and its log lines are durable."""
         if call.rest is not None:
-            # A request that waits for a version takes no place from those that have theirs.
+            # A request that waits for a version takes no place from requests whose version is loaded.
             with contextlib.nullcontext() if call.loading else self.batches.place():
                 answer = await self._answer_rest(environ, call)
         if call.logged:
@@ -89,7 +90,7 @@ class SlowRequests:
         call.inline, due = False, time.monotonic() + LOAD_SECONDS
         while True:
             if call.loading is not None:
-                # `wait` does not cancel the loading when the time is over: others wait for it too.
+                # `wait` does not cancel the loading when the time is over, because other requests wait for it too.
                 await asyncio.wait({asyncio.wrap_future(call.loading)}, timeout=max(0.0, due - time.monotonic()))
             call.loading, call.patient = None, time.monotonic() < due
             try:

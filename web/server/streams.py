@@ -40,7 +40,7 @@ async def send(request: Request, feed: Feed, address: str) -> None:
     await asyncio.wait({sending, gone, ended}, return_when=asyncio.FIRST_COMPLETED)
     for task in (sending, gone, ended):
         task.cancel()
-    # Without `gone`, a future of Granian's: `gather` can't read how it was cancelled, and would wait endlessly.
+    # Without `gone`, a future of Granian's: `gather` can't see how it was cancelled, and would wait forever.
     await asyncio.gather(sending, ended, return_exceptions=True)
     feed.streams.leave(stream)
 

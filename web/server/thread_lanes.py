@@ -1,6 +1,6 @@
 """Lanes: threads for requests that would delay others where they are handed over, because of many rows or a slow disk.
 
-Waiting requests are bounded in number and time, so a client soon learns that it should come back later.
+Waiting requests are bounded in number and time, so a client soon learns that it should try again later.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ T = TypeVar("T")
 RETRY_SECONDS = 1
 
 TIDY_SECONDS = 1.0
-"""How often an empty lane that has worked gives memory back: 100,000 rows briefly take 400 MB."""
+"""Seconds between returns of memory by an empty lane that has worked: 100,000 rows briefly take 400 MB."""
 
 
 class Lane:
@@ -71,5 +71,5 @@ class Lane:
 
 
 def busy(detail: str) -> Problem:
-    """The answer to a client that should come back later."""
+    """The answer to a client that should try again later."""
     return Problem(503, detail, hint="Try again in a moment.", Retry_After=str(RETRY_SECONDS))

@@ -1,1 +1,1 @@
-"""The loaded models and what they answer: predictor, other versions, canary, shadow, inputs, and the prediction log."""
+"""The loaded models and their answers: predictor, other versions, canary, shadow, inputs, and the prediction log."""

@@ -15,7 +15,7 @@ from web.serving.predictor import Predictor
 Matrix = NDArray[np.float64]
 
 PIECE_ROWS = 1024
-"""Rows that the challenger predicts at once."""
+"""Rows that the challenger predicts per call."""
 
 SHOWN = 20
 """Maximum number of differing rows that are listed for a group."""
@@ -23,7 +23,7 @@ SHOWN = 20
 
 @dataclass(slots=True)
 class ChampionAnswers:
-    """What the champion answered: `answers` are (n, classes) probabilities or (n, 1) values."""
+    """The champion's predictions: `answers` are (n, classes) probabilities or (n, 1) values."""
 
     champion: Predictor
     answers: Matrix
@@ -37,7 +37,7 @@ class Agreement:
 
     n: int = 0
     failed: int = 0
-    """Rows that the challenger can't take or has no finite answer for; not counted in `n`."""
+    """Rows that are invalid for the challenger or have no finite answer; not counted in `n`."""
     agreed: int | None = None
     """Equal labels; None for values."""
     difference: float = 0.0
@@ -48,7 +48,7 @@ class Agreement:
 
 
 def compare(challenger: Predictor, group: list[ChampionAnswers]) -> Agreement:
-    """Let the challenger answer what one champion has answered; raises whatever a broken model raises."""
+    """Let the challenger predict the rows that the champion has answered; passes on the errors of a broken model."""
     champion = group[0].champion
     champions, ids = np.vstack([part.answers for part in group]), [key for part in group for key in part.ids]
     if (champion.schema.task, champion.schema.target) != (challenger.schema.task, challenger.schema.target):
@@ -72,7 +72,7 @@ def compare(challenger: Predictor, group: list[ChampionAnswers]) -> Agreement:
 
 
 def _encoded(answered: ChampionAnswers, challenger: Predictor) -> Matrix:
-    """The rows encoded for the challenger; NaN for rows that it can't take."""
+    """The rows encoded for the challenger; NaN for rows that are invalid for it."""
     ours, theirs = answered.champion.schema, challenger.schema
     if ours.shape[2 + len(ours.classes) :] == theirs.shape[2 + len(theirs.classes) :]:
         return answered.inputs.matrix

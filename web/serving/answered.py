@@ -1,4 +1,4 @@
-"""What was answered: the predictions of one request, as endpoints send them and as the log keeps them."""
+"""The answered predictions of one request, in the forms that endpoints send and that the log stores."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class RowAnswer(TypedDict):
     """Name of the class; None for a value, as is `confidence`."""
     confidence: float | None
     probabilities: NotRequired[dict[str, float]]
-    """By name of the class; left out for a value."""
+    """By name of the class; absent for a value."""
 
 
 class LogLine(TypedDict):
@@ -41,7 +41,7 @@ class LogLine(TypedDict):
     probabilities: list[float] | None
     """In the order of the classes' codes."""
     caller: NotRequired[str]
-    """Name of the token; left out for a local program."""
+    """Name of the token; absent for a local program."""
 
 
 class Answered(Protocol):
@@ -78,11 +78,11 @@ class Answered(Protocol):
 
 @dataclass(slots=True)
 class AnsweredRow:
-    """The prediction of a request with one row, as most have."""
+    """The prediction of a request with one row, the most common case."""
 
     predictor: Predictor
     shares: list[float]
-    """The probabilities, or the one value."""
+    """The probabilities, or the single value."""
     prediction: Any
     identity: str
     latency_ms: float
@@ -105,12 +105,12 @@ class AnsweredRow:
 
     @property
     def probabilities(self) -> list[list[float]] | None:
-        """Those of the classes; None for a value."""
+        """The probabilities of the classes; None for a value."""
         return [self.shares] if self.predictor.classes else None
 
     @property
     def matrix(self) -> Matrix:
-        """The same as an array of one row."""
+        """The probabilities or the value as an array of one row."""
         return np.array([self.shares])
 
     def first(self) -> RowAnswer:

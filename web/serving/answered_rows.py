@@ -1,4 +1,4 @@
-"""The answers to many rows, as arrays: what an endpoint does not send is never made of them."""
+"""The answers to many rows, as arrays: each form is only made if an endpoint sends it."""
 
 from binascii import b2a_base64
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ class AnsweredRows:
     matrix: Matrix
     """The probabilities (n, classes), or the values (n, 1)."""
     request: str
-    """The id of the request, from which those of its rows follow."""
+    """The id of the request, from which the ids of its rows are derived."""
     first: int
     """The number of the first row in the request."""
     latency_ms: float
@@ -66,10 +66,10 @@ class AnsweredRows:
         return self.matrix.tolist() if self.predictor.classes else None
 
     def json(self) -> bytes:
-        """What `/predict` answers to each row, as `AnsweredRow.first` would give it: JSON objects, separated by commas."""
+        """The answer of `/predict` to each row, equal to `AnsweredRow.first`: JSON objects, separated by commas."""
         shares = orjson.dumps(self.matrix.ravel(), option=orjson.OPT_SERIALIZE_NUMPY).decode()[1:-1].split(",")
         parts = self._value_parts(shares) if self.codes is None else self._class_parts(shares, self.codes)
-        # Put together by columns: a dictionary for each row would take five times as long.
+        # Composed by columns, because a dictionary for each row would take five times as long.
         text: list[str] = [""] * (len(parts) * len(self))
         for place, part in enumerate(parts):
             text[place :: len(parts)] = part

@@ -1,8 +1,8 @@
-"""The call: what the application and the server tell each other about one request.
+"""The call: the data on one request that the application and the server exchange.
 
-The thread that brings a request runs the application at once. A request that must not be answered there (many rows, a version
-that is still being loaded) raises Deferred. The application then keeps the rest of the work, and the server runs it in a lane,
-without repeating routing and checks.
+The thread that brings a request runs the application at once. A request that must not be answered there (many rows, a
+version that is still being loaded) raises Deferred. The application then keeps the rest of the work, and the server
+runs it in a lane, without repeating routing and checks.
 """
 
 from collections.abc import Callable
@@ -29,11 +29,11 @@ class Call:
     patient: bool = False
     """Whether the server waits for `loading`; otherwise the client gets 503."""
     asked_at: float | None = None
-    """When (monotonic) it first asked for a version that is not loaded: a failure since then counts for it."""
+    """When (monotonic) it first requested a version that is not loaded; a failure since then applies to it."""
     loading: Loading | None = None
     """What it waits for."""
     logged: bool = False
-    """Whether it has predictions in the log, which must be durable before the answer where the log is strict."""
+    """Whether it has predictions in the log, which must be durable before the answer if the log is strict."""
     rest: Callable[[], Reply] | None = None
     """The rest of the work, after Deferred."""
 

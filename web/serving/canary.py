@@ -1,7 +1,8 @@
-"""The challenger: the version that waits for `retraind promote`, loaded so that it can be tried on real requests.
+"""The challenger: the version that waits for `retraind promote`, loaded so that it can be tested on live requests.
 
-As a shadow (`web/serving/shadow.py`) it predicts what the champion has answered, only for comparison. As a canary it answers a share
-of the requests itself. Both need `promote.mode = "manual"`, where a person decides. A held version has passed the gate.
+As a shadow (`web/serving/shadow.py`) it predicts requests that the champion has answered, only for comparison. As a
+canary it answers a share of the requests itself. Both need `promote.mode = "manual"`, with which a person decides. A
+held version has passed the gate.
 """
 
 import logging
@@ -29,7 +30,7 @@ class Challenger:
         self.wanted = settings.mode == "manual" and (settings.shadow or settings.canary_share > 0)
         self.predictor: Predictor | None = None
         self.problem: str | None = None
-        """Why the held version can't be tried; None if it can, or if there is none."""
+        """Why the held version can't be tested; None if it can, or if there is none."""
         self._share = settings.canary_share if settings.mode == "manual" else 0.0
         self._header = f"HTTP_{settings.canary_header.upper().replace('-', '_')}"
         self._broken: int | None = None
@@ -54,7 +55,7 @@ class Challenger:
             self._fail(version, error)
         else:
             self.problem = None
-            _log.info("Version %d is tried next to the served one.", version)
+            _log.info("Version %d is tested next to the served one.", version)
 
     def predictor_for(self, champion: Predictor, environ: WSGIEnvironment) -> Predictor:
         """The predictor for a request that names no version: the champion, or for a share of the keys the challenger."""
@@ -75,14 +76,17 @@ class Challenger:
         self._fail(version, error)
 
     def _fail(self, version: int, error: Exception) -> None:
-        problem = f"Version {version} can't be tried: {type(error).__name__}: {error}"
+        problem = f"Version {version} can't be tested: {type(error).__name__}: {error}"
         if problem != self.problem:
             _log.error("%s", problem)
         self.problem = problem
 
 
 def in_share(version: int, key: str, share: float) -> bool:
-    """Whether a key belongs to the share (0-1) of `version`: the same keys for one version, other keys for the next."""
+    """Whether a key belongs to the share (0-1) of `version`.
+
+    A version always gets the same keys, the next version others.
+    """
     digest = blake2b(f"{version}:{key}".encode(errors="replace"), digest_size=8).digest()
     return int.from_bytes(digest) < share * 2**64
 

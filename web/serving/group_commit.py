@@ -21,7 +21,7 @@ class Durability:
         self._log = log
         self._next: asyncio.Future[None] | None = None
         self._commits: asyncio.Task[None] | None = None
-        # A thread of its own, so that a long batch in another does not delay answers.
+        # A separate thread, so that a long batch in another thread does not delay answers.
         self._threads = ThreadPoolExecutor(1, "prediction-log")
 
     async def wait(self) -> None:

@@ -1,7 +1,8 @@
 """Inputs: the rows of a request, as numbers for the model and as values for the log.
 
-The fast path converts whole arrays with numpy. Rows that it does not take are encoded one by one by `daemon.schema.row_encoding`,
-which gives the exact error message. So there is one definition of "valid", and a large request costs no Python call per value.
+The fast path converts whole arrays with numpy. Other rows are encoded one by one by `daemon.schema.row_encoding`, which
+gives the exact error message. So there is one definition of "valid", and a large request costs no Python call per
+value.
 """
 
 import struct
@@ -48,9 +49,9 @@ class Inputs:
     ) -> None:
         self._values, self._matrix = values, matrix
         self.row = row
-        """The numbers of the one row of most requests; None: there is a matrix."""
+        """The numbers of a single row, the most common request; None if there is a matrix."""
         self.exact = exact
-        """Whether the matrix holds the values themselves, all of them doubles."""
+        """Whether the matrix holds the original values, all of them doubles."""
 
     @property
     def values(self) -> Sequence[Sequence[Any]]:
@@ -85,9 +86,9 @@ def from_rows(schema: Schema, rows: Sequence[Any]) -> Inputs:
 
 
 def from_columns(schema: Schema, columns: Mapping[str, Sequence[Any]]) -> Inputs:
-    """Columns of JSON values by name, all of one length; those left out are null; raises InvalidFeatures."""
+    """Columns of JSON values by name, all of one length; missing columns are null; raises InvalidFeatures."""
     if not columns:
-        raise InvalidFeatures(f"The model takes: {', '.join(schema.features)}; none of them is there.")
+        raise InvalidFeatures(f"The model takes: {', '.join(schema.features)}; none of them was sent.")
     lengths = {len(values) for values in columns.values()}
     if len(lengths) != 1:
         raise InvalidFeatures("All columns must have the same number of rows.")
@@ -114,7 +115,7 @@ def from_matrix(schema: Schema, matrix: NDArray[Any]) -> Inputs:
     if matrix.ndim != 2 or matrix.shape[1] != len(schema.columns):
         raise InvalidFeatures(f"The shape is {list(matrix.shape)}; the model takes [n, {len(schema.columns)}].")
     count(schema, matrix)
-    if matrix.dtype == np.bool_:  # the log must hold what a column of numbers takes
+    if matrix.dtype == np.bool_:  # the log must hold values that a column of numbers accepts
         matrix = matrix.astype(np.uint8)
     if schema.numeric and _bounded(matrix):
         exact = matrix.dtype.kind == "f"
@@ -148,18 +149,18 @@ def count(schema: Schema, rows: Sequence[Any] | NDArray[Any]) -> None:
     if len(rows) == 0:
         raise InvalidFeatures("There are no rows.")
     if len(rows) > (most := most_rows(schema)):
-        raise InvalidFeatures(f"There are {len(rows)} rows; one request takes {most} at most.")
+        raise InvalidFeatures(f"There are {len(rows)} rows; one request may have at most {most}.")
     if len(rows) > _most(schema, ROWS_AT_ONCE, ANSWERS_AT_ONCE) and call.current().inline:
         raise call.Deferred
 
 
 def _bounded(matrix: NDArray[Any]) -> bool:
-    """Whether every value is a number that `Column.encode` takes: NaN is in no range."""
+    """Whether every value is a number that `Column.encode` accepts: NaN is in no range."""
     return bool(np.abs(matrix.astype(np.float64, copy=False)).max(initial=0.0) <= BOUND)
 
 
 def _is_plain_row(schema: Schema, rows: Sequence[Any]) -> bool:
-    """Whether there is one row, as in most requests, and `_is_plain` and `_bounded` accept it; they would take longer."""
+    """Whether there is one row, as in most requests, that `_is_plain` and `_bounded` would accept more slowly."""
     return (
         len(rows) == 1
         and schema.numeric
@@ -168,7 +169,7 @@ def _is_plain_row(schema: Schema, rows: Sequence[Any]) -> bool:
         and NUMBERS.issuperset(map(type, row))
         and min(row) >= -BOUND
         and max(row) <= BOUND
-        and (total := sum(row)) == total  # not so with NaN, which min and max pass over where it is not first
+        and (total := sum(row)) == total  # false for NaN, which min and max skip unless it comes first
     )
 
 
@@ -178,7 +179,7 @@ def _is_plain(schema: Schema, rows: Sequence[Any]) -> bool:
 
 
 def _doubles(values: list[Any], *, exact: bool) -> Matrix | None:
-    """The values as an array; None if one of them is no number. If they are `exact`, all are doubles already."""
+    """The values as an array; None if one of them is not a number. If they are `exact`, all are doubles already."""
     if exact:  # a third of numpy's time
         numbers = np.empty(len(values))
         struct.pack_into(f"{len(values)}d", numbers.data, 0, *values)

@@ -1,4 +1,4 @@
-"""Pipelining: many rows are predicted in pieces; the next piece is computed while the last is being logged.
+"""Pipelining: many rows are predicted in pieces; the next piece is computed while the previous one is logged.
 
 ONNX Runtime releases the interpreter while it computes, so the two overlap if there is a second core.
 """
@@ -10,7 +10,8 @@ from daemon.artifacts.bundle import Matrix
 from web.serving.predictor import Predictor
 
 PIECE_ROWS = 1024
-"""The smallest piece, apart from the last. Each is a third of what is left: few pieces, and little work after the last."""
+"""The smallest piece, apart from the last. Each piece is a third of the remaining rows, which gives few pieces and
+little work after the last."""
 
 
 class Pipelined:

@@ -184,7 +184,7 @@ class PredictionLog:
         return file.size > 0 and time.monotonic() - file.opened >= self._settings.rotate_seconds
 
     def _look(self) -> None:
-        """Retire a file that has lost its name, and report a folder in which no file can be made."""
+        """Retire a file that has lost its name, and report a folder in which no file can be created."""
         if wrong := home_integrity.unwritable(self._folder):
             self._failures["place"] = wrong
         else:

@@ -20,7 +20,7 @@ from daemon.records.records import Records
 from web.serving.inputs import Inputs
 
 LOOK_SECONDS = 0.05
-"""How often the pointer is checked: the longest delay of a promotion, apart from loading."""
+"""Seconds between checks of the pointer: the longest delay of a promotion, apart from loading."""
 
 RETRY_SECONDS = 5.0
 """A bundle that failed to load is loaded again after this time, or as soon as the pointer changes."""
@@ -46,20 +46,20 @@ class Predictor:
         self._model = model
 
     def on_trial(self) -> "Predictor":
-        """The same model, answering instead of the champion."""
+        """The same model, marked as answering instead of the champion."""
         trial = copy.copy(self)
         trial.trial = True
         return trial
 
     def answers(self, rows: bundle.Matrix) -> bundle.Matrix:
-        """(n, columns) to (n, classes) probabilities or (n, 1) values; raises InvalidFeatures where they are not finite."""
+        """(n, columns) to (n, classes) probabilities or (n, 1) values; raises InvalidFeatures if they are not finite."""
         matrix = self._model.answers(rows)
         if not np.isfinite(matrix).all():
             raise InvalidFeatures(NOT_FINITE)
         return matrix
 
     def answer(self, inputs: Inputs) -> list[float]:
-        """The same for the one row of a request, without arrays where the backend needs none."""
+        """The answer to a single row, without arrays if the backend needs none."""
         run, row = self._model.row, inputs.row
         shares: list[float] = self._model.answers(inputs.matrix)[0].tolist() if run is None or row is None else run(row)
         if not all(map(isfinite, shares)):
@@ -104,7 +104,7 @@ def fetch(home: Home, records: Records, version: int) -> Predictor:
 
 
 class Slot:
-    """What this process serves now. One thread writes, each attribute in a single assignment; the others read."""
+    """The model that this process serves now. One thread writes, each attribute in a single assignment; others read."""
 
     def __init__(self) -> None:
         self.current: Predictor | None = None

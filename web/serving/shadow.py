@@ -1,8 +1,8 @@
-"""The shadow: a held challenger predicts the requests that the champion has answered, so that a person sees how often they agree.
+"""The shadow: a held challenger predicts requests that the champion has answered, to show how often they agree.
 
-The comparison starts after the answer, in a thread of its own that works at most half of the time, so it neither delays nor
-breaks a request. Answers that come faster are dropped and counted. Each compared group is a line of the prediction log, which
-`daemon/storage/prediction_history.py` adds up.
+The comparison starts after the answer, in a separate thread that works at most half of the time, so it neither delays
+nor breaks a request. Answers that come faster are dropped and counted. Each compared group is a line of the prediction
+log, which `daemon/storage/prediction_history.py` adds up.
 """
 
 import logging
@@ -22,7 +22,7 @@ from web.serving.prediction_log import PredictionLog
 from web.serving.predictor import Predictor
 
 PAUSE_SECONDS = 0.05
-"""Minimum pause between groups: one pass over many rows is much cheaper than many over one."""
+"""Minimum pause between groups: one pass over many rows is much cheaper than many passes over one row."""
 
 MOST_ROWS = 4096
 """Maximum number of waiting rows; a single request may have more."""

@@ -40,7 +40,7 @@ class _Failure:
     at: float
 
     def counts(self, asked: float) -> bool:
-        """Whether it applies to a request from `asked`: while it is recent, or if the request was waiting for this loading."""
+        """Whether the failure applies to a request from `asked`: while it is recent, or if the request waited for it."""
         seconds = ABSENT_SECONDS if self.status == 404 else FORGET_SECONDS
         return asked <= self.at or time.monotonic() < self.at + seconds
 
@@ -65,8 +65,8 @@ class VersionCache:
     def find(self, version: int, asked: float = math.inf) -> Predictor | Loading:
         """The version's predictor, or the loading to wait for before asking again.
 
-        `asked` is when (monotonic) the request asked first: a request that waited gets the failure of its loading, however late.
-        Raises Problem 404 for an unknown or removed version, 503 for one that does not load.
+        `asked` is when (monotonic) the request asked first: a request that waited gets the failure of its loading,
+        however late. Raises Problem 404 for an unknown or removed version, 503 for one that does not load.
         """
         with self._lock:
             if (predictor := self._loaded.get(version)) is not None:
