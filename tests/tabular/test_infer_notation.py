@@ -147,7 +147,7 @@ def test_year_of_two_digits_is_read_where_it_is_asked_for(
     own.write_text("on,n,y\n" + "".join(f"{text},{n},{'ab'[n % 2]}\n" for n, text in enumerate(texts)))
     without = infer_schema.of(own, "y")
     assert without.schema.columns[0].kind == "category"
-    assert "two digits? --dates" in without.notes["on"]
+    assert "two-digit years? --dates" in without.notes["on"]
     assert order in without.notes["on"]
     inferred = infer_schema.of(own, "y", order=order).schema
     assert (inferred.columns[0].kind, inferred.columns[0].notation) == ("date", Notation(order=order))

@@ -128,7 +128,7 @@ def test_number_of_classes_is_limited() -> None:
     checked = check(HEADER + "".join(f"1,,,c{i}\n" for i in range(110)), new_classes="accept")
     assert len(checked.schema.classes) == 100
     assert len(checked.good) == 98
-    assert "100 classes already" in checked.bad[0].reason
+    assert "maximum of 100 classes" in checked.bad[0].reason
 
 
 def test_new_category_is_listed_or_bad() -> None:
