@@ -18,10 +18,11 @@ from daemon.records import segments as recorded_segments
 
 
 def check_out(source: Home, target: Home, revision: Revision, store: ObjectStore | None = None) -> list[str]:
-    """Bring a revision of `source` into the empty home `target`, while others work in the first; the names of its segments.
+    """Fetch a revision of `source`, which may be in use, into the empty home `target`.
 
-    Raises NotFound when they are gone from the cache of `source` and from the object `store`, Unavailable when there is no
-    room for them or the store does not answer, DatasetDamaged when they are not what the revision names.
+    Returns the names of its segments. Raises NotFound when they are gone from the cache of `source` and from the object
+    `store`, Unavailable when there is no room for them or the store does not answer, DatasetDamaged when they differ
+    from the revision.
     """
     checkout = Dvc(target)
     checkout.isolate()
@@ -57,7 +58,7 @@ def _copy_list(source: Home, cache: Cache, revision: Revision) -> None:
 
 
 def _fetch(source: Home, cache: Cache, listed: dict[str, str], store: ObjectStore) -> None:
-    """Bring the segments of `listed` (name: md5) that are gone from the cache of `source` into `cache`, as far as the store has them."""
+    """Fetch the segments of `listed` (name: md5) that the cache of `source` lacks into `cache`, if the store has them."""
     hashes = recorded_segments.hashes(source.journal)
     for name, md5 in listed.items():
         if not Cache(source.data).path(md5).exists() and name in hashes:
@@ -67,7 +68,7 @@ def _fetch(source: Home, cache: Cache, listed: dict[str, str], store: ObjectStor
 
 
 def _require_objects(source: Home, target: Home, listed: dict[str, str], revision: Revision) -> None:
-    """Raise NotFound or Unavailable where the segments of `listed` (name: md5) are gone, or too large for the disk."""
+    """Raise NotFound if the segments of `listed` (name: md5) are gone, Unavailable if they are too large for the disk."""
     here, fetched = Cache(source.data), Cache(target.data)
     objects = [fetched.path(md5) if fetched.path(md5).exists() else here.path(md5) for md5 in listed.values()]
     if gone := sum(not path.exists() for path in objects):

@@ -73,7 +73,7 @@ class Compaction:
     def _record(self, sealed: Sealed, sources: Mapping[str, str]) -> None:
         """Replace the sources by the finished segment, in the step that finished it."""
         if not sources.keys() <= {one["name"] for one in self._journal.segments.current()}:
-            sealed.discard()  # a drop was forgotten meanwhile, and its rows are in what was just written
+            sealed.discard()  # a drop was forgotten meanwhile, and its rows are in the segment just written
             self._stored.abandon(sealed.segment.md5)
             return
         with sealed.entry(self._journal.segments.has) as merged:

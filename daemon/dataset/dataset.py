@@ -34,8 +34,8 @@ class Dataset:
     def open(self, recorded: Mapping[str, str], replaced: Callable[[Iterable[str]], set[str]]) -> None:
         """Make or repair the repository; `recorded` maps the journal's segments to their md5.
 
-        Of the other files in the dataset, those that a merge has replaced (`replaced` tells) are removed; the rest was
-        never accepted and is set aside. A segment that is gone comes back from the orphans, DVC or the object store.
+        Other files in the dataset are removed if a merge has replaced them (`replaced` knows). All others were never
+        accepted and are set aside. A missing segment is restored from the orphans, DVC or the object store.
         """
         self._dvc.isolate()
         self.folder.make()
@@ -91,9 +91,10 @@ class Dataset:
         return self._repository.head()
 
     def purge(self, md5s: Iterable[str]) -> int:
-        """Remove objects of earlier revisions, for good: from the object store, then from DVC's cache; returns how many this had.
+        """Remove objects of earlier revisions for good, from the object store and then from DVC's cache.
 
-        The revisions that need them can't be checked out any more. Raises StoreUnavailable before anything is removed here.
+        Returns the number of those in the cache. The revisions that need them can't be checked out any more. Raises
+        StoreUnavailable before anything is removed here.
         """
         gone = list(md5s)
         with self.stored.purging:
@@ -101,7 +102,7 @@ class Dataset:
             return self._cache.purge(gone)
 
     def recover(self, segments: Iterable[SegmentRow]) -> None:
-        """Bring objects of earlier revisions that are gone from DVC's cache back into it, as far as the object store has them."""
+        """Restore objects of earlier revisions that DVC's cache lacks, if the object store has them."""
         for row in segments:
             if not self._cache.path(row["md5"]).exists():
                 self._cache.path(row["md5"]).parent.mkdir(parents=True, exist_ok=True)

@@ -91,7 +91,7 @@ class SegmentFolder:
         return True
 
     def restore(self, segments: Mapping[str, str], cache: Cache, stored: StoredSegments) -> None:
-        """Bring segments (name: md5) that are gone back: from the orphans, DVC's `cache` or the object store, as far as these have them."""
+        """Restore missing segments (name: md5) from the orphans, DVC's `cache` or the object store, if these have them."""
         gone = self.missing(segments)
         # Whatever names the files that were set aside have now.
         orphans = {name_of(durable.sha256_file(path)): path for path in _files(self._orphans)} if gone else {}

@@ -67,7 +67,7 @@ class BatchIntake:
         self._begun_at = 0.0
 
     def begin(self, settled: Mapping[str, Stamp], now: float) -> bool:
-        """Begin a batch with some of the settled drops; False: there is nothing to read. `now` is monotonic seconds."""
+        """Begin a batch with some of the settled drops; False if there is nothing to read. `now` is monotonic seconds."""
         current = self._schema.read() if settled and self._dataset.stored.ready(time.monotonic()) else None
         if current is None:
             return False
@@ -164,10 +164,10 @@ class BatchIntake:
         self._record.write(refused, sealed, [reading], reader.schema)
 
     def _keep(self, sealed: Sealed) -> Generator[None, None, bool]:
-        """Put the segment into the object store; False: it can't be, so the drops stay as they are and are read again later."""
+        """Put the segment into the object store; False if it can't, so that the drops stay and are read again later."""
         try:
             yield from self._dataset.stored.put(*sealed.object)
-        except StoreUnavailable:  # which the health says
+        except StoreUnavailable:  # which the health reports
             sealed.discard()
             self._attempts.end()
             self.known_rows.give_up()

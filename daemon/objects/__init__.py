@@ -1,1 +1,1 @@
-"""The object store: immutable objects that are named by their content, kept beside this machine if `storage.url` is set."""
+"""The object store: immutable objects, named by their content, stored on another machine if `storage.url` is set."""

@@ -1,4 +1,4 @@
-"""Work for the object store beside the loop: in threads that keep no process from ending."""
+"""Work for the object store outside the loop, in threads that do not prevent a process from ending."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -10,7 +10,10 @@ T = TypeVar("T")
 
 
 def start(name: str, work: Callable[[], T]) -> Future[T]:
-    """Do `work` in a thread called `name`. A stop of the service does not wait for it: a put that is cut off is none."""
+    """Run `work` in a thread called `name`.
+
+    A stop of the service does not wait for it, because an interrupted put leaves no object.
+    """
     future: Future[T] = Future()
 
     def run() -> None:
@@ -24,7 +27,7 @@ def start(name: str, work: Callable[[], T]) -> Future[T]:
 
 
 def is_done(future: Future[T], seconds: float) -> bool:
-    """Whether it has ended, after at most so many seconds."""
+    """Whether it has ended, after waiting at most this many seconds."""
     with suppress(TimeoutError):
         future.exception(seconds)
     return future.done()

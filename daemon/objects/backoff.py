@@ -1,11 +1,11 @@
-"""Backoff: how long nothing is tried after a failure of the object store, and the sentence that the health shows meanwhile."""
+"""Backoff: the pause after a failure of the object store, and the sentence that the health shows meanwhile."""
 
 from daemon.core import logs
 
 log = logs.Logger()
 
 FIRST_SECONDS, MOST_SECONDS = 1.0, 30.0
-"""The first pause; each further one is twice as long, up to this."""
+"""The first pause in seconds, and the longest; each further pause is twice as long."""
 
 
 class Backoff:
@@ -14,10 +14,10 @@ class Backoff:
     def __init__(self) -> None:
         self._pause, self._until = 0.0, 0.0
         self.problem: str | None = None
-        """What failed last, and when it is tried again; None if nothing has failed since."""
+        """The last failure, and when it is tried again; None after a success."""
 
     def ready(self, now: float) -> bool:
-        """Whether it may be tried."""
+        """Whether a try is allowed."""
         return now >= self._until
 
     def failed(self, error: Exception, consequence: str, now: float) -> None:
@@ -29,7 +29,7 @@ class Backoff:
         self.problem = f"{error} {consequence} It is tried again in {self._pause:g} s."
 
     def succeeded(self) -> None:
-        """It works again."""
+        """Note a successful try."""
         if self.problem is not None:
             log.info("available_again")
         self._pause, self._until, self.problem = 0.0, 0.0, None

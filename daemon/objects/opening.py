@@ -1,4 +1,4 @@
-"""Opens the object store that the settings name; without `storage.url` nothing of it is imported."""
+"""Opens the object store of the settings; without `storage.url` none of its modules is imported."""
 
 from importlib.util import find_spec
 
@@ -8,7 +8,10 @@ from daemon.objects.store import ObjectStore
 
 
 def open_store(settings: Storage) -> ObjectStore | None:
-    """The store of `storage.url`, None if there is none; raises BadSettings without botocore, StoreUnavailable. Nothing is asked yet."""
+    """The store of `storage.url`, None if there is none; raises BadSettings without botocore, StoreUnavailable.
+
+    No request is sent yet.
+    """
     if not settings.url:
         return None
     if find_spec("botocore") is None:

@@ -1,4 +1,4 @@
-"""The probe of an object store: what it can do, found by doing it with an object that is removed again."""
+"""The probe of an object store: tests its abilities with an object that is removed afterwards."""
 
 import secrets
 import tempfile
@@ -11,11 +11,11 @@ from daemon.core.errors import RetraindError
 from daemon.objects.store import ObjectLost, ObjectStore
 
 PREFIX = "probes/"
-"""Where the probe's object lies: no content has this name, so it can be in nobody's way."""
+"""Name of the probe's object; no content has this name, so it never collides with another object."""
 
 
 class Ability(NamedTuple):
-    """One thing that a store does or not; `needed`: retraind can't do without it."""
+    """One ability of a store; `needed`: retraind can't work without it."""
 
     sentence: str
     ok: bool
@@ -23,7 +23,7 @@ class Ability(NamedTuple):
 
 
 def probe(store: ObjectStore) -> Iterator[Ability]:
-    """Put, read, list and delete an object, and look at what the bucket is; raises StoreUnavailable where nothing more can be said."""
+    """Put, read, list and delete an object, and examine the bucket; raises StoreUnavailable if it can't go on."""
     data = secrets.token_bytes(1024)
     sha256 = durable.sha256(data)
     name = f"{PREFIX}{sha256}"
@@ -39,15 +39,13 @@ def probe(store: ObjectStore) -> Iterator[Ability]:
 def _looks(store: ObjectStore, name: str, sha256: str) -> Iterator[Ability]:
     with tempfile.TemporaryDirectory(prefix="retraind-probe-") as folder:
         read = _works(lambda: store.get(name, Path(folder) / "object", sha256))
-    yield Ability("gives what was put, at once" if read else "does not give at once what was put", read)
+    yield Ability("returns a new object at once" if read else "does not return a new object at once", read)
     listed = [entry.name for entry in store.listing(PREFIX)]
-    yield Ability("lists it" if name in listed else "does not list at once what was put", name in listed)
+    yield Ability("lists it" if name in listed else "does not list a new object at once", name in listed)
     kept = "keeps earlier versions (a purge removes these, too)" if store.versioned() else "keeps no earlier versions"
     yield Ability(kept, ok=True, needed=False)
     refuses = store.refuses_overwriting(name)
-    yield Ability(
-        f"conditional puts {'work' if refuses else 'do not work'} (nothing needs them)", refuses, needed=False
-    )
+    yield Ability(f"conditional puts {'work' if refuses else 'do not work'} (not needed)", refuses, needed=False)
 
 
 def _works(action: Callable[[], object]) -> bool:
@@ -59,11 +57,11 @@ def _works(action: Callable[[], object]) -> bool:
 
 
 def describe(store: ObjectStore) -> str:
-    """What the store does, in one sentence; raises RetraindError where something is missing that is needed."""
+    """The store's abilities in one sentence; raises RetraindError if it lacks a needed one."""
     abilities = list(probe(store))
     sentence = f"{store.place}: it {'; '.join(ability.sentence for ability in abilities)}."
     if any(ability.needed and not ability.ok for ability in abilities):
         raise RetraindError(
-            sentence, hint="retraind needs a store that does all of it; look at its settings and rights."
+            sentence, hint="retraind needs a store with all these abilities; check its settings and rights."
         )
     return sentence

@@ -1,8 +1,8 @@
-"""An S3-compatible object store: the only module that imports botocore, and only where `storage.url` is set.
+"""An S3-compatible object store: the only module that imports botocore, used only if `storage.url` is set.
 
-Only what all such servers have is used: plain puts, gets, listings and deletions. Each upload carries its md5, which the
-server compares. Credentials come from where AWS's own tools look (AWS_* variables, ~/.aws, the machine's role) and are in no
-text that leaves this module.
+It only uses operations that all such servers have: plain puts, gets, listings and deletions. Each upload carries its
+md5, which the server compares. Credentials come from the sources of AWS's own tools (AWS_* variables, ~/.aws, the
+machine's role), and no text that leaves this module contains them.
 """
 
 import base64
@@ -24,7 +24,7 @@ from daemon.objects.store import Entry, ObjectLost, StoreUnavailable
 T = TypeVar("T")
 
 TRIES = 2
-"""Attempts for one request: whoever asks tries again later anyway, and waits no longer than it has to."""
+"""Attempts for one request; few, because the caller retries later anyway and should not wait long."""
 
 CONNECTIONS = 16
 
@@ -33,7 +33,7 @@ PIECE_BYTES = 1_048_576
 GONE = {"404", "NoSuchKey", "NotFound"}
 
 UNVERSIONED = {"NotImplemented", "MethodNotAllowed", "501", "405"}
-"""What a server answers that knows no versions of objects."""
+"""Error codes of servers without versions of objects."""
 
 PRECONDITION = {"PreconditionFailed", "412"}
 
@@ -46,12 +46,12 @@ HINTS = {
     "ExpiredToken": "Renew the credentials.",
     "AccessDenied": "Grant s3:GetObject, s3:PutObject, s3:ListBucket and s3:DeleteObject on this prefix.",
     "403": "Grant s3:GetObject, s3:PutObject, s3:ListBucket and s3:DeleteObject on this prefix.",
-    "BadDigest": "The bytes changed on their way; it is tried again.",
+    "BadDigest": "The bytes changed in transit; it is tried again.",
 }
 
 
 class Refused(StoreUnavailable):
-    """Raised when the server answered and did not do what it was asked; `code` is its own word for that."""
+    """Raised when the server answered with an error; `code` is its error code."""
 
     def __init__(self, message: str, code: str, hint: str) -> None:
         super().__init__(message, hint=hint)
@@ -59,13 +59,16 @@ class Refused(StoreUnavailable):
 
 
 class S3Store:
-    """One prefix of a bucket; `url` is `s3://bucket/prefix`, `endpoint` a server other than AWS, `seconds` the limit for an answer."""
+    """One prefix of a bucket.
+
+    `url` is `s3://bucket/prefix`, `endpoint` a server other than AWS, `seconds` the time limit for an answer.
+    """
 
     def __init__(self, url: str, endpoint: str, seconds: float) -> None:
         parts = urlsplit(url)
         self._bucket, self._prefix = parts.netloc, parts.path.strip("/")
         self._url, self._endpoint = url, endpoint
-        # Anything newer than md5 is unknown to older servers; buckets in the host's name need a DNS that knows them.
+        # Older servers support no checksum except md5, and buckets in the host name need a matching DNS.
         config = Config(
             connect_timeout=min(seconds, 5.0),
             read_timeout=seconds,
@@ -85,11 +88,11 @@ class S3Store:
 
     @property
     def place(self) -> str:
-        """Where it is, for people."""
+        """The location of the store, for people."""
         return f"{self._url} at {self._endpoint}" if self._endpoint else self._url
 
     def put(self, name: str, source: Path | bytes) -> None:
-        """Keep an object; see `daemon.objects.store.ObjectStore`."""
+        """Store an object; see `daemon.objects.store.ObjectStore`."""
         with BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
             md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()
             file.seek(0)
@@ -97,7 +100,7 @@ class S3Store:
             self._ask("put", name, self._client.put_object, Body=file, ContentMD5=check)
 
     def get(self, name: str, target: Path, sha256: str, *, mode: int = 0o600) -> None:
-        """Bring an object to `target`; see `daemon.objects.store.ObjectStore`."""
+        """Fetch an object to `target`; see `daemon.objects.store.ObjectStore`."""
         answer = self._ask("get", name, self._client.get_object)
         with closing(answer["Body"]) as body:
             pieces = self._pieces(name, body)
@@ -110,7 +113,7 @@ class S3Store:
             raise self._unavailable("get", name, error) from None
 
     def has(self, name: str) -> bool:
-        """Whether there is an object of this name."""
+        """Whether there is an object with this name."""
         try:
             self._ask("look at", name, self._client.head_object)
         except ObjectLost:
@@ -118,7 +121,7 @@ class S3Store:
         return True
 
     def listing(self, prefix: str = "") -> Iterator[Entry]:
-        """The objects whose names begin with `prefix`."""
+        """The objects with names that begin with `prefix`."""
         begin = len(self._key(""))
         for page in self._pages("list_objects_v2", prefix):
             yield from (Entry(one["Key"][begin:], one["Size"]) for one in page.get("Contents", ()))
@@ -134,7 +137,7 @@ class S3Store:
         return bool(versions)
 
     def _versions(self, name: str) -> list[Mapping[str, Any]]:
-        """Every version of an object, marks of deletions among them; for a server without versions, the object itself."""
+        """Every version of an object, including deletion markers; for a server without versions, the object itself."""
         try:
             pages = list(self._pages("list_object_versions", name))
         except Refused as refused:
@@ -146,12 +149,12 @@ class S3Store:
         return [one for one in entries if one["Key"] == self._key(name)]
 
     def versioned(self) -> bool:
-        """Whether the bucket keeps earlier versions of what is deleted."""
+        """Whether the bucket keeps earlier versions of deleted objects."""
         answer = self._asked("look at", "", lambda: self._client.get_bucket_versioning(Bucket=self._bucket))
         return answer.get("Status") in ("Enabled", "Suspended")
 
     def refuses_overwriting(self, name: str) -> bool:
-        """Whether the server heeds `If-None-Match: *` for an object that there is; nothing rests on it."""
+        """Whether the server respects `If-None-Match: *` for an existing object; no code relies on it."""
         try:
             self._ask("put", name, self._client.put_object, Body=b"", IfNoneMatch="*")
         except Refused as refused:
@@ -159,7 +162,7 @@ class S3Store:
         return False
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         self._client.close()
 
     def _pages(self, operation: str, prefix: str) -> Iterator[Mapping[str, Any]]:
@@ -187,11 +190,11 @@ class S3Store:
             raise self._unavailable(action, name, error) from None
 
     def _unavailable(self, action: str, name: str, error: Exception) -> StoreUnavailable:
-        """Why there was no answer, in a sentence without credentials: the names of errors only, not their texts."""
+        """Why there was no answer, in a sentence without credentials: it has the names of errors, not their texts."""
         if isinstance(error, NoCredentialsError | PartialCredentialsError):
             return StoreUnavailable(f"There are no credentials for the object store {self.place}.", hint=KEYS)
         reason = f"did not answer: {action} {name}".rstrip()
-        hint = "Look at the server, the network and storage.endpoint."
+        hint = "Check the server, the network and storage.endpoint."
         return StoreUnavailable(f"The object store {self.place} {reason} ({type(error).__name__}).", hint=hint)
 
     def _refused(self, action: str, name: str, error: ClientError) -> "Refused":

@@ -1,7 +1,7 @@
-"""What an object store does for a home: it keeps immutable objects, whose names say what their bytes are.
+"""The interface of an object store: it stores immutable objects under names that identify their bytes.
 
-A name ends in the hash of the bytes, so that a late or a repeated put changes nothing, and nothing rests on conditional
-writes, which some S3-compatible servers ignore without a word. Only the journal says which objects count.
+A name ends in the hash of the bytes, so a late or repeated put changes nothing. No code relies on conditional writes,
+which some S3-compatible servers silently ignore. Only the journal says which objects count.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,22 +11,22 @@ from typing import NamedTuple, Protocol
 from daemon.core.errors import DatasetDamaged, NotFound, Unavailable
 
 MD5 = "files/md5/"
-"""Where DVC keeps its objects in a remote: segments lie there, so that DVC finds them as well."""
+"""DVC's prefix of objects in a remote; segments are stored there, so that DVC can also read them."""
 
 SHA256 = "files/sha256/"
-"""Where all other objects lie: the files of bundles, and the schema."""
+"""The prefix of all other objects: the files of bundles, and the schema."""
 
 
 class StoreUnavailable(Unavailable):
-    """Raised when the object store does not answer, refuses, or is not set up; it is tried again later."""
+    """Raised when the object store does not answer, refuses, or is not set up; callers retry later."""
 
 
 class ObjectLost(NotFound):
-    """Raised when the object store has no object of a name."""
+    """Raised when the object store has no object with a name."""
 
 
 class ObjectDamaged(DatasetDamaged):
-    """Raised when the object store gave other bytes than the name of an object promises."""
+    """Raised when the object store returned bytes that do not match the object's name."""
 
 
 class Entry(NamedTuple):
@@ -37,12 +37,12 @@ class Entry(NamedTuple):
 
 
 def by_md5(md5: str) -> str:
-    """The name of a segment, or of one of DVC's lists, by its md5 as DVC writes it."""
+    """The object name of a segment, or of one of DVC's lists, from its md5 as DVC writes it."""
     return f"{MD5}{md5[:2]}/{md5[2:]}"
 
 
 def by_sha256(sha256: str) -> str:
-    """The name of any other object."""
+    """The object name of any other content."""
     return f"{SHA256}{sha256[:2]}/{sha256[2:]}"
 
 
@@ -51,31 +51,34 @@ class ObjectStore(Protocol):
 
     @property
     def place(self) -> str:
-        """Where it is, for people."""
+        """The location of the store, for people."""
 
     def put(self, name: str, source: Path | bytes) -> None:
-        """Keep an object; durable when this returns, and doing it again changes nothing. Raises OSError for a file that can't be read."""
+        """Store an object; it is durable when this returns, and a repetition changes nothing.
+
+        Raises OSError for an unreadable file.
+        """
 
     def get(self, name: str, target: Path, sha256: str, *, mode: int = 0o600) -> None:
-        """Bring an object to `target`, durably, once its sha256 is found to begin with `sha256`.
+        """Fetch an object to `target`, durably, if its sha256 begins with `sha256`.
 
-        Raises ObjectLost, ObjectDamaged, OSError; then there is no file.
+        Raises ObjectLost, ObjectDamaged, OSError; then no file is left.
         """
 
     def has(self, name: str) -> bool:
-        """Whether there is an object of this name."""
+        """Whether there is an object with this name."""
 
     def listing(self, prefix: str = "") -> Iterator[Entry]:
-        """The objects whose names begin with `prefix`, in the order of their names."""
+        """The objects with names that begin with `prefix`, sorted by name."""
 
     def delete(self, names: Iterable[str]) -> int:
-        """Remove objects with all their versions, for good; those that are not there are passed over. Returns how many there were."""
+        """Remove objects with all their versions for good, skipping missing ones; returns their number."""
 
     def versioned(self) -> bool:
-        """Whether the bucket keeps earlier versions of what is deleted; `delete` removes these as well."""
+        """Whether the bucket keeps earlier versions of deleted objects; `delete` removes these as well."""
 
     def refuses_overwriting(self, name: str) -> bool:
-        """Whether a conditional put of an object that there is fails, as it should; nothing rests on it."""
+        """Whether a conditional put of an existing object fails, as it should; no code relies on it."""
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""

@@ -47,7 +47,10 @@ class Judging:
         self._seen = 0
 
     def judge(self, served: int | None) -> bool:
-        """Give the oldest version without a verdict one, while `served` serves; True: there was one, and its bundle is put."""
+        """Judge the oldest version without a verdict, while `served` serves.
+
+        True if there was one with its bundle in the store.
+        """
         for version in self._models.versions(after=self._seen):
             if self._journal.versions.get(version.version) is None and version.bundle is not None:
                 folder = self._name_bundle(version)

@@ -78,7 +78,7 @@ class OldVersions:
         return [one for one in self._models.versions() if not one.cleared and one.version not in gone]
 
     def _clear(self, version: Registered, in_use: frozenset[str] | None) -> None:
-        """Remove its files; those that are `in_use` stay in the object store, which has equal files once."""
+        """Remove its files; those that are `in_use` stay in the object store, which stores equal files once."""
         folder = self._home.bundle(version.version)
         for path in folder.iterdir() if folder.is_dir() else ():
             if path.name not in bundle.KEPT:
@@ -87,5 +87,5 @@ class OldVersions:
             if artifacts.exists():
                 shutil.rmtree(artifacts)
         self._stored.clear(version, in_use)
-        # Last: the tag says that there is nothing more to do.
+        # Last, because the tag means that nothing is left to do.
         self._models.mark_cleared(version.version)

@@ -207,7 +207,7 @@ class Promotion:
         self._champion.serve(version, sha256, before, reason)
 
     def recover(self) -> None:
-        """Record a swap that a kill left unrecorded, replace a served bundle that is damaged, sweep what no version needs."""
+        """Record a swap that a kill left unrecorded, replace a damaged served bundle, remove unneeded files."""
         try:
             self._fallback.replace_damaged(self.pointer())
         except StoreUnavailable as error:  # the health says so; the files come when the store is back

@@ -18,9 +18,9 @@ def deleted(version: int) -> str:
 
 
 def verify(home: Home, version: int, sha256: str, stored: StoredBundles) -> bundle.Model:
-    """Load a version's bundle, with what had to be fetched of it.
+    """Load a version's bundle, after fetching missing files.
 
-    Raises BundleRefused, which says so if its files were removed by `promote.keep_versions`, and StoreUnavailable.
+    Raises BundleRefused, with a hint if `promote.keep_versions` removed its files, and StoreUnavailable.
     """
     folder = home.bundle(version)
     if bundle.cleared(folder):

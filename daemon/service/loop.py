@@ -108,7 +108,8 @@ class Loop:
         training, moment = self.parts.retraining, datetime.now(UTC)
         if self.parts.store_upkeep is not None and self.parts.store_upkeep.is_fetching:
             return False
-        # The labels that make a training due may take the champion's place from it: it would be compared with a version that goes.
+        # The labels that make a training due may also roll the champion back: the training would compare with the wrong
+        # version.
         if training.may_start(moment) and self._follower.catch_up(now):
             return True
         return training.start_if_due(moment, now, self.parts.promotion.served())

@@ -180,7 +180,7 @@ def _open_dataset(frame: Frame, journal: Journal, store: ObjectStore | None) -> 
 def _start_upkeep(
     frame: Frame, store: ObjectStore | None, dataset: Dataset, promotion: Promotion, models: ModelVersions
 ) -> StoreUpkeep | None:
-    """The thread that makes up for what home and store lack, if there is a store."""
+    """Start the thread that completes home and store, if there is a store."""
     if store is None:
         return None
     upkeep = StoreUpkeep(frame.home, store, dataset.stored, promotion.stored, models)

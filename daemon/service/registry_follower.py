@@ -32,7 +32,7 @@ class RegistryFollower:
         self._look_at = 0.0
 
     def step(self, now: float) -> bool:
-        """Answer a request, adopt, judge or watch; True: something was done."""
+        """Answer a request, adopt, judge or watch; True if something was done."""
         if self._promotion.stored.ended:  # the version that has waited for it gets its verdict
             self.look_soon()
         answered = self._answered = self._may_answer and self._promotion.answer()
@@ -52,7 +52,7 @@ class RegistryFollower:
         if self._promotion.adopt() or self._promotion.judge() or self._promotion.watch():
             self._look_at = now
             return True
-        # What could not be looked at is looked at again.
+        # After a failure it checks again.
         again = self._promotion.live.problem or self._promotion.stored.waits
         self._followed = None if again else state
         self._look_at = now + self._scan_seconds

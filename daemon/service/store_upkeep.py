@@ -1,7 +1,8 @@
-"""StoreUpkeep: what home and object store owe each other from before, made up for in a thread after the start.
+"""StoreUpkeep: completes home and object store from each other, in a thread after the start.
 
-A home that lost its bundles gets those of all versions back, so that `/predict?version=N` and the next comparison find them. A store
-that was set up later, or lost objects, gets what the journal names and this machine has. Until then the check `storage` says what is missing.
+A home that lost its bundles gets those of all versions back, so that `/predict?version=N` and the next comparison find
+them. A store that was set up later, or lost objects, gets the journal's objects that this machine has. Until then the
+check `storage` says what is missing.
 """
 
 import threading
@@ -27,18 +28,18 @@ log = logs.Logger()
 
 MOST_VERSIONS = 1_000_000
 
-CONSEQUENCE = "Objects from before are not all there yet."
+CONSEQUENCE = "The store still lacks earlier objects."
 
 
 class Step(NamedTuple):
-    """One thing to make up for: what it does, for people, and how."""
+    """One step of the work: a description for people, and the function."""
 
     name: str
     run: Callable[[], None]
 
 
 class StoreUpkeep:
-    """A thread that works until home and store have what the journal names."""
+    """A thread that works until home and store have all objects that the journal names."""
 
     def __init__(
         self, home: Home, store: ObjectStore, stored: StoredSegments, bundles: StoredBundles, models: ModelVersions
@@ -59,23 +60,23 @@ class StoreUpkeep:
         self._thread.start()
 
     def close(self) -> None:
-        """End after the object under way, or without it if that hangs."""
+        """End after the present object, or without it if it hangs."""
         self._stopping.set()
         self._thread.join(1.0)
 
     @property
     def problem(self) -> str | None:
-        """Why it can't go on, until it can."""
+        """Why it can't continue; None if it can."""
         return self._backoff.problem
 
     @property
     def is_fetching(self) -> bool:
-        """Whether bundles may still be lacking here, of which a training needs those that it is measured by."""
+        """Whether bundles may still be missing here; a training needs those that it is compared with."""
         return any(step.run == self._fetch_bundles for step in self._steps)
 
     @property
     def sentence(self) -> str:
-        """What it does; empty once there is nothing left to do."""
+        """Its present work; empty once nothing is left to do."""
         return next((step.name for step in self._steps), "")
 
     def _run(self) -> None:
@@ -86,7 +87,7 @@ class StoreUpkeep:
                 self._stopping.wait(1.0)
 
     def _try(self, run: Callable[[], None]) -> bool:
-        """Whether a step succeeded; one that failed for the store is tried again, any other failure is in the log and passed over."""
+        """Whether a step is done. After a failure of the store it is retried; any other failure is logged and skipped."""
         if not self._backoff.ready(time.monotonic()):
             return False
         try:
@@ -94,7 +95,7 @@ class StoreUpkeep:
         except StoreUnavailable as error:
             self._backoff.failed(error, CONSEQUENCE, time.monotonic())
             return False
-        except Exception:  # the loop goes on, and so do the other steps
+        except Exception:  # the loop and the other steps continue
             log.exception("store_upkeep_failed", step=self.sentence)
         self._backoff.succeeded()
         return not self._stopping.is_set()
@@ -122,7 +123,7 @@ class StoreUpkeep:
                 bundle_files.put(self._store, folder, sha256)
             except StoreUnavailable:
                 raise
-            except (OSError, RetraindError) as error:  # a damaged bundle has no place there
+            except (OSError, RetraindError) as error:  # a damaged bundle does not belong there
                 log.warning("bundle_not_put", version=row["version"], reason=str(error))
 
     def _put_segments(self) -> None:

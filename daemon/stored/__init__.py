@@ -1,1 +1,1 @@
-"""What of a home is also in the object store: segments and bundles, put before the journal names them, fetched where they are lacking."""
+"""Segments and bundles in the object store: put before the journal names them, fetched if they are missing here."""

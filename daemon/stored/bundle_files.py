@@ -1,6 +1,6 @@
-"""A bundle in the object store: each file is an object that its sha256 names, the manifest as well.
+"""A bundle in the object store: each file, including the manifest, is an object named by its sha256.
 
-So whoever has the sha256 of the manifest, which is what the journal keeps of a version, can fetch and verify all of it.
+The journal has the sha256 of a version's manifest, which is enough to fetch and verify the whole bundle.
 """
 
 from collections.abc import Collection
@@ -13,14 +13,15 @@ from daemon.core.errors import BundleRefused
 from daemon.objects.store import ObjectStore, by_sha256
 
 AT_ONCE = 4
-"""Files of a bundle that are put or fetched at once: there are about ten."""
+"""Number of files of a bundle that are transferred at once; a bundle has about ten."""
 
 FETCHED = ".fetched-"
-"""How the name of a manifest begins whose files are not there yet: a folder with a manifest alone is that of a cleared version."""
+"""Prefix of a manifest while its files are still missing, because a folder with only a manifest means a cleared
+version."""
 
 
 UNFINISHED_SECONDS = 600.0
-"""A file that did not arrive and is older than this was left by a killed process."""
+"""Seconds after which an unfinished file was left by a killed process."""
 
 
 def put(store: ObjectStore, folder: Path, sha256: str) -> None:
@@ -39,7 +40,7 @@ def put(store: ObjectStore, folder: Path, sha256: str) -> None:
 
 
 def lacking(folder: Path, sha256: str) -> bool:
-    """Whether the bundle of a version that is not cleared lacks a file, or its manifest; other bytes are a matter of `bundle.load`."""
+    """Whether the bundle of a version that is not cleared lacks a file or its manifest; `bundle.load` checks the bytes."""
     try:
         manifest = read_manifest(folder, sha256)
     except BundleRefused:
@@ -48,7 +49,9 @@ def lacking(folder: Path, sha256: str) -> bool:
 
 
 def fetch(store: ObjectStore, folder: Path, sha256: str, only: Collection[str] = ()) -> None:
-    """Fetch what a bundle lacks, each file verified before it gets its name, the manifest last; `only`: of these files.
+    """Fetch missing files of a bundle (with `only`, of these), the manifest last.
+
+    Each file is verified before it gets its name.
 
     Raises ObjectLost, ObjectDamaged, BundleRefused, StoreUnavailable, OSError.
     """
@@ -78,5 +81,5 @@ def _manifest(store: ObjectStore, folder: Path, early: Path, sha256: str) -> Man
 
 
 def removable(manifest: Manifest) -> set[str]:
-    """The sha256 of the files that go when a version is cleared."""
+    """The sha256 of the files that are removed when a version is cleared."""
     return {sha256 for name, sha256 in manifest.files.items() if name not in KEPT}

@@ -1,7 +1,7 @@
-"""Bundles in the object store: put before the verdict on a version is recorded, fetched where this machine lacks them.
+"""Bundles in the object store: put before the verdict on a version is recorded, fetched if this machine lacks them.
 
-So every version that the journal names has its bundle in the store. A put runs in a thread: until it has ended the version
-waits for its verdict, and everything else goes on.
+So every version that the journal names has its bundle in the store. A put runs in a thread. Until it ends, the version
+waits for its verdict, and all other work continues.
 """
 
 import time
@@ -21,7 +21,7 @@ from daemon.stored import bundle_files
 
 log = logs.Logger()
 
-CONSEQUENCE = "A new version waits for its verdict until its bundle is safe there; predictions go on."
+CONSEQUENCE = "A new version waits for its verdict until its bundle is safe there; predictions continue."
 
 
 class StoredBundles:
@@ -37,7 +37,7 @@ class StoredBundles:
 
     @property
     def problem(self) -> str | None:
-        """Why a bundle can't be put or fetched, until it can."""
+        """Why a bundle can't be put or fetched; None if it can."""
         return self._backoff.problem
 
     @property
@@ -47,13 +47,13 @@ class StoredBundles:
 
     @property
     def ended(self) -> bool:
-        """Whether a put has ended, and `is_put` has not been asked since."""
+        """Whether a put has ended, and `is_put` has not been called since."""
         return self._putting is not None and self._putting[1].done()
 
     def is_put(self, version: int, sha256: str) -> bool:
-        """Whether the bundle of a version is in the store; if not, it is put in a thread, which wakes the loop at its end.
+        """Whether the bundle of a version is in the store; if not, a thread puts it and wakes the loop at its end.
 
-        True also for a damaged bundle, which has no place there: its verdict says so.
+        Also True for a damaged bundle, which does not belong there: its verdict reports it.
         """
         if self._store is None or sha256 in self._put:
             return True
@@ -83,7 +83,10 @@ class StoredBundles:
         return True
 
     def fetch(self, version: int, sha256: str, only: Collection[str] = ()) -> None:
-        """Fetch what the bundle of a judged version lacks here; what the store lacks, too, `bundle.load` will miss. Raises StoreUnavailable."""
+        """Fetch missing files of a judged version's bundle.
+
+        If the store lacks them, too, `bundle.load` will fail. Raises StoreUnavailable.
+        """
         folder = self._home.bundle(version)
         if self._store is None or cleared(folder) or not bundle_files.lacking(folder, sha256):
             return
@@ -97,24 +100,28 @@ class StoredBundles:
             log.error("bundle_not_restored", version=version, reason=str(error))
 
     def restore(self, version: int, sha256: str, *, emptied: bool) -> None:
-        """Fetch what a judged version lacks here; of an `emptied` one only what later versions and lineage need. In any thread. Raises StoreUnavailable."""
+        """Fetch missing files of a judged version.
+
+        Of an `emptied` one, only those that later versions and lineage need. It may run in any thread. Raises
+        StoreUnavailable.
+        """
         self.fetch(version, sha256, only=KEPT if emptied else ())
 
     def files_of(self, versions: Iterable[Registered]) -> frozenset[str] | None:
-        """The sha256 of all files of these versions; None where a manifest can't be read, or without a store."""
+        """The sha256 of all files of these versions; None if a manifest can't be read, or without a store."""
         if self._store is None:
             return None
         try:
             manifests = [
                 read_manifest(self._home.bundle(one.version), one.bundle) for one in versions if one.bundle is not None
             ]
-        except BundleRefused as error:  # what it names is unknown, so nothing may go
+        except BundleRefused as error:  # its files are unknown, so nothing may be removed
             log.warning("objects_kept", reason=str(error))
             return None
         return frozenset(sha256 for manifest in manifests for sha256 in manifest.files.values())
 
     def clear(self, version: Registered, in_use: frozenset[str] | None) -> None:
-        """Remove the objects of a version whose model files go, as far as they are not `in_use`; raises StoreUnavailable."""
+        """Remove the objects of a version's model files, except those `in_use`; raises StoreUnavailable."""
         if self._store is None or in_use is None or version.bundle is None:
             return
         try:

@@ -1,9 +1,9 @@
-"""Segments in the object store: put before the journal names them, fetched where the folder lacks them.
+"""Segments in the object store: put before the journal names them, fetched if the folder lacks them.
 
-The order is: hidden file durable here, object durable there, name, journal. So every segment that the journal names is in
-the store, and a kill in between leaves at most one object that no entry names. Which one that may be is noted before
-it is put, and `sweep` removes it a day later, unless the journal names it by then. Nothing is removed because of a listing: a copy of the
-home with an older journal would take newer segments for garbage.
+The order is: hidden file durable here, object durable there, name, journal. So every segment that the journal names is
+in the store, and a kill in between leaves at most one object that no entry names. Its name is noted before the put, and
+`sweep` removes it a day later, unless the journal names it by then. Nothing is removed because of a listing: a copy of
+the home with an older journal would treat newer segments as garbage.
 """
 
 import time
@@ -26,24 +26,24 @@ from daemon.storage.journal import Journal
 log = logs.Logger()
 
 UNNAMED = "unnamed_objects"
-"""The journal's key of objects that may have been put and are in no entry: segment to md5 and time."""
+"""The journal's key for objects that may have been put but have no entry: segment to md5 and time."""
 
 SCHEMA = "stored_schema"
-"""The journal's key of the sha256 of the schema that was put last."""
+"""The journal's key for the sha256 of the last schema that was put."""
 
 KEPT = timedelta(days=1)
-"""So long an object that no entry names stays."""
+"""Seconds that an object without an entry is kept."""
 
 SWEEP_SECONDS = 3600.0
 """How often old objects that no entry names are looked for."""
 
 WAIT_SECONDS = 0.05
-"""So long a step of the loop waits for a put before other work has its turn."""
+"""Seconds that a step of the loop waits for a put before other work comes first."""
 
 FETCHES = 8
-"""Segments that are fetched at once."""
+"""Number of segments that are fetched at once."""
 
-CONSEQUENCE = "New drops wait in the inbox until their rows are safe there; predictions go on."
+CONSEQUENCE = "New drops wait in the inbox until their rows are safe there; predictions continue."
 
 
 class StoredSegments:
@@ -58,13 +58,13 @@ class StoredSegments:
         self.has_schema = store is None
         """Whether the store had the schema when it was looked at last."""
         self._under_way: set[str] = set()
-        """Segments that are put and not yet recorded: they are in no entry, and not left behind either."""
+        """Segments that are put and not yet recorded: they have no entry, but are not leftovers either."""
         self.purging = Lock()
-        """Held while objects are removed for good, here and there."""
+        """Held while objects are removed for good, here and in the store."""
 
     @property
     def problem(self) -> str | None:
-        """Why segments can't be put or fetched, until they can."""
+        """Why segments can't be put or fetched; None if they can."""
         return self._backoff.problem
 
     def ready(self, now: float) -> bool:
@@ -74,7 +74,10 @@ class StoredSegments:
     # Putting
 
     def put(self, name: str, md5: str, path: Path) -> Iterator[None]:
-        """Put a finished segment that will have this name, and the schema if it has changed; yields while they are on their way. Raises StoreUnavailable, OSError."""
+        """Put a finished segment that will have this name, and the schema if it has changed.
+
+        Yields during the transfer. Raises StoreUnavailable, OSError.
+        """
         if self._store is None or self._journal is None:
             return
         self._note(name, md5)
@@ -94,7 +97,7 @@ class StoredSegments:
             self._journal.key_values.put(SCHEMA, durable.sha256(schema))
 
     def put_now(self, name: str, md5: str, path: Path) -> None:
-        """The same, for whoever can't let other work go first."""
+        """As `put`, for callers that can't let other work come first."""
         for _ in self.put(name, md5, path):
             pass
 
@@ -106,7 +109,7 @@ class StoredSegments:
         self._backoff.succeeded()
 
     def _note(self, name: str, md5: str) -> None:
-        """Record which object is about to be put; what has been named since the last time is on record elsewhere."""
+        """Record which object is about to be put; drops notes of objects that have entries by now."""
         assert self._journal is not None
         unnamed = {each: entry for each, entry in self._unnamed().items() if not self._journal.segments.has(each)}
         self._journal.key_values.put(UNNAMED, {**unnamed, name: [md5, datetime.now(UTC).isoformat()]})
@@ -116,7 +119,7 @@ class StoredSegments:
         return self._journal.key_values.get(UNNAMED) or {}
 
     def _new_schema(self) -> bytes | None:
-        """The schema, if it is not the one that was put last; it belongs to the rows, and the journal does not have it."""
+        """The schema, if it differs from the last one put; it belongs to the rows, and the journal does not have it."""
         assert self._journal is not None
         schema = self._home.schema.read_bytes() if self._home.schema.exists() else None
         stored = self._journal.key_values.get(SCHEMA)
@@ -147,16 +150,16 @@ class StoredSegments:
     def put_missing(
         self, recorded: Iterable[SegmentLife], places: Callable[[SegmentLife], Iterable[Path]]
     ) -> Iterator[str]:
-        """Put segments of the journal that the store lacks, from one of the `places` where each may lie; gives their names.
+        """Put segments of the journal that the store lacks, from one of the possible `places` of each.
 
-        In any thread. Raises StoreUnavailable.
+        Returns their names. It may run in any thread. Raises StoreUnavailable.
         """
         assert self._store is not None
         there = {entry.name for entry in self._store.listing(MD5)}
         for row in recorded:
             if by_md5(row["md5"]) in there:
                 continue
-            with self.purging:  # what is purged at this moment must not come back
+            with self.purging:  # objects that are purged at this moment must not come back
                 source = next((path for path in places(row) if durable.is_intact(path, row["sha256"])), None)
                 if source is not None:
                     self._store.put(by_md5(row["md5"]), source)
@@ -165,9 +168,10 @@ class StoredSegments:
     # Fetching
 
     def fetch(self, segments: Mapping[str, str]) -> None:
-        """Bring segments (name: md5) into the folder, several at a time, each as soon as its hash is found to be right.
+        """Fetch segments (name: md5) into the folder, several at a time, each once its hash is verified.
 
-        What the store lacks, or has with other bytes, is in the log and stays away; so does the rest if the store fails.
+        Segments that the store lacks, or has with other bytes, are logged and stay missing; so do the rest if the store
+        fails.
         """
         if self._store is None or not segments:
             return
@@ -181,12 +185,12 @@ class StoredSegments:
         with ThreadPoolExecutor(FETCHES, "object-get") as pool:
             list(pool.map(bring, sorted(segments)))
         if failures:
-            self._backoff.failed(failures[0], "Segments that are missing here wait for it.", time.monotonic())
+            self._backoff.failed(failures[0], "Segments that are missing here wait for the store.", time.monotonic())
 
     def _bring(self, name: str, md5: str, failures: list[StoreUnavailable]) -> None:
         assert self._store is not None
         try:
-            # The name of a segment is half of its sha256; whoever reads the rows compares the whole of it.
+            # The name of a segment is half of its sha256; readers of the rows compare all of it.
             self._store.get(by_md5(md5), self._home.segments / name, Path(name).stem, mode=0o444)
             log.warning("segment_restored", segment=name, source=self._store.place)
         except StoreUnavailable as error:
@@ -195,13 +199,13 @@ class StoredSegments:
             log.error("segment_not_restored", segment=name, reason=str(error))
 
     def fetch_to(self, target: Path, md5: str, sha256: str) -> None:
-        """Bring one segment to `target`, if the store has it; raises StoreUnavailable, ObjectDamaged, OSError."""
+        """Fetch one segment to `target`, if the store has it; raises StoreUnavailable, ObjectDamaged, OSError."""
         if self._store is not None:
             with suppress(ObjectLost):
                 self._store.get(by_md5(md5), target, sha256, mode=0o444)
 
     def restore_schema(self) -> None:
-        """Bring the schema back where it is gone together with git, which also has it."""
+        """Restore the schema if it is gone together with git, which also has it."""
         if self._store is None or self._journal is None or self._home.schema.exists():
             return
         sha256 = self._journal.key_values.get(SCHEMA)
@@ -211,26 +215,26 @@ class StoredSegments:
             self._store.get(by_sha256(sha256), self._home.schema, sha256)
             log.warning("schema_restored", source=self._store.place)
         except StoreUnavailable as error:
-            self._backoff.failed(error, "The schema is missing here and waits for it.", time.monotonic())
+            self._backoff.failed(error, "The schema is missing here and waits for the store.", time.monotonic())
         except RetraindError as error:
             log.error("schema_not_restored", reason=str(error))
 
     # Removing
 
     def purge(self, md5s: Iterable[str]) -> None:
-        """Remove the objects of segments, with all their versions, and what a kill has left. Raises StoreUnavailable."""
+        """Remove the objects of segments, with all their versions, and leftovers of a kill. Raises StoreUnavailable."""
         if self._store is not None:
             self._store.delete(map(by_md5, md5s))
             self.sweep(timedelta(0))
 
     def abandon(self, md5: str) -> None:
-        """A segment that was put is not recorded after all; what can't be removed now is removed by `sweep`."""
+        """Remove a segment that was put but will not be recorded; if that fails now, `sweep` removes it later."""
         if self._store is not None:
             with suppress(StoreUnavailable):
                 self._store.delete([by_md5(md5)])
 
     def sweep(self, age: timedelta = KEPT) -> int:
-        """Remove objects that were put so long ago and that no entry of the journal names; returns how many. Raises StoreUnavailable."""
+        """Remove old objects that no entry of the journal names; returns their number. Raises StoreUnavailable."""
         if self._store is None or self._journal is None:
             return 0
         unnamed, before = self._unnamed(), (datetime.now(UTC) - age).isoformat()

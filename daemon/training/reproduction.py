@@ -89,12 +89,12 @@ class Reproduction(Comparison):
 def reproduce(home: Home, version: int, settings: Train, store: ObjectStore | None = None) -> Reproduction:
     """Train a judged version again and compare; see `_verdict` for the answer.
 
-    `settings` stand in for those of a bundle that does not say with which it was trained. What is gone from the home
-    comes from the object `store`. Raises NotFound if the version, its
-    bundle or its rows are gone, DatasetDamaged if these are not the recorded ones, TrainingFailed if it can't be fitted now.
+    `settings` replace those of a bundle that does not record its own. What is gone from the home comes from the object
+    `store`. Raises NotFound if the version, its bundle or its rows are gone, DatasetDamaged if the rows differ from the
+    record, TrainingFailed if it can't be fitted now.
     """
     started = time.monotonic()
-    # The trainer computes in one thread; sums of several are taken in another order.
+    # The trainer computes in one thread; several threads would sum in another order.
     with threadpool_limits(1), tempfile.TemporaryDirectory(prefix="retraind-reproduce-") as folder:
         scratch = Home(Path(folder))
         scratch.make()

@@ -123,7 +123,7 @@ def test_reasons_say_what_to_do_and_show_no_key(
 def test_probe_says_what_a_store_does(bucket: Bucket) -> None:
     """It leaves nothing behind, in a bucket with versions either."""
     sentence = probe.describe(bucket.store)
-    for ability in ("gives what was put, at once", "lists it", "keeps no earlier versions", "deletes objects"):
+    for ability in ("returns a new object at once", "lists it", "keeps no earlier versions", "deletes objects"):
         assert ability in sentence
     bucket.keep_versions()
     assert "keeps earlier versions" in probe.describe(bucket.store)
@@ -139,7 +139,7 @@ def test_probe_of_a_store_that_loses_objects_fails(bucket: Bucket, monkeypatch: 
         bucket.client.delete_object(Bucket=bucket.name, Key=f"home/{name}")
 
     monkeypatch.setattr(bucket.store, "put", put_and_lose)
-    with pytest.raises(RetraindError, match=r"does not give at once what was put.*does not list"):
+    with pytest.raises(RetraindError, match=r"does not return a new object at once.*does not list"):
         probe.describe(bucket.store)
 
 

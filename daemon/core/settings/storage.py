@@ -29,15 +29,15 @@ class Data(Section):
 
 
 class Storage(Section):
-    """Where segments and bundles are kept beside this machine. Credentials come from AWS_* variables or ~/.aws only."""
+    """The object store that also holds segments and bundles. Credentials come only from AWS_* variables or ~/.aws."""
 
     url: str = Field(
         "",
-        description="Object store, such as `s3://bucket/prefix`: segments and bundles are also kept there. Empty: on this machine only.",
+        description="Object store, such as `s3://bucket/prefix`: segments and bundles are also stored there. Empty: only on this machine.",
     )
     endpoint: str = Field(
         "",
-        description="Address of an S3-compatible server, such as `https://store.example:9000`. Empty: that of AWS, or of AWS_ENDPOINT_URL.",
+        description="Address of an S3-compatible server, such as `https://store.example:9000`. Empty: AWS's, or AWS_ENDPOINT_URL.",
     )
     timeout_seconds: float = Field(
         10.0,

@@ -133,7 +133,7 @@ class Forgetting:
         if not request.purge:
             self._end(request, RequestState.DONE, f"{done} {CACHED} {trained}")
             return
-        # The rows are known from DVC's objects: what is found by them goes first.
+        # The rows are read from DVC's objects, so traces that are found by them go first.
         self._dataset.recover(self._journal.segments.holders(drop))
         elsewhere = yield from self._eraser.run(drop)
         count = self._dataset.purge(one["md5"] for one in self._journal.segments.holders(drop))
