@@ -89,7 +89,7 @@ class Manifest(BaseModel):
     """Why the training started."""
     seed: int
     settings: dict[str, Any] = Field(default_factory=dict)
-    """The `[train]` settings, with which the training can be repeated; empty in bundles of earlier times."""
+    """The `[train]` settings, with which the training can be repeated; empty in bundles of earlier releases."""
     first_rows: int = 0
     """Number of rows in the first revision; the held-out ones among them are the reference holdout."""
     libraries: dict[str, str]

@@ -35,7 +35,7 @@ def predictor(data: bytes, *, single: bool, classes: int) -> Callable[[Matrix], 
 
     model = treelite.Model.deserialize_bytes(data)
 
-    # Values near the largest double overflow; whoever asks looks at the answers.
+    # Values near the largest double overflow; the caller checks the answers.
     @np.errstate(all="ignore")
     def run(rows: Matrix) -> Matrix:
         seen = rows.astype(np.float32).astype(np.float64) if single else np.ascontiguousarray(rows)

@@ -237,7 +237,7 @@ def _paths(home: Home) -> str:
 
 
 def _storage(home: Home) -> str:
-    """What the object store can do, and which segments of the present revision it lacks."""
+    """Report the abilities of the object store, and the segments of the present revision that it lacks."""
     store = open_store(settings.load(home.settings).storage)
     assert store is not None
     try:
@@ -247,7 +247,7 @@ def _storage(home: Home) -> str:
     gone = [name for name, one in _live(home).items() if by_md5(one["md5"]) not in there]
     gone = [name for name in gone if name in _live(home)] if gone else []
     if gone:
-        hint = "A daemon that starts puts what it has; the check `storage` says when it is done."
+        hint = "A starting daemon puts those that it has; the check `storage` tells when it is done."
         raise PartFailed(f"{described} It lacks {len(gone)} segments of the dataset, first {gone[0]}.", hint=hint)
     return f"{described} It has every segment of the dataset."
 

@@ -35,7 +35,7 @@ MOST_SECONDS = 20.0
 """Seconds after which no further text is tried."""
 
 SURE, LESS = 3.0, 0.01
-"""The loss must fall by so many standard errors, and by this share of it."""
+"""Minimum fall of the loss, in standard errors and as a share."""
 
 ESTIMATORS: dict[Task, str] = {"classification": "logistic", "regression": "ridge"}
 

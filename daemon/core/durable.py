@@ -216,7 +216,9 @@ def locked(path: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
     until = time.monotonic() + seconds
     while (fd := _lock(path)) is None:
         if time.monotonic() > until:
-            raise Unavailable(f"{path} is locked by another process.", hint="It is tried again; `lslocks` names it.")
+            raise Unavailable(
+                f"{path} is locked by another process.", hint="It is tried again; `lslocks` shows that process."
+            )
         time.sleep(0.005)
     try:
         yield

@@ -68,7 +68,7 @@ class AlreadyRunning(RetraindError):
 
 
 class HistoryLost(RetraindError):
-    """Raised when the journal is gone, or older than the data, so that a start would not know what the data is."""
+    """Raised when the journal is gone, or older than the data, so that a start could not tell which rows belong to it."""
 
     exit = Exit.HISTORY_LOST
 

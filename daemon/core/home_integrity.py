@@ -35,10 +35,7 @@ class OpenedFile:
             return None
         if there is None:
             return f"{self._path} is gone. {RESTORE}: until then nothing is recorded."
-        return (
-            f"{self._path} is not the file that this process has opened. Put that one back, or restart to use this one: "
-            "until then nothing is recorded."
-        )
+        return f"{self._path} is not the file that this process has opened. Put the old file back, or restart to use this one: until then nothing is recorded."
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -121,7 +121,7 @@ class Cache:
 
 
 def places(home: Home) -> Callable[[SegmentLife], tuple[Path, Path]]:
-    """Where the bytes of a segment lie in a home, if they do: in the dataset, or among DVC's objects."""
+    """Possible files with the bytes of a segment in a home: in the dataset, or among DVC's objects."""
     cache = Cache(home.data)
     return lambda row: (home.segments / row["name"], cache.path(row["md5"]))
 

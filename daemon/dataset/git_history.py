@@ -144,7 +144,7 @@ def locate(folder: Path, revision: str, dvc_md5: str) -> str | None:
 def remake(data: Path, history: Sequence[Recorded]) -> Remade:
     """Replace the damaged repository by one with the whole `history`, not empty; raises DatasetDamaged, OSError.
 
-    A kill at any moment leaves the old repository or none, from which the next call goes on.
+    A kill at any moment leaves the old repository or none, and the next call continues from there.
     """
     fresh = data / TMP / FRESH
     shutil.rmtree(fresh, ignore_errors=True)

@@ -112,9 +112,9 @@ class RepairRound:
 
 
 def repair_home(home: Home, report: Callable[[str], object], store: ObjectStore | None = None) -> None:
-    """Repair what can be repaired in a home in which no daemon runs, also from the object `store`; call while holding its lock.
+    """Repair a home in which no daemon runs, as far as possible, also from the object `store`.
 
-    Raises DatasetDamaged.
+    Call while holding its lock. Raises DatasetDamaged.
     """
     with closing(Journal.open(home.journal)) as journal:
 

@@ -98,7 +98,7 @@ class Repository:
             self._git("checkout", "-q", "--", name)
 
     def damage(self) -> str | None:
-        """What the next commit would stumble over, as far as a few milliseconds show; None if nothing."""
+        """Damage that would stop the next commit, found within a few milliseconds; None if there is none."""
         if not _is_config(self._data / CONFIG):
             return f"DVC's settings in {self._data / CONFIG} are gone or torn."
         return git_history.damage(self._data, self.newest)

@@ -122,7 +122,7 @@ class Sealed:
 
     @property
     def object(self) -> tuple[str, str, Path]:
-        """What an object store needs of it: its name to be, its md5, and where its bytes lie."""
+        """The facts for an object store: its future name, its md5, and the path of its bytes."""
         return self.segment.name, self.segment.md5, self.path
 
     def place(self) -> Segment:

@@ -220,7 +220,7 @@ def _without_twin(scores: Scores) -> str:
     version = scores.get("champion_version")
     return (
         f"The twin of version {version} can't be loaded, so it was compared with version {version} itself, which was trained on these "
-        f"rows and looks better than it is. `retraind promote` serves another version all the same. {scores['twin_problem']}"
+        f"rows and looks better than it is. `retraind promote` serves another version nevertheless. {scores['twin_problem']}"
     )
 
 

@@ -58,7 +58,7 @@ class _Served:
 
 
 class Sampled:
-    """A bounded sample of a drop that comes in parts, evenly from all parts."""
+    """A bounded sample of a drop that is read in parts, evenly from all parts."""
 
     def __init__(self) -> None:
         self._parts: list[pa.Table] = []

@@ -171,7 +171,7 @@ def _distance(column: Column, before: Vector, now: Vector) -> float:
     values = np.unique(np.concatenate([before, now]))
     shares = [np.searchsorted(one, values, side="right") / len(one) for one in (before, now)]
     gaps = np.abs(shares[0] - shares[1])
-    if column.kind == "category":  # whose codes have no order
+    if column.kind == "category":  # its codes have no order
         gaps = np.abs(np.diff(shares[0] - shares[1], prepend=0.0)).sum(keepdims=True) / 2
     return max(missing, float(gaps.max()), _spread(column, before, now))
 

@@ -155,7 +155,7 @@ def forgotten(drop: DropRow) -> str:
 
 
 def quarantine(reading: Reading, bad_file: str) -> str:
-    """A sentence on the rows of a drop that were rejected."""
+    """A sentence on the rejected rows of a drop."""
     first, count = reading.bad[0], len(reading.bad)
     rows = f"{count} of {reading.rows_read} rows {'is' if count == 1 else 'are'} in inbox/rejected/{bad_file}"
     blank = sum(bad.reason.startswith(UNLABELLED) for bad in reading.bad)

@@ -28,7 +28,7 @@ class PendingRemoval(NamedTuple):
 
 
 class Refused:
-    """The drops of a batch that are not accepted, in the order in which that was decided."""
+    """The drops of a batch that are not accepted, in the order of the decisions."""
 
     def __init__(self, settled_at: str) -> None:
         self.settled_at = settled_at

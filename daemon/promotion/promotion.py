@@ -210,7 +210,7 @@ class Promotion:
         """Record a swap that a kill left unrecorded, replace a damaged served bundle, remove unneeded files."""
         try:
             self._fallback.replace_damaged(self.pointer())
-        except StoreUnavailable as error:  # the health says so; the files come when the store is back
+        except StoreUnavailable as error:  # the health says so; the files are fetched when the store is back
             log.error("bundle_not_restored", reason=str(error))
         served = self.pointer()
         if served is None or not self._champion.make_up(served):

@@ -126,7 +126,7 @@ class _StoredExam(DropScore):
 
 
 def exams(journal: Path, drops: Sequence[str]) -> dict[str, Exam]:
-    """The exams of those of the drops (sha256) that had one."""
+    """The exams of these drops (sha256), if they had one."""
     rows: list[_StoredExam] = []
     for some in parts([drop for drop in drops if drop]):
         rows += typed(_StoredExam, journal, EXAMS.format(listed(some)), *some)

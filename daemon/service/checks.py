@@ -122,7 +122,7 @@ class Checks:
         return {name: self._health.check(name, objection, fine) for name, (objection, fine) in checks.items()}
 
     def _storage(self, store: ObjectStore, upkeep: StoreUpkeep) -> Check:
-        """Whether the object store takes and gives what is asked of it."""
+        """Whether the object store answers requests."""
         objection = self._parts.ingestion.stored.problem or self._parts.promotion.stored.problem or upkeep.problem
         doing = upkeep.sentence or ("" if self._parts.ingestion.stored.has_schema else "the schema is put")
         rest = f", while {doing}" if doing else ""

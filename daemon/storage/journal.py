@@ -97,7 +97,7 @@ class Journal:
             yield
 
     def checkpoint(self) -> None:
-        """Bring the WAL into the file and empty it: what was removed is in neither then, unless a reader holds it back."""
+        """Move the WAL into the file and empty it, so that removed data is in neither, unless a reader delays it."""
         self.database.checkpoint()
 
     def trim(self, keep: int) -> int:

@@ -57,7 +57,7 @@ def migrating(path: Path) -> Iterator[None]:
     lock, until = path.with_name(f"{path.name}.lock"), time.monotonic() + MIGRATION_SECONDS
     while (fd := durable.try_lock(lock)) is None:
         if time.monotonic() > until:
-            raise Unavailable(f"Another process migrates {path}.", hint=f"`lslocks` names it; it holds {lock}.")
+            raise Unavailable(f"Another process migrates {path}.", hint=f"`lslocks` shows which one holds {lock}.")
         time.sleep(LOOK_SECONDS)
     try:
         yield

@@ -56,7 +56,7 @@ def places(table: pa.Table) -> Prints:
 
 
 def drops(table: pa.Table) -> tuple[list[str], NDArray[np.int64]]:
-    """The drops (sha256) of a table, and for each row (n,) an index of them."""
+    """The drops (sha256) of a table, and for each row (n,) the index of its drop."""
     column = table["_drop"].unify_dictionaries().combine_chunks()
     column = column if isinstance(column, pa.DictionaryArray) else column.dictionary_encode()
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column

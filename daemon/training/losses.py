@@ -99,7 +99,7 @@ def _scale(spread: Vector) -> float:
 
 
 def _ranked(proba: Matrix, codes: Truth) -> Vector:
-    """Losses whose mean is 1 less the area under the curve, by placements (DeLong et al., 1988), mean of the classes."""
+    """Losses with the mean 1 minus the area under the curve, by placements (DeLong et al., 1988); mean of classes."""
     classes = range(1, 2) if proba.shape[1] == 2 else range(proba.shape[1])
     placements = [_placed(proba[:, code], codes == code) for code in classes if 0 < (codes == code).sum() < len(codes)]
     return np.asarray(np.mean(placements, axis=0)) if placements else np.full(len(codes), 0.5)

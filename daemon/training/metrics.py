@@ -83,7 +83,10 @@ def dummy_answers(training: Truth, n: int, schema: Schema) -> Matrix:
 
 
 def _roc_auc(proba: Matrix, codes: Truth) -> float:
-    """For two classes the area of the second, otherwise the mean of one class against the rest, for classes with both."""
+    """The area under the curve: of the second of two classes, otherwise the mean over classes against the rest.
+
+    Only classes that some rows have and some have not count.
+    """
     one_or_all = range(1, 2) if proba.shape[1] == 2 else range(proba.shape[1])
     mixed = [code for code in one_or_all if 0 < (codes == code).sum() < len(codes)]
     areas = [roc_auc_score(codes == code, proba[:, code]) for code in mixed]

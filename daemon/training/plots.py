@@ -92,7 +92,7 @@ def _residuals(axes: Axes, values: Matrix, truth: NDArray[Any], target: str) -> 
 
 
 def _shown(truth: NDArray[Any], schema: Schema) -> list[int]:
-    """The classes that get a curve: those with rows of it and of others; of two classes, only the second."""
+    """The classes that get a curve: those that some rows have and some have not. Of two classes, only the second."""
     codes = range(1, 2) if len(schema.classes) == 2 else range(len(schema.classes))
     return [code for code in codes if 0 < (truth == code).sum() < len(truth)][:MOST_CURVES]
 

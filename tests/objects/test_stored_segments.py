@@ -82,7 +82,7 @@ def test_outage_keeps_drops_in_the_inbox_and_says_so(parts: Parts, bucket: Bucke
         assert not [name for name in names(parts.home.data) if name.startswith(durable.MARK)]
         problem = parts.dataset.stored.problem or ""
         assert "did not answer: put files/md5/" in problem
-        assert problem.endswith("predictions go on. It is tried again in 1 s.")
+        assert problem.endswith("predictions continue. It is tried again in 1 s.")
         assert not parts.dataset.stored.ready(time.monotonic())
     time.sleep(1.1)
     parts.run()

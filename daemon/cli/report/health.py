@@ -31,7 +31,7 @@ class Challenger(TypedDict):
 
 
 class Health(TypedDict):
-    """Whether all is well, what is served, what is under way, and every check."""
+    """Whether all is well, what is served, what is in progress, and every check."""
 
     healthy: bool
     model_version: int | None

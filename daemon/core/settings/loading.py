@@ -40,7 +40,7 @@ def _explain(error: ValidationError, file: Path, flags: Mapping[str, Any]) -> It
 
 
 def _source(loc: tuple[int | str, ...], file: Path, flags: Mapping[str, Any]) -> str:
-    """Where the value at `loc` was read, which a person has to correct."""
+    """The source of the value at `loc`, for the person who corrects it."""
     level: Any = flags
     for part in loc:
         level = level.get(part) if isinstance(level, Mapping) else None

@@ -17,7 +17,7 @@ from daemon.core.settings.settings import entries, variable
 
 def merged(file: Path, flags: Mapping[str, Any]) -> dict[str, Any]:
     """The merged values, unchecked; raises BadSettings if a source can't be read."""
-    # Defaults of a section that is not set would be checked by a validator of their own, which takes as long to build as the rest.
+    # Validating the defaults of unset sections would need another validator, which takes as long to build as the rest.
     sections: dict[str, Any] = {key.partition(".")[0]: {} for key, _, _ in entries() if "." in key}
     return _over(flags, _over(_environment(), _over(_file(file), sections)))
 

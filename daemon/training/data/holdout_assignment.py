@@ -154,7 +154,7 @@ def trained(
     except TrainingFailed:  # its column can no longer be read, so it may have been trained on all rows of that time
         return now.accepted <= before.created
     there = now.accepted <= before.created
-    if before.since is not None:  # taken from the record, because rows that were forgotten or came late would move it
+    if before.since is not None:  # taken from the record, because forgotten or late rows would move it
         units = split.units(now.keys, By.PLACE if before.by is By.OCCURRENCE else before.by)
         return there & ~split.newest(units, before.share, now.moments, before.since)
     listed = now.targets >= 0 if before.schema.task == "classification" else np.isfinite(now.targets)

@@ -160,7 +160,7 @@ def held_out(prints: Prints, share: float, classes: NDArray[np.int64]) -> Mask:
 
 
 def since(moments: Floats, counted: Mask, share: float) -> float | None:
-    """The time from which on rows count as newest, so that about `share` of the `counted` rows with a time do.
+    """The time from which on rows count as newest; about `share` of the `counted` rows with a time come after it.
 
     None if no time separates them. Rows with the same time are never separated, so many of them may change the share.
     """
