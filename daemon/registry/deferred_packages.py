@@ -49,18 +49,18 @@ class _Deferred(Loader):
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Only wait for a question that the module can't answer yet. Threads that ask while it runs wait until it has run.
+        """Defer running the module until a missing attribute is accessed. Other threads wait while it runs.
 
-        Of two threads that wait for each other's packages, one is told that there is no such name yet, as Python does.
+        If two threads wait for each other's packages, one gets the error that there is no such name yet, as in Python.
         """
         state = _State.WAITING
 
         def answer(name: str) -> Any:
             nonlocal state
             if name.startswith("__"):
-                raise AttributeError(name)  # the import system asks for such names itself
+                raise AttributeError(name)  # the import system itself accesses such names
             with _import_lock(module, name):
-                if state is _State.RUNNING:  # its own code asks, and what that imports
+                if state is _State.RUNNING:  # accessed by its own code, or by modules that it imports
                     raise _not_yet(module, name)
                 if state is _State.WAITING:
                     state = _State.RUNNING
