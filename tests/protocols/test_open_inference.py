@@ -362,7 +362,7 @@ NUMBERS = np.array(ROWS).tobytes()
     ("inputs", "tail", "complaint"),
     [
         ([binary("x", "FP64", [2, 4], 63)], NUMBERS, "63 bytes; 8 values of FP64 are 64"),
-        ([binary("x", "FP64", [2, 4], 64)], NUMBERS + b"x", "1 bytes follow"),
+        ([binary("x", "FP64", [2, 4], 64)], NUMBERS + b"x", "1 bytes after the tensors"),
         ([binary("x", "FP64", [2, 4], 65)], NUMBERS, "64 bytes are left"),
         ([binary("x", "FP64", [2, 4], -1)], NUMBERS, "binary_data_size"),
         ([binary("x", "FP64", [2, 4], 2**70)], NUMBERS, "binary_data_size"),
@@ -370,13 +370,13 @@ NUMBERS = np.array(ROWS).tobytes()
         ([binary("x", "FP32", [2, 4], 64)], NUMBERS, "are 32"),
         ([{**binary("x", "FP64", [2, 4], 64), "data": FLAT}], NUMBERS, "binary_data_size"),
         ([{**MATRIX, "parameters": {"binary_data_size": True}}], NUMBERS, "binary_data_size"),
-        ([MATRIX], NUMBERS, "64 bytes follow"),
+        ([MATRIX], NUMBERS, "64 bytes after the tensors"),
         ([binary("x", "FP64", [1, 4], 32)], np.array([np.inf, 1, 1, 1]).tobytes(), "between"),
-        ([binary("x", "BYTES", [1, 4], 8)], b"\xff" * 8, "behind its length"),
-        ([binary("x", "BYTES", [1, 4], 20)], packed(["\xff", "1", "1", "1"])[:20], "behind its length"),
+        ([binary("x", "BYTES", [1, 4], 8)], b"\xff" * 8, "after its length"),
+        ([binary("x", "BYTES", [1, 4], 20)], packed(["\xff", "1", "1", "1"])[:20], "after its length"),
         ([binary("x", "BYTES", [1, 4], 5)], b"\x01\0\0\0\xff", "not UTF-8"),
         ([binary("x", "BYTES", [1, 4], 20)], packed(["1"] * 4), "is a number"),
-        ([binary("x", "BYTES", [1, 4], 25)], packed(["1"] * 5), "behind its length"),
+        ([binary("x", "BYTES", [1, 4], 25)], packed(["1"] * 5), "after its length"),
     ],
 )
 def test_wrong_binary_tensors_are_the_clients_fault(flowers: Client, inputs: Any, tail: bytes, complaint: str) -> None:

@@ -95,7 +95,7 @@ def test_booleans_of_an_array_are_zero_and_one() -> None:
         ({"sepal_length": [1.0], "sepal_width": [1.0, 2.0]}, "same number of rows"),
         ({"sepal_length": [1.0], "colour": ["red"]}, "no column 'colour'"),
         ({"sepal_length": [1.0]}, "column 'sepal_width' is missing"),
-        ({}, "none of them is there"),
+        ({}, "none of them was sent"),
         ({name: [True] for name in bundles.NAMES}, "'sepal_length' is a number, not true or false"),
         ({name: [] for name in bundles.NAMES}, "There are no rows"),
     ],
@@ -112,7 +112,7 @@ def test_a_wrong_shape_is_refused() -> None:
 
 
 def test_the_number_of_rows_has_a_limit() -> None:
-    for rows, complaint in ((0, "There are no rows"), (MOST_ROWS + 1, f"{MOST_ROWS} at most")):
+    for rows, complaint in ((0, "There are no rows"), (MOST_ROWS + 1, f"may have at most {MOST_ROWS}")):
         with pytest.raises(InvalidFeatures, match=complaint):
             inputs.from_matrix(bundles.SCHEMA, np.zeros((rows, 4)))
         with pytest.raises(InvalidFeatures, match=complaint):
@@ -126,7 +126,7 @@ def test_the_more_classes_the_fewer_rows() -> None:
     assert inputs.most_rows(schema) == 1000
     assert inputs.most_rows(bundles.SCHEMA) == MOST_ROWS
     assert len(inputs.from_rows(schema, [[1.0]] * 1000)) == 1000
-    with pytest.raises(InvalidFeatures, match="1000 at most"):
+    with pytest.raises(InvalidFeatures, match="may have at most 1000"):
         inputs.from_rows(schema, [[1.0]] * 1001)
 
 

@@ -177,7 +177,7 @@ def test_a_challenger_that_does_not_load_is_reported(home: Home) -> None:
     predict(client)
     assert client.worker.challenger.predictor is None
     body = client.ask("GET", "/readyz")[2]
-    assert "Version 2 can't be tried" in json.loads(body)["checks"]["challenger"]["detail"]
+    assert "Version 2 can't be tested" in json.loads(body)["checks"]["challenger"]["detail"]
     assert not any("challenger" in reason for reason in json.loads(body)["reasons"])
 
 
