@@ -259,7 +259,7 @@ def with_early_stopped_size(estimator: Any, fitted: Any) -> Any:
     fresh = clone(estimator)
     for step, done in zip(_steps(fresh), _steps(fitted), strict=True):
         if hasattr(done, "do_early_stopping_"):
-            # `auto` stops early from 10,001 rows on; the twin may have fewer rows than that while all rows together
+            # `auto` stops early from 10,001 rows on; the judged model may have fewer while all rows together
             # have more.
             step.set_params(early_stopping=False, max_iter=int(done.n_iter_))
         elif getattr(done, "n_iter_no_change", None) and hasattr(done, "n_estimators_"):

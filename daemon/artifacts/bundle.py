@@ -121,17 +121,17 @@ def answered(schema: Schema) -> Literal["values", "probabilities"]:
 def load(folder: Path, sha256: str) -> Model:
     """Verify the files that serve against their sha256, load those very bytes, compare with the probe.
 
-    Raises BundleRefused. The twin's files are not read, so a version with a damaged twin keeps serving. `load_judged`
-    reads them.
+    Raises BundleRefused. It does not read the judged model's files, so a version with a damaged one keeps serving.
+    `load_judged` reads them.
     """
     return _load(folder, sha256, "")
 
 
 def load_judged(folder: Path, sha256: str) -> Model:
-    """As `load`, but loads the model that was scored: the twin, if there is one.
+    """As `load`, but loads the judged model if there is one.
 
     The served model has seen every holdout. Its `manifest` is the version's; its settings and revision say which rows
-    the twin was trained on.
+    that model was trained on.
     """
     return _load(folder, sha256, TWIN)
 
@@ -170,7 +170,7 @@ def _backend(
 
 
 def _read(folder: Path, manifest: Manifest, prefix: str) -> dict[str, bytes]:
-    """The files of the served model (`prefix` empty) or of its twin, by the names without the prefix.
+    """The files of the served model (`prefix` empty) or of the judged model, by the names without the prefix.
 
     Raises BundleRefused. Each file is read once, so the verified bytes are the loaded bytes. The files of the other
     model are not read.

@@ -28,7 +28,7 @@ KEPT = frozenset({MANIFEST, REMEMBERED})
 """Files that stay when a version is cleared: later versions are measured against its answers."""
 PROBE = "probe.json"
 TWIN = "twin-"
-"""Prefix of the twin's files; the rest of each name is that of the served model's file."""
+"""Prefix of the judged model's files; the rest of each name is that of the served model's file."""
 ONNX = "model.onnx"
 TREELITE = "model.treelite"
 BEFORE, AFTER = "rows.onnx", "answers.onnx"
@@ -100,7 +100,7 @@ class Manifest(BaseModel):
         """A note for people on which model was scored, if it is not simply the served one; otherwise empty."""
         if self.twin is None:
             return self.refit_problem
-        return f"scores are of its twin, fitted on {self.twin.trained_rows:,} rows without the held-out ones"
+        return f"scores are of its judged model, fitted on {self.twin.trained_rows:,} rows without the held-out ones"
 
 
 class Summary(TypedDict):

@@ -61,7 +61,8 @@ class Clock:
 def made(home: Home, now: float) -> float:
     """When a home was made, less a day, by files that are written once; 0 if the clock was wrong then.
 
-    A time before it was written while the clock was wrong. Both in seconds since 1970.
+    Then the newest of these files, whose time is not before `now`, was written while the clock was wrong. Times are
+    seconds since 1970.
     """
     marks = (home.token, home.data / ".dvc/config")
     newest = min((mark.stat().st_mtime for mark in marks if mark.exists()), default=0.0)

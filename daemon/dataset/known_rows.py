@@ -57,7 +57,7 @@ class _BitFilter:
         self._bits = np.zeros(2 ** (SIEVE_BITS - 3), dtype=np.uint8)
 
     def add(self, content: Prints) -> None:
-        """Add sorted prints."""
+        """Add sorted hashes."""
         if not len(content):
             return
         place = content >> np.uint64(64 - SIEVE_BITS)
@@ -73,7 +73,7 @@ class _BitFilter:
 
 
 def forget(folder: Path, name: str) -> None:
-    """Remove the prints of a segment, because some of its rows will be forgotten."""
+    """Remove the hashes of a segment, because some of its rows will be forgotten."""
     (folder / f"{name}{SUFFIX}").unlink(missing_ok=True)
 
 
@@ -130,7 +130,7 @@ class KnownRows:
         return self._folder / f"{name}{SUFFIX}"
 
     def writer(self) -> HashFileWriter:
-        """A writer for the prints of a new segment."""
+        """A writer for the hashes of a new segment."""
         return HashFileWriter(self._folder / f"making{SUFFIX}{durable.TMP}")
 
     def take(self, hash_writer: HashFileWriter, name: str, schema: Schema) -> None:

@@ -1,6 +1,6 @@
 """Files with the sorted hashes of a segment's rows, for `known_rows`.
 
-A file is a description, then for each run the prints of whole rows and those of their features, sorted.
+A file is a description, then for each run the hashes of whole rows and those of their features, sorted.
 """
 
 import mmap
@@ -22,7 +22,7 @@ from daemon.tabular import row_hashes
 from daemon.tabular.row_hashes import Prints
 
 RUN_ROWS = 2**22
-"""Rows per sorted run: 64 MB of fingerprints."""
+"""Rows per sorted run: 64 MB of hashes."""
 
 HEAD = 4096
 """Bytes before the first run: the description of the file in JSON, padded with spaces."""
@@ -49,7 +49,7 @@ def _target(schema: Schema) -> Column:
 
 
 def kinds_of(schema: Schema) -> dict[str, str]:
-    """The kind of each column, by which prints are made."""
+    """The kind of each column; the hashes depend on it."""
     return {column.name: column.kind for column in [*schema.columns, _target(schema)]}
 
 
@@ -65,7 +65,7 @@ class HashFileWriter:
         self._sum = 0
 
     def add(self, rows: RowHashes) -> None:
-        """Add the prints of some rows; raises OSError."""
+        """Add the hashes of some rows; raises OSError."""
         self._waiting.append(rows)
         if sum(len(one.whole) for one in self._waiting) >= RUN_ROWS:
             self._flush()
@@ -106,20 +106,20 @@ def _digest(kinds: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class HashFile:
-    """The sorted prints of one segment, mapped; `kinds` are those of the columns by which they were made."""
+    """The sorted hashes of one segment, mapped; `kinds` are the columns' kinds when they were computed."""
 
     kinds: dict[str, str]
     whole: list[Prints]
     content: list[Prints]
 
     def fits(self, schema: Schema) -> bool:
-        """Whether these prints are still valid for this schema: columns added since are empty in the rows."""
+        """Whether these hashes are still valid for this schema: columns added since are empty in the rows."""
         kinds = kinds_of(schema)
         return self.kinds.items() <= kinds.items() or self.kinds == _digest(kinds)
 
 
 def mapped(path: Path) -> HashFile | None:
-    """A file of prints; None if it is torn."""
+    """A file of hashes; None if it is torn."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size < HEAD:

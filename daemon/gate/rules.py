@@ -89,7 +89,7 @@ def _below_floor(scores: Scores, settings: Promote) -> str | None:
     challenger, named = scores["challenger"], bool(scores.get("metric_named", True))
     measured = {name: score_names.floored(challenger[name], named=named) for name in HOLDOUTS}
     if all(amount is None for _, amount in measured.values()):
-        return f"No held-out row says whether it reaches promote.floor = {settings.floor}: more rows are needed."
+        return f"promote.floor = {settings.floor} can't be checked: more held-out rows are needed."
     for name, (figure, amount) in measured.items():
         if amount is not None and amount < settings.floor:
             return (
@@ -214,12 +214,15 @@ def _world_change(scores: Scores) -> str:
 
 
 def _without_twin(scores: Scores) -> str:
-    """A note if the champion itself was compared, although it was trained on the judging rows; empty if its twin was."""
+    """A note if the champion itself was compared, although it was trained on the judging rows.
+
+    Empty if its judged model was compared.
+    """
     if not scores.get("twin_problem") or scores["champion"] is None:
         return ""
     version = scores.get("champion_version")
     return (
-        f"The twin of version {version} can't be loaded, so it was compared with version {version} itself, which was trained on these "
+        f"The judged model of version {version} can't be loaded, so it was compared with version {version} itself, which was trained on these "
         f"rows and looks better than it is. `retraind promote` serves another version nevertheless. {scores['twin_problem']}"
     )
 

@@ -153,7 +153,7 @@ class Inbox:
             try:
                 drop_removal.remove(inbox, name, sha256)
             except OSError as error:
-                stuck[name] = OSError(*error.args)  # without the frames, which would keep the folder open
+                stuck[name] = OSError(*error.args)  # without the traceback, which would keep the folder open
             self._settling.forget(name)
         inbox.sync()
         return stuck
@@ -183,7 +183,7 @@ class Inbox:
             try:
                 drop_removal.reject(inbox, rejected, name, stamp, report)
             except OSError as error:
-                stuck[name] = OSError(*error.args)  # without the frames, which would keep the folder open
+                stuck[name] = OSError(*error.args)  # without the traceback, which would keep the folder open
             self._settling.forget(name)
         rejected.sync()
         inbox.sync()

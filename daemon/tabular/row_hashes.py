@@ -81,7 +81,7 @@ def _of_column(cells: pa.ChunkedArray, column: Column) -> Prints:
     prints = _texts(cells) if column.kind in TEXTS else _numbers(cells, column)
     with np.errstate(over="ignore"):
         prints = prints + np.uint64(of_text(column.name))
-        # Two rounds are enough for the many cells, because their sum is mixed once more. They run in place.
+        # Two rounds per cell are enough, because the sum of the cells is mixed once more. They run in place.
         prints *= np.uint64(0x9E3779B97F4A7C15)
         prints ^= prints >> np.uint64(32)
         prints *= np.uint64(0xD6E8FEB86659FD93)

@@ -1,7 +1,8 @@
 """Refit: fits the winner once more, including the rows that judged it, and serves that model.
 
-The records of a version, above all its scores, are those of its twin: the same estimator fitted without the held-out
-rows. The twin stays in the bundle, because the served model can't be fairly compared on rows that it has seen.
+The records of a version, above all its scores, are those of its judged model: the same estimator fitted without the
+held-out rows. The judged model stays in the bundle, because the served model can't be fairly compared on rows that it
+has seen.
 """
 
 import shutil
@@ -48,7 +49,7 @@ class Judged:
 
 
 class ServedFacts(Exported):
-    """Entries on the served model, and its number of training rows; `twin` None: it is the judged model itself."""
+    """Entries on the served model, and its number of training rows; `twin` None: the served model is the judged one."""
 
     trained_rows: int
     refit_problem: str
@@ -106,7 +107,7 @@ def serve(judged: Judged, data: Data, costs: Costs | None, seconds: float, check
     else:
         if not worse:
             return _placed(judged, data, refitted)
-        problem = f"The winner fitted on all rows is not served: {worse}. A held-out row may be wrong. The twin, which was judged, is served."
+        problem = f"The winner fitted on all rows is not served: {worse}. A held-out row may be wrong. The judged model is served."
     shutil.rmtree(folder, ignore_errors=True)
     log.warning("not_refitted", reason=problem)
     return serve_judged(judged, data, problem)
@@ -125,9 +126,7 @@ def _untrusted_types(judged: Judged, fitted: Any) -> list[str]:
 
 
 def _problem(reason: str) -> str:
-    return (
-        f"The winner could not be fitted on all rows: {reason.rstrip('.')}. So its twin, which was judged, is served."
-    )
+    return f"The winner could not be fitted on all rows: {reason.rstrip('.')}. So the judged model is served."
 
 
 def _fitted(judged: Judged, data: Data, folder: Path, costs: Costs | None) -> _Refitted:
@@ -141,7 +140,7 @@ def _fitted(judged: Judged, data: Data, folder: Path, costs: Costs | None) -> _R
 
 
 def _placed(judged: Judged, data: Data, made: _Refitted) -> Served:
-    """The bundle's files: those of the judged model renamed to the twin's, and the new files in their place."""
+    """The bundle's files: the judged model's, renamed with TWIN before them, and those of the new fit."""
     facts, place = judged.facts, judged.folder
     for name in facts["files"]:
         (place / name).rename(place / f"{TWIN}{name}")

@@ -187,7 +187,7 @@ def _slope(manifest: Manifest, winner: candidates.Candidate, data: Data, train: 
 
 
 def _remake(manifest: Manifest, judged: Judged, data: Data) -> tuple[Any, Model, Model | None]:
-    """The fitted served model, and the bundle, loaded as workers load it, with its twin if the version has one."""
+    """The fitted served model, and the bundle, loaded as workers load it, and the judged model if the version has one."""
     made = refit.serve_judged(judged, data)
     if manifest.twin is not None:
         made = refit.serve(judged, data, _rules(manifest).costs, math.inf, None)
@@ -216,8 +216,8 @@ def _verdict(original: Original, remade: Model, twin: Model | None, scores: Scor
     """The comparison of all facts that both have.
 
     `scores` are those on the holdouts, `estimator` scikit-learn's answers for the probe rows, `answers` the bundle's,
-    `twin` the twin's if the served model is not the judged one. `files` tells which of the bundle's files have the same
-    bytes, `libraries` which have another version now.
+    `twin` the judged model's if the served model is not the judged one. `files` tells which of the bundle's files have
+    the same bytes, `libraries` which have another version now.
     """
     manifest, scale = original.manifest, original.probe.get("scale", 1.0)
     recorded = np.array(original.probe[bundle.answered(manifest.data_schema)], dtype=np.float64)

@@ -260,10 +260,10 @@ def _rules(work: Work, metric: NamedMetric) -> baseline_comparison.Rules:
 
 
 def _champion(work: Work) -> tuple[Model | None, str]:
-    """The model to compare the challenger with, and its problem: the served version's twin, or the version itself.
+    """The champion's model to compare the challenger with, and its problem: the judged model, or else the served one.
 
-    The twin has not seen the holdouts. The served model has, so comparing with it is hard on the challenger, but better
-    than nothing.
+    The judged model has not seen the holdouts. The served model has, so comparing with it is hard on the challenger,
+    but better than nothing.
     """
     if work.job.champion is None or work.job.champion_bundle is None:
         return None, ""

@@ -122,7 +122,7 @@ def test_large_file_of_another_user_stays_where_it_is(shared: Home) -> None:
     os.truncate(shared.inbox / "a.csv", MOST_COPIED + 1)
     stamp = Stamp.of((shared.inbox / "a.csv").lstat())
     inbox = Inbox(shared, Limits(), lambda: None)
-    assert "of another user" in str(inbox.reject([("a.csv", stamp, {"reason": "bad"})])["a.csv"])
+    assert "belongs to another user" in str(inbox.reject([("a.csv", stamp, {"reason": "bad"})])["a.csv"])
     assert (shared.inbox / "a.csv").stat().st_size == MOST_COPIED + 1
     assert names(shared.rejected) == ["a.csv.report.json"]
 

@@ -72,7 +72,7 @@ def test_it_is_reported_what_it_was_trained_on_and_whose_score_it_is(well: Story
     twin = bundle.Twin(backend="onnx", input="float64", difference=0.0, trained_rows=80)
     well.point(1, bundle.seal(folder, manifest.model_copy(update={"twin": twin, "trained_rows": 100})))
     [page] = [one for one in well.document(alive())["tiles"][1]["facts"] if one["label"] == "trained on"]
-    whose = "scores are of its twin, fitted on 80 rows without the held-out ones"
+    whose = "scores are of its judged model, fitted on 80 rows without the held-out ones"
     assert (page["value"], page["note"]) == ("100 of 100 rows", f"revision {'0' * 10}; {whose}")
 
 

@@ -203,7 +203,7 @@ def test_foreign_file_in_the_dataset_is_no_revision(home: Home, opened: Dataset,
     """What the journal does not know is never committed: the loop stops with a sentence, not with other data."""
     first = segment(home, 1)
     (home.segments / "mine.parquet").write_bytes(b"x")
-    with pytest.raises(DatasetDamaged, match="not the journal's"):
+    with pytest.raises(DatasetDamaged, match="differs from the journal"):
         opened.commit(1, {first.name: first.md5}, MESSAGE)
 
 

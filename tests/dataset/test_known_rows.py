@@ -125,7 +125,7 @@ def test_another_label_is_reported(parts: Parts) -> None:
     parts.run()
     assert (counts(parts)["b.csv"], counts(parts, "rows_relabelled")["b.csv"]) == (1, 1)
     [said] = messages(parts, "relabelled")
-    assert "1 row has features that it has with another target only" in said
+    assert "1 row has features that it has only with another target" in said
 
 
 def test_index_is_made_again_and_follows_the_segments(parts: Parts) -> None:

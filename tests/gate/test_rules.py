@@ -81,7 +81,7 @@ def test_floor_that_nothing_was_measured_against_is_not_reached() -> None:
     """Without a held-out row the score is unknown, and a floor needs a known score."""
     verdict = rules.judge(scores(0, None, 0), Promote(floor=0.8))
     assert verdict.state == "refused"
-    assert verdict.reason == "No held-out row says whether it reaches promote.floor = 0.8: more rows are needed."
+    assert verdict.reason == "promote.floor = 0.8 can't be checked: more held-out rows are needed."
 
 
 @pytest.mark.parametrize(("new", "old", "state"), [(95, 90, "held"), (50, 90, "refused"), (95, None, "promoted")])

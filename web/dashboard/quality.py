@@ -49,7 +49,7 @@ def _scored(facts: Facts) -> Tile:
     if trouble:
         return trouble
     if now["n"] < FEW_ROWS:
-        few = f"Only {now['n']} held-out rows; {FEW_ROWS - now['n']} more make it a figure."
+        few = f"Only {now['n']} held-out rows; a reliable score needs {FEW_ROWS}."
         return tile("unknown", headline, few, notes)
     sentence = (
         f"On {now['n']:,} held-out rows; {_doubt(now)}. {'' if facts.live else 'No labels from live use yet.'}".strip()

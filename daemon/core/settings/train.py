@@ -92,7 +92,7 @@ class Train(Section):
     )
     refit: bool = Field(
         True,
-        description="Fit the winner once more on all rows, held-out ones too, and serve that. Its score is that of its twin, fitted without them. `false` serves the twin, and so does `train.time`: there the newest rows judge, and no other rows could judge a model fitted on them.",
+        description="Fit the winner once more on all rows, held-out ones too, and serve that. The version's score is that of the judged model, which was fitted without the held-out rows. `false` serves the judged model, and so does `train.time`: there the newest rows judge, and no other rows could judge a model fitted on them.",
     )
     folds: int = Field(5, ge=2, le=20, description="Number of cross-validation folds for selecting a candidate.")
     seed: int = Field(42, ge=0, description="Seed of every split and estimator. Same rows, same model.")

@@ -49,7 +49,7 @@ class PastAssignment:
 class RowFacts:
     """For every row (n,): its target, acceptance time (ms), source, the keys of its unit, and its time (NaN: unknown).
 
-    `cells` (columns, m) are prints of the cells of some rows; `group` and `time` are the columns that were read.
+    `cells` (columns, m) are the hashes of the cells of some rows; `group` and `time` are the columns that were read.
     """
 
     targets: Targets

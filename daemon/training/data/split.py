@@ -55,7 +55,7 @@ class By(StrEnum):
 
 @dataclass(frozen=True)
 class Keys:
-    """The inputs of the split for rows (n,): prints of features, of the drop, of drop and row number, of the group.
+    """The inputs of the split for rows (n,): hashes of features, of the drop, of drop and row number, of the group.
 
     `group` is 0 where a row has none.
     """
@@ -109,9 +109,9 @@ def _per_row(values: Prints) -> NDArray[np.int64]:
 def choose(keys: Keys, cells: Prints, targets: Floats) -> By:
     """Whether equal rows are copies (CONTENT) or separate observations (OCCURRENCE).
 
-    `cells` are prints (columns, m) of the cells of some rows. Copies are recognised by their improbability: rows with
-    independently drawn columns would seldom be equal. If columns depend on each other, this underestimates chance. Then
-    many equal rows with different targets show that they are observations, since copies have the same target.
+    `cells` are the hashes (columns, m) of the cells of some rows. Copies are recognised by their improbability: rows
+    with independently drawn columns would seldom be equal. If columns depend on each other, this underestimates chance.
+    Then many equal rows with different targets show that they are observations, since copies have the same target.
     """
     if not len(keys.content):
         return By.CONTENT

@@ -1,4 +1,4 @@
-"""Refit check: whether a model fitted on all rows answers worse than its twin where the twin is known to be good.
+"""Refit check: whether the model fitted on all rows is worse than the judged model on the same rows.
 
 The refit was trained on all these rows, so this can't prove it better. But a wrong target or feature in one held-out
 row, whose effect no gate has seen, does show: the model bends towards it and away from the others.
@@ -39,7 +39,7 @@ class Check:
 
 
 def objection(refit: Any, twin: Any, data: Data, check: Check) -> str:
-    """A sentence if the fitted `refit` is worse than the `twin` on held-out rows or on the twin's training rows.
+    """A sentence if `refit` is worse than the judged model `twin`, on held-out rows or `twin`'s training rows.
 
     Otherwise empty.
     """
@@ -83,8 +83,8 @@ def _of(estimator: Any, rows: Matrix, truth: Truth, data: Data, check: Check) ->
 def bounded(values: Vector, truth: Vector, usual: Vector, metric: Metric) -> Vector:
     """Losses (n,) as shares of the spread of the `usual` targets.
 
-    They are squared unless the metric is `mae`, and at most MOST_LOSS each. The usual targets are those of the twin's
-    training, including tails, because the gate has seen their effect on it.
+    They are squared unless the metric is `mae`, and at most MOST_LOSS each. The usual targets are those of the judged
+    model's training, including tails, because the gate has seen their effect on it.
     """
     power = 1 if metric == "mae" else 2
     with np.errstate(over="ignore", invalid="ignore"):
