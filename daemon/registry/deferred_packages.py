@@ -79,10 +79,10 @@ class _Deferred(Loader):
 
 @contextmanager
 def _import_lock(module: ModuleType, name: str) -> Iterator[None]:
-    """Hold the lock under which Python imports the module; raises AttributeError if that could never be had.
+    """Hold the lock under which Python imports the module; raises AttributeError for a deadlock.
 
-    A thread may ask while it imports a module that the thread which runs this one imports, too: with a lock of our own, both would
-    wait for ever. Python looks through the locks of imports for such a circle.
+    Two threads may each import a module that the other is importing. With a lock of our own, both would wait forever.
+    Python's import locks detect such a deadlock.
     """
     lock = _bootstrap._ModuleLockManager(module.__name__)
     try:

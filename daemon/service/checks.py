@@ -144,7 +144,7 @@ def _objection(trainer: Trainer) -> str | None:
         return "It restarts."
     if trainer.problem is not None:
         return f"It can't start, and tries again: {trainer.problem}"
-    # A trainer that ends before it is ready is alive most of the time, while it imports, and will end again.
+    # A trainer that ends while it imports is alive most of the time, so only its failures show that it will end again.
     failed = 0 if trainer.ready else trainer.failures
     return f"It has ended {failed} times in a row; the log says why." if failed > 1 else None
 
