@@ -172,7 +172,7 @@ class CheckName(StrEnum):
     LIVE = "live"
     STORAGE = "storage"
     PROJECTION = "projection"
-    # Shown only while there is something to say
+    # Shown only while there is something to report
     HELD = "held"
     TRAINING = "training"
     ORPHANS = "orphans"

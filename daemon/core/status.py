@@ -108,7 +108,7 @@ class Status(BaseModel):
     training: Training | None = None
     free_bytes: int = 0
     projection_batches: int | None = None
-    """Committed batches that the remotes of git and DVC lack; None: there are no remotes."""
+    """Committed batches that are not yet in the remotes of git and DVC; None without remotes."""
     projection_seconds: float | None = None
     """Age of the oldest of them."""
     step: Step | None = None

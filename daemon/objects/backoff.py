@@ -21,7 +21,7 @@ class Backoff:
         return now >= self._until
 
     def failed(self, error: Exception, consequence: str, now: float) -> None:
-        """It was tried and failed; `consequence` is a sentence for people on what waits for it."""
+        """Note a failed try; `consequence` is a sentence for people on the work that waits."""
         self._pause = min(max(FIRST_SECONDS, 2 * self._pause), MOST_SECONDS)
         self._until = now + self._pause
         if self.problem is None:

@@ -27,7 +27,7 @@ PACK_SECONDS = 20.0
 
 
 STORAGE_SECONDS = 5.0
-"""How often it is looked whether the object store has the schema."""
+"""Interval of checks that the object store has the schema."""
 
 
 class Duty(NamedTuple):

@@ -65,7 +65,11 @@ class Frame:
 
 @dataclass(frozen=True)
 class Parts:
-    """The opened parts; all but `workers`, `history_copier`, `store_upkeep` and `projection`, which have threads of their own, belong to the loop's thread."""
+    """The opened parts.
+
+    All but `workers`, `history_copier`, `store_upkeep` and `projection`, which have their own threads, belong to the
+    loop's thread.
+    """
 
     home: Home
     settings: Settings
@@ -84,9 +88,9 @@ class Parts:
     packing: Repacking
     store: ObjectStore | None
     store_upkeep: StoreUpkeep | None
-    """A thread of its own, if there is a store."""
+    """Runs in its own thread; None without a store."""
     projection: Projection | None
-    """Another one, if revisions are to follow to a remote."""
+    """Runs in its own thread; None without a remote."""
 
 
 def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
@@ -190,7 +194,7 @@ def _start_upkeep(
 
 
 def _start_projection(frame: Frame, store: ObjectStore | None) -> Projection | None:
-    """The thread behind which revisions follow to git's and DVC's remotes, if there are any."""
+    """Start the thread that copies revisions to git's and DVC's remotes, if there are any."""
     remote = frame.settings.data.git_remote
     if store is None and not remote:
         return None

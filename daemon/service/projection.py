@@ -1,7 +1,7 @@
-"""Projection: git's history and DVC's lists of revisions follow to a remote repository and to the object store, behind the commits.
+"""Projection: copies git's history and DVC's lists of revisions to their remotes, after the commits.
 
-Nothing waits for it, because journal and segments have all of it. With both, a clone of the remote and `dvc pull` from the store
-give any revision. How far they are behind is in the status and in the metrics.
+Nothing waits for these copies, because journal and segments contain all their data. With both, a clone of the remote
+and `dvc pull` from the store give any revision. Status and metrics show how far the copies lag behind.
 """
 
 import threading
@@ -26,26 +26,26 @@ from daemon.records.batches import Batches
 log = logs.Logger()
 
 LOOK_SECONDS = 1.0
-"""How often it looks for new revisions: each of them is pushed at once, or with those that have come meanwhile."""
+"""Interval of checks for new revisions. One push takes all new ones."""
 
 MOST = 1000
-"""Batches that are counted as behind; with more, this number is shown."""
+"""Maximum of the counted lag, in batches."""
 
 BRANCH = "refs/heads/main"
 
 FETCHED = "refs/retraind/remote"
-"""Where the remote's newest revision lies while it is looked at."""
+"""The local ref of the remote's newest revision during its check."""
 
 
 class Lag(NamedTuple):
-    """How far the remotes are behind: committed batches, and the age (seconds) of the oldest of them."""
+    """The lag of the remotes: the number of missing committed batches, and the age (seconds) of the oldest of them."""
 
     batches: int
     seconds: float
 
 
 class Projection:
-    """A thread that pushes; it writes neither to the journal nor to the dataset."""
+    """The copying thread. It writes neither to the journal nor to the dataset."""
 
     def __init__(self, home: Home, store: ObjectStore | None, remote: str) -> None:
         self._home, self._store, self._remote = home, store, remote
@@ -56,22 +56,22 @@ class Projection:
         self._thread = threading.Thread(target=self._run, name="projection", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """End, without the push under way if that takes long: it is made again after the next start."""
+        """Stop without waiting long for a running push, which is repeated after the next start."""
         self._stopping.set()
         self._thread.join(1.0)
 
     @property
     def problem(self) -> str | None:
-        """Why the remotes can't follow, until they can."""
+        """The problem that stops the copying; None if there is none."""
         return self._backoff.problem
 
     @property
     def lag(self) -> Lag:
-        """How far the remotes are behind."""
+        """The current lag of the remotes."""
         behind = self._behind
         since = [datetime.fromisoformat(row["committed_at"]) for row in behind if row["committed_at"]]
         return Lag(len(behind), max(0.0, (datetime.now(UTC) - min(since)).total_seconds()) if since else 0.0)
@@ -85,14 +85,14 @@ class Projection:
         try:
             self.follow()
         except (OSError, RetraindError) as error:
-            self._backoff.failed(error, "Nothing else waits for it.", time.monotonic())
-        except Exception:  # the thread must go on, and the log says why this revision did not follow
+            self._backoff.failed(error, "Only the copies in the remotes wait for it.", time.monotonic())
+        except Exception:  # the thread must continue, and the log has the reason
             log.exception("projection_failed")
         else:
             self._backoff.succeeded()
 
     def follow(self) -> None:
-        """Bring the newest revision to where it is to be; raises RetraindError, OSError."""
+        """Copy the newest revision to the remotes; raises RetraindError, OSError."""
         rows = [row for row in self._batches.newest(MOST) if row["state"] == BatchState.COMMITTED]
         self._behind = [row for row in rows if row["seq"] > self._done]
         if not self._behind:
@@ -105,12 +105,12 @@ class Projection:
         self._done, self._behind = newest["seq"], ()
 
     def _put_list(self, store: ObjectStore, dvc_md5: str) -> None:
-        """DVC's list of the segments of a revision; these are there already."""
+        """Put DVC's list of a revision's segments, which are in the store already."""
         if self._cache.has(dvc_md5) and not store.has(by_md5(dvc_md5)):
             store.put(by_md5(dvc_md5), self._cache.path(dvc_md5))
 
     def _push(self) -> None:
-        """Push the history; where it was rebuilt, in the place of the same revisions with other commits."""
+        """Push the history. If it was rebuilt, it replaces the same revisions, which have other commits in the remote."""
         try:
             self._git("push", "--quiet", self._remote, f"HEAD:{BRANCH}")
         except DatasetDamaged as error:
@@ -119,13 +119,11 @@ class Projection:
                 raise
             if not self._is_ours():
                 hint = "Use an empty repository, or another branch of history for each home."
-                raise DatasetDamaged(
-                    f"{self._remote} has a history that is not of this home. {error}", hint=hint
-                ) from None
+                raise DatasetDamaged(f"{self._remote} has the history of another home. {error}", hint=hint) from None
             self._git("push", "--quiet", f"--force-with-lease={BRANCH}:{tip}", self._remote, f"HEAD:{BRANCH}")
 
     def _is_ours(self) -> bool:
-        """Whether the remote's newest revision is one that the journal has, whatever its commit is called."""
+        """Whether the journal has the remote's newest revision, perhaps with another commit id."""
         self._git("fetch", "--quiet", "--no-tags", self._remote, f"+{BRANCH}:{FETCHED}")
         trailers = "".join(f"%(trailers:key={key},valueonly,separator=)%x00" for key in (BATCH, MD5))
         seq, md5, *_ = self._git("log", "-1", f"--format={trailers}", FETCHED).split("\0")

@@ -32,7 +32,7 @@ class StoredBundles:
         self._backoff = Backoff()
         self._put: set[str] = set()
         self._fetching = Lock()
-        """The loop may need a bundle that a thread fetches."""
+        """Held while a bundle is fetched, because the loop and another thread may need the same one."""
         self._putting: tuple[str, Future[None]] | None = None
 
     @property

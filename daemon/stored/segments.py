@@ -35,7 +35,7 @@ KEPT = timedelta(days=1)
 """Seconds that an object without an entry is kept."""
 
 SWEEP_SECONDS = 3600.0
-"""How often old objects that no entry names are looked for."""
+"""Interval of searches for old objects that no entry names."""
 
 WAIT_SECONDS = 0.05
 """Seconds that a step of the loop waits for a put before other work comes first."""
@@ -56,7 +56,7 @@ class StoredSegments:
         self._schema_put: tuple[str, Future[None]] | None = None
         self._sweep_at = 0.0
         self.has_schema = store is None
-        """Whether the store had the schema when it was looked at last."""
+        """Whether the store had the schema at the last check."""
         self._under_way: set[str] = set()
         """Segments that are put and not yet recorded: they have no entry, but are not leftovers either."""
         self.purging = Lock()
@@ -126,14 +126,17 @@ class StoredSegments:
         return None if schema is None or durable.sha256(schema) == stored else schema
 
     def tend(self, now: float) -> None:
-        """Put the schema if it is not the one that was put last, and sweep once an hour; `now` is monotonic seconds. Raises StoreUnavailable."""
+        """Put the schema if it has changed since the last put, and sweep once an hour; `now` is monotonic seconds.
+
+        Raises StoreUnavailable.
+        """
         self._keep_schema(now)
         if now >= self._sweep_at:
             self.sweep()
             self._sweep_at = now + SWEEP_SECONDS
 
     def _keep_schema(self, now: float) -> None:
-        """Batches put it as well. This is for a schema that was there before the store, or was changed by hand."""
+        """Put a schema that existed before the store, or was changed by hand; batches put all other changes."""
         if self._store is None or self._journal is None:
             return
         if self._schema_put is not None and self._schema_put[1].done():

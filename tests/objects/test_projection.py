@@ -115,7 +115,7 @@ def test_history_of_another_home_is_left_alone(parts: Parts, remote: Path, tmp_p
     subprocess.run(["git", "-C", other, "push", "-q", remote, "main"], check=True)
     theirs = tip(remote)
     take(parts, 1)
-    with pytest.raises(DatasetDamaged, match="has a history that is not of this home"):
+    with pytest.raises(DatasetDamaged, match="has the history of another home"):
         Projection(parts.home, None, str(remote)).follow()
     assert tip(remote) == theirs
 

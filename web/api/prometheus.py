@@ -93,7 +93,12 @@ FAMILIES: tuple[tuple[str, str, str, list[str]], ...] = (
     ("retraind_inbox_backlog_files", "gauge", "Files in the inbox that are not read yet.", []),
     ("retraind_inbox_backlog_bytes", "gauge", "Bytes in the inbox that are not read yet.", []),
     ("retraind_free_bytes", "gauge", "Free bytes on the disk of the home folder.", []),
-    ("retraind_projection_lag_batches", "gauge", "Committed batches that the remotes of git and DVC lack.", []),
+    (
+        "retraind_projection_lag_batches",
+        "gauge",
+        "Committed batches that are not yet in the remotes of git and DVC.",
+        [],
+    ),
     ("retraind_projection_lag_seconds", "gauge", "Age of the oldest of these batches.", []),
     ("retraind_longest_step_seconds", "gauge", "Longest step of the daemon's loop in the last hour.", []),
     ("retraind_daemon_up", "gauge", "1 while the daemon's loop runs, else 0.", []),

@@ -1,4 +1,4 @@
-"""Settings of what is kept beside this machine: `storage` and `data`."""
+"""Settings of copies outside this machine: `storage` and `data`."""
 
 import re
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ PREFIX = re.compile(r"(/[A-Za-z0-9._-]+)*/?")
 
 
 class Data(Section):
-    """Where the history of the data follows to."""
+    """The remote for the history of the data."""
 
     git_remote: str = Field(
         "",
