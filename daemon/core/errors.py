@@ -30,7 +30,7 @@ class Exit(IntEnum):
     """The journal is gone, or older than the data: going on would take rows out of the dataset."""
 
     DAMAGED = 10
-    """`restore`: the file is no backup, or its bytes are not those that its manifest names."""
+    """`restore`: the file is not a backup, or its bytes differ from its manifest."""
     JOURNAL_TAKEN = 11
     """Another process has written this home's journal on its server: what this one remembers of it may be wrong."""
 

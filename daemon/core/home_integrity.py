@@ -72,7 +72,7 @@ def disk(home: Home) -> str | None:
 
 
 def journal(home: Home) -> str | None:
-    """Why the journal is missing where there has been one: a home that has data or a model has a journal."""
+    """Reports a missing journal in a home that has data or a model, and so must have a journal."""
     if journal_server.exists(home) or not has_data_or_model(home):
         return None
     return f"{home.journal} is gone. {RESTORE}."

@@ -10,7 +10,7 @@ BY_ID = "NOT INDEXED"
 """Forces reading the newest rows by number: SQLite would read a whole index instead, to avoid sorting a few rows."""
 
 UNSORTED = "+"
-"""Before a column whose index must not be used."""
+"""Prefix of a column whose index must not be used."""
 
 TRANSLATED = (
     (re.compile(re.escape(BY_ID)), ""),

@@ -165,7 +165,10 @@ def newest(journal: Path, limit: int, before: int | None = None) -> list[DropFac
 
 
 def find(journal: Path, key: str | int) -> DropFacts | None:
-    """The drop with this full sha256, id or name; of several the accepted one, then the forgotten one, then the newest."""
+    """The drop with this full sha256, id or name.
+
+    Of several, the accepted one comes first, then the forgotten one, then the newest.
+    """
     for column, value in (("sha256", str(key)), ("id", _id(key)), ("name", str(key))):
         query = f"{DROPS} WHERE drops.{column} = ? ORDER BY {RANK}, drops.id DESC LIMIT 1"
         if drop := first(DropFacts, journal, query, value):

@@ -20,7 +20,7 @@ TARGET = "species"
 
 
 def iris(home: Home) -> bool:
-    """Write schema and first drop into a home that has neither schema nor data; False if it has."""
+    """Write schema and first drop into a home that has neither schema nor data; False if it has either."""
     if home.schema.exists() or (home.data / ".git").exists() or journal_server.exists(home):
         return False
     header, *lines = _file().read_text().splitlines()

@@ -37,7 +37,10 @@ class Checks:
         self._last: Status | None = None
 
     def status(self, now: float) -> Status:
-        """How the daemon is; `now` is monotonic seconds. While the journal can't be asked, what it said last, and why. Raises Unavailable."""
+        """The status of the daemon; `now` is monotonic seconds.
+
+        While the journal can't be asked, what it said last, and why. Raises Unavailable.
+        """
         try:
             self._last = self._current(now)
         except Unavailable as error:

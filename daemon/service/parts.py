@@ -141,7 +141,7 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
 
 
 def _open_journal(frame: Frame) -> Journal:
-    """The journal, if it is that of the data; raises HistoryLost."""
+    """The journal, if it belongs to the data; raises HistoryLost."""
     journal_match.require_journal(frame.home)
     journal = _reach_journal(frame)
     frame.stack.callback(journal.close)

@@ -64,7 +64,7 @@ class Journal:
     @classmethod
     @contextmanager
     def reading(cls, path: Path) -> Iterator[Self]:
-        """A journal for reading only, beside the daemon that writes it; raises RetraindError when it can't be used."""
+        """A read-only journal, while the daemon writes it; raises RetraindError when it can't be used."""
         server = journal_server.beside(path)
         with DatabaseFile.reading(path) if server is None else DatabaseServer.reading(server) as database:
             yield cls(database)
@@ -101,7 +101,10 @@ class Journal:
         self.database.checkpoint()
 
     def trim(self, keep: int) -> int:
-        """Remove some of the events and ended requests beyond the newest `keep` of each sort; returns how many rows."""
+        """Remove some of the events and ended requests beyond the newest `keep` of each sort.
+
+        Returns the number of rows.
+        """
         due = journal_retention.overdue(self.database, keep)
         if not due:
             return 0

@@ -43,7 +43,7 @@ SORTS = (
 
 
 def overdue(database: Database, keep: int) -> list[tuple[int, int]]:
-    """The sorts (by their place in SORTS) of which there are more than `keep`, with the newest key that is to go; only reads."""
+    """The sorts (by position in SORTS) with more than `keep` rows, and the newest key to remove; only reads."""
     ranges: list[tuple[int, int]] = []
     for place, (table, key, limit) in enumerate(SORTS):
         query = f"SELECT {key} AS key FROM {table} WHERE {limit} ORDER BY {key} DESC LIMIT 1 OFFSET :keep"  # noqa: S608 - constants

@@ -26,17 +26,17 @@ drops = Table(
     Column("rows_accepted", WHOLE, nullable=False, default=0),
     Column("rows_refused", WHOLE, nullable=False, default=0),
     Column("rows_duplicate", WHOLE, nullable=False, default=0),
-    Column("rows_known", WHOLE, nullable=False, default=0),  # that the dataset had already
-    Column("rows_relabelled", WHOLE, nullable=False, default=0),  # that it had with another target only
+    Column("rows_known", WHOLE, nullable=False, default=0),  # that the dataset already had
+    Column("rows_relabelled", WHOLE, nullable=False, default=0),  # that it had only with another target
     Column("reason", String),
     Column("line", WHOLE),  # of the first bad row
     Column("column", String),
-    Column("bad_file", String),  # in inbox/rejected: the rows that were refused, verbatim
+    Column("bad_file", String),  # in inbox/rejected: the rejected rows, verbatim
     Column("batch", WHOLE, index=True),
     Column("seen_at", String),
     Column("settled_at", String, nullable=False),
     Column("decided_at", String, nullable=False),
-    Column("decided_by", String),  # who rejected it; NULL: no person
+    Column("decided_by", String),  # who rejected it; NULL: not a person
     Column("forgotten_in", WHOLE),  # the batch that removed its rows
     Column("forgotten_at", String),
     Column("forgotten_by", String),
@@ -95,15 +95,15 @@ exams = Table(  # made if it is missing; older programs work without it
     "exams",
     tables,
     Column("id", WHOLE, primary_key=True),
-    Column("drop", String, index=True, nullable=False),  # sha256; "" of all small drops of a batch
+    Column("drop", String, index=True, nullable=False),  # sha256; "" for all small drops of a batch
     Column("name", String, nullable=False),
     Column("batch", WHOLE),
     Column("version", WHOLE, nullable=False),
-    Column("n", WHOLE, nullable=False),  # rows that were asked
+    Column("n", WHOLE, nullable=False),  # rows that were predicted
     Column("error", Float, nullable=False),  # share of wrong answers, or multiple of the promised error
     Column("usual", Float, nullable=False),
     Column("mix", Float, nullable=False),
-    Column("shifts", String, nullable=False),  # JSON: features that lie elsewhere, and how far
+    Column("shifts", String, nullable=False),  # JSON: features whose values have shifted, and how far
     Column("suspicious", WHOLE, nullable=False),
     Column("reason", String, nullable=False),
     Column("at", String, nullable=False),
@@ -118,7 +118,7 @@ held = Table(  # suspicious drops that wait; a row is removed when its drop has 
     Column("bytes", WHOLE, nullable=False),
     Column("rows_read", WHOLE, nullable=False),
     Column("rows_known", WHOLE, nullable=False, default=0),
-    Column("version", WHOLE, nullable=False),  # that answered its rows
+    Column("version", WHOLE, nullable=False),  # that predicted its rows
     Column("reason", String, nullable=False),
     Column("state", String, nullable=False),  # held -> accepted | rejected
     Column("by", String),  # who decided
@@ -134,7 +134,7 @@ runs = Table(
     Column("revision", String, nullable=False),
     Column("dvc_md5", String, nullable=False),
     Column("rows", WHOLE, nullable=False),
-    Column("batch", WHOLE),  # the newest that brought or removed rows
+    Column("batch", WHOLE),  # the newest that added or removed rows
     Column("state", String, nullable=False),  # started -> trained | postponed | failed | abandoned
     Column("version", WHOLE),
     Column("detail", String),

@@ -54,7 +54,7 @@ def empty(connection: Connection, drop: DropRow) -> None:
     ids = connection.execute(select(labels.c.prediction_id).where(of_drop)).scalars().all()
     if ids:
         key_values.put(connection, _key(drop), list(ids))
-    # Their rows stay, empty, because the number of labels that have come must not fall.
+    # Their rows stay, empty, because the count of labels must not fall.
     nameless = text("'forgotten-' || rowid")
     blank = labels.update().where(of_drop).values(version=0, prediction="", truth="", drop="", prediction_id=nameless)
     connection.execute(blank)
