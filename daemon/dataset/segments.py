@@ -1,8 +1,12 @@
 """Reads segments, the immutable Parquet files of the dataset's rows: verified before they are parsed, and by drop."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -12,11 +16,19 @@ from numpy.typing import NDArray
 from daemon.core import durable
 from daemon.core.errors import DatasetDamaged
 
+T = TypeVar("T")
+
 PIECE_ROWS = 65_536
 """Rows per piece: 13 MB with twenty numbers each."""
 
 REPEATED = ["_drop", "_source"]
 """Columns with few different values in long runs; they stay dictionaries in memory."""
+
+THREADS = 2
+"""Threads that hash and decode, neither of which needs the interpreter. More would slow predictions while a training reads."""
+
+AHEAD = 3
+"""Row groups decoded in advance."""
 
 
 def read(folder: Path, segments: Mapping[str, str]) -> Iterator[tuple[str, pa.Table]]:
@@ -35,16 +47,54 @@ def load(path: Path) -> pa.Table:
 
 
 def pieces(folder: Path, segments: Mapping[str, str], columns: Sequence[str]) -> Iterator[pa.Table]:
-    """The rows of all segments (name: sha256) in order, a few at a time and only `columns`; raises DatasetDamaged.
+    """The rows of all segments (name: sha256) in order, a few at a time and only `columns`; raises DatasetDamaged, OSError.
 
-    For callers that convert the rows: a table of all of them would double the memory.
+    For callers that convert the rows: a table of all of them would double the memory. Threads hash the next segment and decode the next row groups
+    while the caller works.
     """
-    for name, sha256 in segments.items():
-        data = _verified(folder / name, sha256)
-        file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=REPEATED)
+    with ThreadPoolExecutor(THREADS, "segments") as pool:
+        files = _ahead(pool, (partial(_Bytes.read, folder / name, sha256) for name, sha256 in segments.items()), 1)
+        groups = (partial(file.group, number, columns) for file in files for number in range(file.groups))
+        for table in _ahead(pool, groups, AHEAD):
+            yield from (table.slice(start, PIECE_ROWS) for start in range(0, table.num_rows, PIECE_ROWS))
+
+
+def _ahead(pool: ThreadPoolExecutor, calls: Iterable[Callable[[], T]], count: int) -> Iterator[T]:
+    """The results of `calls` in order, with up to `count` more under way; closing the iterator cancels those not yet begun."""
+    waiting: deque[Future[T]] = deque()
+    try:
+        for call in calls:
+            waiting.append(pool.submit(call))
+            if len(waiting) > count:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+@dataclass(frozen=True)
+class _Bytes:
+    """A verified segment in memory, not yet decoded."""
+
+    data: bytes
+    metadata: Any
+
+    @classmethod
+    def read(cls, path: Path, sha256: str) -> Self:
+        data = _verified(path, sha256)
+        return cls(data, pq.read_metadata(pa.BufferReader(data)))
+
+    @property
+    def groups(self) -> int:
+        return int(self.metadata.num_row_groups)
+
+    def group(self, number: int, columns: Sequence[str]) -> pa.Table:
+        # Opened once more, which costs little: two threads must not share a reader.
+        file = pq.ParquetFile(pa.BufferReader(self.data), metadata=self.metadata, read_dictionary=REPEATED)
         present = [column for column in columns if column in file.schema_arrow.names]
-        for batch in file.iter_batches(PIECE_ROWS, columns=present, use_threads=False):
-            yield pa.Table.from_batches([batch])
+        return file.read_row_group(number, columns=present, use_threads=False)
 
 
 def release() -> None:
