@@ -49,8 +49,8 @@ def load(path: Path) -> pa.Table:
 def pieces(folder: Path, segments: Mapping[str, str], columns: Sequence[str]) -> Iterator[pa.Table]:
     """The rows of all segments (name: sha256) in order, a few at a time and only `columns`; raises DatasetDamaged, OSError.
 
-    For callers that convert the rows: a table of all of them would double the memory. Threads hash the next segment and decode the next row groups
-    while the caller works.
+    For callers that convert the rows: a table of all of them would double the memory. Threads hash the next segment and
+    decode the next row groups while the caller works.
     """
     with ThreadPoolExecutor(THREADS, "segments") as pool:
         files = _ahead(pool, (partial(_Bytes.read, folder / name, sha256) for name, sha256 in segments.items()), 1)

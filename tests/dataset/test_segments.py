@@ -51,7 +51,7 @@ def test_pieces_are_all_rows_in_order_and_none_of_a_damaged_segment(home: Home) 
     assert max(values, default=0) < 1000
     asked = segments.pieces(home.segments, {first.name: first.sha256}, ["x"])
     assert next(asked).num_rows == 100
-    asked.close()  # whoever stops early waits for no more than what has begun
+    del asked  # whoever stops early waits for no more than what has begun
 
 
 def test_a_small_segment_is_compressed_by_what_opens_fast_and_a_large_one_by_what_saves_most(home: Home) -> None:
