@@ -4,7 +4,7 @@ Every endpoint that predicts (`/predict` and the protocols) ends here, so all ar
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import parse_qs
 from wsgiref.types import WSGIEnvironment
 
@@ -17,6 +17,7 @@ from web.serving.agreement import ChampionAnswers
 from web.serving.answered import Answered, AnsweredRow
 from web.serving.answered_rows import AnsweredRows, joined
 from web.serving.inputs import Inputs, Matrix, from_rows
+from web.serving.inputs import joined as joined_inputs
 from web.serving.predictor import Predictor
 from web.worker_state import Worker
 
@@ -109,20 +110,42 @@ def answer(
         chosen, inputs, tried = _tried(worker, chosen, inputs)
     if len(inputs) == 1:
         shares = chosen.answer(inputs) if tried is None else tried[0].tolist()
-        latency = _since(started)
-        row = AnsweredRow(chosen, shares, chosen.decide(shares), worker.next_id(), latency)
-        lines = [row.line(inputs.values[0], caller)]
-        return _log(worker, row, lines, inputs)
-    pieces = worker.pipelined.answers(chosen, inputs.matrix) if tried is None else [tried]
-    request, lines, parts, at = worker.next_id(), [], list[AnsweredRows](), 0
-    for piece in pieces:
-        part = AnsweredRows(chosen, piece, request, at, _since(started))
-        lines += part.lines(inputs, caller)
+        row = AnsweredRow(chosen, shares, chosen.decide(shares), worker.next_id(), _since(started))
+        return _log(worker, row, [row.line(inputs.values[0], caller)], [inputs])
+    answers = worker.pipelined.answers_to(chosen, inputs) if tried is None else [(inputs, tried)]
+    return _answer_rows(worker, environ, chosen, answers, started, meanwhile)
+
+
+def answer_pieces(
+    worker: Worker, environ: WSGIEnvironment, chosen: Predictor, pieces: Iterable[Inputs], meanwhile: Meanwhile
+) -> Answered:
+    """The same for many rows that are still being read, for a version that is not on trial.
+
+    Also raises what `pieces` raises; nothing has been logged then.
+    """
+    started = time.perf_counter()
+    return _answer_rows(worker, environ, chosen, worker.pipelined.answers(chosen, pieces), started, meanwhile)
+
+
+def _answer_rows(
+    worker: Worker,
+    environ: WSGIEnvironment,
+    chosen: Predictor,
+    answers: Iterable[tuple[Inputs, Matrix]],
+    started: float,
+    meanwhile: Meanwhile | None,
+) -> Answered:
+    caller, request = environ[CALLER].name, worker.next_id()
+    lines, rows, parts, at = list[bytes](), list[Inputs](), list[AnsweredRows](), 0
+    for piece, matrix in answers:
+        part = AnsweredRows(chosen, matrix, request, at, _since(started))
+        lines += part.lines(piece, caller)
         if meanwhile is not None:
             meanwhile(part)
         parts.append(part)
+        rows.append(piece)
         at += len(part)
-    return _log(worker, joined(parts), lines, inputs)
+    return _log(worker, joined(parts), lines, rows)
 
 
 def _since(started: float) -> float:
@@ -130,14 +153,14 @@ def _since(started: float) -> float:
     return round((time.perf_counter() - started) * 1000, 3)
 
 
-def _log(worker: Worker, answered: Answered, lines: list[bytes], inputs: Inputs) -> Answered:
+def _log(worker: Worker, answered: Answered, lines: list[bytes], rows: Sequence[Inputs]) -> Answered:
     """Log and count predictions; the shadow compares those of the champion."""
     worker.log.append(lines)
     call.current().logged = True
     chosen = answered.predictor
-    worker.counters.predicted(chosen.version, len(inputs))
+    worker.counters.predicted(chosen.version, sum(map(len, rows)))
     if chosen is worker.slot.current and worker.shadow.wants:
-        worker.shadow.offer(ChampionAnswers(chosen, answered.matrix, answered.ids, inputs))
+        worker.shadow.offer(ChampionAnswers(chosen, answered.matrix, answered.ids, joined_inputs(rows)))
     return answered
 
 

@@ -157,6 +157,18 @@ def test_rows_in_pieces_are_answered_and_logged_in_their_order(own: Site) -> Non
     assert [features[one["prediction_id"]] for one in whole] == rows
 
 
+def test_a_bad_row_behind_predicted_pieces_is_named_and_none_is_logged(own: Site) -> None:
+    rows: list[list[float | str]] = [[number / 100, 3.0, 7 - number / 500, number / 900] for number in range(3000)]
+    rows[2500][1] = "?"
+    before = own.get("/metrics")[1]["prediction_count"]
+    status, problem = own.post("/predict", {"instances": rows})
+    assert status == 422
+    assert problem["detail"].startswith("Row 2501: ")
+    assert own.get("/metrics")[1]["prediction_count"] == before
+    logged_rows = {tuple(line["features"]) for line in logged.predictions(own.home)}
+    assert not logged_rows & {tuple(row) for row in rows[1:2500]}
+
+
 def test_many_rows_of_few_bytes_are_no_matter_of_the_loop(narrow: Site) -> None:
     """A value of a byte or two: a body that is no larger than that of a wide row may hold thousands of rows."""
     site = narrow

@@ -54,7 +54,9 @@ def test_many_rows_are_lines_of_bounded_size_that_hold_what_was_sent(
     assert taken.exact == whole
     shares = np.random.default_rng(0).random((35, 3))
     parts = [AnsweredRows(Named(bundles.CLASSES), shares[at : at + 20], "r", at, 0.5) for at in (0, 20)]
-    lines = [line for part in parts for line in part.lines(taken, "")]
+    pieces = [taken.part(slice(0, 20)), taken.part(slice(20, 35))]
+    lines = [line for part, piece in zip(parts, pieces, strict=True) for line in part.lines(piece, "")]
+    assert inputs.joined(pieces).values == sent
     assert [orjson.loads(line)["rows"] for line in lines] == [10, 10, 10, 5]
     rows = rows_of(lines)
     assert [list(row["features"]) for row in rows] == sent

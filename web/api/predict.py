@@ -4,31 +4,59 @@ from collections.abc import Mapping
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
-import orjson
-
 from web import predict as answering
 from web.http import payload, reply
 from web.http.payload import Features
 from web.http.reply import Reply
-from web.serving import inputs
-from web.serving.answered import AnsweredRow
+from web.serving import inputs, json_rows
+from web.serving.answered import Answered, AnsweredRow
+from web.serving.json_rows import NotPlain
+from web.serving.predictor import Predictor
 from web.worker_state import Worker
 
 
 def predict(worker: Worker, environ: WSGIEnvironment) -> Reply:
     """`{"features": …}` is one row and returns one answer; `{"instances": […]}` are many rows and return `predictions`."""
-    rows, is_single = _rows(payload.value(environ["wsgi.input"].read()))
-    chosen = answering.predictor(worker, environ)
+    text, chosen = environ["wsgi.input"].read(), None
+    if many := json_rows.of(text):
+        chosen = answering.predictor(worker, environ)
+        if early := _read_along(worker, environ, chosen, many):
+            return early
+    rows, is_single = _rows(payload.value(text))
+    chosen = chosen or answering.predictor(worker, environ)
     pieces: list[bytes] = []
     rows_in = inputs.from_rows(chosen.schema, rows)
     answered = answering.answer(worker, environ, chosen, rows_in, lambda piece: pieces.append(piece.json()))
-    version = answered.predictor.version
     if not isinstance(answered, AnsweredRow):
-        content: Mapping[str, object] = {"predictions": orjson.Fragment(b"[" + b",".join(pieces) + b"]")}
-    elif is_single:
-        content = answered.first()
-    else:
-        content = {"predictions": [answered.first()]}
+        return _many(answered, pieces)
+    return _replied(answered, answered.first() if is_single else {"predictions": [answered.first()]})
+
+
+def _read_along(worker: Worker, environ: WSGIEnvironment, chosen: Predictor, many: json_rows.JsonRows) -> Reply | None:
+    """The answer to plain rows, read while the model predicts; None for others, and where all rows have to be known first."""
+    if chosen.trial:
+        return None
+    pieces: list[bytes] = []
+    try:
+        answered = answering.answer_pieces(
+            worker, environ, chosen, many.pieces(chosen.schema), lambda piece: pieces.append(piece.json())
+        )
+    except NotPlain:
+        return None
+    return _many(answered, pieces)
+
+
+def _many(answered: Answered, pieces: list[bytes]) -> Reply:
+    rest = _replied(answered, {})
+    # One copy of the two megabytes of 10,000 rows.
+    pieces[0] = b'{"predictions":[' + pieces[0]
+    pieces[-1] += b"]"
+    rest.body = b",".join([*pieces, rest.body[1:]])
+    return rest
+
+
+def _replied(answered: Answered, content: Mapping[str, object]) -> Reply:
+    version = answered.predictor.version
     return reply.of({**content, "model_version": version, "latency_ms": answered.latency_ms}, version)
 
 

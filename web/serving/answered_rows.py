@@ -102,12 +102,12 @@ class AnsweredRows:
         return [*parts, ["}},"] * count]
 
     def lines(self, inputs: Inputs, caller: str) -> Iterator[bytes]:
-        """The blocks of the log about these rows, each a line, with the name of the caller."""
+        """The blocks of the log about these rows, each a line, with the name of the caller; `inputs` has the same rows."""
         step = max(1, BLOCK_CELLS // (inputs.matrix.shape[1] + self.matrix.shape[1]))
         at, classes = utcnow(), self.predictor.classes or None
         for start in range(0, len(self), step):
             end = min(start + step, len(self))
-            here = slice(self.first + start, self.first + end)
+            here = slice(start, end)
             block: Block = {
                 "timestamp": at,
                 "model_version": self.predictor.version,

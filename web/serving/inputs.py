@@ -67,6 +67,10 @@ class Inputs:
             self._matrix = np.array([self.row], dtype=np.float64)
         return self._matrix
 
+    def part(self, here: slice) -> "Inputs":
+        """Some of the rows."""
+        return Inputs(self._values and self._values[here], None, self.matrix[here], exact=self.exact)
+
     def __len__(self) -> int:
         """The number of rows."""
         return len(self.matrix) if self._values is None else len(self._values)
@@ -77,12 +81,29 @@ def from_rows(schema: Schema, rows: Sequence[Any]) -> Inputs:
     if _is_plain_row(schema, rows):
         return Inputs(rows, rows[0])
     count(schema, rows)
-    if _is_plain(schema, rows):
-        values = list(chain.from_iterable(rows))
-        exact = countOf(map(type, values), float) == len(values)
-        if (numbers := _doubles(values, exact=exact)) is not None and _bounded(numbers):
-            return Inputs(rows, None, numbers.reshape(len(rows), -1), exact=exact)
-    return _exactly(schema, rows)
+    return from_plain_rows(schema, rows) or _exactly(schema, rows)
+
+
+def from_plain_rows(schema: Schema, rows: Sequence[Any]) -> Inputs | None:
+    """Rows of JSON that are lists of numbers, none of them missing; None if some are not. Their number is not checked."""
+    if not _is_plain(schema, rows):
+        return None
+    values = list(chain.from_iterable(rows))
+    exact = countOf(map(type, values), float) == len(values)
+    numbers = _doubles(values, exact=exact)
+    if numbers is None or not _bounded(numbers):
+        return None
+    # Freeing the values of 10,000 rows takes a millisecond: the array has those of `exact` rows, too.
+    return Inputs(None if exact else rows, None, numbers.reshape(len(rows), -1), exact=exact)
+
+
+def joined(parts: Sequence[Inputs]) -> Inputs:
+    """Pieces of one request, in order, as one."""
+    if len(parts) == 1:
+        return parts[0]
+    exact = all(part.exact for part in parts)
+    values = None if exact else list(chain.from_iterable(part.values for part in parts))
+    return Inputs(values, None, np.vstack([part.matrix for part in parts]), exact=exact)
 
 
 def from_columns(schema: Schema, columns: Mapping[str, Sequence[Any]]) -> Inputs:
