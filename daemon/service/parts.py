@@ -30,6 +30,7 @@ from daemon.objects.store import ObjectStore
 from daemon.processes.child import ELSEWHERE, Trainer, environment, python
 from daemon.processes.stop_signals import Wake
 from daemon.processes.worker_keeper import WorkerKeeper
+from daemon.promotion import registry_recovery
 from daemon.promotion.promotion import Promotion
 from daemon.retraining.retraining import Retraining
 from daemon.retraining.schedule import Schedule
@@ -116,7 +117,7 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     promotion.recover()
     retraining = Retraining(home, settings, journal, trainer, schedule, promotion.live.fell)
     abandoned = retraining.recover()
-    if not _mlflow_in_order(frame):
+    if not _mlflow_in_order(frame, journal):
         trainer.keep_awake(time.monotonic())  # it retries, and the health says why
     inbox, watcher = _open_inbox(frame)
     ingestion = _open_ingestion(frame, inbox, dataset, journal, history_copier)
@@ -222,16 +223,18 @@ def _open_models(frame: Frame, journal: Journal) -> ModelVersions:
     return models
 
 
-def _mlflow_in_order(frame: Frame) -> bool:
+def _mlflow_in_order(frame: Frame, journal: Journal) -> bool:
     """Create MLflow's database if there is none, and close the runs of killed trainings; False: the trainer must do it.
 
-    A process of a killed daemon may hold the database for minutes while it still migrates it.
+    A new one gets the versions that the journal has. A process of a killed daemon may hold the database for minutes while it still migrates it.
     """
     home = frame.home
     try:
         with frame.heartbeat.step("preparing MLflow's database", START_SECONDS), frame.wake.interruptible():
             made = mlflow_tables.open_or_make(home)
             mlflow_tables.kill_runs(home)
+            if made:
+                registry_recovery.recover(home, journal)
     except (Unavailable, OSError) as error:
         log.warning("mlflow_not_in_order", reason=str(error))
         return False

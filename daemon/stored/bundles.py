@@ -15,7 +15,7 @@ from daemon.core.errors import BundleRefused, RetraindError
 from daemon.core.home import Home
 from daemon.objects import background
 from daemon.objects.backoff import Backoff
-from daemon.objects.store import ObjectStore, StoreUnavailable, by_sha256
+from daemon.objects.store import ObjectLost, ObjectStore, StoreUnavailable, by_sha256
 from daemon.storage.model_versions import Registered
 from daemon.stored import bundle_files
 
@@ -96,6 +96,9 @@ class StoredBundles:
             log.warning("bundle_restored", version=version, source=self._store.place)
         except StoreUnavailable:
             raise
+        except ObjectLost:
+            if set(only) != KEPT:  # its model files were removed
+                self.fetch(version, sha256, only=KEPT)
         except RetraindError as error:
             log.error("bundle_not_restored", version=version, reason=str(error))
 

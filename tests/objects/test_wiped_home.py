@@ -6,6 +6,7 @@ import random
 import shutil
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,30 @@ from service import Service, flowers, parsed, wait_until
 from stores import Bucket
 
 from daemon.core.errors import Exit
-from daemon.core.home import Home
 
 server = pytest.fixture(scope="module")(stores.server)
 bucket = pytest.fixture(stores.bucket)
 
 
-def wipe(home: Home) -> None:
-    """Everything that the journal and MLflow's database are not: rows, history, known rows, bundles, pointer."""
-    for folder in (home.data, home.bundles, home.known):
+Loss = Callable[[Service], None]
+
+
+def disk(service: Service) -> None:
+    """The daemon is killed; rows, history, known rows, bundles and pointer are gone. Its workers answer on from memory."""
+    service.kill()
+    for folder in (service.home.data, service.home.bundles, service.home.known):
         shutil.rmtree(folder, ignore_errors=True)
-    home.pointer.unlink(missing_ok=True)
+    service.home.pointer.unlink(missing_ok=True)
+
+
+def machine(service: Service) -> None:
+    """All processes are killed, and everything is gone but the journal, which lay elsewhere, and the folder that others drop into."""
+    service.kill()
+    service.end()
+    for path in (*service.home.root.iterdir(), *service.home.registry.iterdir()):
+        if path.name.startswith("journal.db") or path in (service.home.inbox, service.home.registry):
+            continue
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def reproduced(service: Service, version: int, bucket: Bucket) -> str:
@@ -46,8 +60,8 @@ def stored(service: Service) -> bool:
     return bool(check) and check["ok"] and "while" not in check["detail"]
 
 
-def lose(tmp_path: Path, served: Path, bucket: Bucket, moments: int, seed: int) -> None:
-    """Drops come in; at `moments` random moments the daemon is killed and the disk emptied, and another one goes on."""
+def lose(tmp_path: Path, served: Path, bucket: Bucket, loss: Loss, moments: int, seed: int) -> None:
+    """Drops come in; there is a loss at `moments` random moments, and another daemon goes on."""
     chance = random.Random(seed)
     service = Service(tmp_path / "home", **bucket.environment).copied(served).start()
     try:
@@ -61,16 +75,14 @@ def lose(tmp_path: Path, served: Path, bucket: Bucket, moments: int, seed: int) 
                 service.drop(f"{moment}-{number}.csv", batch)
                 rows += parsed(batch)
             time.sleep(chance.uniform(0, 1.5))
-            service.kill()
-            wipe(service.home)
+            loss(service)
             service.start()
         service.wait_served(1)
         service.rest()
         assert service.rows() == rows
         version = service.ask("/versions")[1]["versions"][0]["version"]
         wait_until(lambda: stored(service), 60, f"all to be put: {service.ask('/health')}")
-        service.kill()
-        wipe(service.home)
+        loss(service)
         service.start()
         service.wait_served(1)
         assert {reproduced(service, number, bucket) for number in {1, version}} == {"bit for bit"}
@@ -80,16 +92,20 @@ def lose(tmp_path: Path, served: Path, bucket: Bucket, moments: int, seed: int) 
 
 
 @pytest.mark.timeout(120)
-def test_service_goes_on_where_its_disk_was_lost(tmp_path: Path, served: Path, bucket: Bucket) -> None:
-    lose(tmp_path, served, bucket, moments=2, seed=1)
+def test_service_goes_on_on_another_machine(tmp_path: Path, served: Path, bucket: Bucket) -> None:
+    """With the journal alone: MLflow's database, tokens, logs and bundles are new or come from the store."""
+    lose(tmp_path, served, bucket, machine, moments=1, seed=1)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.parametrize("loss", [disk, machine])
 @pytest.mark.parametrize("seed", range(2, 7))
-def test_service_goes_on_wherever_its_disk_was_lost(tmp_path: Path, served: Path, bucket: Bucket, seed: int) -> None:
-    """Fifty random moments in all."""
-    lose(tmp_path, served, bucket, moments=10, seed=seed)
+def test_service_goes_on_after_a_loss_at_any_moment(
+    tmp_path: Path, served: Path, bucket: Bucket, loss: Loss, seed: int
+) -> None:
+    """Fifty random moments of each kind."""
+    lose(tmp_path, served, bucket, loss, moments=10, seed=seed)
 
 
 @pytest.mark.slow

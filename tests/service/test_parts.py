@@ -16,6 +16,7 @@ from daemon.processes.stop_signals import Stopped, Wake
 from daemon.service.heartbeat import Heartbeat
 from daemon.service.parts import Frame, _migrate, _mlflow_in_order
 from daemon.service.service import starting
+from daemon.storage.journal import Journal
 from daemon.storage.model_versions import LAYOUT, ModelVersions
 
 
@@ -28,7 +29,7 @@ def test_database_of_another_mlflow_is_given_to_mlflow_first(mlflow_home: Home) 
         _migrate(mlflow_home)
 
 
-def test_start_that_waits_for_the_database_has_a_name_and_can_be_stopped(home: Home) -> None:
+def test_start_that_waits_for_the_database_has_a_name_and_can_be_stopped(home: Home, journal: Journal) -> None:
     """What still migrates it for a daemon that was killed may take minutes."""
     held = durable.try_lock(home.mlflow.with_name(f"{home.mlflow.name}.lock"))
     assert held is not None
@@ -45,7 +46,7 @@ def test_start_that_waits_for_the_database_has_a_name_and_can_be_stopped(home: H
     signal.setitimer(signal.ITIMER_REAL, 0.3)
     try:
         with pytest.raises(Stopped):
-            _mlflow_in_order(Frame(home, Settings(), wake, heartbeat, ExitStack()))
+            _mlflow_in_order(Frame(home, Settings(), wake, heartbeat, ExitStack()), journal)
         giving_up.cancel()
         os.close(held)
     finally:

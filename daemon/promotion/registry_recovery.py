@@ -1,0 +1,44 @@
+"""Registry recovery: MLflow's database was lost with a disk, and the journal was not: the versions come back from there.
+
+Otherwise none would be served, and their numbers would be given again, to models for which the journal has a verdict already.
+"""
+
+from daemon.core import logs, requests
+from daemon.core.home import Home
+from daemon.core.states import EventKind, Level, RunState, VersionState
+from daemon.records import challenger
+from daemon.schema.score_names import counted
+from daemon.storage import lost_versions
+from daemon.storage.journal import Journal
+from daemon.storage.model_versions import CHALLENGER, CHAMPION, PREVIOUS
+
+log = logs.Logger()
+
+
+def recover(home: Home, journal: Journal) -> None:
+    """Put versions and aliases back into a database that has none; raises Unavailable."""
+    last = journal.runs.last(RunState.TRAINED)
+    if last is None or not lost_versions.all_gone(home):
+        return
+    judged = journal.versions.newest()
+    if judged:
+        lost_versions.restore(home, judged, _aliases(journal))
+        sentence = f"MLflow's database was empty: {counted(len(judged), 'version')} of the journal are in it again."
+        journal.events.record(EventKind.REPAIRED, sentence, level=Level.WARNING)
+        log.warning("versions_restored", versions=len(judged))
+    if last["version"] is not None and journal.versions.get(last["version"]) is None:
+        # It had no verdict, so nothing knows its bundle; its rows count as trained on, and no policy would train again.
+        requests.submit(home, "retrain", force=True, by="daemon")
+
+
+def _aliases(journal: Journal) -> dict[str, int | None]:
+    """What MLflow's aliases were, as far as the journal tells."""
+    swap, [newest] = journal.swaps.last(), journal.versions.newest(1)
+    served = None if swap is None else swap["version"]
+    # A verdict is recorded before its swap.
+    chosen = newest["state"] == VersionState.PROMOTED and not journal.swaps.was_served(newest["version"])
+    return {
+        CHAMPION: newest["version"] if chosen else served,
+        PREVIOUS: None if swap is None else swap["previous"],
+        CHALLENGER: journal.versions.named_by(challenger.WAITING),
+    }

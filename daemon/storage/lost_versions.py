@@ -1,0 +1,54 @@
+"""Versions that the journal has and MLflow's database lost: put back, so that they can be served and their numbers are not given again.
+
+The database of a machine goes with its disk, and the journal may lie elsewhere. What MLflow alone knew of them (runs, figures,
+models) is gone; the bundles, which serve and judge, have nothing to do with that.
+"""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from daemon.core.errors import Unavailable
+from daemon.core.home import Home
+from daemon.core.journal_rows import VersionRow
+from daemon.storage import mlflow_file
+from daemon.storage.model_versions import NAME, TAG
+
+KNOWN = f"SELECT version FROM model_versions WHERE workspace = 'default' AND name = '{NAME}' LIMIT 1"
+
+VERSION = f"""
+INSERT INTO model_versions (name, version, creation_time, last_updated_time, description, current_stage, source, run_id, status)
+VALUES ('{NAME}', ?1, ?2, ?2, ?3, 'None', 'runs:/' || ?4 || '/model', ?4, 'READY')"""
+
+LABEL = f"INSERT INTO model_version_tags (name, version, key, value) VALUES ('{NAME}', ?, '{TAG}' || ?, ?)"
+
+POINT = f"INSERT INTO registered_model_aliases (name, alias, version) VALUES ('{NAME}', ?, ?)"
+
+LABELS = ("bundle", "candidate", "backend", "revision", "dvc_md5")
+
+
+def all_gone(home: Home) -> bool:
+    """Whether the database has no version at all, not even one that a person has deleted; raises Unavailable."""
+    try:
+        with mlflow_file.reading(home.mlflow) as connection:
+            return connection.execute(KNOWN).fetchone() is None
+    except sqlite3.Error as error:
+        raise Unavailable(f"MLflow's database can't be used: {error}.") from error
+
+
+def restore(home: Home, judged: Sequence[VersionRow], aliases: Mapping[str, int | None]) -> None:
+    """Put the `judged` versions and the `aliases` into a database that has none; raises Unavailable."""
+    try:
+        with mlflow_file.writing(home.mlflow) as connection:
+            _insert(connection, judged, aliases)
+    except sqlite3.Error as error:
+        raise Unavailable(f"MLflow's database can't be used: {error}.") from error
+
+
+def _insert(connection: sqlite3.Connection, judged: Sequence[VersionRow], aliases: Mapping[str, int | None]) -> None:
+    for row in judged:
+        number, moment = row["version"], int(1000 * datetime.fromisoformat(row["judged_at"]).timestamp())
+        connection.execute(VERSION, (number, moment, row["reason"][:5000], row["mlflow_run"]))
+        labels = {"verdict": row["state"], **{label: row[label] for label in LABELS}}  # type: ignore[literal-required]
+        connection.executemany(LABEL, [(number, label, value) for label, value in labels.items()])
+    connection.executemany(POINT, [(alias, version) for alias, version in aliases.items() if version is not None])

@@ -1,0 +1,78 @@
+"""daemon.promotion.registry_recovery: MLflow's database is lost, the journal is not. The installed MLflow reads what comes back."""
+
+from pathlib import Path
+
+import promoting
+import pytest
+from promoting import Parts
+
+from daemon.core import requests
+from daemon.core.states import RunState
+from daemon.promotion import registry_recovery
+from daemon.registry.registry import Registry
+from daemon.storage import mlflow_tables
+from daemon.storage.model_versions import CHALLENGER, CHAMPION, NAME, PREVIOUS
+
+parts = pytest.fixture(promoting.parts)
+
+
+def run(parts: Parts, version: int | None) -> None:
+    """A training of the journal."""
+    number = parts.journal.runs.start("first model", "c0ffee", "f00.dir", 150)
+    parts.journal.runs.end(number, RunState.TRAINED, "", version=version, seconds=1.0)
+
+
+def lose(parts: Parts) -> None:
+    """The database and the pointer are gone, and a start makes a new one."""
+    parts.home.mlflow.unlink()
+    parts.home.pointer.unlink()
+    assert mlflow_tables.open_or_make(parts.home)
+    parts.restart()
+
+
+def test_versions_come_back_from_the_journal(parts: Parts) -> None:
+    """Served, previous and held one have their aliases, and the next version gets the next number."""
+    first, second = parts.champion(), parts.champion(favourite=1)
+    parts.restart(mode="manual")
+    third = parts.train(96, 95, champion=second)
+    parts.settle()
+    run(parts, third)
+    before = [(one.version, one.run, one.bundle) for one in parts.models.versions()]
+    lose(parts)
+    assert parts.models.versions() == []
+    registry_recovery.recover(parts.home, parts.journal)
+    parts.settle()
+    assert [(one.version, one.run, one.bundle) for one in parts.models.versions()] == before
+    aliases = [parts.alias(name) for name in (CHAMPION, PREVIOUS, CHALLENGER)]
+    assert (parts.served, aliases) == (second, [second, first, third])
+    registry = Registry(parts.home)
+    version = registry.client.get_model_version_by_alias(NAME, CHAMPION)
+    assert (int(version.version), version.tags["retraind.verdict"]) == (second, "promoted")
+    assert len(registry.client.search_model_versions(f"name='{NAME}'")) == 3
+    parts.registry = registry
+    assert parts.train() == third + 1
+    assert requests.pending(parts.home) == []
+
+
+def test_nothing_comes_back_twice(parts: Parts) -> None:
+    """Nor a version that a person has deleted."""
+    first, second = parts.champion(), parts.champion(favourite=1)
+    run(parts, second)
+    parts.registry.client.delete_model_version(NAME, str(first))
+    registry_recovery.recover(parts.home, parts.journal)
+    assert [one.version for one in parts.models.versions()] == [second]
+
+
+def test_version_that_was_lost_before_its_verdict_is_trained_again(parts: Parts) -> None:
+    """Its rows count as trained on, so no policy would find a reason."""
+    first = parts.champion()
+    run(parts, first + 1)
+    lose(parts)
+    registry_recovery.recover(parts.home, parts.journal)
+    assert [(one.kind, one.force) for one in requests.pending(parts.home)] == [("retrain", True)]
+
+
+def test_home_without_a_training_stays_as_it_is(parts: Parts, tmp_path: Path) -> None:
+    assert tmp_path.exists()
+    registry_recovery.recover(parts.home, parts.journal)
+    assert parts.models.versions() == []
