@@ -8,7 +8,7 @@ import typer
 
 from daemon.cli.ask_daemon import submit, warn_if_down
 from daemon.cli.options import HERE, HomeOption, JsonOption, limit_option, load, read_only_home
-from daemon.core import requests
+from daemon.core import requests, settings
 from daemon.core.errors import NotFound
 from daemon.core.home import Home
 from daemon.core.journal_rows import DropRow
@@ -124,10 +124,11 @@ def forget(
 def _list_traces(place: Home, drop: DropRow, json_: bool) -> None:
     from daemon.cli.report.terminal import printable
     from daemon.ingest.erasure.traces import find
+    from daemon.objects.opening import open_store
     from daemon.storage.journal import Journal
 
     with Journal.reading(place.journal) as journal:
-        traces = find(place, journal, drop)
+        traces = find(place, journal, drop, open_store(settings.load(place.settings).storage))
     if json_:
         about = {"id": drop["id"], "name": drop["name"], "sha256": drop["sha256"], "state": drop["state"]}
         typer.echo(json.dumps({**about, "traces": [trace._asdict() for trace in traces]}))

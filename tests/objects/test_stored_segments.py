@@ -20,6 +20,7 @@ from daemon.core import durable
 from daemon.core.home import Home
 from daemon.dataset.dvc_cache import places
 from daemon.dataset.repository import Revision
+from daemon.ingest.erasure import traces
 from daemon.objects.store import by_md5
 from daemon.records import segments as recorded
 from daemon.schema.schema import Schema
@@ -193,6 +194,13 @@ def test_merge_waits_for_the_store(home: Home, bucket: Bucket, tmp_path_factory:
     parts.close()
 
 
+def traces_of(parts: Parts, bucket: Bucket, length: float) -> str:
+    """The places in the store that `retraind forget --find` names."""
+    drop = parts.journal.drops.taken(durable.sha256(text(length).encode()))
+    assert drop is not None
+    return " ".join(one.where for one in traces.find(parts.home, parts.journal, drop, bucket.store))
+
+
 def test_purge_leaves_no_version_of_the_rows_in_the_store(parts: Parts, bucket: Bucket) -> None:
     """The bucket keeps versions; a loss of the disk comes between the rows and their purge, and rejected copies go, too."""
     bucket.keep_versions()
@@ -200,9 +208,11 @@ def test_purge_leaves_no_version_of_the_rows_in_the_store(parts: Parts, bucket: 
         parts.drop(f"{number}.csv", text(float(number)))
         parts.run()
     first = next(row for row in recorded.ever(parts.home.journal) if row["born"] == 1)
+    assert by_md5(first["md5"]) in traces_of(parts, bucket, 1.0)
     request = forget(parts, 1.0, purge=True)
     parts.run()
     assert answer(parts, request)[0] == "done"
+    assert by_md5(first["md5"]) not in traces_of(parts, bucket, 1.0)
     assert not [key for key in bucket.versions() if by_md5(first["md5"]) in key]
     assert parts.lengths == [2.0]
     assert list(parts.dataset.stored.put_missing(recorded.ever(parts.home.journal), places(parts.home))) == [
@@ -319,13 +329,17 @@ def journey(home: Home, bucket: Bucket, seed: int) -> None:
     """Drops come one after the other; at random moments the process ends, and mostly the disk with data/ is gone, too."""
     chance = random.Random(seed)
     parts = Parts(home, store=bucket.store)
+    wait_until(lambda: has_schema(parts), 20)
     expected: list[float] = []
+    ended = []  # kept, or generators of a process that has ended would clean up in the next one
     for number in range(1, 9):
         expected += [number, number + 0.5]
         parts.drop(f"{number}.csv", text(number, number + 0.5))
         parts.store = Ending(bucket, chance.randint(1, 6), after=chance.random() < 0.5)  # type: ignore[assignment]
+        ended.append(parts.ingestion)
         if chance.random() < 0.5:
             parts.reopen()
+            ended.append(parts.ingestion)
         try:
             for _ in range(chance.randint(0, 40)):
                 parts.ingestion.step(parts.now, merging=chance.random() < 0.5)

@@ -10,6 +10,7 @@ from daemon.core.states import DropState
 from daemon.dataset import segments
 from daemon.dataset.dvc_cache import Cache
 from daemon.ingest.erasure import trace_search
+from daemon.objects.store import SHA256, ObjectStore, by_md5
 from daemon.records import lineage, predictions
 from daemon.storage import log_lines
 from daemon.storage.journal import Journal
@@ -26,10 +27,11 @@ class Trace(NamedTuple):
 PURGE = "retraind forget --purge"
 
 
-def find(home: Home, journal: Journal, drop: DropRow) -> list[Trace]:
-    """Every place that is known to hold rows of a drop."""
+def find(home: Home, journal: Journal, drop: DropRow, store: ObjectStore | None = None) -> list[Trace]:
+    """Every place that is known to hold rows of a drop, also in the object `store`; raises StoreUnavailable."""
     return [
         *_dataset(home, journal, drop),
+        *(_objects(journal, drop, store) if store is not None else ()),
         *(
             Trace(_at(home, path), "rows in a segment set aside", PURGE)
             for path in trace_search.orphans(home, journal, drop)
@@ -71,6 +73,13 @@ def _dataset(home: Home, journal: Journal, drop: DropRow) -> Iterator[Trace]:
     for md5 in (one["md5"] for one in journal.segments.holders(drop)):
         if cache.path(md5).exists():
             yield Trace(_at(home, cache.path(md5)), "a segment of an earlier revision", PURGE)
+
+
+def _objects(journal: Journal, drop: DropRow, store: ObjectStore) -> Iterator[Trace]:
+    for segment in journal.segments.holders(drop):
+        if store.has(name := by_md5(segment["md5"])):
+            yield Trace(f"{name} in {store.place}", "a segment with the rows", PURGE)
+    yield Trace(f"{SHA256} in {store.place}", "files of versions that were trained on them", "retention")
 
 
 def _refused(home: Home, journal: Journal, drop: DropRow) -> Iterator[Trace]:
