@@ -1,22 +1,27 @@
 """A whole service whose disk is lost: killed at random moments, data and bundles removed, started again. Real processes, a real S3 server."""
 
+import contextlib
 import json
 import os
 import random
 import shutil
+import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import stores
+from postgres import Place
 from running import retraind
 from service import Service, flowers, parsed, wait_until
 from stores import Bucket
 
+from benchmarks.postgres import Postgres
 from daemon.core.errors import Exit
+from daemon.core.home import Home
 
 server = pytest.fixture(scope="module")(stores.server)
 bucket = pytest.fixture(stores.bucket)
@@ -34,13 +39,16 @@ def disk(service: Service) -> None:
 
 
 def machine(service: Service) -> None:
-    """All processes are killed, and everything is gone but the journal, which lay elsewhere, and the folder that others drop into."""
+    """All processes are killed and the home is gone; in another one there is the journal, or what names its server, and what others drop."""
     service.kill()
-    service.end()
-    for path in (*service.home.root.iterdir(), *service.home.registry.iterdir()):
-        if path.name.startswith("journal.db") or path in (service.home.inbox, service.home.registry):
-            continue
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    lost = service.home
+    wait_until(lambda: not _end(lost), 20, "no process of the lost machine")
+    service.home = Home(lost.root.with_name(f"{lost.root.name}+"))
+    service.home.registry.mkdir(parents=True)
+    for path in lost.registry.glob("journal*"):
+        path.rename(service.home.registry / path.name)
+    lost.inbox.rename(service.home.inbox)
+    shutil.rmtree(lost.root)
 
 
 def reproduced(service: Service, version: int, bucket: Bucket) -> str:
@@ -60,10 +68,25 @@ def stored(service: Service) -> bool:
     return bool(check) and check["ok"] and "while" not in check["detail"]
 
 
-def lose(tmp_path: Path, served: Path, bucket: Bucket, loss: Loss, moments: int, seed: int) -> None:
+def _end(home: Home) -> list[int]:
+    """Kill the processes of a home, also a worker that has just been started; those that there were."""
+    pids = [int(path.name) for path in Path("/proc").glob("[0-9]*") if _serves(path, home)]
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return pids
+
+
+def _serves(process: Path, home: Home) -> bool:
+    with contextlib.suppress(OSError):
+        return str(home.root).encode() in (process / "cmdline").read_bytes().split(b"\0")
+    return False
+
+
+def lose(service: Service, served: Path, bucket: Bucket, loss: Loss, moments: int, seed: int) -> None:
     """Drops come in; there is a loss at `moments` random moments, and another daemon goes on."""
     chance = random.Random(seed)
-    service = Service(tmp_path / "home", **bucket.environment).copied(served).start()
+    service.copied(served).start()
     try:
         service.wait_served(1)
         wait_until(lambda: stored(service), 60, f"what there was to be put: {service.ask('/health')}")
@@ -91,28 +114,39 @@ def lose(tmp_path: Path, served: Path, bucket: Bucket, loss: Loss, moments: int,
         service.end()
 
 
-@pytest.mark.timeout(120)
-def test_service_goes_on_on_another_machine(tmp_path: Path, served: Path, bucket: Bucket) -> None:
-    """With the journal alone: MLflow's database, tokens, logs and bundles are new or come from the store."""
-    lose(tmp_path, served, bucket, machine, moments=1, seed=1)
+@pytest.fixture
+def service(tmp_path: Path, bucket: Bucket) -> Iterator[Service]:
+    service = Service(tmp_path / "home", **bucket.environment)
+    service.home.registry.mkdir(parents=True)
+    yield service
+    service.end()
+
+
+@pytest.mark.timeout(180)
+def test_service_goes_on_on_another_machine(service: Service, served: Path, bucket: Bucket, postgres: Postgres) -> None:
+    """With its journal on a server: MLflow's database, tokens and logs are new, rows and bundles come from the store."""
+    postgres.place(service.home)
+    lose(service, served, bucket, machine, moments=3, seed=1)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.engines
 @pytest.mark.parametrize("loss", [disk, machine])
 @pytest.mark.parametrize("seed", range(2, 7))
 def test_service_goes_on_after_a_loss_at_any_moment(
-    tmp_path: Path, served: Path, bucket: Bucket, loss: Loss, seed: int
+    service: Service, served: Path, bucket: Bucket, engine: Place, loss: Loss, seed: int
 ) -> None:
-    """Fifty random moments of each kind."""
-    lose(tmp_path, served, bucket, loss, moments=10, seed=seed)
+    """Fifty random moments of each kind, with the journal in its file and on a server."""
+    engine(service.home)
+    lose(service, served, bucket, loss, moments=10, seed=seed)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_predictions_go_on_while_the_store_is_down(tmp_path: Path, served: Path, bucket: Bucket) -> None:
+def test_predictions_go_on_while_the_store_is_down(service: Service, served: Path, bucket: Bucket) -> None:
     """Cut off, then stopped: each request is answered, the drop waits, the health says why; afterwards it is taken once."""
-    service = Service(tmp_path / "home", **bucket.environment).copied(served).start()
+    service.copied(served).start()
     try:
         service.wait_served(1)
         wait_until(lambda: stored(service), 60)
