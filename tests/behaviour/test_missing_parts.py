@@ -14,8 +14,8 @@ import interrupting
 import pytest
 from conftest import names
 from ingesting import Parts, row
+from prediction_lines import line
 from service import REPOSITORY, Service, flowers, wait_until
-from test_prediction_history import line
 
 from daemon.core import durable
 from daemon.core.errors import Exit, NotKept, Unavailable

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from test_prediction_history import held
+from prediction_lines import held
 
 from daemon.core.errors import NotKept
 from daemon.core.home import Home
