@@ -9,10 +9,17 @@ from daemon.core.scopes import Scope
 
 STRANGER = {"X-Forwarded-For": "203.0.113.9"}
 ROW = {**PREDICTION, "target": "virginica"}
+VERSIONS = "GET /versions HTTP/1.1\r\nHost: localhost\r\n"
+"""The head of a request that needs a token or a local program, without its last empty line."""
 
 
 def bearer(secret: str) -> dict[str, str]:
     return {**STRANGER, "Authorization": f"Bearer {secret}"}
+
+
+def with_token(head: str, secret: str) -> str:
+    """A request head and one more header, the token."""
+    return f"{head}Authorization: Bearer {secret}\r\n"
 
 
 def may(site: Site, secret: str) -> set[Scope]:

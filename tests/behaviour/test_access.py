@@ -6,7 +6,7 @@ from typing import Any
 
 import bundles
 import pytest
-from callers import ROW, STRANGER, sent
+from callers import ROW, STRANGER, VERSIONS, sent, with_token
 from service import wait_until
 from sites import PREDICTION, Client, Site
 
@@ -59,11 +59,10 @@ def test_a_program_of_this_machine_needs_no_token(site: Site) -> None:
 @pytest.mark.parametrize("header", sorted(FORWARDED))
 def test_every_trace_of_a_proxy_counts_whatever_it_says(site: Site, header: str) -> None:
     """Also one that is no text, to which a proxy has added an address: it is left out of the headers that we are given."""
-    head = "GET /versions HTTP/1.1\r\nHost: localhost\r\n"
-    assert sent(site.port, head) == 200
+    assert sent(site.port, VERSIONS) == 200
     for value in ("", "127.0.0.1", "for=127.0.0.1", "localhost", "::1", "\u00e9, 203.0.113.9"):
-        assert sent(site.port, f"{head}{header.title()}: {value}\r\n") == 401
-    assert sent(site.port, f"{head}{header.upper()}:\r\n{header}: x\r\n") == 401
+        assert sent(site.port, f"{VERSIONS}{header.title()}: {value}\r\n") == 401
+    assert sent(site.port, f"{VERSIONS}{header.upper()}:\r\n{header}: x\r\n") == 401
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +79,7 @@ def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     [
         "GET http://models.example.org/versions HTTP/1.1\r\nHost: localhost\r\n",
         "GET /versions HTTP/1.1\r\nHost: models.example.org\r\n",
-        "GET /versions HTTP/1.1\r\nHost: localhost\r\n",
+        VERSIONS,
         "GET /versions HTTP/1.1\r\nHost: models.example.org\r\nX-Forwarded-Host: localhost\r\n",
         "GET /versions?token=secret HTTP/1.1\r\nHost: localhost\r\nVia: x\r\n",
         "GET /versions?access_token=secret HTTP/1.1\r\nHost: localhost\r\nVia: x\r\n",
@@ -89,7 +88,7 @@ def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def test_a_public_name_is_not_asked_for_by_a_program_of_this_machine(public: Site, head: str) -> None:
     """Nor any other where the settings speak of a proxy, which may pass on what the stranger says; nor do tokens in addresses."""
     assert sent(public.port, head) == 401
-    assert sent(public.port, f"{head}Authorization: Bearer secret\r\n") == 200
+    assert sent(public.port, with_token(head, "secret")) == 200
 
 
 @pytest.mark.parametrize(

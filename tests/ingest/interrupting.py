@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from ingesting import Killed, Parts
 
+from daemon.core import requests
 from daemon.core.home import Home
 from daemon.dataset import segment_writer
+from daemon.inbox.rejected_folder import Rejected
 from daemon.schema.schema import Schema
 
 
@@ -24,13 +26,24 @@ def bad_rows(parts: Parts, name: str) -> Path:
     return file
 
 
-def cut(parts: Parts, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the process end right after (`+`) or right before (`-`) one call, once."""
+def run_ended_at(parts: Parts, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run until the process ends right after (`+`) or right before (`-`) one call, and then with the next process."""
+    with monkeypatch.context() as patch:
+        _cut(parts, step, patch)
+        with pytest.raises(Killed):
+            parts.run()
+    parts.reopen()
+    parts.run()
+
+
+def _cut(parts: Parts, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     where, name = step[0], step[1:]
-    owners = {"write": segment_writer, "dataset_commit": parts.dataset, "quarantine": parts.inbox, "clear": parts.inbox}
-    owners |= {"reject": parts.inbox, "refuse": parts.journal.drops}
+    owners: dict[str, object] = {"write": segment_writer, "dataset_commit": parts.dataset, "purge": parts.dataset}
+    owners |= {"quarantine": parts.inbox, "clear": parts.inbox, "reject": parts.inbox, "refuse": parts.journal.drops}
+    owners |= {"remove": Rejected, "forget": parts.journal.erasures}
+    owners |= {"consume": requests, "end_request": parts.journal.requests}
     owner = owners.get(name, parts.journal.batches)
-    name = name.removeprefix("dataset_")
+    name = name.removeprefix("dataset_").removesuffix("_request")
     real: Callable[..., object] = getattr(owner, name)
 
     def call(*arguments: object, **named: object) -> object:

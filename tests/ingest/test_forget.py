@@ -2,19 +2,18 @@
 
 import subprocess
 from collections.abc import Iterator
-from typing import Any
 
 import forgetting
 import pyarrow as pa
 import pytest
 from conftest import names
 from forgetting import MANY, answer, checked_out, forget, in_cache, take, text
-from ingesting import Killed, Parts, grow, prepare
+from ingesting import Parts, grow, prepare
+from interrupting import run_ended_at
 
 from daemon.core import durable, requests
 from daemon.core.home import Home
-from daemon.dataset import segment_tiers, segment_writer, segments
-from daemon.inbox.rejected_folder import Rejected
+from daemon.dataset import segment_tiers, segments
 
 merged, parts = pytest.fixture(forgetting.merged), pytest.fixture(forgetting.parts)
 
@@ -167,12 +166,7 @@ def test_end_at_any_step_forgets_once(quarantined: Parts, step: str, monkeypatch
     digest = durable.sha256((text(3) + "x,1,1,1,setosa\n").encode())
     assert names(parts.home.rejected) == [f"b.csv.{digest[:8]}.bad.csv"]
     request = requests.submit(parts.home, "forget", drop=digest, purge=True)
-    with monkeypatch.context() as patch:
-        cut(parts, step, patch)
-        with pytest.raises(Killed):
-            parts.run()
-    parts.reopen()
-    parts.run()
+    run_ended_at(parts, step, monkeypatch)
     parts.reopen()
     parts.run()
     assert parts.lengths == [1, 2]
@@ -182,23 +176,6 @@ def test_end_at_any_step_forgets_once(quarantined: Parts, step: str, monkeypatch
     assert in_cache(parts.home) == {1, 2}
     assert names(parts.home.rejected) == []
     assert requests.pending(parts.home) == []
-
-
-def cut(parts: Parts, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the process end right after (`+`) or right before (`-`) one call, once."""
-    where, name = step[0], step[1:]
-    owners: dict[str, Any] = {"write": segment_writer, "dataset_commit": parts.dataset, "purge": parts.dataset}
-    owners |= {"remove": Rejected, "consume": requests, "end_request": parts.journal.requests}
-    owners |= {"forget": parts.journal.erasures, "commit": parts.journal.batches}
-    owner, name = owners[name], name.removeprefix("dataset_").removesuffix("_request")
-    real = getattr(owner, name)
-
-    def call(*arguments: Any, **named: Any) -> None:
-        if where == "+":
-            real(*arguments, **named)
-        raise Killed
-
-    monkeypatch.setattr(owner, name, call)
 
 
 def test_same_bytes_are_not_taken_again(parts: Parts) -> None:

@@ -12,7 +12,7 @@ import orjson
 import pytest
 from conftest import names
 from ingesting import HEADER, Killed, Parts, row
-from interrupting import bad_rows, cut
+from interrupting import bad_rows, run_ended_at
 
 from daemon.core import shared_folder
 from daemon.core.errors import Unavailable
@@ -34,12 +34,7 @@ def test_end_at_any_step_loses_and_doubles_nothing(parts: Parts, step: str, monk
     parts.drop("a.csv", HEADER + row(1) + row(2))
     parts.drop("b.csv", HEADER + row(3) + "x,1,1,1,setosa\n")
     parts.drop("bad.csv", "nonsense")
-    with monkeypatch.context() as patch:
-        cut(parts, step, patch)
-        with pytest.raises(Killed):
-            parts.run()
-    parts.reopen()
-    parts.run()
+    run_ended_at(parts, step, monkeypatch)
     assert parts.lengths == [1, 2, 3]
     assert {batch["state"] for batch in parts.journal.batches.all()} == {"committed"}
     assert parts.waiting == []
@@ -60,12 +55,7 @@ def test_end_between_the_record_and_the_removal_records_nothing_twice(
     parts.run()
     parts.drop("again.csv", HEADER + row(1))
     parts.drop("bad.csv", "nonsense")
-    with monkeypatch.context() as patch:
-        cut(parts, f"{where}clear", patch)
-        with pytest.raises(Killed):
-            parts.run()
-    parts.reopen()
-    parts.run()
+    run_ended_at(parts, f"{where}clear", monkeypatch)
     once = [("a.csv", "accepted"), ("again.csv", "duplicate"), ("bad.csv", "rejected")]
     assert (sorted(parts.drops()), parts.waiting) == (once, [])
     assert orjson.loads((parts.home.rejected / "bad.csv.report.json").read_bytes())["reason"]

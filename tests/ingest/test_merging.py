@@ -7,8 +7,8 @@ import interrupting
 import pyarrow.parquet as pq
 import pytest
 from conftest import names
-from ingesting import HEADER, Killed, Parts, grow, row
-from interrupting import cut
+from ingesting import HEADER, Parts, grow, row
+from interrupting import run_ended_at
 
 from daemon.core import durable, requests
 from daemon.core.home import Home
@@ -106,12 +106,7 @@ def test_segment_among_the_orphans_comes_back(full_tier: Parts, restart: bool, n
 def test_end_in_a_merge_loses_and_doubles_nothing(full_tier: Parts, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A merge that is cut off is done again or finished; no segment is lost, none stays behind."""
     parts = full_tier
-    with monkeypatch.context() as patch:
-        cut(parts, step, patch)
-        with pytest.raises(Killed):
-            parts.run()
-    parts.reopen()
-    parts.run()
+    run_ended_at(parts, step, monkeypatch)
     assert parts.lengths == [*range(segment_tiers.FAN)]
     assert len(parts.journal.segments.current()) == 1
     assert parts.dataset.folder.verify({one["name"]: one["sha256"] for one in parts.journal.segments.current()}) == []
