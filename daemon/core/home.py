@@ -56,6 +56,8 @@ class Home:
     lock = SubPath("registry/daemon.lock")
     status = SubPath("registry/status.json")
     """The daemon's status, rewritten about once a second (never fsynced)."""
+    node = SubPath("registry/node.json")
+    """What the agent of a serving node says to its workers; see `daemon.core.node.messages`."""
     requests = SubPath("registry/requests")
     """Durable requests to the loop: one small JSON file each."""
     workers = SubPath("registry/workers")

@@ -172,6 +172,7 @@ class CheckName(StrEnum):
     LIVE = "live"
     STORAGE = "storage"
     PROJECTION = "projection"
+    NODES = "nodes"
     # Shown only while there is something to report
     HELD = "held"
     TRAINING = "training"
@@ -189,6 +190,7 @@ class CheckName(StrEnum):
     PROMOTED_VERSION = "promoted_version"
     CHALLENGER = "challenger"
     WORKER = "worker"
+    NODE = "node"
     RECORDS = "records"
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from daemon.core import durable, process_table
+from daemon.core.node.messages import NodeReport
 
 STALE_SECONDS = 10.0
 """Seconds after which a daemon without a heartbeat counts as hanging; a heartbeat comes about once a second, see
@@ -111,6 +112,8 @@ class Status(BaseModel):
     """Committed batches that are not yet in the remotes of git and DVC; None without remotes."""
     projection_seconds: float | None = None
     """Age of the oldest of them."""
+    nodes: tuple[NodeReport, ...] = ()
+    """What the serving nodes of this leader last said."""
     step: Step | None = None
     """The step that the loop is in, if it takes longer than a heartbeat."""
     longest_step: Step | None = None

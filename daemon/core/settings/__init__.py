@@ -6,6 +6,7 @@ Precedence: flags, then RETRAIND_<SECTION>__<NAME> in the environment, then `ret
 from daemon.core.settings.inbox import Inbox
 from daemon.core.settings.loading import load
 from daemon.core.settings.monitoring import Drift, Journal, Log, Predictions
+from daemon.core.settings.node import Node
 from daemon.core.settings.promote import Promote
 from daemon.core.settings.server import Server
 from daemon.core.settings.settings import PREFIX, Settings, entries
@@ -21,6 +22,7 @@ __all__ = [
     "Inbox",
     "Journal",
     "Log",
+    "Node",
     "Predictions",
     "Promote",
     "Retrain",

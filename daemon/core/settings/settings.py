@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from daemon.core.settings.inbox import Inbox
 from daemon.core.settings.monitoring import Drift, Journal, Log, Predictions
+from daemon.core.settings.node import Node
 from daemon.core.settings.promote import Promote
 from daemon.core.settings.section import Section
 from daemon.core.settings.server import Server
@@ -24,6 +25,10 @@ class Settings(Section):
         "iris",
         description="What an empty home without a schema starts with. `iris`: the Iris data, so that /predict works at once.",
     )
+    role: Literal["leader", "node"] = Field(
+        "leader",
+        description="`leader`: this home takes drops, trains and serves. `node`: it only serves what its leader serves; needs `journal.url` and `storage.url`.",
+    )
     server: Server = Field(default_factory=Server)
     inbox: Inbox = Field(default_factory=Inbox)
     retrain: Retrain = Field(default_factory=Retrain)
@@ -34,6 +39,7 @@ class Settings(Section):
     journal: Journal = Field(default_factory=Journal)
     storage: Storage = Field(default_factory=Storage)
     data: Data = Field(default_factory=Data)
+    node: Node = Field(default_factory=Node)
     log: Log = Field(default_factory=Log)
 
 

@@ -1,0 +1,1 @@
+"""Serving nodes: what leader and nodes say to each other, and what a node says to its workers."""

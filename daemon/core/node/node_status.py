@@ -1,0 +1,68 @@
+"""What the agent of a serving node says to the HTTP workers of its home: `registry/node.json`."""
+
+import socket
+import time
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from daemon.core import durable
+from daemon.core.node.messages import NodeReport
+from daemon.core.settings.node import Node
+from daemon.core.status import Check, boot_id
+
+STALE_SECONDS = 10.0
+"""A node that has not read the desired row for this long says so in its health."""
+
+
+class NodeStatus(BaseModel):
+    """What the agent of a node says to its workers."""
+
+    model_config = ConfigDict(frozen=True)
+
+    report: NodeReport
+    leader: str = ""
+    served: int = 0
+    """The generation that this home serves."""
+    seen: float = 0.0
+    """When the desired row was read last, in seconds of CLOCK_MONOTONIC of the boot `boot`."""
+    boot: str = Field(default_factory=boot_id)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the desired row was read; infinite if that is not known."""
+        seconds = time.monotonic() - self.seen
+        return seconds if self.boot == boot_id() and self.seen and seconds >= 0 else float("inf")
+
+
+def check(status: NodeStatus | None) -> Check:
+    """How far a node is with what its leader wants."""
+    if status is None:
+        return Check(ok=False, detail="The node's agent has not reported yet.")
+    report = status.report
+    what = (
+        f"{report.name} serves generation {status.served}; the newest it knows is {report.generation}, {report.state}"
+    )
+    if report.problem or status.age > STALE_SECONDS:
+        age = "at an unknown time" if status.age == float("inf") else f"{status.age:.0f} s ago"
+        why = f"{report.problem} " if report.problem else ""
+        return Check(ok=False, detail=f"{why}{what}, as of {age}. Predictions go on.")
+    return Check(ok=True, detail=f"{what}.")
+
+
+def name(settings: Node) -> str:
+    """What a node is called."""
+    return settings.name or socket.gethostname()
+
+
+def read(path: Path) -> NodeStatus | None:
+    """The last status of a node's agent; None if there is none that can be read."""
+    try:
+        return NodeStatus.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def publish(path: Path, status: NodeStatus) -> None:
+    """Replace the status atomically; raises OSError."""
+    durable.publish(path, status.model_dump_json().encode())
