@@ -28,6 +28,7 @@ HEAVY = {
         "daemon.storage.database_file",
         "daemon.storage.server.copies",
         "daemon.storage.server.database",
+        "daemon.storage.server.node_rows",
         "daemon.storage.server.session",
         "daemon.storage.server.tables",
         "daemon.storage.entries.batches",
@@ -45,7 +46,7 @@ HEAVY = {
         "daemon.storage.entries.swaps",
         "daemon.storage.entries.versions",
     },
-    "psycopg": {"daemon.records.server.reader"},
+    "psycopg": {"daemon.records.server.reader", "daemon.storage.server.node_session"},
     "sklearn": {
         "daemon.model",
         "daemon.blend",

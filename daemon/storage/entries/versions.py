@@ -1,6 +1,7 @@
 """Versions: every trained model with its verdict."""
 
-from typing import cast
+from collections.abc import Collection, Mapping
+from typing import Any, cast
 
 from sqlalchemy import func, select, text
 
@@ -36,6 +37,18 @@ class Versions:
             connection.execute(update.values(state=VersionState.UNSERVABLE, reason=reason))
             message = f"Version {version} is not served: {reason}"
             record_event(connection, EventKind.UNSERVABLE, message, level=Level.ERROR, version=version)
+
+    def copy(self, row: Mapping[str, Any]) -> None:
+        """Record a version as another journal has it; columns that this one lacks are left out."""
+        values = {name: value for name, value in row.items() if name in versions.c}
+        with self._database.writing() as connection:
+            connection.execute(versions.delete().where(versions.c.version == values["version"]))
+            connection.execute(versions.insert(), values)
+
+    def keep(self, numbers: Collection[int]) -> None:
+        """Remove all other versions: for a journal that only copies them."""
+        with self._database.writing() as connection:
+            connection.execute(versions.delete().where(versions.c.version.not_in(numbers)))
 
     def get(self, version: int) -> VersionRow | None:
         """One version, or None if it has no verdict yet."""
