@@ -15,7 +15,7 @@ def run(
     host: Annotated[str | None, typer.Option(help="Overrides server.host.")] = None,
     port: Annotated[int | None, typer.Option(help="Overrides server.port; 0 takes a free one.")] = None,
 ) -> None:
-    """Run everything: watch the inbox, retrain, serve, show the dashboard.
+    """Run everything: watch the inbox, retrain, serve, show the dashboard. With `role = "node"`, as `retraind serve`.
 
     Example: retraind run --port 5000
     """
@@ -23,7 +23,7 @@ def run(
     place, loaded = load(home, host=host, port=port)
     from daemon.service import service
 
-    service.run(place, loaded, wake)
+    (service.serve if loaded.role == "node" else service.run)(place, loaded, wake)
 
 
 def serve(
@@ -31,7 +31,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Overrides server.host.")] = None,
     port: Annotated[int | None, typer.Option(help="Overrides server.port; 0 takes a free one.")] = None,
 ) -> None:
-    """Run the HTTP workers only, without the daemon: nothing is ingested or trained.
+    """Run the HTTP workers only, without the daemon: nothing is ingested or trained. With `role = "node"`, follow the leader.
 
     Example: retraind serve --port 5001
     """

@@ -75,6 +75,7 @@ class Checks:
             free_bytes=free,
             projection_batches=lag.batches if lag else None,
             projection_seconds=lag.seconds if lag else None,
+            nodes=parts.nodes.nodes() if parts.nodes else (),
         )
 
     def _checks(self, free: int, now: float) -> dict[str, Check]:
@@ -84,6 +85,9 @@ class Checks:
         if projection := self._parts.projection:
             fine = "The remotes have every revision."
             checks[CheckName.PROJECTION] = self._health.check(CheckName.PROJECTION, projection.problem, fine)
+        if self._parts.nodes is not None:
+            objection, fine = self._parts.nodes.objection(), self._parts.nodes.sentence()
+            checks[CheckName.NODES] = self._health.check(CheckName.NODES, objection, fine)
         if waits := self._parts.ingestion.intake.holding.sentence():
             checks[CheckName.HELD] = Check(ok=True, detail=waits)
         if lacking := self._parts.retraining.lacking():

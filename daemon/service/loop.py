@@ -94,6 +94,8 @@ class Loop:
             nonlocal again
             again = self.step(now)
 
+        if (nodes := self.parts.nodes) is not None:
+            self.health.guard(CheckName.NODES, lambda: nodes.step(self.parts.promotion.pointer(), now))
         if not self.health.guard(CheckName.WORK, step, step="looking", again=AGAIN):
             self._retry_at = now + RETRY_SECONDS
         return again

@@ -8,6 +8,7 @@ import subprocess
 import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from daemon.core import durable, logs, shared_folder
 from daemon.core.errors import RetraindError, Unavailable
@@ -34,6 +35,7 @@ from daemon.promotion import registry_recovery
 from daemon.promotion.promotion import Promotion
 from daemon.retraining.retraining import Retraining
 from daemon.retraining.schedule import Schedule
+from daemon.service import serving_nodes
 from daemon.service.heartbeat import START_SECONDS, Heartbeat
 from daemon.service.projection import Projection
 from daemon.service.store_upkeep import StoreUpkeep
@@ -44,6 +46,9 @@ from daemon.storage.prediction_history import HistoryCopier
 from daemon.stored.bundles import StoredBundles
 from daemon.stored.segments import StoredSegments
 from daemon.tabular import arrow_without_pandas
+
+if TYPE_CHECKING:
+    from daemon.nodes.leading import Leading
 
 log = logs.Logger()
 
@@ -92,6 +97,8 @@ class Parts:
     """Runs in its own thread; None without a store."""
     projection: Projection | None
     """Runs in its own thread; None without a remote."""
+    nodes: "Leading | None"
+    """What serves serving nodes, if there may be any."""
 
 
 def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
@@ -138,6 +145,7 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
         store,
         upkeep,
         _start_projection(frame, store),
+        serving_nodes.lead(frame, store, journal, workers),
     )
 
 

@@ -30,6 +30,7 @@ from daemon.processes.stop_signals import Stopped, Wake
 from daemon.processes.systemd import notify
 from daemon.processes.worker_keeper import WorkerKeeper
 from daemon.processes.workers import Workers
+from daemon.service import serving_nodes
 from daemon.service.heartbeat import START_SECONDS, Heartbeat
 
 if TYPE_CHECKING:
@@ -64,13 +65,24 @@ def run(home: Home, settings: Settings, wake: Wake) -> None:
 
 
 def serve(home: Home, settings: Settings, wake: Wake) -> None:
-    """Run the HTTP workers alone until SIGTERM or SIGINT, which `wake` listens for; raises PortTaken."""
-    home.make()
-    workers = Workers(home, settings, slots(settings), wake)
-    handle_sighup(wake, workers.renew)
-    announce(workers, settings)
+    """Run the HTTP workers alone until SIGTERM or SIGINT, which `wake` listens for, and in a node's home its agent.
+
+    Raises PortTaken; for a node AlreadyRunning and BadSettings, too.
+    """
     with ExitStack() as stack:
+        is_node = settings.role == "node"
+        if is_node:
+            stack.enter_context(locked(home))
+            serving_nodes.require(home, settings)
+            make_token(home)
+        home.make()
+        workers = Workers(home, settings, slots(settings), wake)
+        handle_sighup(wake, workers.renew)
+        announce(workers, settings)
         stack.callback(workers.close)
+        workers.supervise(time.monotonic())
+        if is_node:
+            stack.enter_context(serving_nodes.following(home, settings))
         notify(READY=1)
         while not wake.stopping:
             for sentence in workers.supervise(time.monotonic()):
@@ -162,14 +174,19 @@ def locked(home: Home) -> Iterator[None]:
 
 def prepare(home: Home, settings: Settings) -> None:
     """Complete a new home: the token and, unless disabled, the Iris data as first drop."""
-    if not home.token.exists():
-        durable.write(home.token, secrets.token_urlsafe(32).encode() + b"\n", mode=0o600)
+    make_token(home)
     if settings.bootstrap != "iris" or home.schema.exists():
         return
     from daemon.service import bootstrap  # imported here, because it takes longer than all other imports
 
     if bootstrap.iris(home):
         log.info("bootstrapped", drop=bootstrap.NAME)
+
+
+def make_token(home: Home) -> None:
+    """Make the admin's token of a new home."""
+    if not home.token.exists():
+        durable.write(home.token, secrets.token_urlsafe(32).encode() + b"\n", mode=0o600)
 
 
 def starting(home: Home) -> Status:

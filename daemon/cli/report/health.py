@@ -10,6 +10,7 @@ from daemon.cli.report.terminal import printable
 from daemon.core import home_integrity, process_table, status
 from daemon.core.home import Home
 from daemon.core.journal import journal_server
+from daemon.core.node import node_status
 from daemon.records import challenger, drops
 from daemon.records import versions as judged_versions
 from daemon.schema import score_caveats, score_names
@@ -53,7 +54,11 @@ def read(home: Home) -> Health:
         name: {"ok": check.ok, "detail": check.detail}
         for name, check in (daemon.checks if daemon and alive else {}).items()
     }
-    checks["daemon"] = {"ok": alive, "detail": _liveness(daemon)}
+    if home.node.exists():  # a serving node has no daemon
+        node = node_status.check(node_status.read(home.node))
+        checks["node"] = {"ok": node.ok, "detail": node.detail}
+    else:
+        checks["daemon"] = {"ok": alive, "detail": _liveness(daemon)}
     serving = f"Version {pointer.version} since {pointer.since}." if pointer else "No version has been promoted yet."
     if pointer is None and "training" in checks:
         serving = f"{serving} {checks['training']['detail']}"

@@ -1,0 +1,201 @@
+"""The agent of a node: a thread that makes the home follow the desired row, and says on the server and to the workers how far it is.
+
+Requests never wait for it. Without the server or the store the home serves on, and the health of its workers says since when.
+"""
+
+import os
+import threading
+import time
+from concurrent.futures import Future
+
+from daemon.core import logs
+from daemon.core.errors import RetraindError, Unavailable
+from daemon.core.home import Home
+from daemon.core.node import node_status
+from daemon.core.node.messages import Desired, NodeReport, NodeState
+from daemon.core.node.node_status import NodeStatus
+from daemon.core.settings import Settings
+from daemon.core.status import boot_id
+from daemon.nodes.decisions import Act, act
+from daemon.nodes.log_shipping import LogShipping
+from daemon.nodes.node_home import NodeHome
+from daemon.objects import background
+from daemon.objects.opening import open_store
+from daemon.storage.server.node_session import NodeSession
+
+log = logs.Logger()
+
+LOOK_SECONDS = 1.0
+"""How often the row is read when no notification comes, and the node's own row written."""
+
+BUSY_SECONDS = 0.01
+"""How often it is looked whether a version is prepared, while one is."""
+
+STEP_SECONDS = 0.25
+"""The longest wait in which a stop is not noticed."""
+
+AGAIN_SECONDS = 5.0
+"""A version that could not be prepared is tried again after this time, and so is a server that can't be reached after a second."""
+
+CHANNEL = "retraind_desired"
+
+
+class Agent:
+    """Follows the desired row of one leader; everything but `start` and `close` happens in its thread."""
+
+    def __init__(self, home: Home, settings: Settings) -> None:
+        self._home, self._settings = home, settings
+        self._name = node_status.name(settings.node)
+        store = open_store(settings.storage)
+        assert store is not None
+        self._store = store
+        self._disk = NodeHome(home, store, settings.journal.keep_events)
+        self._shipping = LogShipping(home, settings, store)
+        last = node_status.read(home.node)
+        self._served = last.served if last else 0
+        self._leader = last.leader if last else ""
+        self._row: Desired | None = None
+        self._seen = last.seen if last and last.boot == boot_id() else 0.0
+        self._prepared: str | None = None
+        self._activated = False
+        """Whether a version was activated since the start: until then the home is not trusted to have what it should."""
+        self._preparing: tuple[str, Future[None]] | None = None
+        self._failed: tuple[str, float, str] | None = None
+        """Manifest, when it is tried again, and why it failed."""
+        self._away, self._refused, self._reported = "", "", (0, NodeState.WAITING)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="agent", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._thread.start()
+        self._shipping.start()
+
+    def close(self) -> None:
+        """End; the home stays as it is."""
+        self._ended.set()
+        self._shipping.close()
+        self._thread.join(3)
+        self._disk.close()
+        self._store.close()
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                self._connected()
+            except Unavailable as error:
+                if not self._away:
+                    log.error("journal_away", reason=str(error))
+                self._away = str(error)
+            except Exception as error:  # the home serves on, and the health says why it does not follow
+                log.exception("following_failed")
+                self._away = f"{type(error).__name__}: {error}"
+            self._say()
+            self._ended.wait(LOOK_SECONDS)
+
+    def _connected(self) -> None:
+        """Follow for as long as the connection lasts."""
+        session = NodeSession(self._settings.journal.url, f"retraind node {self._name} {os.getpid()}")
+        try:
+            session.listen(CHANNEL)
+            while not self._ended.is_set():
+                self._follow(session)
+                self._wait(session)
+            session.leave(self._name)
+        finally:
+            session.close()
+
+    def _follow(self, session: NodeSession) -> None:
+        """One look at the row: do what it asks for, and report."""
+        row = session.desired()
+        self._row, self._seen, self._away, self._refused = row, time.monotonic(), "", ""
+        if row is not None:
+            self._leader = row.leader
+            self._finish()
+            served = self._disk.served() if self._activated else None
+            self._do(act(row, self._served, self._prepared, served), row, session)
+        report = self._report()
+        stage = report.generation, report.state
+        session.report(report, news=stage != self._reported)
+        self._reported = stage
+        self._say()
+
+    def _do(self, step: Act, row: Desired, session: NodeSession) -> None:
+        if step is Act.PREPARE and row.target is not None:
+            self._begin(*row.target)
+        elif step is Act.ACTIVATE and row.target is not None:
+            self._activate(row.generation, *row.target, session)
+        elif step is Act.WITHDRAW:
+            self._disk.withdraw()
+            self._served = row.generation
+        elif step is Act.REFUSE:
+            self._refused = (
+                f"The desired row has generation {row.generation}, older than {self._served}, which this node has followed: "
+                f"was the database restored? Remove {self._home.node} and restart the node to follow it."
+            )
+
+    def _begin(self, version: int, manifest: str) -> None:
+        """Prepare a version in a thread, unless it has just failed or another one is under way."""
+        waits = self._failed is not None and self._failed[0] == manifest and time.monotonic() < self._failed[1]
+        if self._preparing is None and not waits:
+            self._preparing = manifest, background.start("prepare", lambda: self._disk.prepare(version, manifest))
+
+    def _finish(self) -> None:
+        """Take note of a preparation that has ended."""
+        if self._preparing is None or not self._preparing[1].done():
+            return
+        (manifest, ended), self._preparing = self._preparing, None
+        error = ended.exception()
+        if error is None:
+            self._prepared, self._failed = manifest, None
+            return
+        reason = str(error) if isinstance(error, RetraindError | OSError) else f"{type(error).__name__}: {error}"
+        log.error("version_not_prepared", reason=reason)
+        self._failed = manifest, time.monotonic() + AGAIN_SECONDS, reason
+
+    def _activate(self, generation: int, version: int, manifest: str, session: NodeSession) -> None:
+        judged = session.version(version)
+        if judged is None or judged["bundle"] != manifest:
+            self._refused = f"The leader's journal has no version {version} with the bundle {manifest[:12]}…."
+            return
+        self._disk.activate(version, manifest, judged)
+        self._served, self._activated = generation, True
+        if self._preparing is None:
+            self._disk.tidy()
+
+    def _wait(self, session: NodeSession) -> None:
+        """Until the row may have changed, a second has passed, or what is prepared is ready."""
+        until = time.monotonic() + LOOK_SECONDS
+        while not self._ended.is_set() and (left := until - time.monotonic()) > 0:
+            if self._preparing is not None and self._preparing[1].done():
+                return
+            if session.wait(min(left, STEP_SECONDS if self._preparing is None else BUSY_SECONDS)):
+                return
+
+    def _report(self) -> NodeReport:
+        served, row = self._disk.served(), self._row
+        failed = self._failed[2] if self._failed and row and self._failed[0] == row.manifest else ""
+        return NodeReport(
+            name=self._name,
+            generation=row.generation if row else self._served,
+            state=self._state(row, failed),
+            version=served[0] if served else None,
+            problem=self._away or self._refused or failed or self._shipping.problem,
+        )
+
+    def _state(self, row: Desired | None, failed: str) -> NodeState:
+        if row is None:
+            return NodeState.WAITING
+        if failed or self._refused:
+            return NodeState.FAILED
+        if row.generation == self._served:
+            return NodeState.SERVING
+        return NodeState.PREPARED if self._prepared == row.manifest else NodeState.PREPARING
+
+    def _say(self) -> None:
+        """Tell the workers; a full disk is theirs to report."""
+        status = NodeStatus(report=self._report(), leader=self._leader, served=self._served, seen=self._seen)
+        try:
+            node_status.publish(self._home.node, status)
+        except OSError as error:
+            log.warning("node_status_not_written", reason=str(error))

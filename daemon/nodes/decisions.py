@@ -1,0 +1,68 @@
+"""What comes next, for a leader and for a node: pure decisions on what each knows."""
+
+from collections.abc import Sequence
+from enum import Enum, auto
+
+from daemon.artifacts.manifest import Pointer
+from daemon.core.node.messages import Desired, NodeReport, NodeState, Wish
+
+PREPARE_SECONDS = 10.0
+"""A version is activated after this time, whether or not all live nodes have prepared it."""
+
+READY = (NodeState.PREPARED, NodeState.SERVING, NodeState.FAILED)
+"""States in which a node has done what it can."""
+
+
+def following(pointer: Pointer | None, row: Desired, reports: Sequence[NodeReport], waited: float) -> Desired | None:
+    """The row that a leader writes next, so that nodes come to serve what its pointer names; None: none.
+
+    `waited` is for how many seconds the row has been as it is.
+    """
+    target = None if pointer is None else (pointer.version, pointer.manifest)
+    live = [report for report in reports if report.live]
+    if target != row.target:
+        version, manifest = target or (None, None)
+        state = Wish.NONE if target is None else Wish.PREPARE if live else Wish.ACTIVE
+        fresh = {"version": version, "manifest": manifest, "state": state, "generation": row.generation + 1}
+        return row.model_copy(update=fresh)
+    if row.state is not Wish.PREPARE:
+        return None
+    if waited < PREPARE_SECONDS and not all(_is_done(report, row.generation) for report in live):
+        return None
+    return row.model_copy(update={"state": Wish.ACTIVE})
+
+
+def _is_done(report: NodeReport, generation: int) -> bool:
+    return report.generation >= generation and report.state in READY
+
+
+class Act(Enum):
+    """What a node does next."""
+
+    REST = auto()
+    """It has what is desired."""
+    PREPARE = auto()
+    """Fetch, verify and load the version."""
+    ACTIVATE = auto()
+    """Have its workers serve it."""
+    WITHDRAW = auto()
+    """Remove the pointer; workers keep what they have loaded."""
+    REFUSE = auto()
+    """Do nothing: the row is older than what this node has followed already."""
+
+
+def act(row: Desired, generation: int, prepared: str | None, served: tuple[int, str] | None) -> Act:
+    """What a node does about the row.
+
+    `generation` is the newest that it has served, `prepared` the manifest's sha256 that it has verified since its start,
+    `served` version and sha256 that its pointer names.
+    """
+    if row.generation < generation:
+        return Act.REFUSE
+    if row.target is None:
+        return Act.WITHDRAW if served is not None or row.generation > generation else Act.REST
+    if prepared != row.target[1]:
+        return Act.PREPARE
+    if row.state is Wish.ACTIVE and (served != row.target or row.generation > generation):
+        return Act.ACTIVATE
+    return Act.REST

@@ -1,0 +1,50 @@
+"""What a leader does for its nodes: it says what is to be served, hears how far they are, and takes their prediction logs."""
+
+from collections.abc import Callable
+
+from daemon.artifacts.manifest import Pointer
+from daemon.core.home import Home
+from daemon.core.node.messages import NodeReport
+from daemon.nodes.log_receiving import LogReceiving
+from daemon.nodes.publisher import Publisher
+from daemon.nodes.reports import Reports
+from daemon.objects.store import ObjectStore
+from daemon.storage.journal import Journal
+
+
+class Leading:
+    """The leader's side, with two threads of its own; `wake` is called when a node has come further."""
+
+    def __init__(
+        self, home: Home, journal: Journal, store: ObjectStore, url: str, address: str, wake: Callable[[], object]
+    ) -> None:
+        """`url` is that of the journal's server, `address` where this leader answers."""
+        self._reports = Reports(url, wake)
+        self._publisher = Publisher(journal, self._reports, address)
+        self._receiving = LogReceiving(home, url, store, lambda: self._publisher.epoch)
+
+    def start(self) -> None:
+        """Start the threads."""
+        self._reports.start()
+        self._receiving.start()
+
+    def close(self) -> None:
+        """End them."""
+        self._receiving.close()
+        self._reports.close()
+
+    def step(self, pointer: Pointer | None, now: float) -> None:
+        """Have nodes follow the pointer; for the loop thread. `now` is monotonic seconds. Raises Unavailable."""
+        self._publisher.step(pointer, now)
+
+    def nodes(self) -> tuple[NodeReport, ...]:
+        """All nodes of the last hour."""
+        return self._reports.now()
+
+    def objection(self) -> str | None:
+        """Why not all is well with them."""
+        return self._publisher.objection() or self._receiving.problem
+
+    def sentence(self) -> str:
+        """All nodes, for people."""
+        return "; ".join(report.sentence for report in self.nodes()) or "No node has reported."

@@ -1,0 +1,74 @@
+"""On a node: log files of predictions that get no more lines go into the object store, and a row on the server names each.
+
+Object, row, removal of the file: whatever is killed in between does the rest again, and a file counts by its content.
+"""
+
+import os
+import threading
+
+from daemon.core import durable, logs
+from daemon.core.errors import Unavailable
+from daemon.core.home import Home
+from daemon.core.node import node_status
+from daemon.core.settings import Settings
+from daemon.objects.store import ObjectStore, by_sha256
+from daemon.storage.history_logs import LogFiles
+from daemon.storage.server import log_rows
+from daemon.storage.server.node_session import NodeSession
+
+log = logs.Logger()
+
+LOOK_SECONDS = 2.0
+AGAIN_SECONDS = 10.0
+"""After a failure of server or store."""
+
+
+class LogShipping:
+    """A thread that ships what is finished."""
+
+    def __init__(self, home: Home, settings: Settings, store: ObjectStore) -> None:
+        self._files, self._store = LogFiles(home), store
+        self._url, self._node = settings.journal.url, node_status.name(settings.node)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="shipping", daemon=True)
+        self.problem = ""
+        """Why files wait, if they do."""
+
+    def start(self) -> None:
+        """Begin to ship."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End after the file under way, or without it if the store hangs."""
+        self._ended.set()
+        self._thread.join(1.0)
+
+    def _run(self) -> None:
+        while not self._ended.wait(AGAIN_SECONDS if self.problem else LOOK_SECONDS):
+            try:
+                self.ship()
+                self.problem = ""
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next look tries again
+                if not self.problem:
+                    log.warning("predictions_not_shipped", reason=str(error))
+                self.problem = f"Logged predictions wait on this node: {error}"
+
+    def ship(self) -> int:
+        """Ship every finished file; returns how many. Raises Unavailable, OSError."""
+        finished = sorted(self._files.finished())
+        if not finished:
+            return 0
+        session = NodeSession(self._url, f"retraind logs {self._node} {os.getpid()}")
+        try:
+            for path in finished:
+                if path.stat().st_size:
+                    sha256 = durable.sha256_file(path)
+                    # What is known is in the store, or the leader has it already: then it must not lie there again.
+                    if not log_rows.is_known(session, sha256):
+                        self._store.put(by_sha256(sha256), path)
+                        if not log_rows.ship(session, sha256, path.name, self._node):
+                            raise Unavailable("The leader has not started since this node was added.")
+                durable.remove(path)
+        finally:
+            session.close()
+        return len(finished)

@@ -1,0 +1,100 @@
+"""The home of a node: bundles from the object store, a journal with the versions it has, and the pointer that its workers follow."""
+
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from daemon.artifacts import bundle
+from daemon.artifacts.manifest import Pointer, cleared, read_pointer
+from daemon.core import durable, logs
+from daemon.core.errors import BundleRefused, RetraindError
+from daemon.core.home import Home
+from daemon.core.status import utcnow
+from daemon.objects.store import ObjectStore
+from daemon.storage.journal import Journal
+from daemon.stored import bundle_files
+
+log = logs.Logger()
+
+
+class NodeHome:
+    """What a node changes on its disk; all but `prepare` by one thread."""
+
+    def __init__(self, home: Home, store: ObjectStore, keep_events: int) -> None:
+        """Open the home's own journal, a new one where the old one can't be used; raises RetraindError."""
+        self._home, self._store, self._keep_events = home, store, keep_events
+        self._journal = _open(home)
+
+    def close(self) -> None:
+        """Close the journal."""
+        self._journal.close()
+
+    def served(self) -> tuple[int, str] | None:
+        """Version and manifest's sha256 that the pointer names; a pointer that can't be read counts as none."""
+        try:
+            pointer = read_pointer(self._home.pointer)
+        except BundleRefused as error:
+            log.error("pointer_unreadable", reason=str(error))
+            return None
+        return None if pointer is None else (pointer.version, pointer.manifest)
+
+    def prepare(self, version: int, sha256: str) -> None:
+        """Fetch what a bundle lacks here, verify all of it and load it once; a damaged one is fetched again. In any thread.
+
+        Raises StoreUnavailable, RetraindError, OSError.
+        """
+        folder = self._home.bundle(version)
+        try:
+            self._load(version, sha256)
+        except BundleRefused as error:
+            if folder.exists():
+                log.warning("bundle_fetched_again", version=version, reason=str(error))
+                shutil.rmtree(folder)
+            self._load(version, sha256)
+
+    def _load(self, version: int, sha256: str) -> None:
+        folder = self._home.bundle(version)
+        if cleared(folder) or bundle_files.lacking(folder, sha256):
+            bundle_files.fetch(self._store, folder, sha256)
+        bundle.load(folder, sha256)
+
+    def activate(self, version: int, sha256: str, row: Mapping[str, Any]) -> None:
+        """Record a prepared version, whose row in the leader's journal this is, and point at it; raises Unavailable, OSError."""
+        before = self.served()
+        last = self._journal.swaps.last()
+        with self._journal.together():
+            self._journal.versions.copy(row)
+            if last is None or last["version"] != version:
+                self._journal.swaps.record(version, before[0] if before else None, "The leader's choice.")
+        if before != (version, sha256):
+            pointer = Pointer(version=version, manifest=sha256, since=utcnow())
+            durable.write(self._home.pointer, orjson.dumps(pointer.model_dump()))
+            log.info("serving", version=version, previous=before[0] if before else None)
+
+    def withdraw(self) -> None:
+        """Remove the pointer; workers keep what they have loaded."""
+        durable.remove(self._home.pointer)
+
+    def tidy(self) -> None:
+        """Remove versions other than the served one and the one before, and old events; raises Unavailable, OSError."""
+        last = self._journal.swaps.last()
+        if last is None:
+            return
+        kept = {number for number in (last["version"], last["previous"]) if number is not None}
+        self._journal.versions.keep(kept)
+        self._journal.trim(self._keep_events)
+        for folder in self._home.bundles.iterdir():
+            if folder.name.isdecimal() and int(folder.name) not in kept:
+                shutil.rmtree(folder)
+
+
+def _open(home: Home) -> Journal:
+    try:
+        return Journal.open(home.journal)
+    except RetraindError as error:
+        log.warning("journal_made_again", reason=str(error))
+        for path in home.registry.glob(f"{home.journal.name}*"):  # it only has copies
+            path.unlink()
+        return Journal.open(home.journal)

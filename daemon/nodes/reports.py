@@ -1,0 +1,69 @@
+"""What the nodes of a leader report, kept up to date by a thread of its own: the loop only looks at it."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+
+from daemon.core import logs
+from daemon.core.node.messages import NodeReport
+from daemon.storage.server.node_session import NodeSession
+
+log = logs.Logger()
+
+LOOK_SECONDS = 1.0
+STEP_SECONDS = 0.25
+"""The longest wait in which a stop is not noticed."""
+
+CHANNEL = "retraind_nodes"
+
+
+class Reports:
+    """The newest reports; `wake` is called when a node has come further. Times are monotonic seconds."""
+
+    def __init__(self, url: str, wake: Callable[[], object]) -> None:
+        self._url, self._wake = url, wake
+        self._read: tuple[float, tuple[NodeReport, ...]] = (time.monotonic(), ())
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="nodes", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End."""
+        self._ended.set()
+        self._thread.join(10)
+
+    def now(self) -> tuple[NodeReport, ...]:
+        """The reports, as old as they are by now."""
+        read_at, reports = self._read
+        passed = time.monotonic() - read_at
+        return tuple(report.model_copy(update={"age": report.age + passed}) for report in reports)
+
+    def _run(self) -> None:
+        away = ""
+        while not self._ended.is_set():
+            try:
+                self._connected()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next look tries again
+                if str(error) != away:
+                    log.warning("nodes_unknown", reason=str(error))
+                away = str(error)
+                self._ended.wait(LOOK_SECONDS)
+
+    def _connected(self) -> None:
+        session = NodeSession(self._url, f"retraind nodes {os.getpid()}")
+        try:
+            session.listen(CHANNEL)
+            while not self._ended.is_set():
+                self._read = time.monotonic(), session.reports()
+                until = time.monotonic() + LOOK_SECONDS
+                while not self._ended.is_set() and (left := until - time.monotonic()) > 0:
+                    if session.wait(min(left, STEP_SECONDS)):
+                        self._read = time.monotonic(), session.reports()
+                        self._wake()
+                        break
+        finally:
+            session.close()

@@ -1,0 +1,61 @@
+"""Serving nodes as the service starts them: the leader's side where there may be nodes, and the agent of a home that is one."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from daemon.core.errors import BadSettings
+from daemon.core.home import Home
+from daemon.core.journal import journal_server
+from daemon.core.settings import Settings
+
+if TYPE_CHECKING:
+    from daemon.nodes.leading import Leading
+    from daemon.objects.store import ObjectStore
+    from daemon.processes.worker_keeper import WorkerKeeper
+    from daemon.service.parts import Frame
+    from daemon.storage.journal import Journal
+
+
+def lead(frame: "Frame", store: "ObjectStore | None", journal: "Journal", workers: "WorkerKeeper") -> "Leading | None":
+    """What serves serving nodes, which need the journal's server and the object store; without these there are none."""
+    server = journal_server.beside(frame.home.journal)
+    if server is None or store is None:
+        return None
+    from daemon.nodes.leading import Leading
+
+    address = workers.workers.address
+    here = f"http://{socket.gethostname()}:{address[1]}" if address else socket.gethostname()
+    place = frame.settings.server.public_url or here
+    leading = Leading(frame.home, journal, store, server.url, place, frame.wake)
+    leading.start()
+    frame.stack.callback(leading.close)
+    return leading
+
+
+def require(home: Home, settings: Settings) -> None:
+    """Raise BadSettings where a node can't be: without a leader's server and store, or in the home of a leader."""
+    if not settings.journal.url or not settings.storage.url:
+        raise BadSettings(
+            'role = "node" needs journal.url and storage.url.',
+            hint="Set both to those of the leader (docs/operations.md).",
+        )
+    if home.journal_server.exists() or (home.data / ".git").exists():
+        raise BadSettings(f"{home.root} is the home of a leader.", hint="Give the node an empty folder of its own.")
+    if find_spec("psycopg") is None:
+        raise journal_server.missing_driver()
+
+
+@contextmanager
+def following(home: Home, settings: Settings) -> Iterator[None]:
+    """Have a node's home follow its leader. The workers have been started, so they don't wait for these imports."""
+    from daemon.nodes.agent import Agent
+
+    agent = Agent(home, settings)
+    agent.start()
+    try:
+        yield
+    finally:
+        agent.close()

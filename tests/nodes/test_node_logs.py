@@ -1,0 +1,172 @@
+"""Prediction logs of nodes reach the leader's history once each, wherever either side is killed."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import stores
+
+from benchmarks.postgres import Postgres
+from daemon.core import durable
+from daemon.core.errors import Unavailable
+from daemon.core.home import Home
+from daemon.core.journal import journal_server
+from daemon.core.settings import Settings
+from daemon.nodes.log_receiving import LogReceiving
+from daemon.nodes.log_shipping import LogShipping
+from daemon.objects.store import ObjectLost
+from daemon.storage.journal import Journal
+from daemon.storage.prediction_history import HistoryCopier
+from daemon.storage.server import log_rows, node_rows
+
+server = pytest.fixture(scope="module")(stores.server)
+bucket = pytest.fixture(stores.bucket)
+
+
+class Killed(BaseException):
+    """What stands for a kill."""
+
+
+class Pair:
+    """A node with logged predictions and its leader."""
+
+    def __init__(self, folder: Path, url: str, bucket: stores.Bucket) -> None:
+        self.node, self.leader = Home(folder / "node"), Home(folder / "leader")
+        self.node.make()
+        self.leader.make()
+        journal_server.settle(self.leader, url)
+        self.journal = Journal.open(self.leader.journal)
+        with self.journal.database.writing() as connection:
+            self.epoch = node_rows.lead(connection, "here").epoch
+        self._settings = Settings.model_validate(
+            {"role": "node", "journal": {"url": url}, "storage": bucket.settings.model_dump(), "node": {"name": "one"}}
+        )
+        self._store, self._url = bucket.store, url
+
+    def log(self, number: int) -> None:
+        """A finished log file with one prediction."""
+        line = {
+            "prediction_id": f"p-{number}",
+            "timestamp": "2026-11-29T12:00:00.000Z",
+            "features": [1.0],
+            "prediction": 0,
+            "prediction_name": "setosa",
+            "confidence": 1.0,
+            "model_version": 1,
+            "latency_ms": 0.1,
+        }
+        name = f"predictions-0-20261129T12000{number:07}-99999999.jsonl"
+        (self.node.logs / name).write_text(json.dumps(line) + "\n")
+
+    def ship(self) -> None:
+        LogShipping(self.node, self._settings, self._store).ship()
+
+    def receive(self) -> None:
+        LogReceiving(self.leader, self._url, self._store, lambda: self.epoch).receive(self.epoch)
+        self.copy()
+
+    def copy(self) -> None:
+        """Make the history."""
+        copier = HistoryCopier(self.leader, self._settings)
+        copier.copy()
+        copier.close()
+
+    def history(self) -> list[str]:
+        """The ids in the leader's history, in order."""
+        connection = sqlite3.connect(self.leader.history)
+        rows = connection.execute("SELECT prediction_id FROM predictions ORDER BY prediction_id").fetchall()
+        connection.close()
+        return [row[0] for row in rows]
+
+
+@pytest.fixture
+def pair(tmp_path: Path, postgres: Postgres, bucket: stores.Bucket) -> Iterator[Pair]:
+    """A node and its leader."""
+    pair = Pair(tmp_path, postgres.url(), bucket)
+    yield pair
+    pair.journal.close()
+
+
+def finish(pair: Pair) -> None:
+    """Both sides start again and do the rest."""
+    pair.ship()
+    pair.receive()
+    pair.receive()
+
+
+def test_logged_predictions_reach_the_history_and_nothing_is_left_elsewhere(pair: Pair, bucket: stores.Bucket) -> None:
+    for number in range(3):
+        pair.log(number)
+    finish(pair)
+    assert pair.history() == ["p-0", "p-1", "p-2"]
+    assert list(pair.node.logs.glob("predictions-*")) == []
+    assert list(pair.leader.logs.glob("*shipped*")) == []
+    assert bucket.names() == set()
+
+
+POINTS: list[tuple[object, str]] = [
+    (log_rows, "is_known"),
+    (log_rows, "ship"),
+    (durable, "remove"),
+    (log_rows, "take"),
+    (durable, "fsync_dir"),
+    (log_rows, "end"),
+]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(("place", "name"), POINTS, ids=[name for _, name in POINTS])
+def test_killed_at_any_step_each_line_counts_once(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, place: object, name: str, moment: str
+) -> None:
+    original: Callable[..., object] = getattr(place, name)
+
+    def killed(*arguments: object, **more: object) -> object:
+        if moment == "after":
+            original(*arguments, **more)
+        raise Killed
+
+    pair.log(1)
+    pair.log(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, killed)
+        with pytest.raises(Killed):
+            finish(pair)
+    finish(pair)
+    assert pair.history() == ["p-1", "p-2"]
+
+
+def test_leader_that_was_replaced_takes_nothing(pair: Pair) -> None:
+    pair.log(1)
+    pair.ship()
+    stale = pair.epoch
+    with pair.journal.database.writing() as connection:
+        node_rows.lead(connection, "elsewhere")
+    pair.receive()
+    assert pair.history() == []
+    pair.epoch = stale + 1
+    pair.receive()
+    assert pair.history() == ["p-1"]
+
+
+def test_store_that_is_away_keeps_files_on_the_node(pair: Pair, bucket: stores.Bucket) -> None:
+    pair.log(1)
+    with bucket.cut(), pytest.raises(Unavailable):
+        pair.ship()
+    assert len(list(pair.node.logs.glob("predictions-*"))) == 1
+    finish(pair)
+    assert pair.history() == ["p-1"]
+
+
+def test_object_that_is_lost_keeps_no_other_file_waiting(pair: Pair, bucket: stores.Bucket) -> None:
+    pair.log(1)
+    pair.ship()
+    bucket.store.delete(bucket.names())
+    pair.log(2)
+    pair.ship()
+    with pytest.raises(ObjectLost):
+        pair.receive()
+    pair.copy()
+    assert pair.history() == ["p-2"]
