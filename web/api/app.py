@@ -11,7 +11,7 @@ from bottle import Bottle, HTTPError, request, response
 
 from daemon.artifacts.manifest import MODEL
 from daemon.core.scopes import Scope
-from web.api import commands, direct_route, docs, health, predict, sign_in
+from web.api import commands, direct_route, docs, health, node, predict, sign_in
 from web.api.dashboard import Dashboard
 from web.api.direct_route import Answer, Check, DirectRoute
 from web.api.figures import Figures
@@ -128,10 +128,12 @@ def make_app(worker: Worker) -> App:
     # An unexpected error goes up to the server, which logs it and answers 500.
     app.config["catchall"] = False
     figures = Figures(worker)
-    for path, route in {**_pages(worker, figures), **_status(worker, figures), **_records(worker)}.items():
+    for path, route in _own(
+        worker, {**_pages(worker, figures), **_status(worker, figures), **_records(worker)}
+    ).items():
         app.route(path, "GET", _checked(route, _permit(access, path)))
     inflate = partial(decompression.inflate, most=worker.settings.server.max_body_bytes)
-    for path, route in _commands(worker).items():
+    for path, route in _own(worker, _commands(worker)).items():
         app.route(path, "POST", _checked(route, _permit(access, path), payload.typed, access.hosts.site, inflate))
     checks = _permit(access, "/predict"), payload.typed, access.hosts.site, inflate
     app.route("/predict", "POST", DirectRoute(worker, predict.predict, *checks))
@@ -139,6 +141,13 @@ def make_app(worker: Worker) -> App:
         app.route(path, "POST", _checked(_signing(access, sign), _permit(access, path), access.hosts.site))
     _add_protocols(app, worker, inflate)
     return app
+
+
+def _own(worker: Worker, routes: dict[str, Route]) -> dict[str, Route]:
+    """The routes as a node has them: it refuses those of its leader."""
+    if not node.is_node(worker):
+        return routes
+    return routes | {path: node.refuse(worker, path) for path in routes.keys() & node.LEADERS}
 
 
 def _pages(worker: Worker, figures: Figures) -> dict[str, Route]:

@@ -1,6 +1,7 @@
 """The metrics of the service, as JSON and for Prometheus."""
 
 from daemon.schema.scores import Agreement
+from web.api import node
 from web.http.reply import Reply, json_object
 from web.metrics import totals
 from web.worker_state import Worker
@@ -44,6 +45,7 @@ class Figures:
             self._agreement(predictor.version) if predictor else None,
             records.drops.prequential(),
             records.held.total(),
+            node.reports(worker),
         )
         body, content_type = prometheus.expose(report, accept)
         return Reply(body, 200, {"Content-Type": content_type})

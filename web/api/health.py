@@ -7,6 +7,7 @@ from daemon.core import home_integrity
 from daemon.core.states import CheckName
 from daemon.core.status import Check, utcnow
 from daemon.schema import score_caveats
+from web.api import node
 from web.worker_state import Worker
 
 PROMOTED = CheckName.PROMOTED_VERSION
@@ -18,7 +19,10 @@ CHALLENGER = CheckName.CHALLENGER
 DISK = CheckName.DISK
 """`/readyz` needs this check of the daemon: without a writable disk nothing can be stored."""
 
-TOLD = (PROMOTED, CHALLENGER)
+NODE = CheckName.NODE
+"""This check exists only on a serving node, which needs no daemon to be ready."""
+
+TOLD = (PROMOTED, CHALLENGER, NODE)
 """`/readyz` reports these, but stays ready while the champion answers."""
 
 READINESS = (CheckName.MODEL, CheckName.DAEMON, DISK, *TOLD)
@@ -57,7 +61,9 @@ def checks(worker: Worker) -> dict[str, Check]:
         results[CHALLENGER] = Check(ok=False, detail=f"{trouble}. The champion answers.")
     problem = worker.log.problem
     results[CheckName.PREDICTION_LOG] = Check(ok=problem is None, detail=problem or "Every answer is on the disk.")
-    if status is None:
+    if node.is_node(worker):
+        results[CheckName.NODE] = node.check(worker)
+    elif status is None:
         results[CheckName.DAEMON] = Check(ok=False, detail="No daemon has reported yet; `retraind run` starts one.")
     elif not status.alive:
         results[CheckName.DAEMON] = Check(
@@ -87,11 +93,13 @@ def health(worker: Worker, *, full: bool) -> tuple[int, Health]:
 
 
 def readiness(worker: Worker, *, full: bool) -> tuple[int, Readiness]:
-    """The answer of `/readyz`: 200 if a model is loaded, the daemon runs and the disk is writable.
+    """The answer of `/readyz`: 200 if a model is loaded, the daemon runs (not on a serving node) and the disk is writable.
 
     Details are as in `health`. A promoted version that fails to load is reported, but the service stays ready while the old one answers.
     """
     results = _visible({name: check for name, check in checks(worker).items() if name in READINESS}, full)
+    if node.is_node(worker) and (reason := node.too_stale(worker)):
+        results[CheckName.WORKER.value] = Check(ok=False, detail=reason)
     if worker.draining:
         results[CheckName.WORKER.value] = Check(ok=False, detail="Stopping.")
     reasons = _reasons({name: check for name, check in results.items() if name not in TOLD})

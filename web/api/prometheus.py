@@ -1,7 +1,7 @@
 """The metrics in the formats of Prometheus; the only module that imports prometheus-client."""
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
@@ -10,6 +10,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from daemon.core.drift_report import DriftCheck
+from daemon.core.node.messages import NodeReport
 from daemon.core.states import RunState
 from daemon.core.status import Status
 from daemon.records.drops import Prequential
@@ -102,6 +103,13 @@ FAMILIES: tuple[tuple[str, str, str, list[str]], ...] = (
     ("retraind_projection_lag_seconds", "gauge", "Age of the oldest of these batches.", []),
     ("retraind_longest_step_seconds", "gauge", "Longest step of the daemon's loop in the last hour.", []),
     ("retraind_daemon_up", "gauge", "1 while the daemon's loop runs, else 0.", []),
+    ("retraind_node_generation", "gauge", "Generation of the desired version that a serving node is at.", ["node"]),
+    (
+        "retraind_node_generation_age_seconds",
+        "gauge",
+        "Time since a serving node has confirmed its generation (on the leader: has reported).",
+        ["node"],
+    ),
     ("retraind_check_ok", "gauge", "1 while a check of the daemon passes, else 0.", ["check"]),
 )
 
@@ -138,10 +146,19 @@ class Report(Collector):
     """Results of the exams of drops; see `daemon.records.drops.prequential`."""
     held: int = 0
     """Drops that wait for a decision."""
+    nodes: Sequence[NodeReport] = ()
+    """On a leader all serving nodes, on a node itself."""
 
     def collect(self) -> Iterator[Metric]:
         """All families of the closed list, including those without a sample yet."""
-        samples = {**self._serving(), **self._shadow(), **self._journal(), **self._drift(), **self._daemon()}
+        samples = {
+            **self._serving(),
+            **self._shadow(),
+            **self._journal(),
+            **self._drift(),
+            **self._daemon(),
+            **self._nodes(),
+        }
         for name, kind, meaning, labels in FAMILIES:
             if kind == "histogram":
                 yield self._durations(name, meaning)
@@ -230,6 +247,12 @@ class Report(Collector):
         samples["retraind_longest_step_seconds"] = [([], longest.seconds)] if longest else []
         checks = status.checks.items() if status else ()
         return {**samples, "retraind_check_ok": [([name], float(check.ok)) for name, check in checks]}
+
+    def _nodes(self) -> dict[str, Samples]:
+        return {
+            "retraind_node_generation": [([node.name], float(node.generation)) for node in self.nodes],
+            "retraind_node_generation_age_seconds": [([node.name], node.age) for node in self.nodes],
+        }
 
     def _durations(self, name: str, meaning: str) -> HistogramMetricFamily:
         cumulative, seen = [], 0

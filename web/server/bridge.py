@@ -52,7 +52,7 @@ class Bridge:
         try:
             if (refused := self._refused(environ)) is not None:
                 self._refuse(request, refused)
-            elif streams.wants(environ):
+            elif streams.wants(environ) and self._worker.settings.role != "node":
                 self._leave(self._stream(request))
             elif lane := self.slow.lane(environ):
                 self._begin_in(lane, request)

@@ -1,0 +1,112 @@
+"""A leader and two nodes: swaps reach both, and neither a lost server nor a restart costs a request."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import postgres as servers
+import pytest
+import stores
+from nodes_serving import Load, Node, leader
+from service import Service, wait_until
+
+from benchmarks.postgres import Postgres
+
+server = pytest.fixture(scope="module")(stores.server)
+bucket = pytest.fixture(stores.bucket)
+
+
+RIGHTS = (
+    "CREATE ROLE retraind_node LOGIN",
+    "GRANT USAGE ON SCHEMA {schema} TO retraind_node",
+    "GRANT SELECT ON {schema}.desired, {schema}.versions, {schema}.nodes, {schema}.node_logs TO retraind_node",
+    "GRANT INSERT, UPDATE, DELETE ON {schema}.nodes TO retraind_node",
+    "GRANT INSERT ON {schema}.node_logs TO retraind_node",
+)
+"""Those of docs/operations.md: a node has no others."""
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """A server that the test may stop."""
+    servers.required()
+    server = servers.make()
+    yield server
+    server.remove()
+
+
+def second_version(service: Service) -> None:
+    """Train a second version, which waits for a person."""
+    service.ask("/trigger_retrain", {"force_retrain": True})
+    wait_until(lambda: service.ask("/versions/2")[0] == 200, what=service.log()[-2000:])
+
+
+@pytest.mark.timeout(200)
+def test_nodes_follow_their_leader(tmp_path: Path, served: Path, own_postgres: Postgres, bucket: stores.Bucket) -> None:
+    """Swaps, PostgreSQL away, a restart meanwhile, and back: no request fails, and each node comes to what is desired."""
+    url = own_postgres.url()
+    lead = leader(tmp_path / "leader", served, url, bucket)
+    one, two = (
+        Node(tmp_path / name, name, url, bucket, RETRAIND_PREDICTIONS__ROTATE_SECONDS="1") for name in ("one", "two")
+    )
+    try:
+        lead.start()
+        lead.wait_served(1)
+        schema = url.rpartition("%3D")[2]
+        wait_until(lambda: own_postgres.sql(f"SELECT to_regclass('{schema}.node_logs')")[0][0], what="the tables")
+        own_postgres.sql(*(statement.format(schema=schema) for statement in RIGHTS))
+        for node in (one, two):
+            node.start()
+        one.wait_serves(1)
+        two.wait_serves(1)
+        assert one.ask("/readyz")[0] == 200
+        second_version(lead)
+        with Load(one.url, 50) as load:
+            for version in (2, 1, 2):
+                lead.ask("/promote", {"version": version})
+                one.wait_serves(version)
+                two.wait_serves(version)
+            own_postgres.stop()
+            wait_until(lambda: "server can't be asked" in json.dumps(one.ask("/health")[1]), what="the health")
+            assert one.ask("/readyz")[0] == 200
+            two.stop()
+            two.start(port=two.port)
+            two.wait_serves(2)
+            own_postgres.start()
+            lead.ask("/promote", {"version": 1})
+            one.wait_serves(1)
+            two.wait_serves(1)
+            time.sleep(0.2)
+        assert load.failed == 0, load.outcomes
+        status, problem = one.ask("/drops")
+        assert status == 421
+        assert "leader" in problem["detail"]
+        assert lead.url.rpartition(":")[2] in problem["hint"]
+        wait_until(lambda: _listed(lead), 10, "both nodes on the leader")
+        label_a_prediction(lead, one)
+    finally:
+        for service in (one, two, lead):
+            service.end()
+
+
+def label_a_prediction(lead: Service, node: Node) -> None:
+    """A late label of a node's answer joins the leader's data."""
+    answer = node.predict()
+    assert answer is not None
+    name = answer["prediction_id"]
+    wait_until(
+        lambda: name in json.dumps(lead.ask("/predictions/history?limit=1000")[1]), 60, "the node's log on the leader"
+    )
+    (lead.home.inbox / "label.csv").write_text(f"prediction_id,species\n{name},setosa\n")
+    wait_until(lambda: lead.ask("/drops/label.csv")[0] == 200, what=lead.log()[-1500:])
+    drop = lead.ask("/drops/label.csv")[1]
+    assert (drop["state"], drop["rows_accepted"]) == ("accepted", 1), drop
+
+
+def _listed(lead: Service) -> bool:
+    """Whether the leader's health and metrics have both nodes, and that all is well with them."""
+    check = lead.ask("/health")[1]["checks"]["nodes"]
+    metrics = lead.ask("/prometheus_metrics")[1]
+    names = [f'retraind_node_generation{{node="{name}"}}' for name in ("one", "two")]
+    return bool(check["ok"]) and "one: generation" in check["detail"] and all(name in metrics for name in names)
