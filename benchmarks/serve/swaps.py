@@ -76,7 +76,7 @@ def measure(service: Service, rate: int, seconds: float, retrainings: int) -> tu
 
 def measure_swaps(service: Service, rate: int, swaps: int) -> tuple[Outcome, list[Span]]:
     """Predict all the time while two versions replace each other again and again, as with `retraind promote`."""
-    versions = _two_versions(service)
+    versions = two_versions(service)
     load = Load(service.port, rate)
     load.start()
     client, spans = Client(service.port), []
@@ -100,7 +100,7 @@ def _answers(client: Client, version: int) -> bool | None:
     return client.version() == version or None
 
 
-def _two_versions(service: Service) -> tuple[int, int]:
+def two_versions(service: Service) -> tuple[int, int]:
     """The first version and one that was trained on more and answers otherwise, which is served."""
     client = Client(service.port)
     first = client.version()

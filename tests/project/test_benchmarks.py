@@ -36,6 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
         "ingest.ingest",
         "train.loop",
         "serve.swaps",
+        "serve.nodes",
         "serve.restart",
         "train.quality",
         "train.retrain",
