@@ -79,6 +79,12 @@ def test_other_bodies_are_left_to_be_read_as_a_whole(text: bytes) -> None:
     assert in_pieces(text) is None
 
 
+def test_comma_behind_the_last_row_is_left_wherever_the_cuts_are() -> None:
+    """Where a cut falls on it, each piece by itself is a list."""
+    for count in (1613, 2159, 2992):
+        assert in_pieces(json.dumps({"instances": ROWS[:count]}).encode()[:-2] + b",]}") is None
+
+
 def test_bodies_with_any_fault_are_read_alike_in_pieces_and_as_a_whole() -> None:
     chance, read = random.Random(5), 0
     for _ in range(400):

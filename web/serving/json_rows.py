@@ -56,6 +56,8 @@ class JsonRows:
         """About `size` bytes of rows from a place, up to the end of a row; and where the next row begins."""
         between = BETWEEN.search(self._text, at + size, self._end)
         end, following = between.span() if between else (self._end, self._end)
+        if between and following == self._end:  # a comma behind the last row
+            raise NotPlain
         return _plain(schema, b"[%b]" % self._text[at : end + (between is not None)]), following
 
     def _bytes_of_row(self) -> int:
