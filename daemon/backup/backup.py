@@ -46,7 +46,7 @@ SETTLED_SECONDS = 2.0
 SCAFFOLD = ("schema.json", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore")
 
 LEFT_OUT = frozenset({"status.json", "daemon.lock", journal_server.NAME})
-"""Files of `registry/` that describe only a running process, or where a journal is that the copy has as a file."""
+"""Files of `registry/` about a running process, or about a journal on a server: the copy has it as a file."""
 
 
 class Moved(Exception):
@@ -103,13 +103,13 @@ def _write(home: Home, temporary: Path, scratch: Path) -> dict[str, int]:
 
 
 def _copy_of_journal(home: Home, copy: Path) -> Path:
-    """The journal as a file, also of a home that has it on a server."""
+    """A copy of the journal as a file, even if it is on a server."""
     server = journal_server.beside(home.journal)
     if server is None:
         return _snapshot(home.journal, copy)
     from daemon.storage.server import (
         copies,
-    )  # only now: SQLAlchemy takes a while to import, and is not needed otherwise
+    )  # here, because SQLAlchemy is slow to import and not needed otherwise
 
     copies.to_file(server, copy)
     return copy

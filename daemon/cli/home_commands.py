@@ -90,7 +90,7 @@ def migrate(
     to: Annotated[str, typer.Argument(help="`file`, or the address of a PostgreSQL server as in journal.url.")],
     home: HomeOption = HERE,
 ) -> None:
-    """Move the journal of a home in which no daemon runs to a PostgreSQL server, or back into the home.
+    """Move the journal to a PostgreSQL server, or back into the home; no daemon may run.
 
     Example: retraind migrate postgresql+psycopg://retraind@db.example/churn
     """

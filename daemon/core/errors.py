@@ -32,7 +32,7 @@ class Exit(IntEnum):
     DAMAGED = 10
     """`restore`: the file is not a backup, or its bytes differ from its manifest."""
     JOURNAL_TAKEN = 11
-    """Another process has written this home's journal on its server: what this one remembers of it may be wrong."""
+    """Another process has written this home's journal on its server, so the state in memory may be wrong."""
 
 
 class RetraindError(Exception):
@@ -74,7 +74,7 @@ class HistoryLost(RetraindError):
 
 
 class JournalTaken(RetraindError):
-    """Raised when the journal on its server is not as this process has left it: a restart reads it again."""
+    """Raised when the journal on its server differs from this process's last commit; a restart reads it again."""
 
     exit = Exit.JOURNAL_TAKEN
 

@@ -42,7 +42,7 @@ class Home:
     registry = SubPath("registry")
     journal = SubPath("registry/journal.db")
     journal_server = SubPath("registry/journal-server.json")
-    """Which server has the journal, where it is not in that file; see `daemon.core.journal.journal_server`."""
+    """Names the server of the journal if there is no `journal.db`; see `daemon.core.journal.journal_server`."""
     mlflow = SubPath("registry/mlflow.db")
     artifacts = SubPath("registry/artifacts")
     bundles = SubPath("registry/bundles")

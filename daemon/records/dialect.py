@@ -1,10 +1,11 @@
-"""The SQL of SQLite that PostgreSQL spells otherwise: all that differs between the two in these queries."""
+"""The parts of these queries that differ between SQLite and PostgreSQL."""
 
 import re
 from functools import cache
 
 ARRIVAL = "rowid"
-"""The order in which the rows of a table without a number of its own came; on a server a column (`daemon.storage.server.tables`)."""
+"""The order of insertion into a table without its own number; on a server it is a column
+(`daemon.storage.server.tables`)."""
 
 BY_ID = "NOT INDEXED"
 """Forces reading the newest rows by number: SQLite would read a whole index instead, to avoid sorting a few rows."""
@@ -15,7 +16,7 @@ UNSORTED = "+"
 TRANSLATED = (
     (re.compile(re.escape(BY_ID)), ""),
     (re.compile(rf"(?<=\s){re.escape(UNSORTED)}(?=\w)"), ""),
-    # Squares of absurd numbers: an error in floating point, where SQLite has infinity.
+    # The square of a huge number is infinite in SQLite, but an error in PostgreSQL's floating point.
     (re.compile(r"\bAS REAL\)"), "AS NUMERIC)"),
 )
 

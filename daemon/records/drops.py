@@ -35,7 +35,7 @@ SERIES = 20
 
 
 LONGEST_ID = 18
-"""Digits of the largest id that every database takes."""
+"""Maximum number of digits of an id, for every database."""
 
 
 class DropFacts(DropRow):
@@ -177,7 +177,7 @@ def find(journal: Path, key: str | int) -> DropFacts | None:
 
 
 def _id(key: str | int) -> int | None:
-    """The id that a key may be: no other database compares a column of numbers with a text."""
+    """The key as an id, if it is a number; only SQLite compares a column of numbers with a text."""
     text = str(key)
     return int(text) if text.isdecimal() and len(text) <= LONGEST_ID else None
 

@@ -107,7 +107,7 @@ def parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 def _elsewhere(path: Path, query: str, values: Sequence[str | int | None]) -> list[Row]:
-    """The rows where there is no such file: those of the server that has the journal instead, or none."""
+    """The rows if the file does not exist: from the journal's server if there is one, otherwise none."""
     try:
         server = journal_server.named(path)
     except RetraindError as error:

@@ -93,7 +93,7 @@ class Heartbeat:
             self._say(None)
 
     def complain(self, name: CheckName, detail: str) -> None:
-        """Say with every beat of the start that this check fails; an empty `detail` takes it back."""
+        """Report with every heartbeat during the start that this check fails; an empty `detail` ends that."""
         checks = {name.value: Check(ok=False, detail=detail)} if detail else {}
         with self._lock:
             self._status = self._status.model_copy(update={"checks": checks})

@@ -45,7 +45,7 @@ class Loop:
         self._retry_at = 0.0
 
     def run(self) -> None:
-        """Step until the process is asked to end; raises JournalTaken where another process has written the journal on its server."""
+        """Step until the process is asked to end; raises JournalTaken if another process has written the journal."""
         self.parts.ingestion.upkeep.has_opened(time.monotonic())
         while not self._wake.stopping:
             now = time.monotonic()

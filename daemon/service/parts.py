@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 log = logs.Logger()
 
 AWAY_SECONDS = 1.0
-"""How often the start looks whether the journal's server is back."""
+"""Interval of attempts to reach the journal's server at the start."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _open_journal(frame: Frame) -> Journal:
 
 
 def _reach_journal(frame: Frame) -> Journal:
-    """The journal; a server that is away is waited for, because predictions go on meanwhile."""
+    """The journal; waits for a server that can't be reached, because predictions continue meanwhile."""
     reason = ""
     while True:
         with frame.heartbeat.step("waiting for the journal's server", START_SECONDS), frame.wake.interruptible():

@@ -1,6 +1,6 @@
-"""The one connection that writes the journal, whichever database has it: transactions and questions.
+"""The only connection that writes the journal: transactions and queries, for any database.
 
-With the tables and the journal's entries, `database_file.py` and `database_server.py` are the only modules that know SQLAlchemy.
+Besides this module, only the tables, the journal's entries, `database_file.py` and `server/` import SQLAlchemy.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ from daemon.core.states import of_type
 T = TypeVar("T")
 
 MANY = 500
-"""Values in one query: databases take a limited number of them."""
+"""Maximum number of values in one query, which databases limit."""
 
 
 class Database:
@@ -26,8 +26,7 @@ class Database:
         self._engine = engine
         self.connection = connection or engine.connect()
         self.writes = 0
-        """Number of transactions so far: while it stays the same, the journal has not changed (there is no other
-        writer)."""
+        """Number of transactions so far. If it is unchanged, so is the journal, because there is no other writer."""
 
     def close(self) -> None:
         """Close the connection."""
@@ -35,19 +34,19 @@ class Database:
         self._engine.dispose()
 
     def lost(self) -> str | None:
-        """Why what is recorded now would be lost."""
+        """The reason why new entries would be lost; None if they would not."""
         return None
 
     def problem(self) -> str | None:
-        """Why others don't read what is recorded here."""
+        """The reason why readers do not see new entries; None if they do."""
         return self.lost()
 
     def taken(self) -> str | None:
-        """Why this process must end: what it remembers of the journal may be wrong."""
+        """The reason why this process must end: its state in memory may differ from the journal."""
         return None
 
     def checkpoint(self) -> None:
-        """Leave nothing of what was removed where the database keeps its last writes."""
+        """Erase removed rows from the place of the database's last writes, too."""
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -74,7 +73,7 @@ class Database:
         self.connection.commit()
 
     def _end(self) -> None:
-        """After a transaction, whatever became of it."""
+        """Called after a transaction, successful or not."""
         self.connection.rollback()
 
     def typed(self, kind: type[T], query: Any) -> list[T]:

@@ -20,7 +20,7 @@ from daemon.storage.database import Database
 from daemon.storage.journal_tables import FORMAT
 
 BUSY_SECONDS = 2.0
-"""How long a reader of the file waits for it."""
+"""Maximum wait of a reader for a lock."""
 
 
 class DatabaseFile(Database):
@@ -42,14 +42,14 @@ class DatabaseFile(Database):
         except DatabaseError as error:
             raise _unusable(path, error.orig) from None
         path.chmod(0o600)
-        # SQLite keeps one WAL while a connection is open, and writes on into that, too, when it has lost its name.
+        # While a connection is open, SQLite writes to the same WAL, even after that file was removed.
         database._path, database._held = path, (OpenedFile(path), OpenedFile(path.with_name(f"{path.name}-wal")))
         return database
 
     @classmethod
     @contextmanager
     def reading(cls, path: Path) -> Iterator[Self]:
-        """A connection for reading only, beside the daemon that writes; raises RetraindError when the file can't be used."""
+        """A read-only connection, while the daemon writes; raises RetraindError when the file can't be used."""
         url = URL.create("sqlite", database=f"{path.absolute().as_uri()}?mode=ro", query={"uri": "true"})
         try:
             database = cls(create_engine(url))
@@ -68,7 +68,7 @@ class DatabaseFile(Database):
 
     @contextmanager
     def _sparing_others(self) -> Iterator[None]:
-        """Whoever closes last removes the WAL by its name, which may be that of another journal by now."""
+        """Close without removing another journal's WAL: the last connection to close removes the WAL by name."""
         wal = self._path.with_name(f"{self._path.name}-wal") if self._path and self.lost() else None
         if wal is None or not wal.exists():
             yield
@@ -81,11 +81,11 @@ class DatabaseFile(Database):
             spared.rename(wal)
 
     def lost(self) -> str | None:
-        """Why what is recorded now would be lost: the file is gone, or another has its name."""
+        """The reason why new entries would be lost: the file is gone, or another has its name."""
         return next(filter(None, (file.lost() for file in self._held)), None)
 
     def problem(self) -> str | None:
-        """Why others don't read what is recorded here; asks the file as they do."""
+        """The reason why readers do not see new entries; reads the file as they do."""
         if self._path is None or (lost := self.lost()) is not None:
             return None if self._path is None else lost
         own = self.one(select(func.max(journal_tables.events.c.id).label("id")))
@@ -103,17 +103,17 @@ class DatabaseFile(Database):
 
     def _end(self) -> None:
         super()._end()
-        # A commit that is refused may leave SQLite's transaction open, of which SQLAlchemy knows nothing any more.
+        # A failed commit may leave SQLite's transaction open, although SQLAlchemy considers it ended.
         self.connection.connection.rollback()
 
     def checkpoint(self) -> None:
-        """Bring the WAL into the file and empty it: what was removed is in neither then, unless a reader holds it back."""
+        """Copy the WAL into the file and empty it. Then removed rows are in neither, unless a reader delays the copy."""
         self.connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
         self.connection.rollback()
 
 
 def _newest_event(path: Path) -> int | None:
-    """The last event that the file holds for readers beside the daemon; raises sqlite3.Error."""
+    """The last event that a reader finds in the file; raises sqlite3.Error."""
     uri = f"{path.resolve().as_uri()}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
         [newest] = connection.execute("SELECT MAX(id) FROM events").fetchone()
@@ -142,7 +142,7 @@ def _format(connection: Connection) -> int:
 
 
 def _keep_old(connection: Connection, path: Path) -> None:
-    """Before a migration: a copy that the retraind which wrote it can still open."""
+    """Before a migration, keep a copy that the older retraind can still open."""
     version = _format(connection)
     copy = path.with_name(f"{path.name}.format-{version}")
     if 0 < version < FORMAT and not copy.exists():

@@ -31,7 +31,10 @@ from daemon.storage.server.database import DatabaseServer
 
 
 class Journal:
-    """The one writer of a journal; every method of its entries is one durable transaction, unless `together` spans more."""
+    """The only writer of a journal.
+
+    Every method of its entries is one durable transaction, unless `together` combines several.
+    """
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -52,9 +55,10 @@ class Journal:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open or create the journal: this file, or what is on the server that the home names instead.
+        """Open or create the journal: this file, or the journal on the server that the home names.
 
-        Raises RetraindError when a newer retraind wrote it or it can't be used, AlreadyRunning when another process writes it.
+        Raises RetraindError when a newer retraind wrote it or it can't be used, AlreadyRunning when another process
+        writes it.
         """
         server = journal_server.beside(path)
         if server is None:
@@ -83,11 +87,11 @@ class Journal:
         return self.database.lost()
 
     def taken(self) -> str | None:
-        """Why this process must end: what it remembers of the journal may be wrong."""
+        """The reason why this process must end: its state in memory may differ from the journal."""
         return self.database.taken()
 
     def problem(self) -> str | None:
-        """Why others don't read what is recorded here; asks as they do."""
+        """The reason why readers do not see new entries; reads as they do."""
         return self.database.problem()
 
     @contextmanager

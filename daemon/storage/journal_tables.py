@@ -9,7 +9,7 @@ FORMAT = 4
 """`PRAGMA user_version` of the tables below; a journal with a larger number was written by a newer retraind."""
 
 WHOLE = BigInteger().with_variant(Integer(), "sqlite")
-"""What SQLite calls INTEGER has 64 bits; elsewhere that is another type."""
+"""64 bits in every database: SQLite's INTEGER has them, those of others do not."""
 
 tables = MetaData()
 
@@ -52,7 +52,7 @@ batches = Table(
     Column("segment", String, nullable=False),  # file name in data/dataset; "" if forgetting left no rows
     Column("sha256", String, nullable=False),
     Column("md5", String, nullable=False),
-    Column("rows", WHOLE, nullable=False),  # that it added: a merge none, forgetting less
+    Column("rows", WHOLE, nullable=False),  # change of the number of rows: 0 for a merge, negative for forgetting
     Column("total_rows", WHOLE, nullable=False, default=0),  # of the dataset up to here
     Column("state", String, index=True, nullable=False),  # accepted -> committed
     Column("revision", String),

@@ -217,7 +217,8 @@ class Follower(threading.Thread):
         except sqlite3.Error as error:
             if journal_server.beside(self._home.journal) is None:
                 raise
-            # Predictions don't wait for a server: the pointer has the sha256 of the bundle, too, which is compared in any case.
+            # Predictions don't wait for a server, because the pointer has the bundle's sha256, which is compared in any
+            # case.
             _log.warning("Version %d is loaded without asking the journal: %s", pointer.version, error)
             return
         if judged is None:

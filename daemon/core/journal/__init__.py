@@ -1,1 +1,1 @@
-"""Where a home keeps its journal: in its file, or on a server, whose address has no password."""
+"""The place of a home's journal: its file, or the address of a server, without a password."""

@@ -1,4 +1,4 @@
-"""The address of a journal on a server, as `journal.url` has it: without a password, which belongs in no file of ours."""
+"""The address of a journal on a server, as in `journal.url`. None of our files may have its password."""
 
 SCHEME = "postgresql+psycopg"
 
@@ -7,16 +7,16 @@ SECRETS = ("password", "sslpassword")
 
 
 def objection(url: str) -> str | None:
-    """What is wrong with an address in the settings; the sentence does not repeat it, because it may have a password."""
-    from urllib.parse import parse_qs, urlsplit  # takes a millisecond, of which a home without a server has nothing
+    """The problem of an address in the settings. The sentence does not repeat the address, which may have a password."""
+    from urllib.parse import parse_qs, urlsplit  # here, because a home without a server does not need this import
 
     try:
         parts = urlsplit(url)
         password = parts.password
     except ValueError:
-        return "It is no address."
+        return "It is not an address."
     if password is not None or set(SECRETS) & parse_qs(parts.query).keys():
-        return "It has a password: leave that out, and give it by the variable PGPASSWORD, in ~/.pgpass or in a service file."
+        return "It has a password: remove it, and set PGPASSWORD, or use ~/.pgpass or a service file."
     if parts.scheme != SCHEME:
-        return f"Only {SCHEME}://USER@HOST/DATABASE is known; empty is a file in the home."
+        return f"It must be {SCHEME}://USER@HOST/DATABASE, or empty for a file in the home."
     return None

@@ -1,7 +1,7 @@
-"""The server that keeps a home's journal, where that is not `registry/journal.db`: a small file of the home names it.
+"""Journal server: a small file in the home names the server of the journal, if that is not `registry/journal.db`.
 
-Every process of a home reads the same file, so none can take another journal for it. While there is a `journal.db`, that is
-the journal. The address has no password: the driver takes that from PGPASSWORD, ~/.pgpass or a service file.
+Every process of a home reads the same file, so all use the same journal. If there is a `journal.db`, that is the
+journal. The address has no password: the driver takes it from PGPASSWORD, ~/.pgpass or a service file.
 """
 
 import json
@@ -15,7 +15,7 @@ from daemon.core.errors import BadSettings, RetraindError
 from daemon.core.home import Home
 
 NAME = "journal-server.json"
-"""The file, next to where the journal would be."""
+"""The file, in the folder of `journal.db`."""
 
 PATIENCE = {
     "connect_timeout": 5,
@@ -24,27 +24,31 @@ PATIENCE = {
     "keepalives_count": 3,
     "tcp_user_timeout": 5000,
 }
-"""How soon a server that is cut off counts as lost: seconds, and the last one milliseconds. What the address says comes first."""
+"""Seconds (the last one: milliseconds) after which an unreachable server counts as lost; the address may override them.
+"""
 
 
 @dataclass(frozen=True)
 class JournalServer:
-    """Where a journal is, and which it is among those that may have been there."""
+    """The address of a journal's server, and the id of the journal."""
 
     url: str
     journal: str
-    """Made with the journal, and in its tables, too: a home never goes on with that of another one."""
+    """A random id, stored in the journal's tables too, so that no home uses the journal of another."""
 
 
 def beside(journal: Path) -> JournalServer | None:
-    """The server that has what would be in this file; None if there is the file itself, or no server."""
+    """The server that has the journal instead of this file; None if the file exists, or if there is no server."""
     if journal.exists():
         return None
     return named(journal)
 
 
 def named(journal: Path) -> JournalServer | None:
-    """The server that is named next to this file, whether or not that exists; raises RetraindError where it can't be read."""
+    """The server named in this file's folder, whether or not the file exists.
+
+    Raises RetraindError if the name can't be read.
+    """
     path = journal.with_name(NAME)
     try:
         return JournalServer(**json.loads(path.read_bytes()))
@@ -57,14 +61,14 @@ def named(journal: Path) -> JournalServer | None:
 
 
 def write(home: Home, server: JournalServer) -> None:
-    """Name the server of a home's journal, durably."""
+    """Record the server of a home's journal, durably."""
     durable.write(home.journal_server, json.dumps(asdict(server)).encode() + b"\n")
 
 
 def settle(home: Home, url: str) -> None:
-    """Name the server of a home's journal before that is opened, as the settings have it; raises BadSettings.
+    """Record the server in the settings as that of the home's journal, before it is opened; raises BadSettings.
 
-    Empty settings leave the journal where it is: no process of the home needs to know them.
+    With an empty setting the journal stays where it is, so other processes of the home do not need the setting.
     """
     if home.journal.exists():
         if url:
@@ -75,7 +79,8 @@ def settle(home: Home, url: str) -> None:
         return
     server = named(home.journal)
     if url and (server is None or server.url != url):
-        # A journal that has moved with its server is the same one; on another server there is none of this name.
+        # The id stays, so if the server has moved, its journal is recognised; another server has no journal with this
+        # id.
         write(home, JournalServer(url, server.journal if server else secrets.token_hex(16)))
 
 
@@ -85,13 +90,13 @@ def exists(home: Home) -> bool:
 
 
 def shown(home: Home) -> str:
-    """Where a home's journal is, for people."""
+    """The place of a home's journal, for people."""
     server = beside(home.journal)
     return str(home.journal) if server is None else f"The journal at {server.url}"
 
 
 def missing_driver() -> RetraindError:
-    """The error where the driver is not installed."""
+    """The error if the driver is not installed."""
     return RetraindError(
         "A journal on a PostgreSQL server needs psycopg, which is not installed.",
         hint="pip install 'retraind[postgres]'",
@@ -99,5 +104,5 @@ def missing_driver() -> RetraindError:
 
 
 def storable(value: Any) -> Any:
-    """A value as the server takes it: no text with NUL in it, which a reason may quote from a cell."""
+    """A value that the server accepts, without NUL, which a reason may quote from a cell."""
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) and "\0" in value else value

@@ -61,11 +61,11 @@ class Predictions(Section):
 
 
 class Journal(Section):
-    """Where the journal is, and what it remembers beside the facts."""
+    """The place of the journal, and limits of its entries."""
 
     url: str = Field(
         "",
-        description="Where the journal is. Empty: `registry/journal.db`. `postgresql+psycopg://USER@HOST/DATABASE`: on a PostgreSQL server (extra `retraind[postgres]`). Without a password: that comes from PGPASSWORD, `~/.pgpass` or a service file. `retraind migrate` moves a journal that exists already.",
+        description="Where the journal is. Empty: `registry/journal.db`. `postgresql+psycopg://USER@HOST/DATABASE`: on a PostgreSQL server (extra `retraind[postgres]`). The address has no password: that comes from PGPASSWORD, `~/.pgpass` or a service file. `retraind migrate` moves an existing journal.",
     )
     keep_events: int = Field(
         100_000,
@@ -76,7 +76,7 @@ class Journal(Section):
     @field_validator("url")
     @classmethod
     def _refuse_passwords(cls, url: str) -> str:
-        # Not a ValueError: pydantic's message would quote the address, with what it should not have.
+        # Not a ValueError, because pydantic's message would quote the address with its password.
         if url and (objection := journal_address.objection(url)):
             raise BadSettings(f"journal.url: {objection}")
         return url

@@ -1,1 +1,1 @@
-"""Questions to a journal on a PostgreSQL server, and the driver."""
+"""Queries of a journal on a PostgreSQL server, with the driver."""

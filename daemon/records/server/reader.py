@@ -1,7 +1,7 @@
-"""Read-only questions to a journal on a PostgreSQL server, in the words of those to the file.
+"""Read-only queries of a journal on a PostgreSQL server, written as for the file.
 
-Connections are kept for the next question, since each costs the server a process; a question whose connection turns out to be
-lost is asked again once. This is the only module that knows the driver, and it is imported with the first question to a server.
+Connections are kept for the next query, because the server needs a process for each. If a kept connection turns out to
+be lost, the query is repeated. Only this module imports the driver, and it is imported at the first query of a server.
 """
 
 import os
@@ -22,10 +22,10 @@ except ModuleNotFoundError:
     raise journal_server.missing_driver() from None
 
 QUESTION_MILLISECONDS = 10_000
-"""A question that takes longer is given up."""
+"""Maximum duration of a query."""
 
 KEPT = 4
-"""Connections that a process keeps idle: as many questions as it mostly asks at once."""
+"""Maximum number of idle connections of a process: its usual number of concurrent queries."""
 
 Connection = psycopg.Connection[Mapping[str, Any]]
 
@@ -34,11 +34,11 @@ _idle: dict[tuple[int, str], list[Connection]] = {}
 
 
 class Unreadable(sqlite3.OperationalError):
-    """Raised where the server can't be asked; a sqlite3.Error, so whoever can do without the journal's file can do without the server."""
+    """Raised when the server can't answer; a sqlite3.Error, so callers handle it like an unreadable file."""
 
 
 class _Number(Loader):
-    """What PostgreSQL makes of a sum or a mean: a whole number, or one with a fraction."""
+    """Loads PostgreSQL's sums and means as int or float."""
 
     def load(self, data: Any) -> int | float:
         text = bytes(data).decode()
@@ -46,14 +46,14 @@ class _Number(Loader):
 
 
 class _Truth(Loader):
-    """True and false are 1 and 0 in SQLite."""
+    """Loads true and false as 1 and 0, as in SQLite."""
 
     def load(self, data: Any) -> int:
         return int(bytes(data) == b"t")
 
 
 def rows(server: JournalServer, query: str, values: Sequence[str | int | None]) -> list[Mapping[str, Any]]:
-    """The rows of one query; none where the tables have not been made yet. Raises Unreadable."""
+    """The rows of one query; none if the tables do not exist yet. Raises Unreadable."""
     words, parameters = dialect.for_server(query), [_parameter(value) for value in values]
     kept = _idle.setdefault((os.getpid(), server.url), [])
     try:
@@ -98,5 +98,5 @@ def _connect(server: JournalServer) -> Connection:
 
 
 def _parameter(value: str | int | None) -> str | int | None:
-    """A member of a closed set is its text."""
+    """The text of an enum member; other values unchanged."""
     return journal_server.storable(str(value)) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""Copies of a journal between its file and a server: whole, as it was at one moment, or not at all."""
+"""Copies of a whole journal, as it was at one moment, between its file and a server."""
 
 import secrets
 import sqlite3
@@ -20,20 +20,20 @@ from daemon.storage.journal_tables import FORMAT
 from daemon.storage.server import session, tables
 
 CHUNK = 5_000
-"""Rows that are in memory at once."""
+"""Maximum number of rows in memory."""
 
 MOVED = "journal.db.moved"
-"""What the file is called when a server has the journal."""
+"""Name of the file after a server has taken over the journal."""
 
 LAST_EVENT = {
     "sqlite": text("SELECT seq FROM sqlite_sequence WHERE name = 'events'"),
     "postgresql": text("SELECT last_value FROM events_id_seq WHERE is_called"),
 }
-"""The largest number that an event ever had: it is never used again."""
+"""The largest number of any event so far, even a removed one; no event gets it again."""
 
 
 def to_file(server: JournalServer, path: Path) -> None:
-    """Copy the journal of a server into a new file, whoever writes it meanwhile; raises RetraindError."""
+    """Copy the journal of a server into a new file, even during writes; raises RetraindError."""
     with _session(server, "retraind backup") as source:
         source.execution_options(isolation_level="REPEATABLE READ")
         tables.require_known(source.execute(select(tables.state.c.format)).scalar_one(), server)
@@ -43,13 +43,13 @@ def to_file(server: JournalServer, path: Path) -> None:
             target.execute(text("DELETE FROM sqlite_sequence WHERE name = 'events'"))
             target.execute(text("INSERT INTO sqlite_sequence VALUES ('events', :last)"), {"last": last})
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA journal_mode=DELETE")  # one file, as who copies it expects
+        connection.execute("PRAGMA journal_mode=DELETE")  # so that it is a single file
 
 
 def move_to_server(home: Home, url: str) -> str:
-    """Move the journal of a home in which no daemon runs to a server; a sentence that says so. Raises RetraindError.
+    """Move the journal of a home without a running daemon to a server; returns a sentence. Raises RetraindError.
 
-    The file is the journal until the copy is complete; whatever ends the process, the next call begins again.
+    The file is the journal until the copy is complete. If the process ends before that, the next call starts over.
     """
     if objection := journal_address.objection(url):
         raise BadSettings(objection)
@@ -69,11 +69,14 @@ def move_to_server(home: Home, url: str) -> str:
         database.connection.rollback()
     home.journal.rename(home.journal.with_name(MOVED))
     durable.fsync_dir(home.registry)
-    return f"The journal ({count} rows) is at {url} now; the file is kept as {home.journal.with_name(MOVED)}."
+    return f"The journal ({count} rows) is now at {url}; the file is kept as {home.journal.with_name(MOVED)}."
 
 
 def move_to_file(home: Home) -> str:
-    """Move the journal of a home in which no daemon runs from its server into the home; a sentence. Raises RetraindError."""
+    """Move the journal of a home without a running daemon from its server to the file; returns a sentence.
+
+    Raises RetraindError.
+    """
     server = journal_server.beside(home.journal)
     if server is None:
         raise NotFound(f"{home.root} has no journal on a server.")
@@ -85,7 +88,9 @@ def move_to_file(home: Home) -> str:
     begun.rename(home.journal)
     durable.fsync_dir(home.registry)
     durable.remove(home.journal_server)
-    return f"{home.journal} is the journal now. Its tables at {server.url} are left as they are: drop them when you no longer need them."
+    return (
+        f"{home.journal} is now the journal. The tables at {server.url} stay: drop them when you no longer need them."
+    )
 
 
 @contextmanager
@@ -101,7 +106,7 @@ def _session(server: JournalServer, name: str) -> Iterator[Connection]:
 
 
 def _clear(target: Connection, server: JournalServer) -> None:
-    """Remove what an earlier call has copied, when the process ended before the file had gone; raises BadSettings for any other."""
+    """Remove the incomplete copy of an earlier call; raises BadSettings for any other journal."""
     if not inspect(target).has_table(tables.state.name):
         return
     if target.execute(select(tables.state.c.journal)).scalar() != server.journal:
@@ -112,7 +117,7 @@ def _clear(target: Connection, server: JournalServer) -> None:
 
 
 def _copy(source: Connection, target: Connection) -> int:
-    """Copy every table, in the order of its rows; returns how many rows."""
+    """Copy every table, in the order of its rows; returns the number of rows."""
     count = 0
     for table in tables.tables.sorted_tables:
         if table is tables.state:
@@ -129,7 +134,7 @@ def _order(table: Table) -> Column[Any]:
 
 
 def _number(target: Connection, last_event: int) -> None:
-    """Let the server number what comes next from where the file was."""
+    """Let the server continue the numbers of the file."""
     for table in tables.tables.sorted_tables:
         for column in table.columns:
             sequence = target.execute(

@@ -1,8 +1,8 @@
 """The journal on a PostgreSQL server, and the one connection that writes it.
 
-The session that writes is the one that holds the journal's lock: whoever has lost it can't write any more. Every transaction
-begins with the next number, so that a process notices when another has written. A connection that is lost is made again; whether
-the commit that it cost was made is asked of the server, never guessed.
+Only the session that holds the journal's lock can write. Every transaction starts by incrementing a number, so a
+process notices that another has written. A lost connection is opened again, and the server is then asked whether the
+interrupted commit was made.
 """
 
 import os
@@ -25,14 +25,14 @@ from daemon.storage.server import session, tables
 FAILED = (OperationalError, InterfaceError)
 
 ANSWER_SECONDS = 15.0
-"""How long a server is waited for that has not answered a commit: a restart takes a second or two."""
+"""Maximum wait for a server that has not answered a commit; its restart takes a second or two."""
 
 RETRY_SECONDS = 2.0
-"""After a failed attempt to connect, the next one is made this much later."""
+"""Interval between attempts to connect."""
 
 
 class DatabaseServer(Database):
-    """The connection to a journal on a server; every transaction is on its disk once it ends."""
+    """The connection to a journal on a server; a finished transaction is on the server's disk."""
 
     def __init__(self, engine: Engine, server: JournalServer, file: Path) -> None:
         self._server, self._named = server, OpenedFile(file)
@@ -47,8 +47,8 @@ class DatabaseServer(Database):
     def open(cls, server: JournalServer, file: Path) -> Self:
         """Open or create the journal that `file` names.
 
-        Raises AlreadyRunning where another process writes it, BadSettings where it is that of another home, Unavailable while
-        the server can't be reached, RetraindError where a newer retraind wrote it.
+        Raises AlreadyRunning if another process writes it, BadSettings if it belongs to another home, Unavailable if
+        the server can't be reached, RetraindError if a newer retraind wrote it.
         """
         engine = session.engine(server, f"retraind {os.getpid()} on {socket.gethostname()}")
         try:
@@ -59,7 +59,7 @@ class DatabaseServer(Database):
     @classmethod
     @contextmanager
     def reading(cls, server: JournalServer) -> Iterator[Database]:
-        """A connection for reading only, beside the daemon that writes; raises RetraindError when it can't be used."""
+        """A read-only connection, while the daemon writes; raises RetraindError when it can't be used."""
         engine = session.engine(server, "retraind reader")
         try:
             connection = engine.connect()
@@ -75,11 +75,11 @@ class DatabaseServer(Database):
             raise RetraindError(f"The journal at {server.url} can't be used: {session.sentence(error)}.") from None
 
     def lost(self) -> str | None:
-        """Why what is recorded now would be lost: the home no longer names this server."""
+        """The reason why new entries would be lost: the home no longer names this server."""
         return self._named.lost()
 
     def problem(self) -> str | None:
-        """Why others don't read what is recorded here."""
+        """The reason why readers do not see new entries."""
         if objection := self.lost() or self._taken:
             return objection
         try:
@@ -89,17 +89,17 @@ class DatabaseServer(Database):
         return None
 
     def taken(self) -> str | None:
-        """Why this process must end: what it remembers of the journal may be wrong."""
+        """The reason why this process must end: its state in memory may differ from the journal."""
         return self._taken
 
     def rows(self, query: Any) -> Sequence[RowMapping]:
-        """The rows of a query, asked again once if the connection was lost meanwhile; raises Unavailable."""
+        """The rows of a query, which is repeated once if the connection was lost; raises Unavailable."""
         if self.connection.in_transaction():
             return super().rows(query)
         self._ensure()
         try:
             return super().rows(query)
-        except FAILED as error:  # not even the end of the question was possible
+        except FAILED as error:  # even closing the result failed
             self.connection.invalidate(error)
         except Unavailable:
             if not self._gone():
@@ -109,13 +109,16 @@ class DatabaseServer(Database):
 
     def _begin(self) -> None:
         if not self._number():
-            self._end_here("Another process has written it since this one did.")
+            self._end_here("Another process has written it.")
         if self._gaps:
             self.connection.execute(tables.CLOSE_GAPS)
         self._gaps = True
 
     def _number(self) -> bool:
-        """Begin a transaction with the next number, once more if the connection had been lost; False: another process has taken it."""
+        """Start a transaction with the next number, again after a lost connection.
+
+        False if another process has used the number.
+        """
         values = {"journal": self._server.journal, "writes": self._count}
         self._ensure()
         try:
@@ -140,14 +143,15 @@ class DatabaseServer(Database):
     def _end(self) -> None:
         try:
             super()._end()
-        except FAILED as error:  # what is in such a state is of no use any more
+        except FAILED as error:  # a connection in this state is of no more use
             self.connection.invalidate(error)
             super()._end()
 
     def _was_committed(self) -> bool:
-        """Whether the commit was made that the server has not answered; False also where it can't be asked for too long.
+        """Whether an unanswered commit was made; False also if the server can't be asked in time.
 
-        The lock is free only when the old session has ended, and with it its transaction: what is read then is final.
+        The lock is free only after the old session and its transaction have ended, so the number that is read then is
+        final.
         """
         self.connection.rollback()
         self._settling, self._committed, self._retry_at = True, False, 0.0
@@ -167,7 +171,7 @@ class DatabaseServer(Database):
         return self.connection.closed or self.connection.invalidated
 
     def _ensure(self) -> None:
-        """Connect again where the connection was lost; SQLAlchemy would by itself, without the lock."""
+        """Connect again after a lost connection, with the lock; SQLAlchemy would connect without it."""
         if self._taken:
             raise JournalTaken(self._taken)
         if not self._gone():
@@ -178,7 +182,7 @@ class DatabaseServer(Database):
         self.connection = self._connect()
 
     def _connect(self) -> Connection:
-        """A session that holds the lock, on the journal as this process has left it; raises Unavailable, AlreadyRunning, JournalTaken."""
+        """A session that holds the lock of an unchanged journal; raises Unavailable, AlreadyRunning, JournalTaken."""
         try:
             connection = self._engine.connect()
             try:
@@ -196,20 +200,18 @@ class DatabaseServer(Database):
         return connection
 
     def _recognise(self, writes: int) -> None:
-        """Compare the journal with what this process has left; raises JournalTaken."""
+        """Compare the journal with this process's last transaction; raises JournalTaken."""
         if self._count is None or writes == self._count:
             self._count = writes
         elif writes == self._count + 1 and self._settling:
             self._count, self._committed = writes, True
         elif writes == self._count + 1:
-            self._end_here("What was not answered has been recorded after all, or another process has written it.")
+            self._end_here("An unanswered commit was made after all, or another process has written it.")
         else:
-            self._end_here("Another process has written it since this one did.")
+            self._end_here("Another process has written it.")
 
     def _end_here(self, reason: str) -> None:
-        self._taken = (
-            f"The journal at {self._server.url} is not as this process has left it. {reason} A restart reads it again."
-        )
+        self._taken = f"The journal at {self._server.url} has changed since this process wrote it. {reason} A restart reads it again."
         raise JournalTaken(self._taken)
 
 

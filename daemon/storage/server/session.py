@@ -1,4 +1,4 @@
-"""Sessions of a PostgreSQL server: how one is opened, and the lock by which only one of them writes a journal."""
+"""Sessions of a PostgreSQL server, and the lock that lets only one of them write a journal."""
 
 import time
 import zlib
@@ -12,24 +12,24 @@ from daemon.core.journal import journal_server
 from daemon.core.journal.journal_server import JournalServer
 
 LOCK_CLASS = 0x72657472
-"""The first half of the key of our locks, `retr`; the second is made from the name of the schema."""
+"""The first half of the key of our locks, `retr`; the second half is derived from the schema's name."""
 
 LOCK_SECONDS = 5.0
-"""How long the session of a process that was killed a moment ago may still hold the lock."""
+"""Maximum time for which the session of a killed process may still hold the lock."""
 
 HOLDER = text("""
 SELECT application_name, host(client_addr) AS address, backend_start FROM pg_locks JOIN pg_stat_activity USING (pid)
 WHERE locktype = 'advisory' AND granted AND classid = :class AND objid = :key AND objsubid = 2
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())""")
 
-# An answer that is given before the disk has what it says would be none; stronger settings stay.
+# An answer before the commit is on the disk would be worthless. Stronger settings are kept.
 DURABLE = text(
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 )
 
 
 def engine(server: JournalServer, name: str) -> Engine:
-    """What opens sessions of the server, each shown there as `name`; raises RetraindError where the driver is missing."""
+    """The engine that opens sessions, which the server shows as `name`; raises RetraindError if the driver is missing."""
     url = make_url(server.url)
     wanted = {"application_name": name[:63], **journal_server.PATIENCE}
     options = {key: value for key, value in wanted.items() if key not in url.query}
@@ -42,7 +42,7 @@ def engine(server: JournalServer, name: str) -> Engine:
 
 
 def lock(connection: Connection, server: JournalServer) -> None:
-    """Make a session the one that writes the journal, until it ends; raises AlreadyRunning where another one is."""
+    """Give a session the lock of the journal until the session ends; raises AlreadyRunning if another one has it."""
     with connection.begin():
         schema = connection.execute(text("SELECT current_schema()")).scalar_one()
         if schema is None:
@@ -58,13 +58,13 @@ def lock(connection: Connection, server: JournalServer) -> None:
         if time.monotonic() > deadline:
             raise AlreadyRunning(
                 f"The journal at {server.url} is in use by {_described(holder)}.",
-                hint="One daemon writes a journal: stop that one first, or give this home a journal of its own.",
+                hint="Only one daemon may write a journal: stop the other one, or give this home its own journal.",
             )
         time.sleep(0.05)
 
 
 def sentence(error: DBAPIError) -> str:
-    """What the driver says, in one line."""
+    """The driver's message, in one line."""
     return " ".join(str(error.orig).split()).rstrip(".")
 
 

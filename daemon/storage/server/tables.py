@@ -1,6 +1,7 @@
-"""The journal's tables on a PostgreSQL server: those of the file, with wider numbers, plain text order, and what a file has by itself.
+"""The journal's tables on a PostgreSQL server, with wider numbers than in the file, and texts sorted by bytes.
 
-SQLite numbers the rows of every table as they come (`rowid`); here the two tables whose order counts have that as a column.
+SQLite numbers the rows of every table by insertion (`rowid`). Here the two tables that need this order have a column
+for it.
 """
 
 from sqlalchemy import (
@@ -29,19 +30,19 @@ state = Table(
     tables,
     Column(
         "journal", String, primary_key=True
-    ),  # by which a home knows its own, see daemon/core/journal/journal_server.py
-    Column("format", BigInteger, nullable=False),  # as `PRAGMA user_version` of the file
-    Column("writes", BigInteger, nullable=False),  # transactions so far; each begins with the next number
+    ),  # the id that a home compares, see daemon/core/journal/journal_server.py
+    Column("format", BigInteger, nullable=False),  # like `PRAGMA user_version` of the file
+    Column("writes", BigInteger, nullable=False),  # transactions so far; each starts by incrementing it
 )
-"""One row: which journal this is."""
+"""One row: the id and state of this journal."""
 
 NEXT = text("UPDATE journal_state SET writes = writes + 1 WHERE journal = :journal AND writes = :writes")
-"""The beginning of every transaction; it changes nothing where another process has written since the last one."""
+"""The first statement of every transaction. It changes no row if another process has written since the last one."""
 
 CLOSE_GAPS = text(
     "SELECT setval(pg_get_serial_sequence('labels', 'rowid'), (SELECT COALESCE(MAX(rowid), 0) + 1 FROM labels), false)"
 )
-"""A transaction that fails takes numbers with it; the last number of a label says how many there are."""
+"""A failed transaction uses up numbers, but the last label's number must be the count of labels."""
 
 
 def _take_over(source: Table) -> Table:
@@ -64,9 +65,9 @@ Index("labels_of_version", labels.c.version, labels.c.batch, labels.c.rowid)  # 
 
 
 def prepare(connection: Connection, server: JournalServer) -> int:
-    """Make or migrate the tables within the caller's transaction; returns how many transactions the journal has seen.
+    """Make or migrate the tables within the caller's transaction; returns the journal's number of transactions.
 
-    Raises BadSettings where the journal is that of another home, RetraindError where a newer retraind wrote it.
+    Raises BadSettings if the journal belongs to another home, RetraindError if a newer retraind wrote it.
     """
     if not inspect(connection).has_table("journal_state"):
         tables.create_all(connection)
@@ -75,8 +76,8 @@ def prepare(connection: Connection, server: JournalServer) -> int:
     journal, stored, writes = connection.execute(select(state)).one()
     if journal != server.journal:
         raise BadSettings(
-            f"The journal at {server.url} is that of another home.",
-            hint="Give each home a database, or a schema, of its own (docs/operations.md).",
+            f"The journal at {server.url} belongs to another home.",
+            hint="Give each home its own database or schema (docs/operations.md).",
         )
     require_known(stored, server, writable=True)
     for version in range(stored, FORMAT):
