@@ -21,6 +21,9 @@ from daemon.stored import bundle_files
 
 log = logs.Logger()
 
+PAUSE_SECONDS = 10.0
+"""Time without a new try after a bundle could not be fetched."""
+
 CONSEQUENCE = "A new version waits for its verdict until its bundle is safe there; predictions continue."
 
 
@@ -31,6 +34,8 @@ class StoredBundles:
         self._home, self._store, self._wake = home, store, wake
         self._backoff = Backoff()
         self._put: set[str] = set()
+        self._refused: tuple[float, str] | None = None
+        """Until when nothing is fetched, and why: the loop must not wait for a store that hangs at each of its steps."""
         self._fetching = Lock()
         """Held while a bundle is fetched, because the loop and another thread may need the same one."""
         self._putting: tuple[str, Future[None]] | None = None
@@ -90,11 +95,14 @@ class StoredBundles:
         folder = self._home.bundle(version)
         if self._store is None or cleared(folder) or not bundle_files.lacking(folder, sha256):
             return
+        if self._refused is not None and time.monotonic() < self._refused[0]:
+            raise StoreUnavailable(self._refused[1])
         try:
             with self._fetching:
                 bundle_files.fetch(self._store, folder, sha256, only)
             log.warning("bundle_restored", version=version, source=self._store.place)
-        except StoreUnavailable:
+        except StoreUnavailable as error:
+            self._refused = time.monotonic() + PAUSE_SECONDS, str(error)
             raise
         except ObjectLost:
             if set(only) != KEPT:  # its model files were removed

@@ -126,10 +126,11 @@ class StoredSegments:
         return None if schema is None or durable.sha256(schema) == stored else schema
 
     def tend(self, now: float) -> None:
-        """Put the schema if it has changed since the last put, and sweep once an hour; `now` is monotonic seconds.
+        """Restore a missing schema or put a changed one, and sweep once an hour; `now` is monotonic seconds.
 
         Raises StoreUnavailable.
         """
+        self.restore_schema()
         self._keep_schema(now)
         if now >= self._sweep_at:
             self.sweep()
@@ -176,7 +177,7 @@ class StoredSegments:
         Segments that the store lacks, or has with other bytes, are logged and stay missing; so do the rest if the store
         fails.
         """
-        if self._store is None or not segments:
+        if self._store is None or not segments or not self._backoff.ready(time.monotonic()):
             return
         self._home.segments.mkdir(exist_ok=True)
         failures: list[StoreUnavailable] = []
@@ -187,15 +188,18 @@ class StoredSegments:
 
         with ThreadPoolExecutor(FETCHES, "object-get") as pool:
             list(pool.map(bring, sorted(segments)))
+        restored = sum((self._home.segments / name).exists() for name in segments)
+        log.warning("segments_restored", segments=restored, missing=len(segments) - restored, source=self._store.place)
         if failures:
             self._backoff.failed(failures[0], "Segments that are missing here wait for the store.", time.monotonic())
+        else:
+            self._backoff.succeeded()
 
     def _bring(self, name: str, md5: str, failures: list[StoreUnavailable]) -> None:
         assert self._store is not None
         try:
             # The name of a segment is half of its sha256; readers of the rows compare all of it.
             self._store.get(by_md5(md5), self._home.segments / name, Path(name).stem, mode=0o444)
-            log.warning("segment_restored", segment=name, source=self._store.place)
         except StoreUnavailable as error:
             failures.append(error)
         except (OSError, RetraindError) as error:
@@ -208,11 +212,11 @@ class StoredSegments:
                 self._store.get(by_md5(md5), target, sha256, mode=0o444)
 
     def restore_schema(self) -> None:
-        """Restore the schema if it is gone together with git, which also has it."""
+        """Restore a missing schema; if the store does not answer, `tend` tries again."""
         if self._store is None or self._journal is None or self._home.schema.exists():
             return
         sha256 = self._journal.key_values.get(SCHEMA)
-        if sha256 is None or (self._home.data / ".git").is_dir():
+        if sha256 is None or not self._home.data.is_dir() or not self._backoff.ready(time.monotonic()):
             return
         try:
             self._store.get(by_sha256(sha256), self._home.schema, sha256)

@@ -120,8 +120,8 @@ class Link:
     def _forward(self, client: socket.socket, server: socket.socket) -> None:
         back = 0
         with contextlib.suppress(OSError, ValueError):
-            while True:
-                for source in select.select([client, server], [], [], 60)[0]:
+            while self._listener is not None:
+                for source in select.select([client, server], [], [], 0.2)[0]:
                     data = source.recv(65536)
                     if source is server:
                         back += len(data)

@@ -102,7 +102,10 @@ def test_outage_makes_no_version_unservable(parts: Stored, bucket: Bucket) -> No
         parts.restart()
         parts.promotion.recover()
         assert (parts.served, parts.state(second)) == (second, "promoted")
+        began = time.monotonic()
         assert "did not answer" in parts.ask("promote", second)[1]
+        assert time.monotonic() - began < 0.5, "the loop has waited for the store again"
+    parts.restart()
     parts.promotion.recover()
     assert parts.served == second
     assert (parts.home.bundle(second) / bundle.MANIFEST).exists()
