@@ -3,6 +3,7 @@
 The held-out rows take no part in it: they only judge the winner.
 """
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from daemon.tabular.row_hashes import Prints
 from daemon.tabular.row_times import Moments
 from daemon.training import losses
 from daemon.training.progress import Progress
-from daemon.training.selection import calibration, candidates
+from daemon.training.selection import calibration, candidates, second_process
 from daemon.training.selection.budget import Budget, BudgetUsed, alarm
 from daemon.training.selection.candidates import Candidate
 from daemon.training.selection.cross_validation import Scored, Trial, settled_by_loss
@@ -57,36 +58,54 @@ def compare(
     progress: Progress,
     units: Prints | None = None,
     times: Moments | None = None,
+    *,
+    in_two: bool = False,
 ) -> Outcome:
     """Cross-validate the candidates, cheap ones first; a candidate that can't be fitted to these rows is left out.
 
     Rows of one unit, `units` (n,), are in one fold; None: each row is its own. With `times` (n,) folds go forward in
-    time.
+    time. `in_two`: a second process may take some of the candidates; the outcome is the same.
 
     When the budget is used up, unfinished candidates are left out as well, but at least one always finishes. Raises
     TrainingFailed if none could be fitted.
     """
     trial = Trial(schema, *examples, settings, progress, Budget(settings.budget_seconds), units, times)
-    scored: dict[str, Scored] = {}
-    left_out: dict[str, str] = {}
-    for candidate in candidates.by_cost(competing):
-        process_table.trim_memory()
-        try:
-            with alarm(trial.budget.left if scored else math.inf):
-                scored[candidate.name] = trial.of(candidate, whole=bool(scored))
-            progress.note(scored[candidate.name].sentence, scored[candidate.name].fit_seconds)
-        except BudgetUsed:
-            if candidate.name not in scored:  # the alarm may have fired after the last fold
-                left_out[candidate.name] = f"train.budget_seconds = {settings.budget_seconds:g} was used up."
-        except Exception as error:  # noqa: BLE001 - estimators raise what they like, for example at a column without a value
-            left_out[candidate.name] = f"{type(error).__name__}: {error}"[:300]
-        if candidate.name in left_out:
-            log.warning("candidate_left_out", candidate=candidate.name, reason=left_out[candidate.name])
+    results = _results(trial, candidates.by_cost(competing), in_two=in_two)
+    scored = {name: result for name, result in results.items() if isinstance(result, Scored)}
+    left_out = {name: result for name, result in results.items() if isinstance(result, str)}
     if not scored:
         problems = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise TrainingFailed(f"No candidate could be fitted. {problems[:800]}")
     finished = [scored[candidate.name] for candidate in competing if candidate.name in scored]
     return Outcome(finished, left_out, settles=_settles(settings, finished, forward=times is not None))
+
+
+def _results(trial: Trial, ordered: Sequence[Candidate], *, in_two: bool) -> dict[str, Scored | str]:
+    """Each candidate cross-validated, or why it is left out; one at least has all the time that it needs."""
+    results: dict[str, Scored | str] = {}
+    for place, candidate in enumerate(ordered):
+        is_first, left = not any(isinstance(result, Scored) for result in results.values()), ordered[place:]
+        if in_two and not is_first and second_process.is_worthwhile(trial.rows, len(left)):
+            shared = second_process.share([partial(_attempt, trial, each, is_first=False) for each in left])
+            return results | {each.name: result for each, result in zip(left, shared, strict=True)}
+        results[candidate.name] = _attempt(trial, candidate, is_first=is_first)
+    return results
+
+
+def _attempt(trial: Trial, candidate: Candidate, *, is_first: bool) -> Scored | str:
+    """The candidate cross-validated, or why it is left out; raises nothing that a fit may raise."""
+    process_table.trim_memory()
+    result: Scored | str = f"train.budget_seconds = {trial.settings.budget_seconds:g} was used up."
+    try:
+        with contextlib.suppress(BudgetUsed), alarm(math.inf if is_first else trial.budget.left):
+            result = trial.of(candidate, whole=not is_first)
+    except Exception as error:  # noqa: BLE001 - estimators raise what they like, for example at a column without a value
+        result = f"{type(error).__name__}: {error}"[:300]
+    if isinstance(result, str):
+        log.warning("candidate_left_out", candidate=candidate.name, reason=result)
+    elif trial.progress:
+        trial.progress.note(result.sentence, result.fit_seconds)
+    return result
 
 
 def _settles(settings: Train, finished: Sequence[Scored], *, forward: bool) -> Callable[[Scored], float] | None:

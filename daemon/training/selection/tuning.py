@@ -27,7 +27,8 @@ def choose(tunable: Sequence[Candidate], trial: Trial, champion: Scores, progres
     settings = trial.settings
     competing = candidates.worthwhile(tunable, len(trial.targets), settings)
     progress.candidates, examples = len(competing), (trial.rows, trial.targets)
-    outcome = comparison.compare(competing, trial.schema, examples, settings, progress, trial.units, trial.times)
+    parts = competing, trial.schema, examples, settings, progress, trial.units, trial.times
+    outcome = comparison.compare(*parts, in_two=True)
     return tune(outcome, trial, Tuned.of(champion), progress)
 
 
