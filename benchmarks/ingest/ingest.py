@@ -12,7 +12,15 @@ from pathlib import Path
 
 from benchmarks.figures import show
 from benchmarks.harness import running
-from benchmarks.ingest import ingest_growth, ingest_idle, ingest_large, ingest_peers, ingest_reading, ingest_small
+from benchmarks.ingest import (
+    ingest_growth,
+    ingest_idle,
+    ingest_large,
+    ingest_peers,
+    ingest_pyarrow,
+    ingest_reading,
+    ingest_small,
+)
 
 RATE = 50
 """Requests a second to each of /health and /predict."""
@@ -51,10 +59,11 @@ def small(sizes: Sizes) -> None:
 
 
 def large(sizes: Sizes) -> None:
-    """One large file, then many."""
+    """One large file, then many; and pyarrow alone with one."""
     before, measured, reading = ingest_large.measure(sizes.rows, sizes.many)
     title = f"Files of {sizes.rows} rows and 20 columns, renamed into the inbox of a running service"
-    show(title, ingest_large.COLUMNS, ingest_large.table(before, measured))
+    alone = ingest_pyarrow.rows(ingest_pyarrow.megabytes_per_second(sizes.rows), measured[0].megabytes_per_second)
+    show(title, ingest_large.COLUMNS, [*ingest_large.table(before, measured), *alone])
     print()
     show("Reading all of it", ingest_reading.COLUMNS, reading)
 

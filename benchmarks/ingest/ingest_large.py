@@ -31,6 +31,11 @@ class Measured:
     timing: Timing
     peak: int
 
+    @property
+    def megabytes_per_second(self) -> float:
+        """From the first settled file to the last commit."""
+        return self.bytes / 1e6 / self.timing.work
+
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Service]:
@@ -88,7 +93,7 @@ def table(before: int, measured: list[Measured]) -> list[list[str]]:
                 f"{measure.timing.batches}",
                 f"{measure.lacking}",
                 f"{measure.timing.work:.2f}",
-                f"{megabytes / measure.timing.work:.1f}",
+                f"{measure.megabytes_per_second:.1f}",
                 f"{megabytes / measure.timing.wall:.1f}",
                 f"{megabytes / measure.timing.cpu:.1f}",
                 f"{measure.peak / 1e6:.0f}",

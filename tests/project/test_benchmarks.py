@@ -13,7 +13,15 @@ import pytest
 from benchmarks import inputs
 from benchmarks.figures import figure, percentile, ratio, spread
 from benchmarks.harness import running
-from benchmarks.ingest import ingest_growth, ingest_idle, ingest_large, ingest_peers, ingest_reading, ingest_small
+from benchmarks.ingest import (
+    ingest_growth,
+    ingest_idle,
+    ingest_large,
+    ingest_peers,
+    ingest_pyarrow,
+    ingest_reading,
+    ingest_small,
+)
 from benchmarks.rows import header, lines
 from benchmarks.serve import (
     serve_batch,
@@ -153,6 +161,15 @@ def test_small_files_and_an_idle_service_are_measured() -> None:
     assert {len(row) for row in ingest_small.table("alone", measured)} == {len(ingest_small.COLUMNS)}
     assert {len(row) for row in ingest_small.asked_table("alone", measured)} == {len(ingest_small.ASKED_COLUMNS)}
     assert {"daemon", "trainer", "worker 1"} <= shares.keys()
+
+
+def test_pyarrow_alone_is_the_limit_for_a_large_file() -> None:
+    """Its rows fit into the table of large files, with our share of its speed."""
+    plain = ingest_pyarrow.megabytes_per_second(2000)
+    assert plain > 0
+    table = ingest_pyarrow.rows(plain, plain / 4)
+    assert {len(row) for row in table} == {len(ingest_large.COLUMNS)}
+    assert "0.25x" in table[1][4]
 
 
 @pytest.mark.slow
