@@ -113,7 +113,7 @@ class Status(BaseModel):
     projection_seconds: float | None = None
     """Age of the oldest of them."""
     nodes: tuple[NodeReport, ...] = ()
-    """What the serving nodes of this leader last said."""
+    """The last reports of this leader's serving nodes."""
     step: Step | None = None
     """The step that the loop is in, if it takes longer than a heartbeat."""
     longest_step: Step | None = None

@@ -1,1 +1,1 @@
-"""Serving nodes: a leader says on the journal's server which version is to be served, and the agent of each node makes its home follow."""
+"""Serving nodes: a leader names the version to serve on the journal's server, and the agent of each node follows."""

@@ -1,6 +1,7 @@
-"""The agent of a node: a thread that makes the home follow the desired row, and says on the server and to the workers how far it is.
+"""The agent of a node: a thread that follows the desired row and reports its progress to the server and the workers.
 
-Requests never wait for it. Without the server or the store the home serves on, and the health of its workers says since when.
+Requests never wait for it. Without the server or the store the home continues to serve, and the workers' health shows
+for how long.
 """
 
 import os
@@ -26,22 +27,22 @@ from daemon.storage.server.node_session import NodeSession
 log = logs.Logger()
 
 LOOK_SECONDS = 1.0
-"""How often the row is read when no notification comes, and the node's own row written."""
+"""Interval of reading the row without a notification, and of writing the node's own row."""
 
 BUSY_SECONDS = 0.01
-"""How often it is looked whether a version is prepared, while one is."""
+"""Interval of checks during the preparation of a version."""
 
 STEP_SECONDS = 0.25
-"""The longest wait in which a stop is not noticed."""
+"""Maximum delay until a stop is noticed."""
 
 AGAIN_SECONDS = 5.0
-"""A version that could not be prepared is tried again after this time, and so is a server that can't be reached after a second."""
+"""Delay before a failed preparation is tried again; for an unreachable server it is a second."""
 
 CHANNEL = "retraind_desired"
 
 
 class Agent:
-    """Follows the desired row of one leader; everything but `start` and `close` happens in its thread."""
+    """Follows the desired row of one leader; all but `start` and `close` runs in its own thread."""
 
     def __init__(self, home: Home, settings: Settings) -> None:
         self._home, self._settings = home, settings
@@ -58,10 +59,10 @@ class Agent:
         self._seen = last.seen if last and last.boot == boot_id() else 0.0
         self._prepared: str | None = None
         self._activated = False
-        """Whether a version was activated since the start: until then the home is not trusted to have what it should."""
+        """Whether a version was activated since the start; until then the home's files are not trusted."""
         self._preparing: tuple[str, Future[None]] | None = None
         self._failed: tuple[str, float, str] | None = None
-        """Manifest, when it is tried again, and why it failed."""
+        """The manifest, the time of the next try, and the reason of the failure."""
         self._away, self._refused, self._reported = "", "", (0, NodeState.WAITING)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="agent", daemon=True)
@@ -87,14 +88,14 @@ class Agent:
                 if not self._away:
                     log.error("journal_away", reason=str(error))
                 self._away = str(error)
-            except Exception as error:  # the home serves on, and the health says why it does not follow
+            except Exception as error:  # the home continues to serve, and the health says why it does not follow
                 log.exception("following_failed")
                 self._away = f"{type(error).__name__}: {error}"
             self._say()
             self._ended.wait(LOOK_SECONDS)
 
     def _connected(self) -> None:
-        """Follow for as long as the connection lasts."""
+        """Follow until the connection ends."""
         session = NodeSession(self._settings.journal.url, f"retraind node {self._name} {os.getpid()}")
         try:
             session.listen(CHANNEL)
@@ -106,7 +107,7 @@ class Agent:
             session.close()
 
     def _follow(self, session: NodeSession) -> None:
-        """One look at the row: do what it asks for, and report."""
+        """Read the row once, act on it, and report."""
         row = session.desired()
         self._row, self._seen, self._away, self._refused = row, time.monotonic(), "", ""
         if row is not None:
@@ -141,7 +142,7 @@ class Agent:
             self._preparing = manifest, background.start("prepare", lambda: self._disk.prepare(version, manifest))
 
     def _finish(self) -> None:
-        """Take note of a preparation that has ended."""
+        """Note the result of a finished preparation."""
         if self._preparing is None or not self._preparing[1].done():
             return
         (manifest, ended), self._preparing = self._preparing, None
@@ -164,7 +165,7 @@ class Agent:
             self._disk.tidy()
 
     def _wait(self, session: NodeSession) -> None:
-        """Until the row may have changed, a second has passed, or what is prepared is ready."""
+        """Wait until the row may have changed, a preparation has finished, or a second has passed."""
         until = time.monotonic() + LOOK_SECONDS
         while not self._ended.is_set() and (left := until - time.monotonic()) > 0:
             if self._preparing is not None and self._preparing[1].done():
@@ -193,7 +194,7 @@ class Agent:
         return NodeState.PREPARED if self._prepared == row.manifest else NodeState.PREPARING
 
     def _say(self) -> None:
-        """Tell the workers; a full disk is theirs to report."""
+        """Report to the workers, who themselves report a full disk."""
         status = NodeStatus(report=self._report(), leader=self._leader, served=self._served, seen=self._seen)
         try:
             node_status.publish(self._home.node, status)

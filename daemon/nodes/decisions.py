@@ -1,4 +1,4 @@
-"""What comes next, for a leader and for a node: pure decisions on what each knows."""
+"""The next action of a leader and of a node: pure decisions from their facts."""
 
 from collections.abc import Sequence
 from enum import Enum, auto
@@ -10,13 +10,13 @@ PREPARE_SECONDS = 10.0
 """A version is activated after this time, whether or not all live nodes have prepared it."""
 
 READY = (NodeState.PREPARED, NodeState.SERVING, NodeState.FAILED)
-"""States in which a node has done what it can."""
+"""States in which a node needs no more waiting."""
 
 
 def following(pointer: Pointer | None, row: Desired, reports: Sequence[NodeReport], waited: float) -> Desired | None:
-    """The row that a leader writes next, so that nodes come to serve what its pointer names; None: none.
+    """The row that a leader writes next, so that nodes serve the version of its pointer; None if no change is due.
 
-    `waited` is for how many seconds the row has been as it is.
+    `waited` is the age (seconds) of the row's state.
     """
     target = None if pointer is None else (pointer.version, pointer.manifest)
     live = [report for report in reports if report.live]
@@ -37,25 +37,25 @@ def _is_done(report: NodeReport, generation: int) -> bool:
 
 
 class Act(Enum):
-    """What a node does next."""
+    """The next action of a node."""
 
     REST = auto()
-    """It has what is desired."""
+    """It serves the desired version."""
     PREPARE = auto()
     """Fetch, verify and load the version."""
     ACTIVATE = auto()
-    """Have its workers serve it."""
+    """Make its workers serve it."""
     WITHDRAW = auto()
-    """Remove the pointer; workers keep what they have loaded."""
+    """Remove the pointer; workers keep the loaded model."""
     REFUSE = auto()
-    """Do nothing: the row is older than what this node has followed already."""
+    """Do nothing: this node has already followed a newer row."""
 
 
 def act(row: Desired, generation: int, prepared: str | None, served: tuple[int, str] | None) -> Act:
-    """What a node does about the row.
+    """A node's action for the row.
 
-    `generation` is the newest that it has served, `prepared` the manifest's sha256 that it has verified since its start,
-    `served` version and sha256 that its pointer names.
+    `generation` is the newest that it has served, `prepared` the sha256 of the manifest that it has verified since its
+    start, `served` the version and sha256 in its pointer.
     """
     if row.generation < generation:
         return Act.REFUSE

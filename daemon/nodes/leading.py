@@ -1,4 +1,4 @@
-"""What a leader does for its nodes: it says what is to be served, hears how far they are, and takes their prediction logs."""
+"""The leader's side: names the version to serve, reads the nodes' reports, and takes their prediction logs."""
 
 from collections.abc import Callable
 
@@ -13,12 +13,12 @@ from daemon.storage.journal import Journal
 
 
 class Leading:
-    """The leader's side, with two threads of its own; `wake` is called when a node has come further."""
+    """The leader's side, with two threads; calls `wake` after a node's progress."""
 
     def __init__(
         self, home: Home, journal: Journal, store: ObjectStore, url: str, address: str, wake: Callable[[], object]
     ) -> None:
-        """`url` is that of the journal's server, `address` where this leader answers."""
+        """`url` is the journal's server, `address` the leader's own URL."""
         self._reports = Reports(url, wake)
         self._publisher = Publisher(journal, self._reports, address)
         self._receiving = LogReceiving(home, url, store, lambda: self._publisher.epoch)
@@ -34,7 +34,7 @@ class Leading:
         self._reports.close()
 
     def step(self, pointer: Pointer | None, now: float) -> None:
-        """Have nodes follow the pointer; for the loop thread. `now` is monotonic seconds. Raises Unavailable."""
+        """Make nodes follow the pointer; for the loop thread. `now` is monotonic seconds. Raises Unavailable."""
         self._publisher.step(pointer, now)
 
     def nodes(self) -> tuple[NodeReport, ...]:
@@ -42,7 +42,7 @@ class Leading:
         return self._reports.now()
 
     def objection(self) -> str | None:
-        """Why not all is well with them."""
+        """The problem of the nodes; None if there is none."""
         return self._publisher.objection() or self._receiving.problem
 
     def sentence(self) -> str:

@@ -1,7 +1,7 @@
-"""On a leader: log files that nodes have shipped are brought into `logs/`, each once, where the history is made from them.
+"""On a leader: moves the log files that nodes have shipped to `logs/`, each once, from where the history is copied.
 
-Bytes durable under a hidden name, row *taken*, name, object removed, row *done*: a kill in between leaves what the next look completes.
-Only the leader of the newest epoch can take a file.
+The order is: bytes durable under a hidden name, row *taken*, rename, object removed, row *done*. After a kill in
+between, the next pass completes the rest. Only the leader of the newest epoch can take a file.
 """
 
 import os
@@ -23,21 +23,21 @@ HIDDEN = ".shipped-"
 
 
 class LogReceiving:
-    """A thread that takes what nodes have shipped; `epoch` gives that of this leader, None before it leads."""
+    """A thread that takes shipped files; `epoch` returns this leader's epoch, None before it leads."""
 
     def __init__(self, home: Home, url: str, store: ObjectStore, epoch: Callable[[], int | None]) -> None:
         self._logs, self._url, self._store, self._epoch = home.logs, url, store, epoch
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="receiving", daemon=True)
         self.problem: str | None = None
-        """Why predictions of nodes are not in the history yet."""
+        """The reason why predictions of nodes are not in the history yet; None if they are."""
 
     def start(self) -> None:
-        """Begin to take."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """End after the file under way, or without it if the store hangs."""
+        """Stop after the current file, or during it if the store hangs."""
         self._ended.set()
         self._thread.join(1.0)
 
@@ -56,9 +56,9 @@ class LogReceiving:
                 self.problem = f"Predictions of nodes are not in the history yet: {error}"
 
     def receive(self, epoch: int) -> int:
-        """Take every file that is on its way; returns how many. Raises RetraindError, OSError.
+        """Take every shipped file; returns the number. Raises RetraindError, OSError.
 
-        An object that is lost or damaged keeps none of the others waiting.
+        A lost or damaged object does not delay the others.
         """
         session, lost = NodeSession(self._url, f"retraind logs {os.getpid()}"), None
         try:
@@ -76,7 +76,7 @@ class LogReceiving:
         return len(rows)
 
     def _receive(self, row: LogRow, epoch: int, session: NodeSession) -> bool:
-        """Do for one file what is left to do; False: another leader has taken over."""
+        """Complete the remaining steps for one file; False if another leader has taken over."""
         hidden = self._logs / f"{HIDDEN}{row.sha256}"
         if not row.taken:
             self._store.get(by_sha256(row.sha256), hidden, row.sha256)
@@ -91,6 +91,9 @@ class LogReceiving:
 
 
 def name(row: LogRow) -> str:
-    """What a file is called here: as the one of a worker that has ended, whose number is made of the content and whose process is none."""
+    """The name of a file here, like that of an ended worker.
+
+    The content gives its number, and no process has its process id.
+    """
     began = row.name.split("-")[2]
     return f"predictions-{int(row.sha256[:15], 16)}-{began}-0.jsonl"

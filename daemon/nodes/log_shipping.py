@@ -1,6 +1,7 @@
-"""On a node: log files of predictions that get no more lines go into the object store, and a row on the server names each.
+"""On a node: puts finished log files of predictions into the object store, with a row on the server for each.
 
-Object, row, removal of the file: whatever is killed in between does the rest again, and a file counts by its content.
+The order is object, row, removal of the file. After a kill in between, the rest is done again; equal content counts
+once.
 """
 
 import os
@@ -20,11 +21,11 @@ log = logs.Logger()
 
 LOOK_SECONDS = 2.0
 AGAIN_SECONDS = 10.0
-"""After a failure of server or store."""
+"""Delay after a failure of server or store."""
 
 
 class LogShipping:
-    """A thread that ships what is finished."""
+    """A thread that ships finished files."""
 
     def __init__(self, home: Home, settings: Settings, store: ObjectStore) -> None:
         self._files, self._store = LogFiles(home), store
@@ -32,14 +33,14 @@ class LogShipping:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="shipping", daemon=True)
         self.problem = ""
-        """Why files wait, if they do."""
+        """The reason why files wait; None if none do."""
 
     def start(self) -> None:
-        """Begin to ship."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """End after the file under way, or without it if the store hangs."""
+        """Stop after the current file, or during it if the store hangs."""
         self._ended.set()
         self._thread.join(1.0)
 
@@ -54,7 +55,7 @@ class LogShipping:
                 self.problem = f"Logged predictions wait on this node: {error}"
 
     def ship(self) -> int:
-        """Ship every finished file; returns how many. Raises Unavailable, OSError."""
+        """Ship every finished file; returns the number. Raises Unavailable, OSError."""
         finished = sorted(self._files.finished())
         if not finished:
             return 0
@@ -63,7 +64,7 @@ class LogShipping:
             for path in finished:
                 if path.stat().st_size:
                     sha256 = durable.sha256_file(path)
-                    # What is known is in the store, or the leader has it already: then it must not lie there again.
+                    # A known file is in the store, or the leader has already taken it; it must not be put again.
                     if not log_rows.is_known(session, sha256):
                         self._store.put(by_sha256(sha256), path)
                         if not log_rows.ship(session, sha256, path.name, self._node):

@@ -1,4 +1,4 @@
-"""The home of a node: bundles from the object store, a journal with the versions it has, and the pointer that its workers follow."""
+"""The home of a node: bundles from the object store, a journal of its versions, and the pointer that workers follow."""
 
 import shutil
 from collections.abc import Mapping
@@ -20,10 +20,10 @@ log = logs.Logger()
 
 
 class NodeHome:
-    """What a node changes on its disk; all but `prepare` by one thread."""
+    """The files that a node changes; only one thread calls the methods, except `prepare`."""
 
     def __init__(self, home: Home, store: ObjectStore, keep_events: int) -> None:
-        """Open the home's own journal, a new one where the old one can't be used; raises RetraindError."""
+        """Open the home's own journal, or a new one if the old one can't be used; raises RetraindError."""
         self._home, self._store, self._keep_events = home, store, keep_events
         self._journal = _open(home)
 
@@ -32,7 +32,7 @@ class NodeHome:
         self._journal.close()
 
     def served(self) -> tuple[int, str] | None:
-        """Version and manifest's sha256 that the pointer names; a pointer that can't be read counts as none."""
+        """The version and manifest's sha256 in the pointer; None if it can't be read."""
         try:
             pointer = read_pointer(self._home.pointer)
         except BundleRefused as error:
@@ -41,9 +41,9 @@ class NodeHome:
         return None if pointer is None else (pointer.version, pointer.manifest)
 
     def prepare(self, version: int, sha256: str) -> None:
-        """Fetch what a bundle lacks here, verify all of it and load it once; a damaged one is fetched again. In any thread.
+        """Fetch a bundle's missing files, verify all and load it once; a damaged one is fetched again.
 
-        Raises StoreUnavailable, RetraindError, OSError.
+        It may run in any thread. Raises StoreUnavailable, RetraindError, OSError.
         """
         folder = self._home.bundle(version)
         try:
@@ -61,7 +61,10 @@ class NodeHome:
         bundle.load(folder, sha256)
 
     def activate(self, version: int, sha256: str, row: Mapping[str, Any]) -> None:
-        """Record a prepared version, whose row in the leader's journal this is, and point at it; raises Unavailable, OSError."""
+        """Record a prepared version, given its row in the leader's journal, and set the pointer.
+
+        Raises Unavailable, OSError.
+        """
         before = self.served()
         last = self._journal.swaps.last()
         with self._journal.together():
@@ -74,7 +77,7 @@ class NodeHome:
             log.info("serving", version=version, previous=before[0] if before else None)
 
     def withdraw(self) -> None:
-        """Remove the pointer; workers keep what they have loaded."""
+        """Remove the pointer; workers keep the loaded model."""
         durable.remove(self._home.pointer)
 
     def tidy(self) -> None:

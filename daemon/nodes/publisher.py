@@ -1,4 +1,7 @@
-"""The publisher: on a leader, makes the desired row follow the pointer. First nodes prepare a version, then all of them activate it."""
+"""The publisher: on a leader, updates the desired row when the pointer changes.
+
+First nodes prepare a version, then all of them activate it.
+"""
 
 import time
 
@@ -13,26 +16,26 @@ from daemon.storage.server import node_rows
 log = logs.Logger()
 
 SETTLED_SECONDS = 10.0
-"""After this time a node that does not serve what it should is a problem."""
+"""Time after which a node that does not serve the desired version is a problem."""
 
 
 class Publisher:
-    """Writes the desired row; used by the loop thread. `leader` is where this leader answers."""
+    """Writes the desired row; used by the loop thread. `leader` is the leader's own URL."""
 
     def __init__(self, journal: Journal, reports: Reports, leader: str) -> None:
         self._journal, self._reports, self._leader = journal, reports, leader
         self._row: Desired | None = None
         self.epoch: int | None = None
-        """That of this leader; None before its first look at the row."""
+        """The epoch of this leader; None before it has read the row."""
         self._since = 0.0
 
     def step(self, pointer: Pointer | None, now: float) -> None:
-        """Write the row if it is due, now that the pointer is this; `now` is monotonic seconds. Raises Unavailable."""
+        """Write the row if this pointer needs a change; `now` is monotonic seconds. Raises Unavailable."""
         row = self._current(now)
         following_row = following(pointer, row, self._reports.now(), now - self._since)
         if following_row is None:
             return
-        self._row = None  # what became of a transaction that fails is read again
+        self._row = None  # after a failed transaction the row is read again
         with self._journal.database.writing() as connection:
             if not node_rows.write(connection, following_row):
                 return
@@ -42,7 +45,7 @@ class Publisher:
         )
 
     def objection(self) -> str | None:
-        """Why not all nodes serve what they should; None: they do, or are about to."""
+        """The reason why not all nodes serve the desired version; None if they do, or will soon."""
         row = self._row
         if row is None or row.state is Wish.PREPARE:
             return None

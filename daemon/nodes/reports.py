@@ -1,4 +1,4 @@
-"""What the nodes of a leader report, kept up to date by a thread of its own: the loop only looks at it."""
+"""The reports of a leader's nodes, which a thread keeps up to date for the loop."""
 
 import os
 import threading
@@ -13,13 +13,13 @@ log = logs.Logger()
 
 LOOK_SECONDS = 1.0
 STEP_SECONDS = 0.25
-"""The longest wait in which a stop is not noticed."""
+"""Maximum delay until a stop is noticed."""
 
 CHANNEL = "retraind_nodes"
 
 
 class Reports:
-    """The newest reports; `wake` is called when a node has come further. Times are monotonic seconds."""
+    """The newest reports; calls `wake` after a node's progress. Times are monotonic seconds."""
 
     def __init__(self, url: str, wake: Callable[[], object]) -> None:
         self._url, self._wake = url, wake
@@ -28,7 +28,7 @@ class Reports:
         self._thread = threading.Thread(target=self._run, name="nodes", daemon=True)
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self) -> None:
@@ -37,7 +37,7 @@ class Reports:
         self._thread.join(10)
 
     def now(self) -> tuple[NodeReport, ...]:
-        """The reports, as old as they are by now."""
+        """The reports, with their current ages."""
         read_at, reports = self._read
         passed = time.monotonic() - read_at
         return tuple(report.model_copy(update={"age": report.age + passed}) for report in reports)

@@ -1,4 +1,4 @@
-"""Serving nodes as the service starts them: the leader's side where there may be nodes, and the agent of a home that is one."""
+"""Starts the leader's side if there may be serving nodes, or the agent in the home of a node."""
 
 import socket
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def lead(frame: "Frame", store: "ObjectStore | None", journal: "Journal", workers: "WorkerKeeper") -> "Leading | None":
-    """What serves serving nodes, which need the journal's server and the object store; without these there are none."""
+    """The leader's side; None without the journal's server and the object store, which nodes need."""
     server = journal_server.beside(frame.home.journal)
     if server is None or store is None:
         return None
@@ -36,21 +36,21 @@ def lead(frame: "Frame", store: "ObjectStore | None", journal: "Journal", worker
 
 
 def require(home: Home, settings: Settings) -> None:
-    """Raise BadSettings where a node can't be: without a leader's server and store, or in the home of a leader."""
+    """Raise BadSettings if this home can't be a node: without a server and store, or if it is the home of a leader."""
     if not settings.journal.url or not settings.storage.url:
         raise BadSettings(
             'role = "node" needs journal.url and storage.url.',
             hint="Set both to those of the leader (docs/operations.md).",
         )
     if home.journal_server.exists() or (home.data / ".git").exists():
-        raise BadSettings(f"{home.root} is the home of a leader.", hint="Give the node an empty folder of its own.")
+        raise BadSettings(f"{home.root} is the home of a leader.", hint="Give the node its own empty folder.")
     if find_spec("psycopg") is None:
         raise journal_server.missing_driver()
 
 
 @contextmanager
 def following(home: Home, settings: Settings) -> Iterator[None]:
-    """Have a node's home follow its leader. The workers have been started, so they don't wait for these imports."""
+    """Make a node's home follow its leader. The workers are already started, so they don't wait for these imports."""
     from daemon.nodes.agent import Agent
 
     agent = Agent(home, settings)

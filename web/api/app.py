@@ -144,7 +144,7 @@ def make_app(worker: Worker) -> App:
 
 
 def _own(worker: Worker, routes: dict[str, Route]) -> dict[str, Route]:
-    """The routes as a node has them: it refuses those of its leader."""
+    """The routes of a node, which refuses those of its leader."""
     if not node.is_node(worker):
         return routes
     return routes | {path: node.refuse(worker, path) for path in routes.keys() & node.LEADERS}

@@ -1,4 +1,4 @@
-"""What a serving node answers otherwise than its leader: paths of the leader, and how far the node is."""
+"""Answers that differ on a serving node: the paths of the leader, and the node's progress."""
 
 from collections.abc import Callable, Sequence
 from typing import Never
@@ -39,7 +39,7 @@ def is_node(worker: Worker) -> bool:
 
 
 def refusal(worker: Worker, path: str) -> Problem:
-    """The answer of a node to a path of its leader: 421, with the place to ask."""
+    """The answer of a node to a path of its leader: 421, with the leader's address."""
     status = node_status.read(worker.home.node)
     leader = status.leader if status else ""
     name = node_status.name(worker.settings.node)
@@ -60,23 +60,23 @@ def refuse(worker: Worker, path: str) -> Callable[..., Never]:
 
 
 def check(worker: Worker) -> Check:
-    """How far a node is with what its leader wants."""
+    """The check that a node serves its leader's desired version."""
     return node_status.check(node_status.read(worker.home.node))
 
 
 def too_stale(worker: Worker) -> str | None:
-    """Why a node leaves rotation: it follows nothing any more, and `node.max_stale_seconds` does not allow that."""
+    """The reason why a node leaves rotation: it has had no contact for `node.max_stale_seconds`."""
     limit = worker.settings.node.max_stale_seconds
     if not limit:
         return None
     status = node_status.read(worker.home.node)
     if status is not None and status.age <= limit:
         return None
-    return f"Without a word from the journal's server for more than {limit:g} s (node.max_stale_seconds)."
+    return f"No contact to the journal's server for more than {limit:g} s (node.max_stale_seconds)."
 
 
 def reports(worker: Worker) -> Sequence[NodeReport]:
-    """How far the nodes are: on a leader all that have reported, on a node the generation that it serves itself."""
+    """The progress of the nodes: on a leader that of all that have reported, on a node its own."""
     if not is_node(worker):
         return worker.slot.status.nodes if worker.slot.status else ()
     status = node_status.read(worker.home.node)

@@ -103,11 +103,16 @@ FAMILIES: tuple[tuple[str, str, str, list[str]], ...] = (
     ("retraind_projection_lag_seconds", "gauge", "Age of the oldest of these batches.", []),
     ("retraind_longest_step_seconds", "gauge", "Longest step of the daemon's loop in the last hour.", []),
     ("retraind_daemon_up", "gauge", "1 while the daemon's loop runs, else 0.", []),
-    ("retraind_node_generation", "gauge", "Generation of the desired version that a serving node is at.", ["node"]),
+    (
+        "retraind_node_generation",
+        "gauge",
+        "Generation of the desired version that a serving node has reached.",
+        ["node"],
+    ),
     (
         "retraind_node_generation_age_seconds",
         "gauge",
-        "Time since a serving node has confirmed its generation (on the leader: has reported).",
+        "Time since a serving node confirmed its generation (on the leader: since it reported).",
         ["node"],
     ),
     ("retraind_check_ok", "gauge", "1 while a check of the daemon passes, else 0.", ["check"]),

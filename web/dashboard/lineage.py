@@ -41,7 +41,7 @@ def stations(facts: Facts, records: Records) -> list[Station]:
 
 
 def _dropped(drops: list[TrainingDrop]) -> Station:
-    """The station of the newest drops, which names the first three."""
+    """The step of the newest drops; it names the first three."""
     names = ", ".join(drop["name"] for drop in drops[:3]) + (", …" if len(drops) > 3 else "")
     at = f"accepted {drops[0]['decided_at'][:16].replace('T', ' ')} UTC" if drops else ""
     return _station("drops", names or "all forgotten", at)

@@ -1,6 +1,6 @@
-"""JSON rows: a large body of plain rows, read piece by piece, so that the model predicts the first rows while the others are read.
+"""JSON rows: reads a large body of plain rows piece by piece, so the model predicts while others are read.
 
-A body in any other shape is read as a whole: it may have errors, which only the whole shows.
+A body in any other form is read as a whole, because it may have errors that single pieces do not show.
 """
 
 import re
@@ -15,21 +15,21 @@ from web.serving.inputs import Inputs
 HEAD = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"instances"[ \t\r\n]*:[ \t\r\n]*\[')
 TAIL = re.compile(rb"\][ \t\r\n]*\}[ \t\r\n]*")
 BETWEEN = re.compile(rb"\][ \t\r\n]*,")
-"""The end of a row that another follows."""
+"""The end of a row before another row."""
 
 
 LEAST_BYTES = 32_768
 """Shorter bodies are read as a whole, in a quarter of a millisecond."""
 
 FIRST_ROWS = 512
-"""The rows that are read before the model begins."""
+"""Number of rows that are read before the model starts."""
 
 SAMPLE_BYTES = 16_384
-"""Beginning of the rows from which the size of a row is estimated."""
+"""Number of bytes from which the size of a row is estimated."""
 
 
 class NotPlain(Exception):
-    """The body is no list of plain rows, or it is no JSON."""
+    """The body is not JSON, or not a list of plain rows."""
 
 
 class JsonRows:
@@ -39,7 +39,7 @@ class JsonRows:
         self._text, self._start, self._end = text, start, end
 
     def pieces(self, schema: Schema) -> Iterator[Inputs]:
-        """The rows, read when they are asked for; raises NotPlain, possibly after some pieces."""
+        """The rows, read as they are needed; raises NotPlain, possibly after some pieces."""
         at, row, left = self._start, self._bytes_of_row(), inputs.most_rows(schema)
         for size in pipelined.sizes((self._end - at) // row + 1, FIRST_ROWS):
             piece, at = self._piece(schema, at, size * row)
@@ -56,7 +56,7 @@ class JsonRows:
         """About `size` bytes of rows from a place, up to the end of a row; and where the next row begins."""
         between = BETWEEN.search(self._text, at + size, self._end)
         end, following = between.span() if between else (self._end, self._end)
-        if between and following == self._end:  # a comma behind the last row
+        if between and following == self._end:  # a comma after the last row
             raise NotPlain
         return _plain(schema, b"[%b]" % self._text[at : end + (between is not None)]), following
 

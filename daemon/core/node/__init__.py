@@ -1,1 +1,1 @@
-"""Serving nodes: what leader and nodes say to each other, and what a node says to its workers."""
+"""Serving nodes: the messages between leader and nodes, and from a node to its workers."""

@@ -1,4 +1,4 @@
-"""Serving nodes: what their leader wants of them, and what they say of themselves.
+"""Messages of serving nodes: the desired state from their leader, and their reports.
 
 Leader, nodes and HTTP workers share these types.
 """
@@ -8,22 +8,22 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict
 
 SILENT_SECONDS = 5.0
-"""A node that has not reported for this long is not waited for; one reports every second."""
+"""The leader does not wait for a node that has not reported for this long; nodes report every second."""
 
 
 class Wish(StrEnum):
-    """What nodes shall do with the desired version."""
+    """The action of nodes for the desired version."""
 
     PREPARE = "prepare"
-    """Fetch, verify and load it; go on serving what is served."""
+    """Fetch, verify and load it; continue to serve the current one."""
     ACTIVE = "active"
     """Serve it."""
     NONE = "none"
-    """There is none: what is loaded goes on."""
+    """There is none; the loaded version continues to serve."""
 
 
 class NodeState(StrEnum):
-    """How far a node is with the newest generation that it knows."""
+    """The progress of a node with the newest generation that it knows."""
 
     WAITING = "waiting"
     """The leader has named none yet."""
@@ -31,7 +31,7 @@ class NodeState(StrEnum):
     PREPARED = "prepared"
     SERVING = "serving"
     FAILED = "failed"
-    """It can't serve it; what it served before goes on."""
+    """It can't serve it, and continues to serve the earlier one."""
 
 
 class Desired(BaseModel):
@@ -48,36 +48,36 @@ class Desired(BaseModel):
     """sha256 of the manifest of the version's bundle."""
     state: Wish
     leader: str
-    """Where the leader answers, for people."""
+    """The leader's URL, for people."""
 
     @property
     def target(self) -> tuple[int, str] | None:
-        """Version and manifest's sha256 that are to be served; None: nothing new."""
+        """The version and manifest's sha256 to serve; None if nothing is new."""
         return None if self.version is None or self.manifest is None else (self.version, self.manifest)
 
 
 class NodeReport(BaseModel):
-    """What a node has said of itself."""
+    """The report of a node about itself."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     generation: int
-    """The newest that the node knows; 0: none."""
+    """The newest generation that the node knows; 0: none."""
     state: NodeState
     version: int | None
-    """What it serves."""
+    """The version that it serves."""
     problem: str = ""
     age: float = 0.0
-    """Seconds since it said so, by the database's clock."""
+    """Seconds since the report, by the database's clock."""
 
     @property
     def live(self) -> bool:
-        """Whether it is to be waited for."""
+        """Whether the leader waits for it."""
         return self.age < SILENT_SECONDS
 
     @property
     def sentence(self) -> str:
-        """It, for people."""
+        """The report as a sentence."""
         what = f"{self.name}: generation {self.generation}, {self.state}, version {self.version or '-'}, {self.age:.0f} s ago"
         return f"{what} ({self.problem})" if self.problem else what

@@ -1,4 +1,4 @@
-"""What the agent of a serving node says to the HTTP workers of its home: `registry/node.json`."""
+"""Node status: the report of a serving node's agent to the HTTP workers of its home, `registry/node.json`."""
 
 import socket
 import time
@@ -12,11 +12,11 @@ from daemon.core.settings.node import Node
 from daemon.core.status import Check, boot_id
 
 STALE_SECONDS = 10.0
-"""A node that has not read the desired row for this long says so in its health."""
+"""Time without reading the desired row after which a node's health reports it."""
 
 
 class NodeStatus(BaseModel):
-    """What the agent of a node says to its workers."""
+    """The report of a node's agent to its workers."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -36,7 +36,7 @@ class NodeStatus(BaseModel):
 
 
 def check(status: NodeStatus | None) -> Check:
-    """How far a node is with what its leader wants."""
+    """The check that a node serves its leader's desired version."""
     if status is None:
         return Check(ok=False, detail="The node's agent has not reported yet.")
     report = status.report
@@ -46,12 +46,12 @@ def check(status: NodeStatus | None) -> Check:
     if report.problem or status.age > STALE_SECONDS:
         age = "at an unknown time" if status.age == float("inf") else f"{status.age:.0f} s ago"
         why = f"{report.problem} " if report.problem else ""
-        return Check(ok=False, detail=f"{why}{what}, as of {age}. Predictions go on.")
+        return Check(ok=False, detail=f"{why}{what}, as of {age}. Predictions continue.")
     return Check(ok=True, detail=f"{what}.")
 
 
 def name(settings: Node) -> str:
-    """What a node is called."""
+    """The name of a node."""
     return settings.name or socket.gethostname()
 
 

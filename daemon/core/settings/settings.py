@@ -27,7 +27,7 @@ class Settings(Section):
     )
     role: Literal["leader", "node"] = Field(
         "leader",
-        description="`leader`: this home takes drops, trains and serves. `node`: it only serves what its leader serves; needs `journal.url` and `storage.url`.",
+        description="`leader`: this home takes drops, trains and serves. `node`: it only serves the version of its leader; needs `journal.url` and `storage.url`.",
     )
     server: Server = Field(default_factory=Server)
     inbox: Inbox = Field(default_factory=Inbox)

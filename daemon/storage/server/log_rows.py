@@ -1,7 +1,7 @@
-"""Log files of predictions that nodes have put into the object store: a row for each, until and after the leader has taken it.
+"""Rows for the log files of predictions that nodes have put into the object store.
 
-A row says how far its file is: `shipped`, then `taken` (the leader has the bytes, durably), then `done` (the object is gone).
-It stays for a month, so that a node which ships a file again after a crash finds that it has been shipped.
+The state of a row is `shipped`, then `taken` (the leader has the bytes, durably), then `done` (the object is removed).
+A row stays for a month, so a node that repeats a file after a crash finds that it was shipped.
 """
 
 from collections.abc import Sequence
@@ -31,11 +31,11 @@ FORGET = "DELETE FROM node_logs WHERE state = 'done' AND at < clock_timestamp() 
 
 
 class LogRow(NamedTuple):
-    """A file that is on its way."""
+    """A file that the leader has not completed yet."""
 
     sha256: str
     name: str
-    """As its node has called it."""
+    """The name on its node."""
     node: str
     taken: bool
     """Whether the leader has its bytes."""
@@ -47,23 +47,26 @@ def is_known(session: NodeSession, sha256: str) -> bool:
 
 
 def ship(session: NodeSession, sha256: str, name: str, node: str) -> bool:
-    """Record that a file is in the store; False: the leader has not made the table yet. Raises Unavailable."""
+    """Record that a file is in the store; False if the leader has not made the table yet. Raises Unavailable."""
     session.ask(SHIP, {"sha256": sha256, "name": name, "node": node})
     return is_known(session, sha256)
 
 
 def waiting(session: NodeSession) -> Sequence[LogRow]:
-    """Some of the files that are on their way, oldest first; raises Unavailable."""
+    """Some of the files that are not completed, oldest first; raises Unavailable."""
     rows = session.ask(WAITING)
     return [LogRow(row["sha256"], row["name"], row["node"], row["state"] == "taken") for row in rows]
 
 
 def take(session: NodeSession, sha256: str, epoch: int) -> bool:
-    """Record that the leader of an epoch has the bytes; False: another leader has begun one since. Raises Unavailable."""
+    """Record that the leader of an epoch has the bytes; False if another leader has started a newer epoch.
+
+    Raises Unavailable.
+    """
     return bool(session.ask(TAKE, {"sha256": sha256, "epoch": epoch}))
 
 
 def end(session: NodeSession, sha256: str) -> None:
-    """Record that nothing of a file is left in the store, and forget old ones; raises Unavailable."""
+    """Record that a file's object is removed, and delete old rows; raises Unavailable."""
     session.ask(END, {"sha256": sha256})
     session.ask(FORGET)

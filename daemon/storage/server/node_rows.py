@@ -1,7 +1,7 @@
-"""Serving nodes on the journal's server: the one row that they follow, and a row of each node.
+"""Rows of serving nodes on the journal's server: the desired row, which they follow, and a row for each node.
 
-They are beside the journal's own tables: a journal that moves takes none of them along, and the next leader makes them again.
-The journal's session writes the desired row, in a transaction of the journal: whoever has lost the journal can't write it.
+These tables do not belong to the journal: they do not move with it, and the next leader makes them again. The journal's
+session writes the desired row in a transaction of the journal, so a process that has lost the journal can't write it.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ RETURNING generation, epoch, version, manifest, state, leader"""
 READ = "SELECT generation, epoch, version, manifest, state, leader FROM desired"
 
 FORGET = "DELETE FROM nodes WHERE at < clock_timestamp() - interval '1 day'"
-"""A node that has been silent for so long is forgotten."""
+"""Time without a report after which a node's row is deleted."""
 
 WRITE = """
 UPDATE desired SET generation = :generation, version = :version, manifest = :manifest, state = :state,
@@ -40,7 +40,10 @@ UPDATE desired SET generation = :generation, version = :version, manifest = :man
 
 
 def lead(connection: Connection, leader: str) -> Desired:
-    """Make the tables and begin the next epoch, within the caller's transaction; the row as it is. `leader` is where it answers."""
+    """Make the tables and start the next epoch, within the caller's transaction; returns the row.
+
+    `leader` is the leader's URL.
+    """
     for statement in TABLES:
         connection.execute(text(statement))
     return _desired(connection.execute(text(LEAD), {"leader": leader}).mappings().one())
@@ -52,7 +55,10 @@ def read(connection: Connection) -> Desired:
 
 
 def write(connection: Connection, desired: Desired) -> bool:
-    """Write the row and wake the nodes when the caller's transaction ends; False: another leader has begun an epoch since."""
+    """Write the row and notify the nodes when the caller's transaction ends.
+
+    False if another leader has started a newer epoch.
+    """
     count = connection.execute(text(WRITE), desired.model_dump(mode="json")).rowcount
     connection.execute(text(FORGET))
     connection.execute(text("SELECT pg_notify('retraind_desired', '')"))

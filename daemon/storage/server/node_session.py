@@ -1,6 +1,7 @@
-"""The session of a serving node on the journal's server: it reads the desired row and writes its own; a leader reads all of these.
+"""The session of a serving node on the journal's server: it reads the desired row and writes its own.
 
-It commits each statement by itself, and is lost with the first error: whoever uses it makes another one.
+A leader reads all of these. It commits each statement, and ends with the first error; then the caller opens another
+one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from daemon.core.journal import journal_address, journal_server
 from daemon.core.node.messages import Desired, NodeReport
 
 ANSWER_MILLISECONDS = 5_000
-"""A statement that takes longer is given up."""
+"""Maximum duration of a statement."""
 
 DESIRED = "SELECT generation, epoch, version, manifest, state, leader FROM desired"
 
@@ -28,14 +29,14 @@ ON CONFLICT (name) DO UPDATE SET generation = excluded.generation, state = exclu
 REPORTS = """
 SELECT name, generation, state, version, problem, EXTRACT(epoch FROM clock_timestamp() - at)::float8 AS age FROM nodes
 WHERE at > clock_timestamp() - interval '1 hour' ORDER BY name"""
-"""Nodes that have been silent for longer are shown no more."""
+"""Nodes that have not reported for this long are not shown."""
 
 
 class NodeSession:
-    """One connection; `problem` sentences come as Unavailable."""
+    """One connection; its problems are raised as Unavailable."""
 
     def __init__(self, url: str, name: str) -> None:
-        """Connect to the server of `url`, shown there as `name`; raises Unavailable."""
+        """Connect to the server of `url`, which shows the session as `name`; raises Unavailable."""
         address = url.replace(journal_address.SCHEME, "postgresql", 1)
         with _translated():
             given = psycopg.conninfo.conninfo_to_dict(address)
@@ -53,11 +54,11 @@ class NodeSession:
             self._connection.close()
 
     def listen(self, channel: str) -> None:
-        """Have `wait` end with each notification of a channel."""
+        """Make `wait` end at each notification of a channel."""
         self.ask(f"LISTEN {channel}")
 
     def wait(self, seconds: float) -> bool:
-        """Wait for a notification for at most so many seconds; True: there was one. Raises Unavailable."""
+        """Wait for a notification for at most `seconds`; returns whether there was one. Raises Unavailable."""
         with _translated():
             return any(True for _ in self._connection.notifies(timeout=seconds, stop_after=1))
 
@@ -72,21 +73,21 @@ class NodeSession:
         return rows[0] if rows else None
 
     def report(self, report: NodeReport, *, news: bool) -> None:
-        """Write a node's own row; with `news` the leader is told at once."""
+        """Write a node's own row; with `news`, notify the leader at once."""
         self.ask(REPORT, report.model_dump(mode="json"))
         if news:
             self.ask("SELECT pg_notify('retraind_nodes', '')")
 
     def leave(self, name: str) -> None:
-        """Remove a node's own row: it ends."""
+        """Remove a node's own row when it ends."""
         self.ask("DELETE FROM nodes WHERE name = %(name)s", {"name": name})
 
     def reports(self) -> tuple[NodeReport, ...]:
-        """What every node has said, in the order of their names."""
+        """The reports of all nodes, by name."""
         return tuple(NodeReport.model_validate(row) for row in self.ask(REPORTS))
 
     def ask(self, statement: str, values: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
-        """The rows of a statement; none where the tables have not been made yet. Raises Unavailable."""
+        """The rows of a statement; none if the tables do not exist yet. Raises Unavailable."""
         with _translated():
             try:
                 cursor = self._connection.execute(statement.encode(), values)
