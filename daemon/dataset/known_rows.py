@@ -114,6 +114,7 @@ class KnownRows:
         self._segments[name] = runs
         for run in runs.content:
             self._sieve.add(run)
+        runs.release()
 
     def _make(self, name: str, sha256: str, schema: Schema) -> Iterator[None]:
         hash_writer = self.writer()

@@ -111,6 +111,13 @@ class HashFile:
     kinds: dict[str, str]
     whole: list[Prints]
     content: list[Prints]
+    pages: mmap.mmap | None = None
+    """The mapped file."""
+
+    def release(self) -> None:
+        """Leave the pages to the system's cache: they count as this process's memory only while they are searched."""
+        if self.pages is not None:
+            self.pages.madvise(mmap.MADV_DONTNEED)
 
     def fits(self, schema: Schema) -> bool:
         """Whether these hashes are still valid for this schema: columns added since are empty in the rows."""
@@ -133,6 +140,6 @@ def mapped(path: Path) -> HashFile | None:
         numbers = np.frombuffer(body, dtype=np.uint64)
         ends = np.cumsum(np.repeat(head["runs"], 2)).tolist()
         parts = [numbers[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-        return HashFile(head["kinds"], parts[::2], parts[1::2])
+        return HashFile(head["kinds"], parts[::2], parts[1::2], data)
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return None

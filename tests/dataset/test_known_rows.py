@@ -24,6 +24,7 @@ from daemon.dataset import row_hash_files, segments
 from daemon.dataset.known_rows import KnownRows
 from daemon.dataset.row_hash_files import RowHashes
 from daemon.ingest.reading import reader
+from daemon.schema.column import Column
 from daemon.schema.schema import Schema, load
 from daemon.tabular import file_content
 
@@ -233,3 +234,23 @@ def test_disk_that_is_full_once_keeps_no_drop_waiting(parts: Parts, monkeypatch:
     assert parts.lengths == [1, 1, 2]
     assert counts(parts) == {"a.csv": 0, "b.csv": 1}
     assert names(parts.home.inbox) == ["rejected"]
+
+
+def test_index_of_many_rows_takes_no_memory_until_it_is_searched(home: Home) -> None:
+    """Its checksum and its bits are read once, which maps 16 bytes a row; the hashes are still found afterwards."""
+    count = 2_000_000
+    home.segments.mkdir(parents=True, exist_ok=True)
+    index = KnownRows(home.root, home.segments)
+    prints = np.random.default_rng(0).integers(0, 2**63, count).astype(np.uint64)
+    hash_writer = index.writer()
+    hash_writer.add(RowHashes(prints, prints))
+    before = _mapped_bytes()
+    index.take(hash_writer, "a", Schema(target="y", classes=["a", "b"], columns=[Column(name="x", kind="number")]))
+    assert _mapped_bytes() - before < 4 * count
+    assert index.match_next(RowHashes(prints[:10], prints[:10])).known.all()
+
+
+def _mapped_bytes() -> int:
+    """Resident pages of files, of this process."""
+    text = Path("/proc/self/status").read_text()
+    return int(text.partition("RssFile:")[2].split()[0]) * 1024
