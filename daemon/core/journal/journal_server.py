@@ -23,9 +23,10 @@ PATIENCE = {
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 5000,
+    "client_encoding": "utf8",
 }
-"""Seconds (the last one: milliseconds) after which an unreachable server counts as lost; the address may override them.
-"""
+"""Seconds (`tcp_user_timeout`: milliseconds) after which an unreachable server counts as lost, and an encoding for every
+text, whatever PGCLIENTENCODING says; the address may override them."""
 
 
 @dataclass(frozen=True)

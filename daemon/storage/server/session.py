@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, NullPool, RowMapping, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from daemon.core.errors import AlreadyRunning, RetraindError
+from daemon.core.errors import AlreadyRunning, RetraindError, Unavailable
 from daemon.core.journal import journal_server
 from daemon.core.journal.journal_server import JournalServer
 
@@ -22,10 +22,24 @@ SELECT application_name, host(client_addr) AS address, backend_start FROM pg_loc
 WHERE locktype = 'advisory' AND granted AND classid = :class AND objid = :key AND objsubid = 2
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())""")
 
-# An answer before the commit is on the disk would be worthless. Stronger settings are kept.
-DURABLE = text(
-    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+STATE = text("""
+SELECT current_schema() AS schema, current_setting('server_encoding') AS encoding,
+  current_setting('transaction_read_only') = 'on' AS follows""")
+
+PREPARATIONS = (
+    # An answer before the commit is on the disk would be worthless. Stronger settings are kept.
+    text("SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"),
+    # All tables are in one schema: equal names further on in the path are tables of other programs.
+    text("SELECT set_config('search_path', quote_ident(current_schema()), false)"),
+    # A machine that loses its power or its network does not say so, and its session would keep the lock for the two
+    # hours of the kernel's default.
+    text("SELECT set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '2', false)"),
+    text("SELECT set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '10000', false)"),
 )
+"""Settings of a session that writes."""
+
+ENCODINGS = ("UTF8", "SQL_ASCII")
+"""Encodings of databases that can store every text."""
 
 
 def engine(server: JournalServer, name: str) -> Engine:
@@ -43,11 +57,7 @@ def engine(server: JournalServer, name: str) -> Engine:
 
 def lock(connection: Connection, server: JournalServer) -> None:
     """Give a session the lock of the journal until the session ends; raises AlreadyRunning if another one has it."""
-    with connection.begin():
-        schema = connection.execute(text("SELECT current_schema()")).scalar_one()
-        if schema is None:
-            raise RetraindError(f"{server.url} names a schema that does not exist.", hint="Create it first.")
-        connection.execute(DURABLE)
+    schema = _prepare(connection, server)
     values = {"class": LOCK_CLASS, "key": zlib.crc32(schema.encode()) & 0x7FFFFFFF}
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
@@ -61,6 +71,23 @@ def lock(connection: Connection, server: JournalServer) -> None:
                 hint="Only one daemon may write a journal: stop the other one, or give this home its own journal.",
             )
         time.sleep(0.05)
+
+
+def _prepare(connection: Connection, server: JournalServer) -> str:
+    """Set up a session that will write; returns the name of its schema. Raises RetraindError, Unavailable."""
+    with connection.begin():
+        schema, encoding, follows = connection.execute(STATE).one()
+        if schema is None:
+            raise RetraindError(f"{server.url} names a schema that does not exist.", hint="Create it first.")
+        if encoding not in ENCODINGS:
+            hint = "Create one with `createdb -E UTF8 -T template0`."
+            raise RetraindError(f"The database at {server.url} can't store every text ({encoding}).", hint=hint)
+        if follows:
+            hint = "Name the server that takes entries; for several hosts add target_session_attrs=read-write."
+            raise Unavailable(f"The server at {server.url} is read-only.", hint=hint)
+        for preparation in PREPARATIONS:
+            connection.execute(preparation)
+    return str(schema)
 
 
 def sentence(error: DBAPIError) -> str:
