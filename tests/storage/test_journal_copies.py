@@ -1,5 +1,6 @@
 """daemon.storage.server.copies: a journal from its file to a server and back, whole, and never two at once."""
 
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,45 @@ def test_journal_goes_to_a_server_and_back_unchanged(home: Home, postgres: Postg
         newest = newest_event(home)
         journal.events.record(EventKind.STARTED, "in the file")
         assert newest_event(home) == newest + 1
+
+
+def test_file_that_is_read_meanwhile_is_moved_whole(home: Home, postgres: Postgres) -> None:
+    """A reader keeps SQLite from emptying its log: that must not be replayed over the file that comes back."""
+    fill(home)
+    with closing(sqlite3.connect(f"{home.journal.as_uri()}?mode=ro", uri=True)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT COUNT(*) FROM events").fetchone()
+        with closing(Journal.open(home.journal)) as journal:
+            journal.events.record(EventKind.STARTED, "in the file")
+        before = everything(home)
+        copies.move_to_server(home, postgres.url())
+    with closing(sqlite3.connect(home.journal.with_name(copies.MOVED))) as kept:
+        assert kept.execute("SELECT COUNT(*) FROM events").fetchone() == (len(before["events"]),)
+    with closing(Journal.open(home.journal)) as journal:
+        journal.events.record(EventKind.STARTED, "on the server")
+    there = everything(home)
+    copies.move_to_file(home)
+    Journal.open(home.journal).close()
+    assert everything(home) == there
+
+
+def test_log_that_a_killed_move_left_is_not_replayed(home: Home, postgres: Postgres) -> None:
+    """The file had gone and its log had not yet."""
+    fill(home)
+    log = home.journal.with_name("journal.db-wal")
+    with closing(sqlite3.connect(home.journal)) as reader:
+        reader.execute("SELECT COUNT(*) FROM events").fetchone()
+        with closing(Journal.open(home.journal)) as journal:
+            journal.events.record(EventKind.STARTED, "in the file")
+        left = log.read_bytes()
+    copies.move_to_server(home, postgres.url())
+    log.write_bytes(left)
+    with closing(Journal.open(home.journal)) as journal:
+        journal.events.record(EventKind.STARTED, "on the server")
+    there = everything(home)
+    copies.move_to_file(home)
+    Journal.open(home.journal).close()
+    assert everything(home) == there
 
 
 def test_move_that_was_interrupted_begins_again(home: Home, postgres: Postgres) -> None:

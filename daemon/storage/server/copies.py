@@ -67,8 +67,7 @@ def move_to_server(home: Home, url: str) -> str:
             target.execute(tables.state.insert(), {"journal": server.journal, "format": FORMAT, "writes": 0})
             _number(target, database.connection.execute(LAST_EVENT["sqlite"]).scalar() or 0)
         database.connection.rollback()
-    home.journal.rename(home.journal.with_name(MOVED))
-    durable.fsync_dir(home.registry)
+    _set_aside(home.journal)
     return f"The journal ({count} rows) is now at {url}; the file is kept as {home.journal.with_name(MOVED)}."
 
 
@@ -85,12 +84,30 @@ def move_to_file(home: Home) -> str:
         session.lock(connection, server)
         to_file(server, begun)
     durable.fsync_file(begun)
+    for log in _logs(home.journal):  # of an earlier file: SQLite would replay it over this one
+        durable.remove(log)
     begun.rename(home.journal)
     durable.fsync_dir(home.registry)
     durable.remove(home.journal_server)
     return (
         f"{home.journal} is now the journal. The tables at {server.url} stay: drop them when you no longer need them."
     )
+
+
+def _set_aside(journal: Path) -> None:
+    """Rename the file, then its log: a process that still reads it keeps SQLite from emptying the log into it."""
+    moved = journal.with_name(MOVED)
+    for log in _logs(moved):
+        durable.remove(log)
+    logs = list(zip(_logs(journal), _logs(moved), strict=True))
+    for path, target in [(journal, moved), *(pair for pair in logs if pair[0].exists())]:
+        path.rename(target)
+    durable.fsync_dir(journal.parent)
+
+
+def _logs(journal: Path) -> list[Path]:
+    """The names of the write-ahead log of a file and of its index."""
+    return [journal.with_name(f"{journal.name}{suffix}") for suffix in ("-wal", "-shm")]
 
 
 @contextmanager
