@@ -53,7 +53,7 @@ def test_journal_goes_to_a_server_and_back_unchanged(home: Home, postgres: Postg
     """Numbers go on where they were, also of an event that is no longer there."""
     fill(home)
     before, last = everything(home), newest_event(home)
-    assert "is at postgresql" in copies.move_to_server(home, postgres.url())
+    assert "is now at postgresql" in copies.move_to_server(home, postgres.url())
     assert not home.journal.exists()
     assert everything(home) == before
     with closing(Journal.open(home.journal)) as journal:

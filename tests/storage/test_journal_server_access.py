@@ -66,7 +66,7 @@ def test_journal_of_another_home_is_refused(placed: Home, tmp_path: Path) -> Non
     other = Home(tmp_path / "other")
     other.make()
     journal_server.settle(other, server.url)
-    with pytest.raises(BadSettings, match="of another home"):
+    with pytest.raises(BadSettings, match="belongs to another home"):
         Journal.open(other.journal)
 
 
