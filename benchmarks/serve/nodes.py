@@ -6,6 +6,7 @@ a store (moto) share this machine. A swap's time counts from the leader's answer
 
 import argparse
 import functools
+import itertools
 import sys
 import tempfile
 import threading
@@ -139,7 +140,7 @@ def _swap(place: Cluster, client: Client, watches: Sequence[Watch], version: int
 def facts(outcome: Outcome, seconds: Sequence[Sequence[float]]) -> list[list[str]]:
     """Rows of the table."""
     failed = ", ".join(f"{number} {why}" for why, number in outcome.failed.items() if number)
-    every = [one for swap in seconds for one in swap]
+    every = list(itertools.chain.from_iterable(seconds))
     skews = [max(swap) - min(swap) for swap in seconds]
     latencies = [answer.seconds for answer in outcome.answers]
     return [

@@ -8,14 +8,19 @@ import typer
 
 from daemon.cli.options import load
 from daemon.core import requests, status
-from daemon.core.errors import Exit
+from daemon.core.errors import BadSettings, Exit
 from daemon.core.home import Home
+from daemon.core.node import node_status
 from daemon.core.states import RequestState
 
 
 def submit(home: Path, json_: bool, kind: requests.Kind, **fields: Any) -> bool:
-    """Submit a request; True if the daemon answered and its answer was printed."""
-    place, _ = load(home)
+    """Submit a request; True if the daemon answered and its answer was printed. Raises BadSettings in the home of a serving node."""
+    place, loaded = load(home)
+    if loaded.role == "node":
+        status_of_node = node_status.read(place.node)
+        leader = f", {status_of_node.leader}" if status_of_node and status_of_node.leader else ""
+        raise BadSettings(f"{place.root} is a serving node: it decides nothing.", hint=f"Ask its leader{leader}.")
     place.make()
     request = requests.ask(place, kind, **fields)
     typer.echo(json.dumps({"request": request.id}) if json_ else f"request {request.id}")

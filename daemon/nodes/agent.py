@@ -126,9 +126,6 @@ class Agent:
             self._begin(*row.target)
         elif step is Act.ACTIVATE and row.target is not None:
             self._activate(row.generation, *row.target, session)
-        elif step is Act.WITHDRAW:
-            self._disk.withdraw()
-            self._served = row.generation
         elif step is Act.REFUSE:
             self._refused = (
                 f"The desired row has generation {row.generation}, older than {self._served}, which this node has followed: "

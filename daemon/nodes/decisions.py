@@ -16,14 +16,19 @@ READY = (NodeState.PREPARED, NodeState.SERVING, NodeState.FAILED)
 def following(pointer: Pointer | None, row: Desired, reports: Sequence[NodeReport], waited: float) -> Desired | None:
     """The row that a leader writes next, so that nodes serve the version of its pointer; None if no change is due.
 
-    `waited` is the age (seconds) of the row's state.
+    A leader can lack a pointer because its disk is lost or its bundle damaged. Nodes keep theirs then, because their bundles are
+    verified. `waited` is the age (seconds) of the row's state.
     """
-    target = None if pointer is None else (pointer.version, pointer.manifest)
+    if pointer is None:
+        return None
     live = [report for report in reports if report.live]
-    if target != row.target:
-        version, manifest = target or (None, None)
-        state = Wish.NONE if target is None else Wish.PREPARE if live else Wish.ACTIVE
-        fresh = {"version": version, "manifest": manifest, "state": state, "generation": row.generation + 1}
+    if (pointer.version, pointer.manifest) != row.target:
+        fresh = {
+            "version": pointer.version,
+            "manifest": pointer.manifest,
+            "state": Wish.PREPARE if live else Wish.ACTIVE,
+            "generation": row.generation + 1,
+        }
         return row.model_copy(update=fresh)
     if row.state is not Wish.PREPARE:
         return None
@@ -45,8 +50,6 @@ class Act(Enum):
     """Fetch, verify and load the version."""
     ACTIVATE = auto()
     """Make its workers serve it."""
-    WITHDRAW = auto()
-    """Remove the pointer; workers keep the loaded model."""
     REFUSE = auto()
     """Do nothing: this node has already followed a newer row."""
 
@@ -60,7 +63,7 @@ def act(row: Desired, generation: int, prepared: str | None, served: tuple[int, 
     if row.generation < generation:
         return Act.REFUSE
     if row.target is None:
-        return Act.WITHDRAW if served is not None or row.generation > generation else Act.REST
+        return Act.REST
     if prepared != row.target[1]:
         return Act.PREPARE
     if row.state is Wish.ACTIVE and (served != row.target or row.generation > generation):

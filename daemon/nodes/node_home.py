@@ -76,10 +76,6 @@ class NodeHome:
             durable.write(self._home.pointer, orjson.dumps(pointer.model_dump()))
             log.info("serving", version=version, previous=before[0] if before else None)
 
-    def withdraw(self) -> None:
-        """Remove the pointer; workers keep the loaded model."""
-        durable.remove(self._home.pointer)
-
     def tidy(self) -> None:
         """Remove versions other than the served one and the one before, and old events; raises Unavailable, OSError."""
         last = self._journal.swaps.last()

@@ -1,6 +1,8 @@
 """A leader and two nodes: swaps reach both, and neither a lost server nor a restart costs a request."""
 
 import json
+import os
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from nodes_serving import Load, Node, leader
 from service import Service, wait_until
 
 from benchmarks.postgres import Postgres
+from daemon.core.errors import Exit
 
 server = pytest.fixture(scope="module")(stores.server)
 bucket = pytest.fixture(stores.bucket)
@@ -83,6 +86,16 @@ def test_nodes_follow_their_leader(tmp_path: Path, served: Path, own_postgres: P
         assert status == 421
         assert "leader" in problem["detail"]
         assert lead.url.rpartition(":")[2] in problem["hint"]
+        refused = subprocess.run(
+            [*one.command, "promote", "--home", one.home.root],
+            cwd=one.folder,
+            env={**os.environ, "RETRAIND_ROLE": "node"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert refused.returncode == Exit.USAGE
+        assert "Ask its leader, http" in refused.stderr
         wait_until(lambda: _listed(lead), 10, "both nodes on the leader")
         label_a_prediction(lead, one)
     finally:

@@ -19,7 +19,7 @@ class Wish(StrEnum):
     ACTIVE = "active"
     """Serve it."""
     NONE = "none"
-    """There is none; the loaded version continues to serve."""
+    """The leader has served no version yet."""
 
 
 class NodeState(StrEnum):
@@ -52,7 +52,7 @@ class Desired(BaseModel):
 
     @property
     def target(self) -> tuple[int, str] | None:
-        """The version and manifest's sha256 to serve; None if nothing is new."""
+        """The version and manifest's sha256 to serve; None before the first."""
         return None if self.version is None or self.manifest is None else (self.version, self.manifest)
 
 
@@ -79,5 +79,5 @@ class NodeReport(BaseModel):
     @property
     def sentence(self) -> str:
         """The report as a sentence."""
-        what = f"{self.name}: generation {self.generation}, {self.state}, version {self.version or '-'}, {self.age:.0f} s ago"
-        return f"{what} ({self.problem})" if self.problem else what
+        progress = f"{self.name}: generation {self.generation}, {self.state}, version {self.version or '-'}, {self.age:.0f} s ago"
+        return f"{progress} ({self.problem})" if self.problem else progress

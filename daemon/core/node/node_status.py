@@ -40,14 +40,14 @@ def check(status: NodeStatus | None) -> Check:
     if status is None:
         return Check(ok=False, detail="The node's agent has not reported yet.")
     report = status.report
-    what = (
+    progress = (
         f"{report.name} serves generation {status.served}; the newest it knows is {report.generation}, {report.state}"
     )
     if report.problem or status.age > STALE_SECONDS:
         age = "at an unknown time" if status.age == float("inf") else f"{status.age:.0f} s ago"
         why = f"{report.problem} " if report.problem else ""
-        return Check(ok=False, detail=f"{why}{what}, as of {age}. Predictions continue.")
-    return Check(ok=True, detail=f"{what}.")
+        return Check(ok=False, detail=f"{why}{progress}, as of {age}. Predictions continue.")
+    return Check(ok=True, detail=f"{progress}.")
 
 
 def name(settings: Node) -> str:

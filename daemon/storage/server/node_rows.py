@@ -15,7 +15,7 @@ from daemon.storage.server import log_rows
 TABLES = (
     """
 CREATE TABLE IF NOT EXISTS desired (
-    one boolean PRIMARY KEY DEFAULT true CHECK (one), generation bigint NOT NULL, epoch bigint NOT NULL,
+    single boolean PRIMARY KEY DEFAULT true CHECK (single), generation bigint NOT NULL, epoch bigint NOT NULL,
     version bigint, manifest text, state text NOT NULL, leader text NOT NULL, at timestamptz NOT NULL)""",
     """
 CREATE TABLE IF NOT EXISTS nodes (
@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS nodes (
 
 LEAD = """
 INSERT INTO desired VALUES (true, 0, 1, NULL, NULL, 'none', :leader, clock_timestamp())
-ON CONFLICT (one) DO UPDATE SET epoch = desired.epoch + 1, leader = excluded.leader
+ON CONFLICT (single) DO UPDATE SET epoch = desired.epoch + 1, leader = excluded.leader
 RETURNING generation, epoch, version, manifest, state, leader"""
 
 READ = "SELECT generation, epoch, version, manifest, state, leader FROM desired"

@@ -39,8 +39,8 @@ class NodeSession:
         """Connect to the server of `url`, which shows the session as `name`; raises Unavailable."""
         address = url.replace(journal_address.SCHEME, "postgresql", 1)
         with _translated():
-            given = psycopg.conninfo.conninfo_to_dict(address)
-            options: dict[str, Any] = {"application_name": name[:63], **journal_server.PATIENCE, **given}
+            parameters = psycopg.conninfo.conninfo_to_dict(address)
+            options: dict[str, Any] = {"application_name": name[:63], **journal_server.PATIENCE, **parameters}
             self._connection = psycopg.connect("", autocommit=True, row_factory=dict_row, **options)
         try:
             self.ask(f"SET statement_timeout = {ANSWER_MILLISECONDS}")
