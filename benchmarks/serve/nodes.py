@@ -85,7 +85,7 @@ def cluster(count: int) -> Iterator[Cluster]:
         shared = {"journal__url": url, "storage__url": storage.url, "storage__endpoint": storage.endpoint}
         services = [_service(folder / "leader", stack, **shared, **SETTINGS)]
         services[0].wait_started()
-        own = {"role": "node", "server__workers": 1, "predictions__rotate_seconds": 60}
+        own = {"role": "node", "server__auth": "none", "server__workers": 1, "predictions__rotate_seconds": 60}
         names = [f"node-{number}" for number in range(1, count + 1)]
         services += [_service(folder / name, stack, node__name=name, **own, **shared) for name in names]
         for service in services:
