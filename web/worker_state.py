@@ -9,6 +9,7 @@ from daemon.core.home import Home
 from daemon.core.settings import Settings
 from daemon.records.records import Records
 from web.auth.access import Access
+from web.columnar.client import Columnar
 from web.metrics import totals
 from web.metrics.counters import Counters, Snapshot
 from web.metrics.totals import Totals
@@ -32,6 +33,7 @@ class Worker:
         self.records = Records(home)
         self.version_cache = VersionCache(home, self.records, settings.server.versions_loaded)
         self.pipelined = Pipelined()
+        self.columnar = Columnar()
         self.log = PredictionLog(home.logs, number, settings.predictions)
         self.durability = Durability(self.log)
         promote = settings.promote

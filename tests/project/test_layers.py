@@ -115,6 +115,7 @@ HEAVY = {
         "daemon.ingest.reading.late_labels",
         "daemon.ingest.exam_runner",
         "daemon.cli.text_relevance",
+        "web.columnar.reader",  # a process of its own
     },
     "apscheduler": {"daemon.retraining.schedule"},
     "typer": {

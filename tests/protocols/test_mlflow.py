@@ -191,7 +191,7 @@ def test_a_text_without_end_is_left_to_the_parser(flowers: Client) -> None:
         ({"dataframe_split": {"data": ROW}}, "application/json", 400, "'data'"),
         (CSV, "text/csv; charset=latin-1", 415, "UTF-8"),
         (CSV, "text/csv; header=yes", 415, "not supported"),
-        (CSV, "application/vnd.apache.parquet", 415, "application/json or text/csv"),
+        (CSV, "application/vnd.apache.orc", 415, "In binary: application/vnd.apache.arrow.stream"),
         (CSV, "application/x-www-form-urlencoded", 415, "application/json or text/csv"),
         (b"", "text/csv", 400, "no header"),
         (b"a,b\n1,2,3\n", "text/csv", 400, "as many cells"),

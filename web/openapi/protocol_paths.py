@@ -10,6 +10,7 @@ from typing import Any
 
 from daemon.artifacts.manifest import MODEL
 from daemon.schema.schema import Schema
+from web.columnar.formats import MEDIA_TYPES
 from web.http.reply import JSON
 from web.openapi import model_columns, operations
 from web.openapi import schemas as contents
@@ -118,6 +119,7 @@ def _mlflow(model: Schema | None) -> dict[str, Json]:
     sent = body({"oneOf": one_of}, {name: {name: example} for name, (_, example) in formats.items()})
     one_row = {"value": _comma_separated(names, row)}
     sent["requestBody"]["content"][mlflow.CSV] = {"schema": TEXT, "examples": {"one_row": one_row}}
+    sent["requestBody"]["content"] |= {kind: {} for kind in MEDIA_TYPES}
     kinds = {JSON: ref("Invoked"), mlflow.CSV: TEXT}
     answers = {200: answer("A prediction for each row; CSV if the Accept header prefers it.", kinds, VERSION_HEADER)}
     invoke = operations.operation(MLFLOW_TAG, "Predict all rows", answers, POSTED, choosing(), errors=MLFLOW)

@@ -87,6 +87,18 @@ def split(schema: Schema, document: Any) -> Inputs:
     return _named(schema, names, data)
 
 
+def typed_columns(schema: Schema, columns: Mapping[str, Sequence[Any]]) -> Inputs:
+    """Columns whose formats know types: 0 and 1 are booleans where the model takes these."""
+    kinds = {column.name: column.kind for column in schema.columns}
+    return inputs.from_columns(
+        schema,
+        {
+            name: [inputs.TRUTHS.get(value, value) for value in values] if kinds[name] == "boolean" else values
+            for name, values in columns.items()
+        },
+    )
+
+
 def comma_separated(schema: Schema, text: str) -> Inputs:
     """A CSV file with a header, as `pandas.DataFrame.to_csv` writes it: an empty cell is a missing value."""
     try:

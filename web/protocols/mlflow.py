@@ -14,10 +14,12 @@ from wsgiref.types import WSGIEnvironment
 
 from daemon.schema.schema import Schema
 from web import predict
+from web.columnar.formats import MEDIA_TYPES, Format
 from web.http import package_versions, payload, reply
 from web.http.problems import Problem
 from web.http.reply import JSON, Reply
 from web.protocols import dataframes
+from web.serving import call, inputs
 from web.serving.answered import Answered
 from web.serving.inputs import Inputs
 from web.serving.predictor import Predictor
@@ -51,10 +53,15 @@ def version(_worker: Worker, _environ: WSGIEnvironment) -> Reply:
 
 
 def invoke(worker: Worker, environ: WSGIEnvironment) -> Reply:
-    """Predict all rows of a JSON or CSV body; raises Problem or InvalidFeatures."""
+    """Predict all rows of a body in JSON, CSV, Arrow IPC or Parquet; raises Problem or InvalidFeatures."""
     chosen = predict.predictor(worker, environ)
-    kind, text = _media_type(environ), environ["wsgi.input"].read()
-    if kind == CSV:
+    kind = _media_type(environ)
+    if kind in MEDIA_TYPES and call.current().inline:
+        raise call.Deferred  # a small body may have many rows
+    text = environ["wsgi.input"].read()
+    if kind in MEDIA_TYPES:
+        method, rows = PREDICT, _from_columns(worker, chosen.schema, MEDIA_TYPES[kind], text)
+    elif kind == CSV:
         method, rows = PREDICT, dataframes.comma_separated(chosen.schema, _decoded(text))
     else:
         method, rows = _parsed(chosen, text)
@@ -70,6 +77,14 @@ def invoke(worker: Worker, environ: WSGIEnvironment) -> Reply:
         "prediction_ids": answered.ids,
     }
     return reply.of(content, chosen.version)
+
+
+def _from_columns(worker: Worker, schema: Schema, form: Format, body: bytes) -> Inputs:
+    most_rows, most_bytes = inputs.most_rows(schema), worker.settings.server.max_body_bytes
+    columns = worker.columnar.read(form, schema.features, body, most_rows=most_rows, most_bytes=most_bytes)
+    if columns.matrix is not None:
+        return inputs.from_matrix(schema, columns.matrix)
+    return dataframes.typed_columns(schema, columns.by_name)
 
 
 def predictions_of(answered: Answered, method: str) -> Sequence[Any]:
@@ -126,13 +141,16 @@ def _csv(answered: Answered, method: str) -> str:
 
 
 def _media_type(environ: WSGIEnvironment) -> str:
-    """JSON or CSV; the default is JSON. Raises Problem 415."""
+    """One of those that are read; the default is JSON. Raises Problem 415."""
     header = environ.get("CONTENT_TYPE", "") or JSON
     if header == JSON:
         return JSON
     kind, *parameters = (part.strip().lower() for part in header.split(";"))
+    if kind in MEDIA_TYPES:
+        return kind
     if kind not in (JSON, CSV):
-        raise Problem(415, f"The body must be {JSON} or {CSV}, not {kind!r:.80}.")
+        binary = ", ".join(MEDIA_TYPES)
+        raise Problem(415, f"The body must be {JSON} or {CSV}, not {kind!r:.80}.", hint=f"In binary: {binary}.")
     for parameter in filter(None, parameters):
         name, _, value = parameter.partition("=")
         if name != "charset" or value.strip('"') not in ("utf-8", "utf8"):

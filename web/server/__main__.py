@@ -68,6 +68,7 @@ async def serve(worker: Worker, fds: list[int]) -> None:
     for helper in helpers:
         helper.cancel()
     worker.durability.close()
+    worker.columnar.close()
     with contextlib.suppress(OSError):
         worker.publish()
     if not done:
