@@ -24,8 +24,11 @@ import pyarrow as pa
 
 from benchmarks.figures import figure, percentile, show
 from benchmarks.harness import wait_for
+from daemon.core import logs
 from daemon.core.home import Home
-from daemon.core.settings import Storage
+from daemon.core.journal_rows import DropRecord
+from daemon.core.settings import Log, Storage
+from daemon.core.status import utcnow
 from daemon.dataset.segment_folder import SegmentFolder
 from daemon.dataset.segment_writer import Segment
 from daemon.objects.opening import open_store
@@ -55,6 +58,8 @@ def measure(home: Home, store: ObjectStore, rows: int, puts: int) -> list[str]:
             stored.put_now(*sealed.object)
             seconds.append(time.perf_counter() - started)
             placed.append(sealed.place())
+            drop = DropRecord(sha256=sealed.segment.sha256, name="x.csv", source="file", bytes=1, settled_at=utcnow())
+            journal.batches.accept(sealed.segment.record, [drop])
         back = _fetch(home, stored, placed)
     store.delete(by_md5(segment.md5) for segment in placed)
     size = sum(segment.bytes for segment in placed) / len(placed)
@@ -124,6 +129,7 @@ def main() -> None:
     parser.add_argument("--url", default="", help="s3://bucket/prefix of another store")
     parser.add_argument("--endpoint", default="", help="its address; empty: AWS")
     arguments = parser.parse_args()
+    logs.configure(Log(level="error"))
     if arguments.url:
         _report(Storage(url=arguments.url, endpoint=arguments.endpoint), arguments.puts)
         return
