@@ -131,22 +131,24 @@ class S3Store:
         return sum(self._delete(name) for name in names)
 
     def _delete(self, name: str) -> bool:
-        versions = [one["VersionId"] for one in self._versions(name)]
+        """Delete one object with all its versions; whether there was one."""
+        try:
+            versions = self._versions(name)
+        except Refused as refused:
+            if refused.code not in UNVERSIONED:
+                raise
+            there = self.has(name)
+            self._ask("delete", name, self._client.delete_object)
+            return there
         for version in versions:
             self._ask("delete", name, self._client.delete_object, VersionId=version)
         return bool(versions)
 
-    def _versions(self, name: str) -> list[Mapping[str, Any]]:
-        """Every version of an object, including deletion markers; for a server without versions, the object itself."""
-        try:
-            pages = list(self._pages("list_object_versions", name))
-        except Refused as refused:
-            if refused.code not in UNVERSIONED:
-                raise
-            self._ask("delete", name, self._client.delete_object)
-            return []
+    def _versions(self, name: str) -> list[str]:
+        """The ids of all versions of an object, marks of deletions among them."""
+        pages = self._pages("list_object_versions", name)
         entries = (one for page in pages for kind in ("Versions", "DeleteMarkers") for one in page.get(kind, ()))
-        return [one for one in entries if one["Key"] == self._key(name)]
+        return [one["VersionId"] for one in entries if one["Key"] == self._key(name)]
 
     def versioned(self) -> bool:
         """Whether the bucket keeps earlier versions of deleted objects."""

@@ -1,7 +1,9 @@
 """daemon.objects: a real S3 server over HTTP, cut off, stopped and filled with other bytes."""
 
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import stores
@@ -13,7 +15,7 @@ from daemon.core.errors import BadSettings, RetraindError
 from daemon.core.settings import Storage
 from daemon.objects import probe
 from daemon.objects.opening import open_store
-from daemon.objects.s3 import S3Store
+from daemon.objects.s3 import Refused, S3Store
 from daemon.objects.store import ObjectDamaged, ObjectLost, StoreUnavailable, by_md5, by_sha256
 
 server = pytest.fixture(scope="module")(stores.server)
@@ -60,6 +62,22 @@ def test_deletion_leaves_no_version(bucket: Bucket) -> None:
     assert len(bucket.versions()) == 3
     assert bucket.store.delete([NAME]) == 1
     assert bucket.versions() == []
+
+
+def test_server_that_knows_no_versions_deletes_plainly(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As rclone's does: it answers that it has not implemented such listings."""
+    pages = bucket.store._pages
+
+    def refuse(operation: str, prefix: str) -> Iterator[Mapping[str, Any]]:
+        if operation == "list_object_versions":
+            raise Refused("refused", "NotImplemented", "")
+        return pages(operation, prefix)
+
+    monkeypatch.setattr(bucket.store, "_pages", refuse)
+    bucket.store.put(NAME, DATA)
+    assert bucket.store.delete([NAME, by_sha256("0" * 64)]) == 1
+    assert not bucket.store.has(NAME)
+    assert "deletes objects" in probe.describe(bucket.store)
 
 
 def test_other_bytes_get_no_name(bucket: Bucket, tmp_path: Path) -> None:
