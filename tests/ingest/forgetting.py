@@ -15,6 +15,7 @@ from daemon.core.requests import Request
 from daemon.dataset import segment_tiers
 from daemon.dataset.checkout import check_out
 from daemon.dataset.repository import Revision
+from daemon.objects.store import ObjectStore
 from daemon.schema.schema import Schema
 
 
@@ -73,11 +74,11 @@ def in_cache(home: Home) -> set[float]:
     return lengths
 
 
-def checked_out(home: Home, revision: Revision) -> list[float]:
+def checked_out(home: Home, revision: Revision, store: ObjectStore | None = None) -> list[float]:
     """The first column of a revision that is fetched into a folder of its own."""
     scratch = Home(home.root / "scratch" / revision.commit)
     scratch.make()
-    names = check_out(home, scratch, revision)
+    names = check_out(home, scratch, revision, store)
     return sorted(
         value for name in names for value in pq.read_table(scratch.segments / name)["sepal_length"].to_pylist()
     )

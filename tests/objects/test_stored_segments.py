@@ -18,6 +18,7 @@ from service import wait_until
 from stores import Bucket
 
 from daemon.core import durable
+from daemon.core.errors import NotFound
 from daemon.core.home import Home
 from daemon.dataset.dvc_cache import places
 from daemon.dataset.repository import Revision
@@ -151,6 +152,7 @@ def test_start_during_an_outage_waits_for_what_is_missing(parts: Parts, bucket: 
         assert "did not answer" in (parts.dataset.stored.problem or "")
     time.sleep(1.1)
     parts.dataset.stored.tend(time.monotonic())
+    assert parts.home.schema.exists()
     parts.ingestion.upkeep.look(1000.0)
     assert (parts.lengths, parts.dataset.stored.problem) == ([1.0], None)
     parts.drop("b.csv", text(2.0))
@@ -186,6 +188,12 @@ def test_merged_segment_is_put_and_its_sources_stay(
     wipe(home)
     parts.open()
     assert parts.lengths == [float(number) for number in range(1, 17)]
+    early = parts.journal.batches.all()[2]
+    revision = Revision(str(early["revision"]), str(early["dvc_md5"]))
+    with pytest.raises(NotFound, match="3 segments of revision"):
+        checked_out(home, revision)
+    shutil.rmtree(home.root / "scratch")
+    assert checked_out(home, revision, bucket.store) == [1.0, 2.0, 3.0]
     parts.close()
 
 
@@ -257,12 +265,14 @@ def test_object_that_no_entry_names_goes_after_a_day(
         with pytest.raises(Killed):
             parts.run()
     [left] = [name for name in bucket.names() if name.startswith("files/md5/")]
+    assert parts.dataset.stored.sweep(timedelta(0)) == 0, "its batch is still under way"
     (parts.home.inbox / "a.csv").unlink()
     parts.reopen()
-    parts.drop("b.csv", text(2.0))
-    parts.run()
     assert parts.dataset.stored.sweep() == 0
     assert left in bucket.names()
+    parts.drop("b.csv", text(2.0))
+    parts.run()
+    parts.reopen()
     assert parts.dataset.stored.sweep(timedelta(0)) == 1
     assert left not in bucket.names()
     assert lost(parts, bucket) == []
