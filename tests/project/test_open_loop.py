@@ -74,7 +74,7 @@ def test_other_answers_than_200_have_failed(tmp_path: Path) -> None:
 class Overloaded(Stalling):
     """Answers nothing for so long that all connections of the sender are busy."""
 
-    stall = 1.5
+    stall = 3.5
 
 
 def test_a_sender_without_a_free_connection_leaves_the_core_to_the_server(tmp_path: Path) -> None:
@@ -84,7 +84,8 @@ def test_a_sender_without_a_free_connection_leaves_the_core_to_the_server(tmp_pa
         before = _seconds_of_children()
         load = serve_open.ask(program, port, ROW, 1000, 1)
     assert (load.answered, load.failed) == (1000, 0)
-    assert _seconds_of_children() - before < 0.4, "it spins while it waits"
+    # A sender that spins uses its core for the three seconds without a connection; one that waits, a tenth of that.
+    assert _seconds_of_children() - before < 2, "it spins while it waits"
 
 
 def test_pauses_are_subtracted_only_if_our_own_work_can_be_none_of_them(tmp_path: Path) -> None:
