@@ -42,7 +42,7 @@ class Dvc:
         self.isolate()
 
     def close(self) -> None:
-        """Let go of DVC's caches and databases."""
+        """Release DVC's caches and databases."""
         if self._repo is not None:
             self._repo.close()
             self._repo = None

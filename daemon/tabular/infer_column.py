@@ -202,7 +202,8 @@ class ColumnProfile:
     def missing(self, decimal: str) -> dict[str, int]:
         """The texts that mean a missing value here, with counts.
 
-        Among numbers, dates and booleans, and in a column of markers only, all markers do; among names only rare ones.
+        In columns of numbers, dates and booleans, or with markers only, all markers do; in columns of names only rare
+        ones.
         """
         rare = RARE * (self.rows - self.empty)
         if self.guess(decimal) is not None or not self.filled:

@@ -34,7 +34,7 @@ LEADERS = frozenset(
 
 
 def is_node(worker: Worker) -> bool:
-    """Whether this worker is one of a serving node."""
+    """Whether this worker belongs to a serving node."""
     return worker.settings.role == "node"
 
 

@@ -32,7 +32,7 @@ class HeldDrops:
         return self._database.typed(HeldRow, select(held).order_by(held.c.held_at, held.c.sha256))
 
     def among(self, sha256s: Iterable[str]) -> dict[str, HeldRow]:
-        """Those of them with these bytes."""
+        """The held drops with these bytes, by sha256."""
         rows = self._database.typed_among(HeldRow, select(held), held.c.sha256, sha256s)
         return {row["sha256"]: row for row in rows}
 

@@ -33,8 +33,8 @@ MOST_HELD = 0.5
 """Maximum share of the rows that is held out for being the newest, unless `train.holdout` is larger."""
 
 LEAST_HELD = 0.25
-"""Minimum part of the requested share that may judge: a full snapshot followed by the few rows of the next day has
-less, for example."""
+"""Minimum part of the requested share of judging rows. If a full snapshot is followed by a day with few rows, the part
+would be smaller."""
 
 LEAST = 3
 """Number of units of a class from which one is always held out: two are left to train."""

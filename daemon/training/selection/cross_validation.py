@@ -208,9 +208,9 @@ def _is_behind(folds: Sequence[Fold], leader: Scored, *, by_loss: bool) -> bool:
 
 
 def _kept_answers(kept: list[Kept], *, whole: bool) -> Kept:
-    """The answers of all folds.
+    """The answers of all folds if `whole`, otherwise no answers.
 
-    Nothing unless `whole`, because the number of folds within a budget depends on the clock, and a model must not.
+    The number of folds within a budget depends on the clock, and a model must not depend on it.
     """
     every = Kept(*(np.concatenate(parts) for parts in zip(*kept, strict=True)))
     return every if whole else Kept(*(part[:0] for part in every))
