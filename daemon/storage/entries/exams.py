@@ -12,7 +12,7 @@ from daemon.storage.entries.events import record_event
 from daemon.storage.journal_tables import exams
 
 LOOKED_BACK = 10_000
-"""Number of newest exams among which representative ones are looked for."""
+"""Number of newest exams that are searched for representative ones."""
 
 
 class Exams:

@@ -30,7 +30,7 @@ class Memberships:
     width: int
     known: dict[int, NDArray[np.bool_]]
     columns: dict[tuple[int, bytes], int] = field(default_factory=dict)
-    """The position of the column for each category column and set that goes left."""
+    """The position of the added column, by category column and by the set of categories that goes left."""
 
     @classmethod
     def of(cls, boosting: Any) -> "Memberships":
