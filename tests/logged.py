@@ -22,7 +22,7 @@ class Named(Predictor):
 def block(first: int, rows: int, **fields: Any) -> bytes:
     """A line of many rows, as a worker writes it, without its newline; the features of row n are 2n and 2n + 1."""
     answers = AnsweredRows(Named(["setosa", "virginica"], 2), np.array([[0.25, 0.75]] * rows), "many", first, 0.5)
-    values = np.arange((first + rows) * 2, dtype=np.float64).reshape(-1, 2)
+    values = np.arange(first * 2, (first + rows) * 2, dtype=np.float64).reshape(-1, 2)
     [text] = answers.lines(Inputs(None, None, values, exact=True), "shop")
     return orjson.dumps({**orjson.loads(text), **fields})
 

@@ -105,4 +105,6 @@ def test_a_disk_that_fills_in_many_rows_leaves_whole_lines(tmp_path: Path, durab
         assert lost == 0
     else:
         assert lost == ROWS - len(history)
-        assert list(history) == [row["prediction_id"] for row in answer["predictions"]][: len(history)]
+        # A short piece may fit where the long one before it did not.
+        answered = [row["prediction_id"] for row in answer["predictions"]]
+        assert list(history) == [each for each in answered if each in history]

@@ -41,7 +41,7 @@ def test_a_score_on_few_rows_is_not_known(story: Story) -> None:
     story.judge(1, "promoted", n=10)
     shown = story.document(alive())
     assert shown["tiles"][3]["state"] == "unknown"
-    assert "10 more" in shown["tiles"][3]["sentence"]
+    assert shown["tiles"][3]["sentence"] == "Only 10 held-out rows; a reliable score needs 20."
     assert shown["verdict"]["state"] == "ok"
 
 

@@ -3,7 +3,7 @@
 import functools
 import gc
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Self
 
 import clock
 import points
@@ -14,7 +14,7 @@ from tqdm import tqdm
 from daemon.dataset import segment_writer, segments
 from daemon.inbox import watcher
 from daemon.service import service
-from daemon.storage import database, prediction_history
+from daemon.storage import database_file, prediction_history
 from daemon.tabular import csv_table, file_content
 
 SMALL_BYTES, PIECE_ROWS = 1024, 6
@@ -37,6 +37,12 @@ class Encoder:
     def shutdown(self) -> None:
         """There is no thread."""
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+
 
 def install() -> None:
     """Put everything in place; all modules must be imported by now."""
@@ -47,8 +53,9 @@ def install() -> None:
     _replace(csv_table, BLOCK_BYTES=SMALL_BYTES)
     _replace(segments, PIECE_ROWS=PIECE_ROWS)
     _replace(segment_writer, ThreadPoolExecutor=Encoder)
+    _replace(segments, ThreadPoolExecutor=Encoder)
     # An engine keeps the statements that it has compiled, which takes longer than anything that they do.
-    _replace(database, create_engine=functools.cache(create_engine))
+    _replace(database_file, create_engine=functools.cache(create_engine))
     _replace(tqdm, monitor_interval=0)  # DVC's progress bars would start a thread
     clock.install()
     points.install()

@@ -100,6 +100,7 @@ class PredictionLog:
         On a full disk the answer is still sent and the lines are lost (see `problem`); if strict, it raises NotKept instead.
         Only lines with `predictions` count as lost predictions.
         """
+        whole = True
         for group in lines if len(lines) == 1 else _groups(lines):
             with self._lock:
                 kept = 0
@@ -108,10 +109,12 @@ class PredictionLog:
                     if kept < len(group):
                         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 except OSError as error:
-                    lost = group[kept:].splitlines() if predictions else []
+                    whole, lost = False, group[kept:].splitlines() if predictions else []
                     self._fail(error, sum(map(prediction_block.rows_of, lost)))
                 else:
-                    self._failures.pop("write", None)
+                    # A short group may fit where the long one before it did not.
+                    if whole:
+                        self._failures.pop("write", None)
 
     def sync(self) -> None:
         """Sync everything appended before this call. After a failure it raises NotKept, and later lines go to another file."""
