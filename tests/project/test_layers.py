@@ -210,7 +210,7 @@ def loaded(code: str) -> set[str]:
 
 def test_worker_loads_no_heavy_library() -> None:
     """An HTTP worker is up in a blink: what pages, metrics and the OpenAPI document need comes with the first request for them."""
-    others = TRAINING | UNUSED | {"dvc", "pyarrow", "rich", "sqlalchemy", "typer", "watchdog"}
+    others = TRAINING | UNUSED | {"dvc", "psycopg", "pyarrow", "rich", "sqlalchemy", "typer", "watchdog"}
     late = {"jinja2", "prometheus_client", "web.dashboard", "web.openapi"}
     assert not loaded("import web.server.__main__") & (others | late)
     assert (
@@ -226,7 +226,7 @@ def test_command_line_and_service_start_without_heavy_libraries() -> None:
 
 def test_daemon_loads_only_what_takes_drops_and_serves() -> None:
     """What only a training needs is not even in reach: `parts` has every module of the loop, `loop` all of its duties."""
-    heavy = TRAINING | UNUSED | {"dvc", "onnx", "onnxruntime", "rich"}
+    heavy = TRAINING | UNUSED | {"dvc", "onnx", "onnxruntime", "psycopg", "rich"}
     arrays = (
         "import pyarrow; arrow_without_pandas.without_pandas(); pyarrow.table({'x': pyarrow.array([1])}).to_pydict()"
     )

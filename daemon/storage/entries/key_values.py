@@ -3,10 +3,13 @@
 import json
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
 from daemon.storage.database import Database
 from daemon.storage.journal_tables import meta
+
+# Upserts are spelt alike in SQLite and PostgreSQL, but SQLAlchemy has a construct of its own for each.
+PUT = text("INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
 
 
 class KeyValues:
@@ -33,5 +36,4 @@ class KeyValues:
 
 def put(connection: Connection, key: str, value: Any) -> None:
     """Store the JSON value of a key within the caller's transaction."""
-    connection.execute(meta.delete().where(meta.c.key == key))
-    connection.execute(meta.insert(), {"key": key, "value": json.dumps(value)})
+    connection.execute(PUT, {"key": key, "value": json.dumps(value)})

@@ -1,6 +1,6 @@
 """Requests of commands and HTTP workers to the loop, and its answers."""
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from daemon.core.journal_rows import RequestRow
 from daemon.core.states import EventKind, Level, RequestState
@@ -8,6 +8,10 @@ from daemon.core.status import utcnow
 from daemon.storage.database import Database
 from daemon.storage.entries.events import record_event
 from daemon.storage.journal_tables import requests
+
+# Upserts are spelt alike in SQLite and PostgreSQL, but SQLAlchemy has a construct of its own for each.
+TAKE = text("""
+INSERT INTO requests (id, kind, state, detail, at) VALUES (:id, :kind, :state, :detail, :at) ON CONFLICT (id) DO NOTHING""")
 
 
 class Requests:
@@ -20,8 +24,7 @@ class Requests:
         """Record a request from its file; an already recorded request is not changed."""
         with self._database.writing() as connection:
             values = {"id": request, "kind": kind, "state": RequestState.QUEUED, "detail": detail, "at": at}
-            if self.get(request) is None:
-                connection.execute(requests.insert(), values)
+            connection.execute(TAKE, values)
 
     def get(self, request: str) -> RequestRow | None:
         """One request, or None if the loop has not recorded it yet."""
