@@ -22,6 +22,9 @@ MANY = 500
 class Database:
     """A connection to a journal; every transaction is durable once it ends."""
 
+    _hint = "Is the disk full?"
+    """What to say where a transaction fails."""
+
     def __init__(self, engine: Engine, connection: Connection | None = None) -> None:
         self._engine = engine
         self.connection = connection or engine.connect()
@@ -62,7 +65,7 @@ class Database:
             self._commit()
             self.writes += 1
         except OperationalError as error:
-            raise Unavailable(f"The journal can't be written: {error.orig}.", hint="Is the disk full?") from None
+            raise Unavailable(f"The journal can't be written: {error.orig}.", hint=self._hint) from None
         finally:
             self._end()
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from sqlalchemy import text
+
 from daemon.core.home import Home
 from daemon.records.query import ask, number
 from daemon.storage.journal import Journal
@@ -32,6 +34,12 @@ def newest_event(home: Home) -> int:
 
 def batches(home: Home) -> list[int]:
     return [row["seq"] for row in ask(home.journal, "SELECT seq FROM batches ORDER BY seq")]
+
+
+def change(journal: Journal, statement: str, **values: Any) -> None:
+    """Write past the entries, whichever database it is."""
+    with journal.database.writing() as connection:
+        connection.execute(text(statement), values)
 
 
 def accept(journal: Journal, count: int) -> int:

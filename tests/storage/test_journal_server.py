@@ -5,12 +5,14 @@ import os
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 import forks
 import pytest
@@ -23,7 +25,7 @@ from daemon.core.errors import Exit, JournalTaken, Unavailable
 from daemon.core.home import Home
 from daemon.core.journal import journal_server
 from daemon.core.states import EventKind
-from daemon.records.query import number
+from daemon.records.query import ask, number
 from daemon.storage.journal import Journal
 
 
@@ -84,6 +86,33 @@ def test_process_ends_only_where_its_belief_is_wrong(
             assert error.value.exit == Exit.JOURNAL_TAKEN
             assert journal.taken()
     assert batches(placed) == [1]
+
+
+def test_transaction_of_another_process_is_not_taken_for_the_own(
+    placed: Home, postgres: Postgres, relay: Relay, tmp_path: Path
+) -> None:
+    """While the server is asked what became of a commit, another process writes just one: the number alone would tell nothing."""
+    copy = Home(tmp_path / "copy")
+    copy.registry.mkdir(parents=True)
+    server = journal_server.named(placed.journal)
+    assert server is not None
+    direct = server.url.replace(quote(str(relay.address), safe=""), quote(str(postgres.folder), safe=""))
+    journal_server.write(copy, replace(server, url=direct))
+
+    def overtake() -> None:
+        while relay.cut:
+            time.sleep(0.01)
+        with closing(Journal.open(copy.journal)) as other:
+            accept(other, 7)
+
+    thread = threading.Thread(target=overtake)
+    with closing(Journal.open(placed.journal)) as journal:
+        relay.cut, relay.down_seconds = "before", 1.0
+        thread.start()
+        with pytest.raises(JournalTaken, match="Another process"):
+            accept(journal, 1)
+    thread.join()
+    assert [row["segment"] for row in ask(copy.journal, "SELECT segment FROM batches")] == ["7.parquet"]
 
 
 def test_sessions_that_are_ended_cost_no_entry(placed: Home, postgres: Postgres) -> None:

@@ -50,7 +50,7 @@ def test_daemon_that_was_overtaken_ends(placed: Home, postgres: Postgres, monkey
             with pytest.raises(AlreadyRunning):
                 accept(first, 2)
             accept(second, 7)
-        with pytest.raises(JournalTaken, match="another process"):
+        with pytest.raises(JournalTaken, match="Another process"):
             accept(first, 2)
         assert first.taken()
         with pytest.raises(JournalTaken):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from daemon.core.home import Home
+from daemon.core.journal import journal_server
 from daemon.core.journal_rows import DropRow
 from daemon.core.states import DropState
 from daemon.dataset import segments
@@ -45,10 +46,10 @@ def find(home: Home, journal: Journal, drop: DropRow, store: ObjectStore | None 
         ),
         *_models(home, drop),
         *(
-            Trace(_at(home, path), "a journal of an older format, which may quote cells", "by hand")
+            Trace(_at(home, path), "an earlier copy of the journal, which may quote cells", "by hand")
             for path in _old(home)
         ),
-        Trace("registry/journal.db", "name, sha256 and counts, so that the same bytes are recognised", "stays"),
+        Trace(_journal(home), "name, sha256 and counts, so that the same bytes are recognised", "stays"),
         Trace("backups, copies and swap space", "wherever they were copied to", "not known to this home"),
     ]
 
@@ -57,9 +58,14 @@ def _at(home: Home, path: Path) -> str:
     return str(path.relative_to(home.root))
 
 
+def _journal(home: Home) -> str:
+    server = journal_server.beside(home.journal)
+    return _at(home, home.journal) if server is None else f"{server.url} (and its log, replicas and dumps)"
+
+
 def _old(home: Home) -> list[Path]:
-    """Copies of the journal that were made before migrations."""
-    return sorted(home.registry.glob(f"{home.journal.name}.format-*"))
+    """Copies of the journal that were made before migrations, or before a move to a server."""
+    return sorted(path for end in ("format-*", "moved*") for path in home.registry.glob(f"{home.journal.name}.{end}"))
 
 
 def _dataset(home: Home, journal: Journal, drop: DropRow) -> Iterator[Trace]:

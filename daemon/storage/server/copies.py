@@ -16,7 +16,6 @@ from daemon.core.home import Home
 from daemon.core.journal import journal_address, journal_server
 from daemon.core.journal.journal_server import JournalServer
 from daemon.storage.database_file import DatabaseFile
-from daemon.storage.journal_tables import FORMAT
 from daemon.storage.server import session, tables
 
 CHUNK = 5_000
@@ -64,7 +63,7 @@ def move_to_server(home: Home, url: str) -> str:
             _clear(target, server)
             tables.tables.create_all(target)
             count = _copy(database.connection, target)
-            target.execute(tables.state.insert(), {"journal": server.journal, "format": FORMAT, "writes": 0})
+            tables.begin(target, server)
             _number(target, database.connection.execute(LAST_EVENT["sqlite"]).scalar() or 0)
         database.connection.rollback()
     _set_aside(home.journal)

@@ -6,6 +6,7 @@ interrupted commit was made.
 """
 
 import os
+import secrets
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from daemon.core.home_integrity import OpenedFile
 from daemon.core.journal.journal_server import JournalServer
 from daemon.storage.database import Database
 from daemon.storage.server import session, tables
+from daemon.storage.server.tables import LastWrite
 
 FAILED = (OperationalError, InterfaceError)
 
@@ -34,8 +36,11 @@ RETRY_SECONDS = 2.0
 class DatabaseServer(Database):
     """The connection to a journal on a server; a finished transaction is on the server's disk."""
 
+    _hint = "It is tried again."
+
     def __init__(self, engine: Engine, server: JournalServer, file: Path) -> None:
         self._server, self._named = server, OpenedFile(file)
+        self._writer = secrets.token_hex(16)
         self._count: int | None = None
         self._settling = self._committed = self._gaps = False
         self._taken: str | None = None
@@ -119,7 +124,7 @@ class DatabaseServer(Database):
 
         False if another process has used the number.
         """
-        values = {"journal": self._server.journal, "writes": self._count}
+        values = {"journal": self._server.journal, "writes": self._count, "writer": self._writer}
         self._ensure()
         try:
             return self.connection.execute(tables.NEXT, values).rowcount == 1
@@ -199,16 +204,16 @@ class DatabaseServer(Database):
         self._gaps = True
         return connection
 
-    def _recognise(self, writes: int) -> None:
-        """Compare the journal with this process's last transaction; raises JournalTaken."""
-        if self._count is None or writes == self._count:
-            self._count = writes
-        elif writes == self._count + 1 and self._settling:
-            self._count, self._committed = writes, True
-        elif writes == self._count + 1:
-            self._end_here("An unanswered commit was made after all, or another process has written it.")
-        else:
+    def _recognise(self, last: LastWrite) -> None:
+        """Compare the journal with what this process has left; raises JournalTaken."""
+        if self._count is None or last.number == self._count:
+            self._count = last.number
+        elif last != (self._count + 1, self._writer):
             self._end_here("Another process has written it.")
+        elif self._settling:
+            self._count, self._committed = last.number, True
+        else:
+            self._end_here("An unanswered commit was made after all.")
 
     def _end_here(self, reason: str) -> None:
         self._taken = f"The journal at {self._server.url} has changed since this process wrote it. {reason} A restart reads it again."

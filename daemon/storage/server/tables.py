@@ -4,6 +4,8 @@ SQLite numbers the rows of every table by insertion (`rowid`). Here the two tabl
 for it.
 """
 
+from typing import NamedTuple
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -33,10 +35,12 @@ state = Table(
     ),  # the id that a home compares, see daemon/core/journal/journal_server.py
     Column("format", BigInteger, nullable=False),  # like `PRAGMA user_version` of the file
     Column("writes", BigInteger, nullable=False),  # transactions so far; each starts by incrementing it
+    Column("writer", String, nullable=False),  # the process of the last transaction
 )
 """One row: the id and state of this journal."""
 
-NEXT = text("UPDATE journal_state SET writes = writes + 1 WHERE journal = :journal AND writes = :writes")
+NEXT = text("""
+UPDATE journal_state SET writes = writes + 1, writer = :writer WHERE journal = :journal AND writes = :writes""")
 """The first statement of every transaction. It changes no row if another process has written since the last one."""
 
 CLOSE_GAPS = text(
@@ -64,16 +68,23 @@ labels.indexes.clear()
 Index("labels_of_version", labels.c.version, labels.c.batch, labels.c.rowid)  # SQLite's indexes end with the rowid
 
 
-def prepare(connection: Connection, server: JournalServer) -> int:
-    """Make or migrate the tables within the caller's transaction; returns the journal's number of transactions.
+class LastWrite(NamedTuple):
+    """The newest transaction of a journal: its number (0: there is none), and the process that made it."""
+
+    number: int
+    writer: str
+
+
+def prepare(connection: Connection, server: JournalServer) -> LastWrite:
+    """Make or migrate the tables within the caller's transaction; returns the newest transaction of the journal.
 
     Raises BadSettings if the journal belongs to another home, RetraindError if a newer retraind wrote it.
     """
     if not inspect(connection).has_table("journal_state"):
         tables.create_all(connection)
-        connection.execute(state.insert(), {"journal": server.journal, "format": FORMAT, "writes": 0})
-        return 0
-    journal, stored, writes = connection.execute(select(state)).one()
+        begin(connection, server)
+        return LastWrite(0, "")
+    journal, stored, writes, writer = connection.execute(select(state)).one()
     if journal != server.journal:
         raise BadSettings(
             f"The journal at {server.url} belongs to another home.",
@@ -85,7 +96,12 @@ def prepare(connection: Connection, server: JournalServer) -> int:
             connection.execute(text(statement))
     if stored < FORMAT:
         connection.execute(state.update().values(format=FORMAT))
-    return int(writes)
+    return LastWrite(int(writes), writer)
+
+
+def begin(connection: Connection, server: JournalServer) -> None:
+    """Say in new tables which journal they are."""
+    connection.execute(state.insert(), {"journal": server.journal, "format": FORMAT, "writes": 0, "writer": ""})
 
 
 def require_known(stored: int, server: JournalServer, *, writable: bool = False) -> None:
