@@ -31,10 +31,16 @@ EARLY_AND_LATE = MOMENTS[3::5]
 """For the trainer, which takes seconds of the processor to start again after each."""
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, served: Path) -> Iterator[Service]:
-    """A service that already serves Iris; each test leaves it whole."""
-    running = Service(tmp_path_factory.mktemp("home")).copied(served).start()
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def service(
+    tmp_path_factory: pytest.TempPathFactory, served: Path, request: pytest.FixtureRequest
+) -> Iterator[Service]:
+    """A service that already serves Iris, with its journal in its file or on a server; each test leaves it whole."""
+    running = Service(tmp_path_factory.mktemp("home"))
+    if request.param == "postgres":
+        running.home.make()
+        request.getfixturevalue("postgres").place(running.home)
+    running.copied(served).start()
     running.wait_served(1)
     running.wait_ingested()
     yield running

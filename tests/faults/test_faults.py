@@ -20,10 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import postgres as servers
 import pytest
 import wiring
+from postgres import Place
 from tracer import CALLS, SUPPORTED
 
+from benchmarks.postgres import Postgres
 from daemon.core.home import Home
 
 pytestmark = [
@@ -115,6 +118,8 @@ class Bench:
     runners: list[Runner]
     names: Iterator[int] = field(default_factory=itertools.count)
     counts: dict[bool, list[str]] = field(default_factory=dict)
+    place: Place = lambda _home: None
+    """Gives a home the place of its journal."""
 
     def counted(self, series: Series) -> list[str]:
         """Every change that a run without a fault makes, in the home that the series begins with."""
@@ -129,9 +134,12 @@ class Bench:
         home = Home(self.root / f"case-{next(self.names)}")
         if series.first:
             wiring.bare(home)
+            self.place(home)
             wiring.drop_one(home)
         else:
             shutil.copytree(runner.template.root, home.root, symlinks=True)
+            self.place(home)
+            servers.follow(home)
             wiring.drop(home)
         worked = runner.ask(home, "work", **about)
         checked = runner.ask(home, "check", first=series.first, dvc=dvc)
@@ -212,3 +220,18 @@ def test_death_between_the_steps_loses_and_doubles_nothing(
     assert not alive, "the run never came there"
     with capsys.disabled():
         print(f"\nfailpoints: {len(chosen)} deaths")
+
+
+@pytest.mark.slow
+def test_journal_on_a_server_makes_no_difference(bench: Bench, postgres: Postgres) -> None:
+    """Deaths between all steps, and faults at some changes of every kind: the journal is then no file of the home."""
+    folder = bench.root / "server"
+    folder.mkdir()
+    there = Bench(folder, bench.runners, place=postgres.place)
+    results = there.many(SERIES["kill"], [{"failpoint": failpoint} for failpoint in FAILPOINTS])
+    assert [result["code"] for result in results] == [-9] * len(FAILPOINTS)
+    for name, series in SERIES.items():
+        total = sum(call in series.fault["calls"] for call in there.counted(series))
+        points = spread(total, 4 * series.short)
+        results = there.many(series, [{"fault": {**series.fault, "at": at}} for at in points])
+        assert sum(result["hit"] for result in results) >= max(1, 0.9 * len(points) - 1), name

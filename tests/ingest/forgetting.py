@@ -1,9 +1,7 @@
 """Drops that are taken and forgotten; a test module makes fixtures of `parts` and `merged`."""
 
 import io
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +14,7 @@ from daemon.dataset import segment_tiers
 from daemon.dataset.checkout import check_out
 from daemon.dataset.repository import Revision
 from daemon.objects.store import ObjectStore
+from daemon.records.query import ask
 from daemon.schema.schema import Schema
 
 
@@ -59,10 +58,8 @@ def take(parts: Parts, **files: list[float]) -> None:
 
 def answer(parts: Parts, request: Request) -> tuple[str, str]:
     """State and detail of a request that the journal knows."""
-    with closing(sqlite3.connect(parts.home.journal)) as connection:
-        query = "SELECT state, detail FROM requests WHERE id = ?"
-        answer: tuple[str, str] = connection.execute(query, (request.id,)).fetchone()
-    return answer
+    [row] = ask(parts.home.journal, "SELECT state, detail FROM requests WHERE id = ?", request.id)
+    return row["state"], row["detail"]
 
 
 def in_cache(home: Home) -> set[float]:

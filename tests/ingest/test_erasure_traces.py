@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import sqlite3
 import struct
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,6 +17,7 @@ from commands import forked
 from conftest import names
 from forgetting import answer, in_cache, take, text
 from ingesting import HEADER, Killed, Parts, prepare
+from journal_entries import change
 from person_rows import PERSON, ROW, SECRET, listed
 
 from daemon.core import durable, requests, shared_folder
@@ -26,12 +26,14 @@ from daemon.core.journal_rows import DropRow
 from daemon.core.settings import Settings
 from daemon.core.states import DropState
 from daemon.dataset import segments
-from daemon.ingest.erasure import held_files
+from daemon.ingest.erasure import held_files, traces
 from daemon.ingest.erasure.eraser import Eraser
 from daemon.ingest.erasure.row_matching import RowMatcher
 from daemon.records.query import ask
 from daemon.storage.journal import Journal
 from daemon.storage.prediction_history import HistoryCopier
+
+pytestmark = pytest.mark.engines(full=True)
 
 parts = pytest.fixture(forgetting.parts)
 
@@ -107,7 +109,7 @@ def test_purge_takes_the_rows_out_of_everything_that_find_lists(scattered: Parts
     assert "person-wrong.csv" not in names(parts.home.rejected)
     assert (parts.waiting, parts.journal.held.all()) == ([], [])
     assert ask(parts.home.journal, "SELECT message FROM events WHERE kind = 'suspicious'") == []
-    assert listed(parts, sha256) == {"registry/journal.db", "backups, copies and swap space"}
+    assert listed(parts, sha256) == {traces._journal(parts.home), "backups, copies and swap space"}
     assert parts.lengths == [7]
     assert [segments.load(path)["sepal_length"].to_pylist() for path in parts.home.orphans.iterdir()] == [[7]]
 
@@ -176,9 +178,12 @@ def test_predictions_that_the_drop_labelled_go_by_their_ids(parts: Parts) -> Non
     (parts.home.workers / "0-1.lock").touch()
     lock = durable.try_lock(parts.home.workers / "0-1.lock")
     assert lock is not None
-    with closing(sqlite3.connect(parts.home.journal)) as connection, connection:
-        label = ("p1", 1, "setosa", "virginica", sha256, 1, "2026-01-01T00:00:00Z")
-        connection.execute("INSERT INTO labels VALUES (?, ?, ?, ?, ?, ?, ?)", label)
+    change(
+        parts.journal,
+        'INSERT INTO labels (prediction_id, version, prediction, truth, "drop", batch, at) '
+        "VALUES ('p1', 1, 'setosa', 'virginica', :drop, 1, '')",
+        drop=sha256,
+    )
     with closing(HistoryCopier(parts.home, Settings())) as history_copier:
         assert history_copier.copy() == 2
     assert {"logs/predictions.db", f"logs/{path.name}"} <= listed(parts, sha256)

@@ -15,6 +15,8 @@ from daemon.core import durable, requests
 from daemon.core.home import Home
 from daemon.dataset import segment_tiers, segments
 
+pytestmark = pytest.mark.engines(full=True)
+
 merged, parts = pytest.fixture(forgetting.merged), pytest.fixture(forgetting.parts)
 
 

@@ -8,6 +8,8 @@ from holding import ODD, REASON, ask_for, held, messages, sha256
 from ingesting import Parts
 from test_exam_runner import flowers, serve
 
+pytestmark = pytest.mark.engines(full=True)
+
 parts = pytest.fixture(holding.parts)
 
 
@@ -26,6 +28,7 @@ def test_the_same_bytes_under_two_names_are_one_decision(parts: Parts) -> None:
     assert (len(parts.lengths), parts.waiting) == (60, [])
 
 
+@pytest.mark.engines(server=False)  # a second writer records what serves
 @pytest.mark.parametrize("served", [1, 2])
 def test_another_name_or_time_is_no_decision(parts: Parts, served: int) -> None:
     """Nor is another version that serves by then: who is asked is the person."""

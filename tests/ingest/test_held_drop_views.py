@@ -19,6 +19,8 @@ from daemon.cli.report import health
 from daemon.core.errors import NotFound
 from daemon.core.status import publish
 
+pytestmark = pytest.mark.engines(full=True)
+
 parts = pytest.fixture(holding.parts)
 
 

@@ -23,6 +23,8 @@ from daemon.schema import labelled_row, schema
 from daemon.tabular import csv_table, file_content
 from daemon.tabular.file_content import Content
 
+pytestmark = pytest.mark.engines(full=True)
+
 parts = pytest.fixture(holding.parts)
 
 

@@ -18,6 +18,8 @@ from daemon.dataset import segments
 from daemon.schema import labelled_row
 from daemon.schema.schema import Schema
 
+pytestmark = pytest.mark.engines(full=True)
+
 parts = pytest.fixture(interrupting.parts)
 
 

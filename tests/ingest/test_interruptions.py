@@ -3,9 +3,7 @@
 import contextlib
 import errno
 import os
-import sqlite3
 from collections.abc import Generator
-from contextlib import closing
 
 import interrupting
 import orjson
@@ -20,7 +18,10 @@ from daemon.dataset import segment_writer
 from daemon.inbox.drop import Drop
 from daemon.inbox.inbox import Inbox
 from daemon.inbox.settling import Stamp
+from daemon.records.query import texts
 from daemon.tabular import file_content
+
+pytestmark = pytest.mark.engines(full=True)
 
 parts = pytest.fixture(interrupting.parts)
 
@@ -184,8 +185,7 @@ def test_drop_that_cannot_be_read_holds_up_no_step(parts: Parts, monkeypatch: py
             parts.now += 100
             parts.run()
         assert parts.lengths == [0, 1, 3, 4]
-    with closing(sqlite3.connect(parts.home.journal)) as connection:
-        [(message,)] = connection.execute("SELECT message FROM events WHERE kind = 'problem'").fetchall()
+    [message] = texts(parts.home.journal, "SELECT message FROM events WHERE kind = 'problem'")
     assert message.startswith("2.csv can't be read: ")
     parts.now += 100
     parts.run()

@@ -24,6 +24,8 @@ from daemon.storage.journal import Journal
 from daemon.storage.prediction_history import HistoryCopier
 from daemon.tabular import rows
 
+pytestmark = pytest.mark.engines(full=True)
+
 FEATURES = [1.5, 3, True, "red", "2026-01-31"]
 
 

@@ -14,6 +14,8 @@ from daemon.core import durable, requests
 from daemon.core.home import Home
 from daemon.dataset import segment_tiers
 
+pytestmark = pytest.mark.engines(full=True)
+
 parts = pytest.fixture(interrupting.parts)
 
 FILES = [(f"{number}.csv", HEADER + row(number)) for number in range(segment_tiers.FAN)]

@@ -1,16 +1,17 @@
 """Forgetting with `--purge`: no object of the cache, label or note keeps the rows."""
 
-import sqlite3
-from contextlib import closing
-
 import forgetting
 import pytest
 from conftest import names
 from forgetting import MANY, answer, checked_out, forget, in_cache, take, text
 from ingesting import Parts
+from journal_entries import change
 
 from daemon.core import durable
 from daemon.core.errors import NotFound
+from daemon.records.query import ask, number
+
+pytestmark = pytest.mark.engines(full=True)
 
 merged, parts = pytest.fixture(forgetting.merged), pytest.fixture(forgetting.parts)
 
@@ -58,20 +59,24 @@ def test_labels_and_notes_of_the_drop_go_too(parts: Parts) -> None:
     """A prediction that the drop labelled is without a label again, and what was noted of bad cells is gone; counts stay."""
     take(parts, a=[1], b=[2])
     sha256 = durable.sha256(text(2).encode())
-    with closing(sqlite3.connect(parts.home.journal)) as connection, connection:
-        label = ("p1", 1, "setosa", "virginica", sha256, 1, "2026-01-01T00:00:00Z")
-        connection.execute("INSERT INTO labels VALUES (?, ?, ?, ?, ?, ?, ?)", label)
-        connection.execute(
-            "INSERT INTO events (at, kind, level, message, \"drop\") VALUES ('', 'quarantined', 'info', 'secret', ?)",
-            (sha256,),
-        )
+    change(
+        parts.journal,
+        'INSERT INTO labels (prediction_id, version, prediction, truth, "drop", batch, at) '
+        "VALUES ('p1', 1, 'setosa', 'virginica', :drop, 1, '')",
+        drop=sha256,
+    )
+    change(
+        parts.journal,
+        "INSERT INTO events (at, kind, level, message, \"drop\") VALUES ('', 'quarantined', 'info', 'secret', :drop)",
+        drop=sha256,
+    )
     assert parts.journal.labels.truths(["p1"]) == {"p1": "virginica"}
     forget(parts, 2)
     parts.run()
     assert parts.journal.labels.truths(["p1"]) == {}
-    with closing(sqlite3.connect(parts.home.journal)) as connection:
-        assert connection.execute('SELECT MAX(rowid), MAX(truth), MAX("drop") FROM labels').fetchone() == (1, "", "")
-        assert connection.execute("SELECT COUNT(*) FROM events WHERE message = 'secret'").fetchone() == (0,)
+    [label] = ask(parts.home.journal, 'SELECT MAX(rowid) AS last, MAX(truth) AS truth, MAX("drop") AS of FROM labels')
+    assert label == {"last": 1, "truth": "", "of": ""}
+    assert number(parts.home.journal, "SELECT COUNT(*) FROM events WHERE message = 'secret'") == 0
 
 
 def test_folder_that_others_may_write_to_is_no_trap(parts: Parts) -> None:

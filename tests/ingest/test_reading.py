@@ -1,7 +1,6 @@
 """daemon.ingest.reading: bad rows, small files read as one, large and packed files read in parts, and a schema that grows."""
 
 import gzip
-import sqlite3
 import subprocess
 from contextlib import closing
 from typing import Any
@@ -17,9 +16,12 @@ from daemon.core.home import Home
 from daemon.core.settings import Inbox as Limits
 from daemon.core.settings import Settings
 from daemon.dataset import segment_writer, segments
+from daemon.records.query import ask
 from daemon.schema import schema as schema_module
 from daemon.schema.schema import Schema
 from daemon.tabular import file_content
+
+pytestmark = pytest.mark.engines(full=True)
 
 parts = pytest.fixture(interrupting.parts)
 
@@ -172,8 +174,7 @@ def test_a_file_refused_whole_counts_all_its_rows(home: Home, schema: Schema, te
     with closing(Parts(home, Settings(inbox=Limits(settle_seconds=0, bad_rows=policy)))) as parts:
         parts.drop("a.csv", text)
         parts.run()
-    with closing(sqlite3.connect(home.journal)) as connection:
-        recorded = connection.execute("SELECT state, rows_read, rows_refused FROM drops").fetchall()
-    assert recorded == [("rejected", 7, 7)]
+    recorded = ask(home.journal, "SELECT state, rows_read, rows_refused FROM drops")
+    assert recorded == [{"state": "rejected", "rows_read": 7, "rows_refused": 7}]
     (report,) = home.rejected.glob("*.report.json")
     assert orjson.loads(report.read_bytes())["rows_read"] == 7

@@ -13,6 +13,8 @@ from daemon.core.home import Home
 from daemon.schema import schema as schema_module
 from daemon.schema.schema import Schema
 
+pytestmark = pytest.mark.engines(full=True)
+
 
 @pytest.fixture
 def parts(home: Home, schema: Schema) -> Iterator[Parts]:
