@@ -57,9 +57,13 @@ def placed(home: Home, postgres: Postgres) -> Home:
 
 
 @pytest.fixture
-def engine(request: pytest.FixtureRequest) -> Place:
+def engine(request: pytest.FixtureRequest) -> Iterator[Place]:
     """Gives a home the place of its journal: nothing to do, or with `engines` a server."""
     if getattr(request, "param", "sqlite") == "sqlite":
-        return lambda _home: None
+        yield lambda _home: None
+        return
     server: Postgres = request.getfixturevalue("postgres")
-    return server.place
+    yield server.place
+    from daemon.records.server import reader
+
+    reader.close()  # each test has an address of its own, for which connections would be kept

@@ -203,6 +203,7 @@ def test_thousands_of_ids_are_looked_up(home: Home, journal: Journal, labels: La
     assert [bad.row for bad in joined.bad] == list(range(1201, 1300))
 
 
+@pytest.mark.engines(server=False)  # its bundle is recorded by a second writer
 def test_labels_come_as_a_drop_and_become_rows_once(home: Home, iris: bytes) -> None:
     parts = Parts(home)
     bundles.point(home, bundles.make(home, 1))

@@ -68,6 +68,13 @@ def rows(server: JournalServer, query: str, values: Sequence[str | int | None]) 
         raise Unreadable(" ".join(str(error).split()).rstrip(".")) from None
 
 
+def close() -> None:
+    """Close the connections that this process keeps; the next question makes a new one."""
+    for (pid, _), kept in list(_idle.items()):
+        while pid == os.getpid() and kept:
+            kept.pop().close()
+
+
 def _ask(
     connection: Connection, kept: list[Connection], query: str, values: Sequence[str | int | None]
 ) -> list[Mapping[str, Any]]:
