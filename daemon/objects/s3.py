@@ -30,7 +30,9 @@ CONNECTIONS = 16
 
 PIECE_BYTES = 1_048_576
 
-GONE = {"404", "NoSuchKey", "NotFound"}
+GONE = {"get": {"NoSuchKey"}, "look at": {"404", "NoSuchKey", "NotFound"}}
+"""Error codes that say that an object is missing, by action. Any server answers 404, so for a put it says nothing of objects.
+"""
 
 UNVERSIONED = {"NotImplemented", "MethodNotAllowed", "501", "405"}
 """Error codes of servers without versions of objects."""
@@ -39,13 +41,16 @@ PRECONDITION = {"PreconditionFailed", "412"}
 
 KEYS = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile in ~/.aws, for the user that runs retraind."
 
+RIGHTS = "Grant s3:GetObject, s3:PutObject, s3:ListBucket, s3:DeleteObject, s3:ListBucketVersions and s3:DeleteObjectVersion on this prefix."
+
 HINTS = {
+    "404": "Correct storage.endpoint: what answers there is no S3 server.",
     "NoSuchBucket": "Make the bucket, or correct storage.url.",
     "InvalidAccessKeyId": KEYS,
     "SignatureDoesNotMatch": KEYS,
     "ExpiredToken": "Renew the credentials.",
-    "AccessDenied": "Grant s3:GetObject, s3:PutObject, s3:ListBucket and s3:DeleteObject on this prefix.",
-    "403": "Grant s3:GetObject, s3:PutObject, s3:ListBucket and s3:DeleteObject on this prefix.",
+    "AccessDenied": RIGHTS,
+    "403": RIGHTS,
     "BadDigest": "The bytes changed in transit; it is tried again.",
 }
 
@@ -79,9 +84,9 @@ class S3Store:
             s3={"addressing_style": "path" if endpoint else "auto"},
             tcp_keepalive=True,
         )
-        session = botocore.session.get_session()
-        region = session.get_config_variable("region") or "us-east-1"
         try:
+            session = botocore.session.get_session()
+            region = session.get_config_variable("region") or "us-east-1"
             self._client: Any = session.create_client("s3", region, endpoint_url=endpoint or None, config=config)
         except (BotoCoreError, ValueError) as error:
             raise StoreUnavailable(f"The object store {self.place} can't be used: {error}.", hint=KEYS) from None
@@ -185,7 +190,7 @@ class S3Store:
         try:
             return request()
         except ClientError as error:
-            if _code(error) in GONE:
+            if _code(error) in GONE.get(action, ()):
                 raise ObjectLost(f"{name} is not in {self.place}.", hint="A backup may have it.") from None
             raise self._refused(action, name, error) from None
         except (BotoCoreError, HTTPClientError, ValueError) as error:

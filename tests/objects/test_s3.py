@@ -1,5 +1,7 @@
 """daemon.objects: a real S3 server over HTTP, cut off, stopped and filled with other bytes."""
 
+import http.server
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -183,3 +185,55 @@ def test_settings_that_name_no_bucket_or_hold_credentials_are_refused(tmp_path: 
 def test_settings_without_a_store_open_none() -> None:
     assert open_store(Storage()) is None
     assert Storage(url="s3://bucket/prefix/").url == "s3://bucket/prefix"
+
+
+@pytest.fixture
+def no_store() -> Iterator[str]:
+    """The address of a web server that is no object store: it has never heard of any path."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_error(404)
+
+        do_GET = do_PUT = do_DELETE = answer  # noqa: N815 - the names that the library looks for
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as web:
+        thread = threading.Thread(target=web.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{web.server_port}"
+        web.shutdown()
+        thread.join()
+
+
+def test_server_that_is_no_store_is_unavailable_not_empty(bucket: Bucket, no_store: str, tmp_path: Path) -> None:
+    """Its 404 must not say that an object is lost, or a put version's files would count as removed."""
+    store = S3Store(bucket.settings.url, no_store, 1.0)
+    for action in (
+        lambda: store.put(NAME, DATA),
+        lambda: store.get(NAME, tmp_path / "object", durable.sha256(DATA)),
+        lambda: list(store.listing()),
+        lambda: store.delete([NAME]),
+    ):
+        with pytest.raises(StoreUnavailable, match=r"storage\.endpoint"):
+            action()
+
+
+@pytest.mark.parametrize("text", ["", "[default\naws_secret_access_key = " + SECRET])
+def test_configuration_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:
+    """A profile that does not exist, and a file that is no configuration."""
+    (tmp_path / "config").write_text(text)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "absent")
+    with pytest.raises(StoreUnavailable, match=r"can't be used: .*(absent|config)") as refused:
+        open_store(Storage(url="s3://bucket/home"))
+    assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/a/../b", "s3://bucket/..", "s3://bucket/./a"])
+def test_prefix_that_leads_out_of_itself_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="write s3://bucket or"):
+        Storage(url=url)

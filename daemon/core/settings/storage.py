@@ -53,7 +53,8 @@ class Storage(Section):
             return url
         parts = urlsplit(url)
         plain = parts.scheme == "s3" and not parts.query and not parts.fragment
-        if not (plain and BUCKET.fullmatch(parts.netloc) and PREFIX.fullmatch(parts.path)):
+        relative = {".", ".."} & set(parts.path.split("/"))  # which servers and proxies resolve: out of the prefix
+        if relative or not (plain and BUCKET.fullmatch(parts.netloc) and PREFIX.fullmatch(parts.path)):
             raise ValueError("write s3://bucket or s3://bucket/prefix, without credentials")
         return url.rstrip("/")
 
