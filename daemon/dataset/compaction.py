@@ -74,7 +74,7 @@ class Compaction:
         """Replace the sources by the finished segment, in the step that finished it."""
         if not sources.keys() <= {one["name"] for one in self._journal.segments.current()}:
             sealed.discard()  # a drop was forgotten meanwhile, and its rows are in the segment just written
-            self._stored.abandon(sealed.segment.md5)
+            self._stored.abandon(sealed.segment.name, sealed.segment.md5)
             return
         with sealed.entry(self._journal.segments.has) as merged:
             self._journal.batches.merge(merged.record, list(sources))

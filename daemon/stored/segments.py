@@ -37,6 +37,9 @@ KEPT = timedelta(days=1)
 SWEEP_SECONDS = 3600.0
 """Interval of searches for old objects that no entry names."""
 
+LOOK_SECONDS = 60.0
+"""Interval of checks that the store still answers and has the schema."""
+
 WAIT_SECONDS = 0.05
 """Seconds that a step of the loop waits for a put before other work comes first."""
 
@@ -54,7 +57,7 @@ class StoredSegments:
         self._home, self._store, self._journal = home, store, journal
         self._backoff = Backoff()
         self._schema_put: tuple[str, Future[None]] | None = None
-        self._sweep_at = 0.0
+        self._sweep_at = self._look_at = 0.0
         self.has_schema = store is None
         """Whether the store had the schema at the last check."""
         self._under_way: set[str] = set()
@@ -81,7 +84,6 @@ class StoredSegments:
         if self._store is None or self._journal is None:
             return
         self._note(name, md5)
-        self._under_way = {name}
         schema, store = self._new_schema(), self._store
 
         def work() -> None:
@@ -90,9 +92,13 @@ class StoredSegments:
                 store.put(by_sha256(durable.sha256(schema)), schema)
 
         putting = background.start("object-put", work)
-        while not background.is_done(putting, WAIT_SECONDS):
-            yield
-        self._conclude(putting.exception())
+        try:
+            while not background.is_done(putting, WAIT_SECONDS):
+                yield
+            self._conclude(putting.exception())
+        except BaseException:
+            self._under_way.discard(name)
+            raise
         if schema is not None:
             self._journal.key_values.put(SCHEMA, durable.sha256(schema))
 
@@ -112,6 +118,8 @@ class StoredSegments:
         """Record which object is about to be put; drops notes of objects that have entries by now."""
         assert self._journal is not None
         unnamed = {each: entry for each, entry in self._unnamed().items() if not self._journal.segments.has(each)}
+        # Not only this one: the put of a merge goes on while batches are put and drops are forgotten.
+        self._under_way = (self._under_way & unnamed.keys()) | {name}
         self._journal.key_values.put(UNNAMED, {**unnamed, name: [md5, datetime.now(UTC).isoformat()]})
 
     def _unnamed(self) -> dict[str, list[str]]:
@@ -142,14 +150,25 @@ class StoredSegments:
             return
         if self._schema_put is not None and self._schema_put[1].done():
             (sha256, putting), self._schema_put = self._schema_put, None
+            self._look_at = now if putting.exception() else self._look_at
             self._conclude(putting.exception())
-            self._journal.key_values.put(SCHEMA, sha256)
-        schema, store = self._new_schema(), self._store
+            if self._journal.key_values.get(SCHEMA) != sha256:
+                self._journal.key_values.put(SCHEMA, sha256)
+        schema = self._new_schema()
         self.has_schema = schema is None
+        if schema is None and now >= self._look_at and self._home.schema.exists():
+            schema = self._home.schema.read_bytes()
         if schema is not None and self._schema_put is None and self._backoff.ready(now):
-            sha256 = durable.sha256(schema)
-            putting = background.start("object-put", lambda: store.put(by_sha256(sha256), schema))
-            self._schema_put = sha256, putting
+            self._schema_put = durable.sha256(schema), self._begin_schema(self._store, schema)
+            self._look_at = now + LOOK_SECONDS
+
+    def _begin_schema(self, store: ObjectStore, schema: bytes) -> Future[None]:
+        """Put the schema unless it is there. Without drops, nothing else would notice a store that is gone or emptied."""
+        name, puts = (
+            by_sha256(durable.sha256(schema)),
+            self.problem is not None,
+        )  # that one can look proves nothing then
+        return background.start("object-put", lambda: store.put(name, schema) if puts or not store.has(name) else None)
 
     def put_missing(
         self, recorded: Iterable[SegmentLife], places: Callable[[SegmentLife], Iterable[Path]]
@@ -234,9 +253,10 @@ class StoredSegments:
             self._store.delete(map(by_md5, md5s))
             self.sweep(timedelta(0))
 
-    def abandon(self, md5: str) -> None:
+    def abandon(self, name: str, md5: str) -> None:
         """Remove a segment that was put but will not be recorded; if that fails now, `sweep` removes it later."""
         if self._store is not None:
+            self._under_way.discard(name)
             with suppress(StoreUnavailable):
                 self._store.delete([by_md5(md5)])
 

@@ -1,13 +1,16 @@
 """Rows that outlive the machine: segments in a real S3 server, with kills, outages and folders that are removed."""
 
 import gc
+import hashlib
+import itertools
 import random
 import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import stores
@@ -23,7 +26,7 @@ from daemon.core.home import Home
 from daemon.dataset.dvc_cache import places
 from daemon.dataset.repository import Revision
 from daemon.ingest.erasure import traces
-from daemon.objects.store import by_md5
+from daemon.objects.store import StoreUnavailable, by_md5
 from daemon.records import segments as recorded
 from daemon.schema.schema import Schema
 from daemon.stored import segments as stored_segments
@@ -39,6 +42,11 @@ def parts(home: Home, schema: Schema, bucket: Bucket) -> Iterator[Parts]:
     parts = Parts(home, store=bucket.store)
     yield parts
     parts.close()
+
+
+def durable_md5(path: Path) -> str:
+    """The md5 by which a file is named in the store."""
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def wipe(home: Home) -> None:
@@ -403,3 +411,42 @@ def test_without_a_store_nothing_is_noted(home: Home, schema: Schema) -> None:
     assert parts.journal.key_values.get(stored_segments.UNNAMED) is None
     assert StoredSegments(home).problem is None
     parts.close()
+
+
+def test_purge_spares_what_is_under_way(parts: Parts, bucket: Bucket) -> None:
+    """While a merge is put, a batch may be put, or a drop may be forgotten, and what is left over goes at once with it."""
+    stored = parts.dataset.stored
+    merging, other = parts.home.root / "merging", parts.home.root / "other"
+    merging.write_bytes(b"merging")
+    other.write_bytes(b"other")
+    names = {path: by_md5(durable_md5(path)) for path in (merging, other)}
+    with closing(stored.put("merging.parquet", durable_md5(merging), merging)) as steps:
+        for _ in steps:
+            break
+        stored.put_now("other.parquet", durable_md5(other), other)
+        stored.purge([])
+        for _ in steps:
+            pass
+    assert bucket.names() >= set(names.values())
+    stored.abandon("other.parquet", durable_md5(other))
+    assert names[other] not in bucket.names()
+    parts.reopen()
+    parts.dataset.stored.purge([])
+    assert names[merging] not in bucket.names()
+
+
+def test_store_that_is_gone_is_noticed_without_drops(parts: Parts, bucket: Bucket) -> None:
+    """And one that was emptied gets the schema again."""
+    stored, times = parts.dataset.stored, itertools.count(time.monotonic(), stored_segments.LOOK_SECONDS)
+    wait_until(lambda: has_schema(parts), 20)
+    [schema] = bucket.names()
+
+    def noticed() -> str | None:
+        with suppress(StoreUnavailable):
+            stored.tend(next(times))
+        return stored.problem
+
+    with bucket.cut():
+        assert "did not answer" in str(wait_until(noticed, 20))
+    bucket.store.delete([schema])
+    wait_until(lambda: noticed() is None and bucket.names() == {schema}, 20)
