@@ -4,6 +4,7 @@ Nothing waits for these copies, because journal and segments contain all their d
 and `dvc pull` from the store give any revision. Status and metrics show how far the copies lag behind.
 """
 
+import sqlite3
 import threading
 import time
 from collections.abc import Sequence
@@ -84,7 +85,7 @@ class Projection:
     def _try(self) -> None:
         try:
             self.follow()
-        except (OSError, RetraindError) as error:
+        except (OSError, RetraindError, sqlite3.Error) as error:
             self._backoff.failed(error, "Only the copies in the remotes wait for it.", time.monotonic())
         except Exception:  # the thread must continue, and the log has the reason
             log.exception("projection_failed")
@@ -92,17 +93,17 @@ class Projection:
             self._backoff.succeeded()
 
     def follow(self) -> None:
-        """Copy the newest revision to the remotes; raises RetraindError, OSError."""
+        """Copy the revisions that are new to the remotes; raises RetraindError, OSError."""
         rows = [row for row in self._batches.newest(MOST) if row["state"] == BatchState.COMMITTED]
         self._behind = [row for row in rows if row["seq"] > self._done]
         if not self._behind:
             return
-        newest = self._behind[0]
-        if self._store is not None and newest["dvc_md5"]:
-            self._put_list(self._store, newest["dvc_md5"])
+        for row in reversed(self._behind):  # the newest last
+            if self._store is not None and row["dvc_md5"]:
+                self._put_list(self._store, row["dvc_md5"])
         if self._remote:
             self._push()
-        self._done, self._behind = newest["seq"], ()
+        self._done, self._behind = self._behind[0]["seq"], ()
 
     def _put_list(self, store: ObjectStore, dvc_md5: str) -> None:
         """Put DVC's list of a revision's segments, which are in the store already."""

@@ -144,3 +144,12 @@ def test_remote_with_a_password_or_an_option_is_refused(tmp_path: Path, remote: 
     with pytest.raises(BadSettings, match=r"data\.git_remote") as refused:
         load(tmp_path / "retraind.toml")
     assert "s3cret" not in str(refused.value)
+
+
+def test_every_revision_follows_after_an_outage(parts: Parts, bucket: Bucket) -> None:
+    """Not only the newest: an earlier revision is checked out by its own list."""
+    take(parts, 1, 2, 3)
+    Projection(parts.home, bucket.store, "").follow()
+    lists = {by_md5(str(row["dvc_md5"])) for row in parts.journal.batches.all()}
+    assert len(lists) == 3
+    assert lists <= bucket.names()
