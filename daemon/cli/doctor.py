@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TypedDict
 
 from daemon.artifacts import bundle
+from daemon.artifacts.manifest import cleared
 from daemon.cli.report import health, home_access
 from daemon.core import durable, home_integrity, settings, status
-from daemon.core.errors import RetraindError
+from daemon.core.errors import BundleRefused, RetraindError
 from daemon.core.home import Home
 from daemon.core.journal import journal_server
 from daemon.core.journal_rows import SegmentRow
@@ -20,7 +21,7 @@ from daemon.dataset import git_history
 from daemon.dataset.dvc_cache import Cache
 from daemon.objects import probe
 from daemon.objects.opening import open_store
-from daemon.objects.store import MD5, by_md5
+from daemon.objects.store import MD5, SHA256, by_md5, by_sha256
 from daemon.records import drops as recorded_drops
 from daemon.records import segments as recorded_segments
 from daemon.records import versions
@@ -28,6 +29,7 @@ from daemon.records.query import ask
 from daemon.schema import schema, score_names
 from daemon.schema.schema import Schema
 from daemon.storage import artifact_paths
+from daemon.stored import bundle_files
 
 REPAIR = "Run `retraind doctor --repair`."
 
@@ -237,19 +239,33 @@ def _paths(home: Home) -> str:
 
 
 def _storage(home: Home) -> str:
-    """Report the abilities of the object store, and the segments of the present revision that it lacks."""
+    """Report the abilities of the object store, and segments of the present revision and bundles that it lacks."""
     store = open_store(settings.load(home.settings).storage)
     assert store is not None
     try:
-        described, there = probe.describe(store), {entry.name for entry in store.listing(MD5)}
+        described, judged = probe.describe(store), versions.Versions(home).newest(versions.MOST)
+        there = {entry.name for prefix in (MD5, SHA256) for entry in store.listing(prefix)}
     finally:
         store.close()
     gone = [name for name, one in _live(home).items() if by_md5(one["md5"]) not in there]
     gone = [name for name in gone if name in _live(home)] if gone else []
+    hint = "A starting daemon puts those that it has; the check `storage` tells when it is done."
     if gone:
-        hint = "A starting daemon puts those that it has; the check `storage` tells when it is done."
         raise PartFailed(f"{described} It lacks {len(gone)} segments of the dataset, first {gone[0]}.", hint=hint)
-    return f"{described} It has every segment of the dataset."
+    if partial := [row["version"] for row in judged if _is_partial(home, row, there)]:
+        raise PartFailed(f"{described} It lacks files of {len(partial)} versions, first {partial[0]}.", hint=hint)
+    return f"{described} It has every segment of the dataset, and the bundles."
+
+
+def _is_partial(home: Home, row: versions.JudgedVersion, there: set[str]) -> bool:
+    """Whether the store lacks a file of a version that keeps its files here."""
+    folder = home.bundle(row["version"])
+    if cleared(folder):
+        return False
+    try:
+        return not bundle_files.objects(folder, row["bundle"]) <= there
+    except BundleRefused:  # which other findings and the check `bundle` report
+        return by_sha256(row["bundle"]) not in there
 
 
 def as_text(findings: Sequence[Finding]) -> str:

@@ -14,6 +14,9 @@ from daemon.records.lineage_chain import Chain
 from daemon.records.query import first, newest, number
 from daemon.schema.scores import Agreement, Score, Scores
 
+MOST = 1_000_000
+"""No home has more versions."""
+
 
 class JudgedVersion(VersionFacts):
     """A version with its verdict."""

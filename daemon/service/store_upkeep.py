@@ -5,6 +5,7 @@ them. A store that was set up later, or lost objects, gets the journal's objects
 check `storage` says what is missing.
 """
 
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,21 +13,19 @@ from typing import NamedTuple
 
 from daemon.artifacts.manifest import cleared
 from daemon.core import logs
-from daemon.core.errors import RetraindError
+from daemon.core.errors import RetraindError, Unavailable
 from daemon.core.home import Home
 from daemon.dataset.dvc_cache import places
 from daemon.objects.backoff import Backoff
-from daemon.objects.store import SHA256, ObjectStore, StoreUnavailable, by_sha256
+from daemon.objects.store import SHA256, ObjectStore, StoreUnavailable
 from daemon.records import segments
-from daemon.records.versions import JudgedVersion, Versions
+from daemon.records.versions import MOST, JudgedVersion, Versions
 from daemon.storage.model_versions import ModelVersions
 from daemon.stored import bundle_files
 from daemon.stored.bundles import StoredBundles
 from daemon.stored.segments import StoredSegments
 
 log = logs.Logger()
-
-MOST_VERSIONS = 1_000_000
 
 CONSEQUENCE = "The store still lacks earlier objects."
 
@@ -87,12 +86,16 @@ class StoreUpkeep:
                 self._stopping.wait(1.0)
 
     def _try(self, run: Callable[[], None]) -> bool:
-        """Whether a step is done. After a failure of the store it is retried; any other failure is logged and skipped."""
+        """Whether a step is done. What may pass is retried; any other failure is logged and skipped."""
         if not self._backoff.ready(time.monotonic()):
             return False
         try:
             run()
-        except StoreUnavailable as error:
+        except (
+            Unavailable,
+            OSError,
+            sqlite3.Error,
+        ) as error:  # the store, a disk, or the journal that names the objects
             self._backoff.failed(error, CONSEQUENCE, time.monotonic())
             return False
         except Exception:  # the loop and the other steps continue
@@ -102,7 +105,7 @@ class StoreUpkeep:
 
     def _rows(self) -> Sequence[JudgedVersion]:
         """Every judged version, newest first."""
-        return self._versions.newest(MOST_VERSIONS)
+        return self._versions.newest(MOST)
 
     def _fetch_bundles(self) -> None:
         emptied = frozenset(one.version for one in self._models.versions() if one.cleared)
@@ -117,10 +120,11 @@ class StoreUpkeep:
             folder, sha256 = self._home.bundle(row["version"]), row["bundle"]
             if self._stopping.is_set():
                 return
-            if by_sha256(sha256) in there or cleared(folder) or not folder.is_dir():
+            if cleared(folder) or not folder.is_dir():
                 continue
             try:
-                bundle_files.put(self._store, folder, sha256)
+                if not bundle_files.objects(folder, sha256) <= there:
+                    bundle_files.put(self._store, folder, sha256)
             except StoreUnavailable:
                 raise
             except (OSError, RetraindError) as error:  # a damaged bundle does not belong there

@@ -80,6 +80,11 @@ def _manifest(store: ObjectStore, folder: Path, early: Path, sha256: str) -> Man
     return Manifest.model_validate_json(early.read_bytes())
 
 
+def objects(folder: Path, sha256: str) -> set[str]:
+    """The names of all objects of a bundle; raises BundleRefused."""
+    return set(map(by_sha256, (*read_manifest(folder, sha256).files.values(), sha256)))
+
+
 def removable(manifest: Manifest) -> set[str]:
     """The sha256 of the files that are removed when a version is cleared."""
     return {sha256 for name, sha256 in manifest.files.items() if name not in KEPT}

@@ -12,12 +12,16 @@ from service import wait_until
 from stores import Bucket
 
 from daemon.artifacts import bundle
+from daemon.cli import doctor
 from daemon.core.home import Home
 from daemon.core.settings import Promote
 from daemon.objects.store import by_sha256
 from daemon.promotion.champion import Champion
 from daemon.promotion.old_versions import OldVersions
+from daemon.records.versions import Versions
+from daemon.service.store_upkeep import StoreUpkeep
 from daemon.storage.journal import Journal
+from daemon.stored.segments import StoredSegments
 
 server = pytest.fixture(scope="module")(stores.server)
 bucket = pytest.fixture(stores.bucket)
@@ -142,3 +146,24 @@ def test_objects_of_cleared_versions_go_unless_others_have_them(parts: Stored, b
     manifests = {by_sha256(str(rows[version]["bundle"])) for version in versions[:2] if rows[version]}  # type: ignore[index]
     assert {name for version in versions[:2] for name in before[version]} & bucket.names() <= kept | manifests
     assert manifests <= bucket.names()
+
+
+def test_store_that_lost_a_file_gets_it_again(parts: Stored, bucket: Bucket) -> None:
+    """Although it still has the manifest, which is put last; the doctor names the version meanwhile."""
+    version = parts.champion()
+    lost = min(files_of(parts, version) - {by_sha256(str(parts.journal.versions.get(version)["bundle"]))})  # type: ignore[index]
+    bucket.store.delete([lost])
+    judged = Versions(parts.home).newest()
+    assert [row["version"] for row in judged if doctor._is_partial(parts.home, row, bucket.names())] == [version]
+    upkeep = StoreUpkeep(
+        parts.home,
+        bucket.store,
+        StoredSegments(parts.home, bucket.store, parts.journal),
+        parts.promotion.stored,
+        parts.models,
+    )
+    upkeep.start()
+    wait_until(lambda: upkeep.sentence == "", 20)
+    upkeep.close()
+    assert lost in bucket.names()
+    assert not [row for row in judged if doctor._is_partial(parts.home, row, bucket.names())]

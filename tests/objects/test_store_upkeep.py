@@ -1,0 +1,42 @@
+"""daemon.service.store_upkeep: what store and home lack of each other, while other things fail. A real S3 server, a real PostgreSQL."""
+
+import pytest
+import stores
+from forgetting import text
+from ingesting import Parts
+from service import wait_until
+from stores import Bucket
+
+from benchmarks.postgres import Postgres
+from daemon.core.home import Home
+from daemon.objects.store import by_md5
+from daemon.records import segments
+from daemon.schema.schema import Schema
+from daemon.service.store_upkeep import StoreUpkeep
+from daemon.storage.model_versions import ModelVersions
+from daemon.stored.bundles import StoredBundles
+from daemon.stored.segments import StoredSegments
+
+server = pytest.fixture(scope="module")(stores.server)
+bucket = pytest.fixture(stores.bucket)
+
+
+def test_journal_that_is_away_only_delays_it(home: Home, schema: Schema, bucket: Bucket, own_server: Postgres) -> None:
+    """It says so meanwhile, and does not count as done."""
+    assert schema
+    own_server.place(home)
+    parts = Parts(home)
+    parts.drop("a.csv", text(1.0))
+    parts.run()
+    stored = StoredSegments(home, bucket.store, parts.journal)
+    upkeep = StoreUpkeep(home, bucket.store, stored, StoredBundles(home, bucket.store), ModelVersions(home))
+    own_server.stop()
+    upkeep.start()
+    assert "connection" in str(wait_until(lambda: upkeep.problem, 20))
+    assert upkeep.sentence
+    own_server.start()
+    wait_until(lambda: upkeep.sentence == "", 30)
+    upkeep.close()
+    [segment] = segments.ever(home.journal)
+    assert by_md5(segment["md5"]) in bucket.names()
+    parts.close()
