@@ -9,7 +9,7 @@ import os
 import shutil
 from datetime import UTC, datetime
 
-from daemon.core.errors import RetraindError, Unavailable
+from daemon.core.errors import RetraindError
 from daemon.core.states import CheckName
 from daemon.core.status import Check, Status, utcnow
 from daemon.objects.store import ObjectStore
@@ -43,10 +43,12 @@ class Checks:
         """
         try:
             self._last = self._current(now)
-        except Unavailable as error:
+        except Exception as error:
+            # Whatever it is: otherwise the heartbeat would repeat the last status, as if all were well.
             if self._last is None:
                 raise
-            checks = self._last.checks | {CheckName.JOURNAL.value: Check(ok=False, detail=str(error))}
+            reason = str(error).partition("\n")[0]
+            checks = self._last.checks | {CheckName.JOURNAL.value: Check(ok=False, detail=reason)}
             checks |= {name.value: self._health.check(name, None, "") for name in self._health.problems}
             self._last = self._last.model_copy(update={"heartbeat": now, "at": utcnow(), "checks": checks})
         return self._last

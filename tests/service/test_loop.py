@@ -8,9 +8,11 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
+from postgres import terminate
 from promoting import Parts
 from trials import Live
 
+from benchmarks.postgres import Postgres
 from daemon.core import clock, status
 from daemon.core.clock import Reading
 from daemon.core.home import Home
@@ -198,3 +200,29 @@ def test_labels_that_take_the_champions_place_come_before_the_training_that_they
     swap = loop.parts.journal.swaps.last()
     assert swap is not None
     assert (swap["previous"], swap["version"]) == (bad, good)
+
+
+@pytest.fixture
+def schema(mlflow_home: Home, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The schema of a server in which the home keeps its journal."""
+    monkeypatch.setattr("daemon.storage.server.session.LOCK_SECONDS", 0.1)
+    return postgres.place(mlflow_home).rpartition("%3D")[2]
+
+
+def test_journal_that_another_process_holds_is_not_shown_as_fine(
+    mlflow_home: Home, schema: str, loop: Loop, postgres: Postgres
+) -> None:
+    """The daemon can't ask it for anything, and its last status must not be repeated."""
+    loop.tick(100.0)
+    assert checks(mlflow_home)["journal"].ok
+    terminate(postgres, f"retraind {os.getpid()} %")
+    with closing(Journal.open(mlflow_home.journal)):
+        loop.tick(101.0)
+        held = checks(mlflow_home)["journal"]
+    assert (held.ok, "in use by" in held.detail) == (False, True)
+    loop.tick(104.0)
+    assert checks(mlflow_home)["journal"].ok
+    postgres.sql(f"ALTER SCHEMA {schema} RENAME TO {schema}_gone")
+    loop.tick(105.0)
+    gone = checks(mlflow_home)["journal"]
+    assert (gone.ok, "does not exist" in gone.detail) == (False, True)
