@@ -138,7 +138,9 @@ def test_thread_follows_by_itself_and_says_what_fails(parts: Parts, remote: Path
         projection.close()
 
 
-@pytest.mark.parametrize("remote", ["https://someone:s3cret@host/data.git", "--upload-pack=touch"])
+@pytest.mark.parametrize(
+    "remote", ["https://someone:s3cret@host/data.git", "https://s3cret@host/data.git", "--upload-pack=touch"]
+)
 def test_remote_with_a_password_or_an_option_is_refused(tmp_path: Path, remote: str) -> None:
     (tmp_path / "retraind.toml").write_text(f"[data]\ngit_remote = {remote!r}\n")
     with pytest.raises(BadSettings, match=r"data\.git_remote") as refused:

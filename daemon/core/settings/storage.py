@@ -7,7 +7,9 @@ from pydantic import Field, field_validator
 
 from daemon.core.settings.section import Section
 
-PASSWORD = re.compile(r"://[^/@]*:[^/@]*@")
+PASSWORD = re.compile(r"://[^/@]*:[^/@]*@|^https?://[^/]*@")
+"""A password in an address; over HTTP even a user alone is mostly a token."""
+
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 PREFIX = re.compile(r"(/[A-Za-z0-9._-]+)*/?")
 
