@@ -420,13 +420,11 @@ def test_purge_spares_what_is_under_way(parts: Parts, bucket: Bucket) -> None:
     merging.write_bytes(b"merging")
     other.write_bytes(b"other")
     names = {path: by_md5(durable_md5(path)) for path in (merging, other)}
-    with closing(stored.put("merging.parquet", durable_md5(merging), merging)) as steps:
-        for _ in steps:
-            break
-        stored.put_now("other.parquet", durable_md5(other), other)
-        stored.purge([])
-        for _ in steps:
-            pass
+    steps = stored.put("merging.parquet", durable_md5(merging), merging)
+    next(steps, None)
+    stored.put_now("other.parquet", durable_md5(other), other)
+    stored.purge([])
+    list(steps)
     assert bucket.names() >= set(names.values())
     stored.abandon("other.parquet", durable_md5(other))
     assert names[other] not in bucket.names()
