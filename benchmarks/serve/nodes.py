@@ -1,12 +1,12 @@
 """Serving nodes behind HAProxy at a fixed rate, while two versions replace each other: failures, time of a swap, skew between nodes.
 
 Run it with `python -m benchmarks.serve.nodes --rate 1000 --swaps 1000`. It needs PostgreSQL and HAProxy; nodes, leader, balancer and
-a store (moto) share this machine. A swap's time counts from the leader's answer to /promote until a node answers with the version.
+a store (moto) share this machine. A swap's time counts from the leader's answer to /promote, and from the moment when the desired row
+becomes active, until a node answers with the version.
 """
 
 import argparse
 import functools
-import itertools
 import sys
 import tempfile
 import threading
@@ -42,6 +42,24 @@ class Cluster:
     nodes: Sequence[Service]
     port: int
     postgres: Postgres
+    url: str
+    """That of the journal."""
+
+    def activated(self) -> float:
+        """When the desired row was written last (wall clock)."""
+        schema = self.url.rpartition("%3D")[2]
+        [[moment]] = self.postgres.sql(f"SELECT EXTRACT(epoch FROM at) FROM {schema}.desired")
+        return float(moment)
+
+
+@dataclass(frozen=True)
+class Swap:
+    """One change of the served version; all times are wall clock."""
+
+    requested: float
+    activated: float
+    answered: Sequence[float]
+    """When each node answered with the version."""
 
 
 @dataclass
@@ -64,7 +82,7 @@ class Watch(threading.Thread):
         while not self.ended.wait(LOOK_SECONDS):
             version = client.version()
             if version is not None and (not self.changes or self.changes[-1][1] != version):
-                self.changes.append((time.monotonic(), version))
+                self.changes.append((time.time(), version))
         client.close()
 
     def since(self, moment: float, version: int) -> float | None:
@@ -94,7 +112,7 @@ def cluster(count: int) -> Iterator[Cluster]:
             client.close()
         leader, *nodes = services
         port = stack.enter_context(balancing(folder, [node.port for node in nodes], leader.port))
-        yield Cluster(leader, nodes, port, postgres)
+        yield Cluster(leader, nodes, port, postgres, url)
 
 
 def _service(folder: Path, stack: ExitStack, **settings: object) -> Service:
@@ -105,53 +123,56 @@ def _service(folder: Path, stack: ExitStack, **settings: object) -> Service:
     return service
 
 
-def measure(place: Cluster, rate: int, swaps: int) -> tuple[Outcome, list[list[float]]]:
-    """Predict all the time while versions replace each other; for each swap the seconds until each node had it."""
+def measure(place: Cluster, rate: int, swaps: int) -> tuple[Outcome, list[Swap]]:
+    """Predict all the time while versions replace each other."""
     versions = two_versions(place.leader)
     watches = [Watch(node.port) for node in place.nodes]
     for watch in watches:
         watch.start()
+        place.leader.wait_for("the second version", functools.partial(watch.since, 0.0, versions[1]), RATHER_LATE)
     load, client = Load(place.port, rate), Client(place.leader.port)
     load.start()
-    seconds = []
+    done = []
     try:
         for number in range(swaps):
             time.sleep(PAUSE_SECONDS)
-            seconds.append(_swap(place, client, watches, versions[number % 2]))
+            done.append(_swap(place, client, watches, versions[number % 2]))
     finally:
         client.close()
         outcome = load.stop()
         for watch in watches:
             watch.ended.set()
             watch.join()
-    return outcome, seconds
+    return outcome, done
 
 
-def _swap(place: Cluster, client: Client, watches: Sequence[Watch], version: int) -> list[float]:
+def _swap(place: Cluster, client: Client, watches: Sequence[Watch], version: int) -> Swap:
     status, answer = client.ask("/promote", {"version": version})
-    moment = time.monotonic()
+    moment = time.time()
     if status != 202:
         raise RuntimeError(f"/promote answered {status}: {answer}")
     looks = [functools.partial(watch.since, moment, version) for watch in watches]
-    times = [place.leader.wait_for("the swap", look, RATHER_LATE) for look in looks]
-    return [at - moment for at in times]
+    answered = [place.leader.wait_for("the swap", look, RATHER_LATE) for look in looks]
+    return Swap(moment, place.activated(), answered)
 
 
-def facts(outcome: Outcome, seconds: Sequence[Sequence[float]]) -> list[list[str]]:
+def facts(outcome: Outcome, swaps: Sequence[Swap]) -> list[list[str]]:
     """Rows of the table."""
     failed = ", ".join(f"{number} {why}" for why, number in outcome.failed.items() if number)
-    every = list(itertools.chain.from_iterable(seconds))
-    skews = [max(swap) - min(swap) for swap in seconds]
-    latencies = [answer.seconds for answer in outcome.answers]
+    spans = {
+        "from the request": [at - swap.requested for swap in swaps for at in swap.answered],
+        "from the active row": [at - swap.activated for swap in swaps for at in swap.answered],
+        "skew": [max(swap.answered) - min(swap.answered) for swap in swaps],
+    }
     return [
         ["requests sent", str(outcome.sent)],
         ["achieved rate, 1/s", f"{outcome.sent / outcome.seconds:.1f}"],
         ["failed requests", f"{outcome.failed.total()}{f' ({failed})' if failed else ''}"],
         ["answers naming no or more than one version", str(outcome.unclear)],
         ["versions with answers of more than one model", str(outcome.mixed)],
-        ["swaps", str(len(seconds))],
-        *([f"swap, {name}, ms", _shares(values)] for name, values in (("all nodes", every), ("skew", skews))),
-        ["latency of a prediction, ms", _shares(latencies)],
+        ["swaps", str(len(swaps))],
+        *([f"swap, {name}, ms", _shares(values)] for name, values in spans.items()),
+        ["latency of a prediction, ms", _shares([answer.seconds for answer in outcome.answers])],
     ]
 
 
@@ -168,9 +189,9 @@ def main() -> None:
     options = parser.parse_args()
     sys.setswitchinterval(0.0002)  # threads of the load hand over often
     with cluster(options.nodes) as place:
-        outcome, seconds = measure(place, options.rate, options.swaps)
+        outcome, swaps = measure(place, options.rate, options.swaps)
     title = f"{options.nodes} nodes, {options.rate} predictions a second for {outcome.seconds:.0f} s (p50 / p99 / most)"
-    show(title, ["fact", "value"], facts(outcome, seconds))
+    show(title, ["fact", "value"], facts(outcome, swaps))
 
 
 if __name__ == "__main__":
