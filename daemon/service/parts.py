@@ -112,13 +112,9 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     schedule = Schedule(settings.retrain.schedule)
     swept = sweep(home)
     journal = _open_journal(frame)
-    store = open_store(settings.storage)
-    if store is not None:
-        stack.callback(store.close)
+    store = _open_store(frame)
     dataset = _open_dataset(frame, journal, store)
-    history_copier = HistoryCopier(home, settings)
-    history_copier.start()
-    stack.callback(history_copier.stop)
+    history_copier = _start_history_copier(frame)
     models = _open_models(frame, journal)
     promotion = Promotion(home, settings.promote, journal, models, StoredBundles(home, store, frame.wake))
     promotion.recover()
@@ -132,21 +128,23 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     packing = stack.enter_context(closing(Repacking(home, journal)))
     upkeep = _start_upkeep(frame, store, dataset, promotion, models)
     log.info("recovered", swept=swept, abandoned=abandoned)
-    before = home, settings, frame.wake, frame.heartbeat, workers, journal, history_copier, schedule
-    return Parts(
-        *before,
-        promotion,
-        retraining,
-        inbox,
-        watcher,
-        ingestion,
-        driftwatch,
-        packing,
-        store,
-        upkeep,
-        _start_projection(frame, store),
-        serving_nodes.lead(frame, store, journal, workers),
-    )
+    ours = home, settings, frame.wake, frame.heartbeat, workers, journal, history_copier, schedule
+    made = promotion, retraining, inbox, watcher, ingestion, driftwatch, packing, store, upkeep
+    return Parts(*(*ours, *made, _start_projection(frame, store), serving_nodes.lead(frame, store, journal, workers)))
+
+
+def _open_store(frame: Frame) -> ObjectStore | None:
+    store = open_store(frame.settings.storage)
+    if store is not None:
+        frame.stack.callback(store.close)
+    return store
+
+
+def _start_history_copier(frame: Frame) -> HistoryCopier:
+    history_copier = HistoryCopier(frame.home, frame.settings)
+    history_copier.start()
+    frame.stack.callback(history_copier.stop)
+    return history_copier
 
 
 def _open_journal(frame: Frame) -> Journal:

@@ -54,11 +54,7 @@ def read(home: Home) -> Health:
         name: {"ok": check.ok, "detail": check.detail}
         for name, check in (daemon.checks if daemon and alive else {}).items()
     }
-    if home.node.exists():  # a serving node has no daemon
-        node = node_status.check(node_status.read(home.node))
-        checks["node"] = {"ok": node.ok, "detail": node.detail}
-    else:
-        checks["daemon"] = {"ok": alive, "detail": _liveness(daemon)}
+    checks |= _follows_or_runs(home, daemon)
     serving = f"Version {pointer.version} since {pointer.since}." if pointer else "No version has been promoted yet."
     if pointer is None and "training" in checks:
         serving = f"{serving} {checks['training']['detail']}"
@@ -88,6 +84,14 @@ def read(home: Home) -> Health:
         "longest_step": daemon.longest_step.model_dump() if daemon and alive and daemon.longest_step else None,
         "checks": checks,
     }
+
+
+def _follows_or_runs(home: Home, daemon: status.Status | None) -> dict[str, CheckResult]:
+    """Whether the daemon is alive; on a serving node, which has none, whether it follows its leader."""
+    if home.node.exists():
+        node = node_status.check(node_status.read(home.node))
+        return {"node": {"ok": node.ok, "detail": node.detail}}
+    return {"daemon": {"ok": daemon is not None and daemon.alive, "detail": _liveness(daemon)}}
 
 
 def as_text(facts: Health) -> str:
