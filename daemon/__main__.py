@@ -18,9 +18,9 @@ def main() -> None:
     """Entry point of the program."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
-    from daemon.core import collector
+    from daemon.core import garbage_collector
 
-    with collector.importing():
+    with garbage_collector.importing():
         from daemon.cli.commands import main as command
 
     # From here on cleanup may be needed, so both signals end the command with an exception.

@@ -26,7 +26,7 @@ from daemon.core.errors import BadSettings, DatasetDamaged, NotFound, Unavailabl
 from daemon.core.home import Home
 from daemon.core.inbox_names import ignored
 from daemon.core.journal import journal_server
-from daemon.dataset import git
+from daemon.dataset import git_command
 from daemon.dataset.dvc_cache import Cache
 from daemon.records import batches, requests, segments, versions
 from daemon.schema.score_names import counted
@@ -259,7 +259,7 @@ def _pack_history(home: Home, packer: Packer, scratch: Path) -> None:
 def _pack_git(home: Home, packer: Packer, scratch: Path) -> None:
     """Pack the git history of `data/`; if it is damaged, the restore rebuilds it from the journal."""
     try:
-        git.run(home.data, "bundle", "create", "--quiet", str(scratch / BUNDLE), "HEAD", "--all")
+        git_command.run(home.data, "bundle", "create", "--quiet", str(scratch / BUNDLE), "HEAD", "--all")
     except DatasetDamaged as error:
         log.warning("history_left_out", reason=str(error), hint="A restore rebuilds it from the journal.")
         return

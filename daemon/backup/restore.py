@@ -16,7 +16,7 @@ from daemon.core import logs, requests
 from daemon.core.durable import fsync_dir
 from daemon.core.errors import BadSettings, DatasetDamaged, NotFound
 from daemon.core.home import Home
-from daemon.dataset import git, git_history
+from daemon.dataset import git_command, git_history
 from daemon.dataset.dataset import Dataset
 from daemon.records.requests import answered
 from daemon.storage import artifact_paths
@@ -88,8 +88,8 @@ def _leave_answered(home: Home) -> None:
 
 def _take_history(home: Home, bundle: Path, newest: git_history.Recorded) -> None:
     """Take git's history up to the newest revision in the journal, because the two were copied at different moments."""
-    git.run(home.data, "init", "-q", "-b", "main")
-    git.run(home.data, "fetch", "-q", "--update-head-ok", str(bundle), "+refs/*:refs/*")
+    git_command.run(home.data, "init", "-q", "-b", "main")
+    git_command.run(home.data, "fetch", "-q", "--update-head-ok", str(bundle), "+refs/*:refs/*")
     if commit := git_history.locate(home.data, *newest.name):
-        git.run(home.data, "update-ref", "refs/heads/main", commit)
-    git.run(home.data, "read-tree", "HEAD")
+        git_command.run(home.data, "update-ref", "refs/heads/main", commit)
+    git_command.run(home.data, "read-tree", "HEAD")

@@ -9,10 +9,10 @@ import shutil
 from daemon.core import durable
 from daemon.core.errors import DatasetDamaged, NotFound, Unavailable
 from daemon.core.home import Home
-from daemon.dataset import dvc, git, git_history
+from daemon.dataset import dvc, git_command, git_history
 from daemon.dataset.dvc import Dvc
 from daemon.dataset.dvc_cache import Cache, md5_of
-from daemon.dataset.repository import Revision, pointed
+from daemon.dataset.git_repository import Revision, pointed
 from daemon.objects.store import ObjectLost, ObjectStore, by_md5
 from daemon.records import segments as recorded_segments
 
@@ -26,11 +26,11 @@ def check_out(source: Home, target: Home, revision: Revision, store: ObjectStore
     """
     checkout = Dvc(target)
     checkout.isolate()
-    git.clone(source.data, target.data)
+    git_command.clone(source.data, target.data)
     commit = git_history.locate(target.data, *revision)
     if commit is None:
         raise NotFound(f"git has neither revision {revision.commit[:10]} nor a rebuilt one for it.")
-    git.run(target.data, "checkout", "--quiet", "--detach", commit)
+    git_command.run(target.data, "checkout", "--quiet", "--detach", commit)
     if (md5 := pointed(target.data)) != revision.dvc_md5:
         raise DatasetDamaged(f"Revision {revision.commit[:10]} names DVC's {md5}, not {revision.dvc_md5}.")
     cache = Cache(target.data)

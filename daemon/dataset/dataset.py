@@ -13,7 +13,7 @@ from daemon.core.journal_rows import SegmentRow
 from daemon.dataset.dvc import Dvc
 from daemon.dataset.dvc_cache import Cache
 from daemon.dataset.git_history import POINTER, SCHEMA
-from daemon.dataset.repository import Repository, Revision, pointed
+from daemon.dataset.git_repository import Repository, Revision, pointed
 from daemon.dataset.segment_folder import SegmentFolder
 from daemon.stored.segments import StoredSegments
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from daemon.core.errors import DatasetDamaged
 from daemon.core.home import Home
-from daemon.dataset import git
+from daemon.dataset import git_command
 
 LEAST_BYTES, LEAST_FILES = 8 * 1024 * 1024, 64
 """Bytes that must be free on the disk before anything is added."""
@@ -27,7 +27,7 @@ class Dvc:
 
     def isolate(self) -> None:
         """Give DVC and git their own folders and settings in this process; called first."""
-        git.isolate()
+        git_command.isolate()
         for name in [name for name in os.environ if name.startswith("DVC_")]:
             del os.environ[name]
         self._site.mkdir(mode=0o700, exist_ok=True)

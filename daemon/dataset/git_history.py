@@ -14,7 +14,7 @@ from typing import NamedTuple
 from daemon.core import durable
 from daemon.core.errors import DatasetDamaged
 from daemon.core.states import BatchKind, BatchState
-from daemon.dataset import git
+from daemon.dataset import git_command
 from daemon.records import batches, segments
 from daemon.records.batches import RevisionRow
 from daemon.schema.score_names import counted
@@ -114,8 +114,8 @@ def damage(data: Path, newest: tuple[str, str] | None) -> str | None:
     if newest is None:
         return None
     try:
-        git.run(data, "status", "--porcelain", "--untracked-files=no")
-        git.run(data, "cat-file", "-e", f"HEAD:{POINTER}")
+        git_command.run(data, "status", "--porcelain", "--untracked-files=no")
+        git_command.run(data, "cat-file", "-e", f"HEAD:{POINTER}")
         at = locate(data, *newest)
     except DatasetDamaged as error:
         return str(error)
@@ -125,8 +125,8 @@ def damage(data: Path, newest: tuple[str, str] | None) -> str | None:
 def fsck(data: Path) -> str | None:
     """Check the whole history; returns why some of it can't be read, None if it is fine or there is none yet."""
     try:
-        head = git.run(data, "rev-parse", "--verify", "HEAD^{commit}")
-        git.run(data, "fsck", "--no-dangling", "--no-reflogs", "--no-progress", head)
+        head = git_command.run(data, "rev-parse", "--verify", "HEAD^{commit}")
+        git_command.run(data, "fsck", "--no-dangling", "--no-reflogs", "--no-progress", head)
     except DatasetDamaged as error:
         return str(error)
     return None
@@ -135,9 +135,9 @@ def fsck(data: Path) -> str | None:
 def locate(folder: Path, revision: str, dvc_md5: str) -> str | None:
     """The commit of a revision below HEAD: its own, or the one that was rebuilt for it; raises DatasetDamaged."""
     try:
-        git.run(folder, "merge-base", "--is-ancestor", revision, "HEAD")
+        git_command.run(folder, "merge-base", "--is-ancestor", revision, "HEAD")
     except DatasetDamaged:
-        return git.run(folder, "log", "-1", "--format=%H", f"--grep=^{MD5}: {dvc_md5}$", "HEAD") or None
+        return git_command.run(folder, "log", "-1", "--format=%H", f"--grep=^{MD5}: {dvc_md5}$", "HEAD") or None
     return revision
 
 
@@ -149,11 +149,11 @@ def remake(data: Path, history: Sequence[Recorded]) -> Remade:
     fresh = data / TMP / FRESH
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    git.run(fresh, "init", "-q", "-b", "main")
+    git_command.run(fresh, "init", "-q", "-b", "main")
     kept = _salvage(data, fresh, history)
     if kept < len(history):
-        git.run(fresh, "fast-import", "--quiet", "--force", stdin=_stream(data, history, kept))
-    git.run(data, "read-tree", "HEAD", repository=fresh / ".git")
+        git_command.run(fresh, "fast-import", "--quiet", "--force", stdin=_stream(data, history, kept))
+    git_command.run(data, "read-tree", "HEAD", repository=fresh / ".git")
     for path in fresh.rglob("*"):
         durable.fsync_dir(path) if path.is_dir() else durable.fsync_file(path)
     aside = _set_aside(data)
@@ -187,8 +187,8 @@ def _salvage(data: Path, fresh: Path, history: Sequence[Recorded]) -> int:
     kept = _whole(fresh, history) if sources else 0
     try:
         if kept:
-            git.run(fresh, "update-ref", "refs/heads/main", history[kept - 1].revision)
-            git.run(fresh, "repack", "-a", "-d", "-q")
+            git_command.run(fresh, "update-ref", "refs/heads/main", history[kept - 1].revision)
+            git_command.run(fresh, "repack", "-a", "-d", "-q")
         alternates.unlink()
         return kept if not kept or fsck(fresh) is None else _nothing(fresh)
     except DatasetDamaged:
@@ -198,7 +198,7 @@ def _salvage(data: Path, fresh: Path, history: Sequence[Recorded]) -> int:
 def _nothing(fresh: Path) -> int:
     """Fall back to an empty repository."""
     shutil.rmtree(fresh / ".git")
-    git.run(fresh, "init", "-q", "-b", "main")
+    git_command.run(fresh, "init", "-q", "-b", "main")
     return 0
 
 
@@ -220,7 +220,7 @@ def _readable(fresh: Path, history: Sequence[Recorded], count: int) -> bool:
     if count == 0:
         return True
     try:
-        git.run(fresh, "rev-list", "--objects", "--verify-objects", "--quiet", history[count - 1].revision)
+        git_command.run(fresh, "rev-list", "--objects", "--verify-objects", "--quiet", history[count - 1].revision)
     except DatasetDamaged:
         return False
     return True

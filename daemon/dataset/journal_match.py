@@ -8,7 +8,7 @@ from daemon.core import home_integrity
 from daemon.core.errors import HistoryLost, RetraindError
 from daemon.core.home import Home
 from daemon.core.journal import journal_server
-from daemon.dataset import git
+from daemon.dataset import git_command
 
 WAYS = (
     "Restore the whole home from one backup, or put the journal back. If there is none, move data/ and registry/ aside: "
@@ -38,7 +38,7 @@ def _committed(home: Home) -> int:
     if not home.dataset_pointer.exists():
         return 0
     try:
-        trailer = git.run(home.data, "log", "-1", "--format=%(trailers:key=Batch-Id,valueonly)")
+        trailer = git_command.run(home.data, "log", "-1", "--format=%(trailers:key=Batch-Id,valueonly)")
     except (OSError, RetraindError):  # which is repaired or reported when the data is opened
         return 0
     return int(trailer) if trailer.isdecimal() else 0

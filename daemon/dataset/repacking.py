@@ -12,7 +12,7 @@ from pathlib import Path
 from daemon.core import logs
 from daemon.core.errors import DatasetDamaged
 from daemon.core.home import Home
-from daemon.dataset import git
+from daemon.dataset import git_command
 from daemon.dataset.dvc_cache import Cache
 from daemon.storage.journal import Journal
 
@@ -56,7 +56,7 @@ class Repacking:
         if self._process is not None:
             self._look(self._process, now)
         elif now >= self._again_at and _loose(self._home.data / ".git/objects") >= LOOSE:
-            self._process, self._started = git.start(self._home.data, *REPACK), now
+            self._process, self._started = git_command.start(self._home.data, *REPACK), now
         if self._failed:
             raise DatasetDamaged(f"git can't pack the history in {self._home.data}.", hint="Run `retraind doctor`.")
 

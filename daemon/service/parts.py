@@ -37,7 +37,7 @@ from daemon.retraining.retraining import Retraining
 from daemon.retraining.schedule import Schedule
 from daemon.service import serving_nodes
 from daemon.service.heartbeat import START_SECONDS, Heartbeat
-from daemon.service.projection import Projection
+from daemon.service.remote_copies import Projection
 from daemon.service.store_upkeep import StoreUpkeep
 from daemon.storage import artifact_paths, mlflow_tables
 from daemon.storage.journal import Journal

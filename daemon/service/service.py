@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from daemon.core import collector, durable, logs, status
+from daemon.core import durable, garbage_collector, logs, status
 from daemon.core.errors import AlreadyRunning
 from daemon.core.home import Home
 from daemon.core.journal import journal_server
@@ -124,7 +124,7 @@ def compose(
         )  # nothing is served before the first model, so the trainer imports at the same time
     trainer.supervise(time.monotonic())
     # Imported here, after the workers have started.
-    with heartbeat.step("importing", START_SECONDS), wake.interruptible(), collector.importing():
+    with heartbeat.step("importing", START_SECONDS), wake.interruptible(), garbage_collector.importing():
         from daemon.service.loop import Loop
         from daemon.service.parts import Frame, open_parts
 

@@ -26,7 +26,7 @@ from daemon.core.home import Home
 from daemon.core.journal_rows import VersionRow
 from daemon.core.settings import Train
 from daemon.dataset.checkout import check_out
-from daemon.dataset.repository import Revision
+from daemon.dataset.git_repository import Revision
 from daemon.objects.store import ObjectLost, ObjectStore
 from daemon.records import segments, versions
 from daemon.schema.arrival_times import Era, Window

@@ -17,7 +17,7 @@ from daemon.core.home import Home
 from daemon.dataset import git_history
 from daemon.dataset.checkout import check_out
 from daemon.dataset.dataset import Dataset
-from daemon.dataset.repository import Revision
+from daemon.dataset.git_repository import Revision
 
 BATCHES = 4
 

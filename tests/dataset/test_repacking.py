@@ -18,8 +18,8 @@ from daemon.dataset import repacking
 from daemon.dataset.checkout import check_out
 from daemon.dataset.dataset import Dataset
 from daemon.dataset.dvc_cache import SECURED, STAMPS, Cache
+from daemon.dataset.git_repository import Revision
 from daemon.dataset.repacking import Repacking
-from daemon.dataset.repository import Revision
 
 BATCHES = 6
 

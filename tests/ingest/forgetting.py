@@ -12,7 +12,7 @@ from daemon.core.home import Home
 from daemon.core.requests import Request
 from daemon.dataset import segment_tiers
 from daemon.dataset.checkout import check_out
-from daemon.dataset.repository import Revision
+from daemon.dataset.git_repository import Revision
 from daemon.objects.store import ObjectStore
 from daemon.records.query import ask
 from daemon.schema.schema import Schema

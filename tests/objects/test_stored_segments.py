@@ -24,7 +24,7 @@ from daemon.core import durable
 from daemon.core.errors import NotFound
 from daemon.core.home import Home
 from daemon.dataset.dvc_cache import places
-from daemon.dataset.repository import Revision
+from daemon.dataset.git_repository import Revision
 from daemon.ingest.erasure import traces
 from daemon.objects.store import StoreUnavailable, by_md5
 from daemon.records import segments as recorded

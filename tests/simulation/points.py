@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from daemon.core import durable
 from daemon.core.errors import DatasetDamaged, Unavailable
-from daemon.dataset import git
+from daemon.dataset import git_command
 from daemon.storage.model_versions import ModelVersions
 
 FULL = os.strerror(errno.ENOSPC)
@@ -78,7 +78,7 @@ def install() -> None:
     os.open = _opening(os.open)
     builtins.open = io.open = _opening_file(io.open)
     os.statvfs = _measuring(os.statvfs)
-    git.run = _before(git.run, "git", lambda: DatasetDamaged(f"git failed: {FULL}."))
+    git_command.run = _before(git_command.run, "git", lambda: DatasetDamaged(f"git failed: {FULL}."))
     Repo.add = _as_one(Repo.add)
     for name in ("set_alias", "describe", "mark_cleared"):
         setattr(

@@ -1,15 +1,15 @@
-"""daemon.core.collector: imports are not looked through for garbage, and everything else is."""
+"""daemon.core.garbage_collector: imports are not looked through for garbage, and everything else is."""
 
 import gc
 
 import pytest
 
-from daemon.core import collector
+from daemon.core import garbage_collector
 
 
 def failing() -> None:
     """An import that fails."""
-    with collector.importing():
+    with garbage_collector.importing():
         assert not gc.isenabled()
         raise ModuleNotFoundError
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from daemon.core import durable, logs
 from daemon.core.errors import DatasetDamaged
 from daemon.core.home import Home
-from daemon.dataset import git, git_history
+from daemon.dataset import git_command, git_history
 from daemon.dataset.dvc_cache import Cache
 from daemon.dataset.git_history import POINTER, TRACKED
 
@@ -129,7 +129,7 @@ class Repository:
         return Revision(self._git("rev-parse", "HEAD"), pointed(self._data))
 
     def _git(self, *arguments: str) -> str:
-        return git.run(self._data, *arguments)
+        return git_command.run(self._data, *arguments)
 
 
 def pointed(data: Path) -> str:

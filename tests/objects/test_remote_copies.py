@@ -1,4 +1,4 @@
-"""daemon.service.projection: git's and DVC's remotes follow behind the commits. A real bare repository, a real S3 server."""
+"""daemon.service.remote_copies: git's and DVC's remotes follow behind the commits. A real bare repository, a real S3 server."""
 
 import shutil
 import subprocess
@@ -17,11 +17,11 @@ from stores import Bucket
 from daemon.core.errors import BadSettings, DatasetDamaged, Unavailable
 from daemon.core.home import Home
 from daemon.core.settings import load
-from daemon.dataset import git
+from daemon.dataset import git_command
 from daemon.dataset.dvc import Dvc
 from daemon.objects.store import MD5, by_md5
 from daemon.schema.schema import Schema
-from daemon.service.projection import BRANCH, Projection
+from daemon.service.remote_copies import BRANCH, Projection
 
 server = pytest.fixture(scope="module")(stores.server)
 bucket = pytest.fixture(stores.bucket)
@@ -104,7 +104,7 @@ def test_history_that_was_rebuilt_takes_the_place_of_the_same_revisions(parts: P
     head = parts.dataset.revision()
     assert head is not None
     assert tip(remote) == head.commit != before
-    assert git.run(parts.home.data, "for-each-ref", "refs/retraind") == ""
+    assert git_command.run(parts.home.data, "for-each-ref", "refs/retraind") == ""
 
 
 def test_history_of_another_home_is_left_alone(parts: Parts, remote: Path, tmp_path: Path) -> None:

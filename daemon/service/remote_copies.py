@@ -16,7 +16,7 @@ from daemon.core.errors import DatasetDamaged, RetraindError
 from daemon.core.home import Home
 from daemon.core.journal_rows import BatchRow
 from daemon.core.states import BatchState
-from daemon.dataset import git
+from daemon.dataset import git_command
 from daemon.dataset.dvc_cache import Cache
 from daemon.dataset.git_history import BATCH, MD5
 from daemon.objects.backoff import Backoff
@@ -132,4 +132,4 @@ class Projection:
         return any(str(row["seq"]) == seq and row["dvc_md5"] == md5 for row in batches.all_of(self._home.journal))
 
     def _git(self, *arguments: str) -> str:
-        return git.run(self._home.data, *arguments)
+        return git_command.run(self._home.data, *arguments)
