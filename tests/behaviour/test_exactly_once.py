@@ -40,6 +40,7 @@ def test_a_worker_that_is_killed_in_many_rows_loses_and_doubles_nothing(tmp_path
     answered: list[str] = []
     interrupted: list[Exception] = []
     history_copier = HistoryCopier(site.home, site.settings)
+    asking = threading.Event()  # reading the answers takes most of the time
 
     def ask(body: bytes, times: int, copied: threading.Event, killed: threading.Event) -> None:
         try:
@@ -48,7 +49,9 @@ def test_a_worker_that_is_killed_in_many_rows_loses_and_doubles_nothing(tmp_path
                     copied.wait(60)
                 if killed.is_set():
                     break
+                asking.set()
                 status, _, text = site.ask("POST", "/predict", body)
+                asking.clear()
                 assert status == 200, text
                 answer = json.loads(text)
                 answered.extend(row["prediction_id"] for row in answer.get("predictions", [answer]))
@@ -66,6 +69,7 @@ def test_a_worker_that_is_killed_in_many_rows_loses_and_doubles_nothing(tmp_path
         history_copier.copy()
         copied.set()
         time.sleep(moment / 2)
+        asking.wait(10)
         site.process.kill()
         site.process.wait()
         killed.set()

@@ -145,7 +145,7 @@ def test_daemon_that_is_overtaken_ends_with_its_own_exit_code(tmp_path: Path, se
     service = placed(tmp_path / "home", served, url)
     try:
         service.start().wait_served(1)
-        service.wait_ingested()
+        service.rest()  # a worker answers before the daemon has read the journal
         second = retraind(service, "run", "--port", 0)
         assert second.returncode == Exit.ALREADY_RUNNING
         schema = url.rpartition("%3D")[2]
