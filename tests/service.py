@@ -212,7 +212,12 @@ class Service:
         """Output of dvc in data/."""
         command = [sys.executable, "-m", "dvc", *arguments]
         environment = {**os.environ, "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(self.home.root / "dvc-site")}
-        done = subprocess.run(command, cwd=self.home.data, check=True, capture_output=True, text=True, env=environment)
+        for _ in range(10):
+            done = subprocess.run(command, cwd=self.home.data, capture_output=True, text=True, env=environment)
+            if "lock" not in done.stderr:
+                break
+            time.sleep(1)  # the service was using it
+        assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
 
