@@ -37,7 +37,7 @@ from daemon.retraining.retraining import Retraining
 from daemon.retraining.schedule import Schedule
 from daemon.service import serving_nodes
 from daemon.service.heartbeat import START_SECONDS, Heartbeat
-from daemon.service.remote_copies import Projection
+from daemon.service.remote_copies import RemoteCopies
 from daemon.service.store_upkeep import StoreUpkeep
 from daemon.storage import artifact_paths, mlflow_tables
 from daemon.storage.journal import Journal
@@ -95,7 +95,7 @@ class Parts:
     store: ObjectStore | None
     store_upkeep: StoreUpkeep | None
     """Runs in its own thread; None without a store."""
-    projection: Projection | None
+    projection: RemoteCopies | None
     """Runs in its own thread; None without a remote."""
     nodes: "Leading | None"
     """What serves serving nodes, if there may be any."""
@@ -200,12 +200,12 @@ def _start_upkeep(
     return upkeep
 
 
-def _start_projection(frame: Frame, store: ObjectStore | None) -> Projection | None:
+def _start_projection(frame: Frame, store: ObjectStore | None) -> RemoteCopies | None:
     """Start the thread that copies revisions to git's and DVC's remotes, if there are any."""
     remote = frame.settings.data.git_remote
     if store is None and not remote:
         return None
-    projection = Projection(frame.home, store, remote)
+    projection = RemoteCopies(frame.home, store, remote)
     projection.start()
     frame.stack.callback(projection.close)
     return projection

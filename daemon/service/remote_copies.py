@@ -1,4 +1,4 @@
-"""Projection: copies git's history and DVC's lists of revisions to their remotes, after the commits.
+"""RemoteCopies: copies git's history and DVC's lists of revisions to their remotes, after the commits.
 
 Nothing waits for these copies, because journal and segments contain all their data. With both, a clone of the remote
 and `dvc pull` from the store give any revision. Status and metrics show how far the copies lag behind.
@@ -45,7 +45,7 @@ class Lag(NamedTuple):
     seconds: float
 
 
-class Projection:
+class RemoteCopies:
     """The copying thread. It writes neither to the journal nor to the dataset."""
 
     def __init__(self, home: Home, store: ObjectStore | None, remote: str) -> None:

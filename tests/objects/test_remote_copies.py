@@ -21,7 +21,7 @@ from daemon.dataset import git_command
 from daemon.dataset.dvc import Dvc
 from daemon.objects.store import MD5, by_md5
 from daemon.schema.schema import Schema
-from daemon.service.remote_copies import BRANCH, Projection
+from daemon.service.remote_copies import BRANCH, RemoteCopies
 
 server = pytest.fixture(scope="module")(stores.server)
 bucket = pytest.fixture(stores.bucket)
@@ -56,7 +56,7 @@ def tip(repository: Path) -> str:
 def test_clone_of_the_remotes_has_the_rows(parts: Parts, bucket: Bucket, remote: Path, tmp_path: Path) -> None:
     """Whoever clones the one and pulls from the other needs nothing of this machine."""
     take(parts, 1, 2)
-    projection = Projection(parts.home, bucket.store, str(remote))
+    projection = RemoteCopies(parts.home, bucket.store, str(remote))
     projection.follow()
     assert projection.lag == (0, 0.0)
     assert tip(remote) == parts.dataset.revision().commit  # type: ignore[union-attr]
@@ -79,7 +79,7 @@ def test_clone_of_the_remotes_has_the_rows(parts: Parts, bucket: Bucket, remote:
 def test_lag_counts_what_did_not_follow(parts: Parts, bucket: Bucket) -> None:
     """Committed batches and the age of the oldest; a second try brings all of them at once."""
     take(parts, 1, 2)
-    projection = Projection(parts.home, bucket.store, "")
+    projection = RemoteCopies(parts.home, bucket.store, "")
     with bucket.cut(), pytest.raises(Unavailable, match="did not answer: look at files/md5/"):
         projection.follow()
     time.sleep(0.05)
@@ -94,13 +94,13 @@ def test_lag_counts_what_did_not_follow(parts: Parts, bucket: Bucket) -> None:
 def test_history_that_was_rebuilt_takes_the_place_of_the_same_revisions(parts: Parts, remote: Path) -> None:
     """git's commits are others, their batches and DVC's md5 are the same."""
     take(parts, 1, 2)
-    Projection(parts.home, None, str(remote)).follow()
+    RemoteCopies(parts.home, None, str(remote)).follow()
     before = tip(remote)
     parts.close()
     shutil.rmtree(parts.home.data / ".git")
     parts.open()
     take(parts, 3)
-    Projection(parts.home, None, str(remote)).follow()
+    RemoteCopies(parts.home, None, str(remote)).follow()
     head = parts.dataset.revision()
     assert head is not None
     assert tip(remote) == head.commit != before
@@ -116,7 +116,7 @@ def test_history_of_another_home_is_left_alone(parts: Parts, remote: Path, tmp_p
     theirs = tip(remote)
     take(parts, 1)
     with pytest.raises(DatasetDamaged, match="has the history of another home"):
-        Projection(parts.home, None, str(remote)).follow()
+        RemoteCopies(parts.home, None, str(remote)).follow()
     assert tip(remote) == theirs
 
 
@@ -125,7 +125,7 @@ def test_thread_follows_by_itself_and_says_what_fails(parts: Parts, remote: Path
     take(parts, 1)
     aside = tmp_path / "aside"
     remote.rename(aside)
-    projection = Projection(parts.home, None, str(remote))
+    projection = RemoteCopies(parts.home, None, str(remote))
     projection.start()
     try:
         assert str(remote) in wait_until(lambda: projection.problem, 20)
@@ -151,7 +151,7 @@ def test_remote_with_a_password_or_an_option_is_refused(tmp_path: Path, remote: 
 def test_every_revision_follows_after_an_outage(parts: Parts, bucket: Bucket) -> None:
     """Not only the newest: an earlier revision is checked out by its own list."""
     take(parts, 1, 2, 3)
-    Projection(parts.home, bucket.store, "").follow()
+    RemoteCopies(parts.home, bucket.store, "").follow()
     lists = {by_md5(str(row["dvc_md5"])) for row in parts.journal.batches.all()}
     assert len(lists) == 3
     assert lists <= bucket.names()
