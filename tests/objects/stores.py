@@ -1,6 +1,7 @@
 """A real S3 server for tests, moto's in a process of its own, and a link to it that can be cut. A module makes fixtures of `server` and `bucket`."""
 
 import contextlib
+import hashlib
 import os
 import secrets
 import select
@@ -16,11 +17,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ingesting import Parts
 from service import wait_until
 
+from daemon.core.home import Home
 from daemon.core.settings import Storage
 from daemon.objects.opening import open_store
 from daemon.objects.s3 import S3Store
+from daemon.schema.schema import Schema
 
 SECRET = "s3cret-that-is-in-no-text"
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_EC2_METADATA_DISABLED": "true"}
@@ -209,3 +213,16 @@ def bucket(server: Server) -> Iterator[Bucket]:
     bucket = Bucket(server)
     yield bucket
     bucket.link.close()
+
+
+def durable_md5(path: Path) -> str:
+    """The md5 by which a file is named in the store."""
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def parts(home: Home, schema: Schema, bucket: Bucket) -> Iterator[Parts]:
+    """The daemon's parts on a home whose segments go to the bucket; a fixture where it is named so."""
+    assert schema
+    made = Parts(home, store=bucket.store)
+    yield made
+    made.close()

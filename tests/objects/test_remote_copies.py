@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -20,19 +19,11 @@ from daemon.core.settings import load
 from daemon.dataset import git_command
 from daemon.dataset.dvc import Dvc
 from daemon.objects.store import MD5, by_md5
-from daemon.schema.schema import Schema
 from daemon.service.remote_copies import BRANCH, RemoteCopies
 
 server = pytest.fixture(scope="module")(stores.server)
 bucket = pytest.fixture(stores.bucket)
-
-
-@pytest.fixture
-def parts(home: Home, schema: Schema, bucket: Bucket) -> Iterator[Parts]:
-    assert schema
-    parts = Parts(home, store=bucket.store)
-    yield parts
-    parts.close()
+parts = pytest.fixture(stores.parts)
 
 
 @pytest.fixture
