@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, RowMapping
 from sqlalchemy.exc import OperationalError
 
 from daemon.core.errors import Unavailable
+from daemon.core.leader.identity import Term
 from daemon.core.states import of_type
 
 T = TypeVar("T")
@@ -24,6 +25,9 @@ class Database:
 
     _hint = "Is the disk full?"
     """What to say where a transaction fails."""
+
+    term: Term | None = None
+    """The leadership that began when it was opened; None for a file, and for a reader."""
 
     def __init__(self, engine: Engine, connection: Connection | None = None) -> None:
         self._engine = engine

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from daemon.core.journal import journal_server
+from daemon.core.leader.identity import Leader, Term
 from daemon.storage import journal_retention
 from daemon.storage.database import Database
 from daemon.storage.database_file import DatabaseFile
@@ -54,8 +55,8 @@ class Journal:
         self.swaps = Swaps(database, self.key_values)
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Open or create the journal: this file, or the journal on the server that the home names.
+    def open(cls, path: Path, leader: Leader | None = None) -> Self:
+        """Open or create the journal: this file, or, as `leader`, the journal on the server that the home names.
 
         Raises RetraindError when a newer retraind wrote it or it can't be used, AlreadyRunning when another process
         writes it.
@@ -63,7 +64,7 @@ class Journal:
         server = journal_server.beside(path)
         if server is None:
             return cls(DatabaseFile.open(path))
-        return cls(DatabaseServer.open(server, path.with_name(journal_server.NAME)))
+        return cls(DatabaseServer.open(server, path.with_name(journal_server.NAME), leader))
 
     @classmethod
     @contextmanager
@@ -77,6 +78,11 @@ class Journal:
     def writes(self) -> int:
         """Number of transactions so far: while it stays the same, so does the journal (there is no other writer)."""
         return self.database.writes
+
+    @property
+    def term(self) -> Term | None:
+        """The leadership that began when this journal was opened; None for a file."""
+        return self.database.term
 
     def close(self) -> None:
         """Close the connection; the last one to close a file folds the WAL into it."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import stores
+from sqlalchemy import text
 
 from benchmarks.postgres import Postgres
 from daemon.core import durable
@@ -143,7 +144,7 @@ def test_leader_that_was_replaced_takes_nothing(pair: Pair) -> None:
     pair.ship()
     stale = pair.epoch
     with pair.journal.database.writing() as connection:
-        node_rows.lead(connection, "elsewhere")
+        connection.execute(text("UPDATE leadership SET epoch = epoch + 1"))
     pair.receive()
     assert pair.history() == []
     pair.epoch = stale + 1

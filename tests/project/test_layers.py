@@ -28,6 +28,7 @@ HEAVY = {
         "daemon.storage.database_file",
         "daemon.storage.server.copies",
         "daemon.storage.server.database",
+        "daemon.storage.server.leadership",
         "daemon.storage.server.node_rows",
         "daemon.storage.server.session",
         "daemon.storage.server.tables",

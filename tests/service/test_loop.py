@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from postgres import terminate
 from promoting import Parts
+from service import wait_until
 from trials import Live
 
 from benchmarks.postgres import Postgres
@@ -31,6 +32,7 @@ from daemon.service.loop import Loop
 from daemon.service.parts import Frame, open_parts
 from daemon.service.service import starting
 from daemon.storage.journal import Journal
+from daemon.storage.server import session
 
 SETTINGS = Settings(server=Server(port=0))
 
@@ -205,7 +207,7 @@ def test_labels_that_take_the_champions_place_come_before_the_training_that_they
 @pytest.fixture
 def schema(mlflow_home: Home, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> str:
     """The schema of a server in which the home keeps its journal."""
-    monkeypatch.setattr("daemon.storage.server.session.LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("daemon.storage.server.database.RETRY_SECONDS", 0.1)
     return postgres.place(mlflow_home).rpartition("%3D")[2]
 
 
@@ -213,13 +215,17 @@ def test_journal_that_another_process_holds_is_not_shown_as_fine(
     mlflow_home: Home, schema: str, loop: Loop, postgres: Postgres
 ) -> None:
     """The daemon can't ask it for anything, and its last status must not be repeated."""
+    import psycopg
+
     loop.tick(100.0)
     assert checks(mlflow_home)["journal"].ok
     terminate(postgres, f"retraind {os.getpid()} %")
-    with closing(Journal.open(mlflow_home.journal)):
+    with psycopg.connect(f"host={postgres.folder} user=postgres dbname=postgres") as tool:
+        tool.execute("SELECT pg_advisory_lock(%s, %s)", (session.LOCK_CLASS, session.lock_key(schema)))
         loop.tick(101.0)
         held = checks(mlflow_home)["journal"]
     assert (held.ok, "in use by" in held.detail) == (False, True)
+    wait_until(lambda: not loop.parts.journal.problem(), 10, "the next attempt")
     loop.tick(104.0)
     assert checks(mlflow_home)["journal"].ok
     postgres.sql(f"ALTER SCHEMA {schema} RENAME TO {schema}_gone")

@@ -4,6 +4,7 @@ Precedence: flags, then RETRAIND_<SECTION>__<NAME> in the environment, then `ret
 """
 
 from daemon.core.settings.inbox import Inbox
+from daemon.core.settings.leader import Leader
 from daemon.core.settings.loading import load
 from daemon.core.settings.monitoring import Drift, Journal, Log, Predictions
 from daemon.core.settings.node import Node
@@ -21,6 +22,7 @@ __all__ = [
     "Drift",
     "Inbox",
     "Journal",
+    "Leader",
     "Log",
     "Node",
     "Predictions",

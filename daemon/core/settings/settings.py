@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from daemon.core.settings.inbox import Inbox
+from daemon.core.settings.leader import Leader
 from daemon.core.settings.monitoring import Drift, Journal, Log, Predictions
 from daemon.core.settings.node import Node
 from daemon.core.settings.promote import Promote
@@ -39,6 +40,7 @@ class Settings(Section):
     journal: Journal = Field(default_factory=Journal)
     storage: Storage = Field(default_factory=Storage)
     data: Data = Field(default_factory=Data)
+    leader: Leader = Field(default_factory=Leader)
     node: Node = Field(default_factory=Node)
     log: Log = Field(default_factory=Log)
 

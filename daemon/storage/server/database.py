@@ -20,14 +20,19 @@ from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 from daemon.core.errors import AlreadyRunning, JournalTaken, RetraindError, Unavailable
 from daemon.core.home_integrity import OpenedFile
 from daemon.core.journal.journal_server import JournalServer
+from daemon.core.leader import identity
+from daemon.core.leader.identity import Leader
 from daemon.storage.database import Database
-from daemon.storage.server import session, tables
+from daemon.storage.server import leadership, session, tables
 from daemon.storage.server.tables import LastWrite
 
 FAILED = (OperationalError, InterfaceError)
 
 ANSWER_SECONDS = 15.0
 """Maximum wait for a server that has not answered a commit; its restart takes a second or two."""
+
+STANDBY_SECONDS = 1.0
+"""Maximum wait for the lock where a standby may have it: another one may be just as quick."""
 
 RETRY_SECONDS = 2.0
 """Interval between attempts to connect."""
@@ -38,8 +43,8 @@ class DatabaseServer(Database):
 
     _hint = "It is tried again."
 
-    def __init__(self, engine: Engine, server: JournalServer, file: Path) -> None:
-        self._server, self._named = server, OpenedFile(file)
+    def __init__(self, engine: Engine, server: JournalServer, file: Path, leader: Leader) -> None:
+        self._server, self._named, self._leader = server, OpenedFile(file), leader
         self._writer = secrets.token_hex(16)
         self._count: int | None = None
         self._settling = self._committed = self._gaps = False
@@ -49,15 +54,15 @@ class DatabaseServer(Database):
         super().__init__(engine, self._connect())
 
     @classmethod
-    def open(cls, server: JournalServer, file: Path) -> Self:
-        """Open or create the journal that `file` names.
+    def open(cls, server: JournalServer, file: Path, leader: Leader | None = None) -> Self:
+        """Open or create the journal that `file` names, and start a new epoch.
 
         Raises AlreadyRunning if another process writes it, BadSettings if it belongs to another home, Unavailable if
         the server can't be reached, RetraindError if a newer retraind wrote it.
         """
         engine = session.engine(server, f"retraind {os.getpid()} on {socket.gethostname()}")
         try:
-            return cls(engine, server, file)
+            return cls(engine, server, file, leader or identity.anonymous())
         except DatabaseError as error:
             raise RetraindError(f"The journal at {server.url} can't be used: {session.sentence(error)}.") from None
 
@@ -191,9 +196,10 @@ class DatabaseServer(Database):
         try:
             connection = self._engine.connect()
             try:
-                session.lock(connection, self._server)
+                self._lock(connection)
                 with connection.begin():
                     self._recognise(tables.prepare(connection, self._server))
+                    self._lead(connection)
             except BaseException:
                 connection.close()
                 raise
@@ -203,6 +209,28 @@ class DatabaseServer(Database):
             raise Unavailable(self._failure, hint=f"It is at {self._server.url}.") from None
         self._gaps = True
         return connection
+
+    def _lock(self, connection: Connection) -> None:
+        """Take the lock. After a lost connection only the own session is waited for: another holder may keep it for good."""
+        if self.term is None:
+            session.lock(
+                connection, self._server, self._leader, seconds=STANDBY_SECONDS if self._leader.beats else None
+            )
+            return
+        try:
+            session.lock(connection, self._server, self._leader, epoch=self.term.epoch, seconds=0.0)
+        except AlreadyRunning as error:
+            self._failure, self._retry_at = str(error), time.monotonic() + RETRY_SECONDS
+            if self.term.epoch != leadership.current(connection):
+                self._end_here(f"{error}")
+            raise
+
+    def _lead(self, connection: Connection) -> None:
+        """Start an epoch, once; after a lost connection continue with it. Raises JournalTaken."""
+        if self.term is None:
+            self.term = leadership.begin(connection, self._leader)
+        elif not leadership.keep(connection, self.term.epoch):
+            self._end_here("Another process has opened it.")
 
     def _recognise(self, last: LastWrite) -> None:
         """Compare the journal with what this process has left; raises JournalTaken."""

@@ -22,7 +22,7 @@ WAITING = "SELECT sha256, name, node, state FROM node_logs WHERE state <> 'done'
 
 TAKE = """
 UPDATE node_logs SET state = 'taken' WHERE sha256 = %(sha256)s AND state = 'shipped'
-    AND EXISTS (SELECT 1 FROM desired WHERE epoch = %(epoch)s FOR SHARE)
+    AND EXISTS (SELECT 1 FROM leadership WHERE epoch = %(epoch)s FOR KEY SHARE)
 RETURNING sha256"""
 
 END = "UPDATE node_logs SET state = 'done' WHERE sha256 = %(sha256)s"

@@ -25,8 +25,9 @@ CREATE TABLE IF NOT EXISTS nodes (
 )
 
 LEAD = """
-INSERT INTO desired VALUES (true, 0, 1, NULL, NULL, 'none', :leader, clock_timestamp())
-ON CONFLICT (single) DO UPDATE SET epoch = desired.epoch + 1, leader = excluded.leader
+INSERT INTO desired
+SELECT true, 0, leadership.epoch, NULL, NULL, 'none', :leader, clock_timestamp() FROM leadership
+ON CONFLICT (single) DO UPDATE SET epoch = excluded.epoch, leader = excluded.leader
 RETURNING generation, epoch, version, manifest, state, leader"""
 
 READ = "SELECT generation, epoch, version, manifest, state, leader FROM desired"
@@ -40,7 +41,7 @@ UPDATE desired SET generation = :generation, version = :version, manifest = :man
 
 
 def lead(connection: Connection, leader: str) -> Desired:
-    """Make the tables and start the next epoch, within the caller's transaction; returns the row.
+    """Make the tables and write the leader's epoch into the row, within the caller's transaction; returns the row.
 
     `leader` is the leader's URL.
     """

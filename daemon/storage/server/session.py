@@ -10,17 +10,33 @@ from sqlalchemy.exc import DBAPIError
 from daemon.core.errors import AlreadyRunning, RetraindError, Unavailable
 from daemon.core.journal import journal_server
 from daemon.core.journal.journal_server import JournalServer
+from daemon.core.leader.identity import Leader
 
 LOCK_CLASS = 0x72657472
 """The first half of the key of our locks, `retr`; the second half is derived from the schema's name."""
 
 LOCK_SECONDS = 5.0
-"""Maximum time for which the session of a killed process may still hold the lock."""
+"""Maximum time for which the session of a killed process may still hold the lock, at a start."""
 
-HOLDER = text("""
+LOCKED = """
+locktype = 'advisory' AND granted AND classid = :class AND objid = :key AND objsubid = 2
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+"""The lock in `pg_locks`."""
+
+HOLDER = text(f"""
 SELECT application_name, host(client_addr) AS address, backend_start FROM pg_locks JOIN pg_stat_activity USING (pid)
-WHERE locktype = 'advisory' AND granted AND classid = :class AND objid = :key AND objsubid = 2
-  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())""")
+WHERE {LOCKED}""")
+
+OWN = text(f"""
+SELECT pid FROM pg_locks JOIN leadership USING (pid)
+WHERE {LOCKED} AND (epoch = :epoch OR (home = :home AND boot = :boot AND home <> ''))""")
+"""The session of this process, or of an earlier one of its home, if it has the lock."""
+
+END = text("SELECT pg_terminate_backend(:pid)")
+
+OWN_SECONDS = 1.0
+"""After this time a session of our own, whose connection broke without notice, is ended; until then it may end its
+commit."""
 
 STATE = text("""
 SELECT current_schema() AS schema, current_setting('server_encoding') AS encoding,
@@ -55,22 +71,50 @@ def engine(server: JournalServer, name: str) -> Engine:
     return made
 
 
-def lock(connection: Connection, server: JournalServer) -> None:
-    """Give a session the lock of the journal until the session ends; raises AlreadyRunning if another one has it."""
+def lock(
+    connection: Connection,
+    server: JournalServer,
+    leader: Leader | None = None,
+    *,
+    epoch: int = 0,
+    seconds: float | None = None,
+) -> None:
+    """Give a session the lock of the journal until the session ends.
+
+    Raises AlreadyRunning if another one has it after `seconds` (default: LOCK_SECONDS). A session that the process of
+    this `epoch`, or an earlier one of the home of `leader`, has left behind is ended.
+    """
     schema = _prepare(connection, server)
-    values = {"class": LOCK_CLASS, "key": zlib.crc32(schema.encode()) & 0x7FFFFFFF}
-    deadline = time.monotonic() + LOCK_SECONDS
+    values = {"class": LOCK_CLASS, "key": lock_key(schema)}
+    began, patience = time.monotonic(), LOCK_SECONDS if seconds is None else seconds
     while True:
         with connection.begin():
             if connection.execute(text("SELECT pg_try_advisory_lock(:class, :key)"), values).scalar_one():
                 return
             holder = connection.execute(HOLDER, values).mappings().first()
-        if time.monotonic() > deadline:
+            own = _own(connection, leader, epoch, values)
+            waited = time.monotonic() - began
+            if own is not None and waited > OWN_SECONDS:
+                connection.execute(END, {"pid": own})
+        if waited > (max(patience, LOCK_SECONDS) if own is not None else patience):
             raise AlreadyRunning(
                 f"The journal at {server.url} is in use by {_described(holder)}.",
                 hint="Only one daemon may write a journal: stop the other one, or give this home its own journal.",
             )
         time.sleep(0.05)
+
+
+def lock_key(schema: str) -> int:
+    """The second half of the lock's key, for the journal in this schema."""
+    return zlib.crc32(schema.encode()) & 0x7FFFFFFF
+
+
+def _own(connection: Connection, leader: Leader | None, epoch: int, values: dict[str, int]) -> int | None:
+    """The session of our own that has the lock; None if it is another's."""
+    if leader is None or not connection.execute(text("SELECT to_regclass('leadership')")).scalar_one():
+        return None
+    own = {"epoch": epoch, "home": leader.home, "boot": leader.boot}
+    return connection.execute(OWN, values | own).scalar()
 
 
 def _prepare(connection: Connection, server: JournalServer) -> str:

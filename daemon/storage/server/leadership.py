@@ -1,0 +1,70 @@
+"""The leadership of a journal: one row names the process that leads, and its epoch.
+
+Each process that may write the journal starts a new epoch in its first transaction, while it holds the journal's lock.
+An epoch protects what is outside of that session from a deposed leader: a later epoch in this row makes an earlier one
+invalid. A reader that must not miss a change locks the row with FOR KEY SHARE: the next leader changes the key, so it
+waits, but beats do not.
+
+The table does not belong to the journal: it does not move with it.
+"""
+
+from sqlalchemy import Connection, text
+
+from daemon.core.leader.identity import Leader, Term, reason_of_change
+
+TABLE = text(
+    """
+CREATE TABLE IF NOT EXISTS leadership (
+    epoch bigint PRIMARY KEY, single boolean NOT NULL DEFAULT true UNIQUE CHECK (single), leader text NOT NULL,
+    url text NOT NULL, home text NOT NULL, boot text NOT NULL, pid integer NOT NULL, began timestamptz NOT NULL,
+    beat timestamptz, reason text NOT NULL)"""
+)
+
+END_READERS = text(
+    """
+SELECT pg_terminate_backend(pid) FROM pg_locks
+WHERE locktype = 'relation' AND mode = 'RowShareLock' AND relation = 'leadership'::regclass AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid()"""
+)
+"""A stopped leader may hold the row in a transaction of MLflow's, and would keep the next one waiting."""
+
+LAST = text("SELECT leader, home FROM leadership FOR UPDATE")
+
+BEGIN = text(
+    """
+INSERT INTO leadership (epoch, leader, url, home, boot, pid, began, beat, reason) VALUES (
+    1, :name, :url, :home, :boot, pg_backend_pid(), clock_timestamp(),
+    CASE WHEN :beats THEN clock_timestamp() END, :reason)
+ON CONFLICT (single) DO UPDATE SET epoch = leadership.epoch + 1, leader = excluded.leader, url = excluded.url,
+    home = excluded.home, boot = excluded.boot, pid = excluded.pid, began = excluded.began, beat = excluded.beat,
+    reason = excluded.reason
+RETURNING epoch"""
+)
+
+KEEP = text("UPDATE leadership SET pid = pg_backend_pid() WHERE epoch = :epoch")
+
+EPOCH = text("SELECT epoch FROM leadership")
+
+
+def begin(connection: Connection, leader: Leader) -> Term:
+    """Start the next epoch within the caller's transaction, whose session holds the journal's lock."""
+    connection.execute(TABLE)
+    if leader.beats:
+        connection.execute(END_READERS)
+    last = connection.execute(LAST).mappings().first()
+    before = None if last is None else str(last["leader"])
+    again = last is not None and last["home"] == leader.home
+    reason = reason_of_change(leader, before, again=again)
+    values = {"name": leader.name, "url": leader.url, "home": leader.home, "boot": leader.boot, "beats": leader.beats}
+    epoch = connection.execute(BEGIN, values | {"reason": reason}).scalar_one()
+    return Term(int(epoch), reason, overtaken=last is not None and not again)
+
+
+def keep(connection: Connection, epoch: int) -> bool:
+    """Name this session as that of the leader, after a lost connection; False if another epoch has started."""
+    return bool(connection.execute(KEEP, {"epoch": epoch}).rowcount)
+
+
+def current(connection: Connection) -> int | None:
+    """The newest epoch; None if there is none."""
+    return connection.execute(EPOCH).scalar()
