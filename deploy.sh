@@ -14,7 +14,8 @@ Usage: ./deploy.sh COMMAND
 
   local [-- FLAGS]  make .venv and run the daemon in the foreground; FLAGS go to `retraind run`
   docker            build the image, replace the container, roll back if it does not become ready
-  systemd           (as root) install to /opt/retraind, state in /var/lib/retraind, start the unit
+  systemd [ROLE]    (as root) install to /opt/retraind, state in /var/lib/retraind, start the unit.
+                    ROLE: `single` (default) or `node`; a later run without ROLE keeps it
   help              this text
 
 Environment:
@@ -22,6 +23,7 @@ Environment:
   RETRAIND_HOME     home folder of `local` and `docker` (default: this folder)
   RETRAIND_BASE     base image of `docker` (default: the one that Dockerfile names)
   RETRAIND_PUBLISH  ADDRESS:PORT where `docker` publishes the service (default: 127.0.0.1:5000)
+  RETRAIND_EXTRAS   packages for a PostgreSQL server and an object store: postgres,s3 (default: those that the settings need)
   RETRAIND_INSTALLER  `uv` (default; pip follows where uv cannot be had or fails) or `pip`
 
 Each command is safe to repeat. docs/operations.md has the rest.
@@ -50,11 +52,16 @@ require_tools() {
 
 installer() { PYTHONPATH=$root "$python" -P -m installer "$@"; }
 
-# make_environment VENV SOURCE FLAGS…: the packages of SOURCE's lock, and SOURCE itself in place. What pip is configured with applies.
+# needed_extras HOME FLAGS…: those of $RETRAIND_EXTRAS, or those that the settings of HOME need.
+needed_extras() {
+    if [ -n "${RETRAIND_EXTRAS+set}" ]; then printf '%s\n' "$RETRAIND_EXTRAS"; else installer extras "$@"; fi
+}
+
+# make_environment VENV SOURCE EXTRAS FLAGS…: the packages of SOURCE's locks, and SOURCE itself in place. What pip is configured with applies.
 make_environment() {
-    local venv=$1 source=$2
-    shift 2
-    installer make "$venv" "$source/requirements.lock" --project "$source" --with "${RETRAIND_INSTALLER:-uv}" "$@"
+    local venv=$1 source=$2 extras=$3
+    shift 3
+    installer make "$venv" "$source/requirements.lock" --extras "$extras" --project "$source" --with "${RETRAIND_INSTALLER:-uv}" "$@"
 }
 
 # await_ready SECONDS COMMAND…: repeat COMMAND about once a second until it succeeds.
@@ -85,13 +92,15 @@ announced_port() {
 }
 
 deploy_local() {
+    local extras
     if [ "${1:-}" = "--" ]; then shift; fi
     require_tools
     say "the dashboard will be at http://127.0.0.1:$(announced_port "$@")/dashboard (stop with Ctrl-C)."
     # Packages are compiled when they are first imported: a quarter of them ever is.
     unset PYTHONDONTWRITEBYTECODE
-    make_environment "$root/.venv" "$root"
-    unset RETRAIND_BASE RETRAIND_PUBLISH RETRAIND_INSTALLER # the daemon refuses variables that it does not know
+    extras=$(needed_extras "$home")
+    make_environment "$root/.venv" "$root" "$extras"
+    unset RETRAIND_BASE RETRAIND_EXTRAS RETRAIND_PUBLISH RETRAIND_INSTALLER # the daemon refuses variables that it does not know
     exec "$root/.venv/bin/retraind" run --home "$home" "$@"
 }
 
@@ -121,6 +130,8 @@ start_container() {
     if [ -f "$home/retraind.toml" ]; then
         options+=(--volume "$home/retraind.toml:/var/lib/retraind/retraind.toml:ro")
     fi
+    # PGPASSWORD, the keys of the store, and settings as variables.
+    if [ -f "$home/environment" ]; then options+=(--env-file "$home/environment"); fi
     # The files below the home stay the property of whoever deploys; root hands them to the image's own user.
     if [ "$(id -u)" -eq 0 ]; then
         chown -R 10001:10001 "$home"/{data,registry,logs}
@@ -157,6 +168,7 @@ deploy_docker() {
     publish=${RETRAIND_PUBLISH:-127.0.0.1:5000}
     local -a options=(--build-arg "REVISION=$(git -C "$root" rev-parse HEAD 2>/dev/null || echo unknown)")
     if [ -n "${RETRAIND_BASE:-}" ]; then options+=(--build-arg "BASE=$RETRAIND_BASE"); fi
+    if [ -n "${RETRAIND_EXTRAS+set}" ]; then options+=(--build-arg "EXTRAS=$RETRAIND_EXTRAS"); fi
     if [ -n "${PIP_CONFIG_FILE:-}" ]; then options+=(--secret "id=pip,src=$PIP_CONFIG_FILE"); fi
     # Podman's own image format has no health check.
     if [ "$engine" = podman ]; then options+=(--format docker); fi
@@ -178,7 +190,7 @@ state=/var/lib/retraind
 install_code() {
     rm -rf "$prefix/app.new" "$prefix/app.old"
     mkdir -p "$prefix/app.new"
-    cp -R "$root"/{daemon,web,pyproject.toml,requirements.lock,README.md,LICENSE} "$prefix/app.new"
+    cp -R "$root"/{daemon,web,pyproject.toml,requirements*.lock,README.md,LICENSE} "$prefix/app.new"
     if [ -d "$prefix/app" ]; then mv "$prefix/app" "$prefix/app.old"; fi
     mv "$prefix/app.new" "$prefix/app"
     rm -rf "$prefix/app.old"
@@ -192,28 +204,57 @@ unit_address() {
     printf '127.0.0.1:%s\n' "${address:-5000}"
 }
 
+# install_unit ROLE: the unit, and what makes it a node. Without ROLE that stays as it is.
+install_unit() {
+    local role=$1 folder=/etc/systemd/system/retraind.service.d
+    install -D -m 0644 "$root/systemd/retraind.service" /etc/systemd/system/retraind.service
+    install -d -m 0755 "$folder"
+    case $role in
+        "") ;;
+        single) rm -f "$folder/role.conf" ;;
+        node) install -m 0644 "$root/systemd/node.conf" "$folder/role.conf" ;;
+    esac
+    systemctl daemon-reload
+    systemctl enable --quiet retraind
+}
+
+not_started() {
+    journalctl --unit retraind --no-pager --lines 40 >&2
+    die "$1"
+}
+
 deploy_systemd() {
-    local venv
+    local role=${1:-} venv extras
+    case $role in
+        "" | single | node) ;;
+        *) die "there is no role '$role': write single or node." 2 ;;
+    esac
     [ "$(id -u)" -eq 0 ] || die "installing the unit needs root: sudo ./deploy.sh systemd"
     [ -d /run/systemd/system ] || die "systemd does not run this machine; use ./deploy.sh local or docker."
     require_tools
     getent passwd retraind >/dev/null || useradd --system --user-group --home-dir "$state" --shell /usr/sbin/nologin retraind
+    # Passwords and keys: nobody but root reads it, and systemd passes it on.
+    if [ ! -e /etc/retraind/environment ]; then install -D -m 0600 "$root/systemd/environment" /etc/retraind/environment; fi
+    extras=$(needed_extras "$state" --environment /etc/retraind/environment)
+    case $role in
+        node)
+            [ "$extras" = postgres,s3 ] || die "a $role needs journal.url and storage.url: write them, and the password and keys, into /etc/retraind/environment, then run this again."
+            ;;
+    esac
     install_code
     # One environment per lock: the running daemon keeps its own until the restart.
-    venv=$prefix/venv-$(installer stamp "$prefix/app/requirements.lock" --project "$prefix/app" | cut -c 1-12)
+    venv=$prefix/venv-$(installer stamp "$prefix/app/requirements.lock" --extras "$extras" --project "$prefix/app" | cut -c 1-12)
     # The unit's user cannot write there, so nothing would be compiled later.
-    make_environment "$venv" "$prefix/app" --compile
+    make_environment "$venv" "$prefix/app" "$extras" --compile
     "$venv/bin/python" -P -m compileall -q "$prefix/app/daemon" "$prefix/app/web"
     ln -sfn "$venv" "$prefix/venv"
     ln -sfn "$prefix/venv/bin/retraind" /usr/local/bin/retraind
     # Members of the group retraind may drop files and read the reports; what others have dropped they can't take away.
     install -d -o retraind -g retraind -m 0750 "$state"
     install -d -o retraind -g retraind -m 3770 "$state/inbox"
-    install -D -m 0644 "$root/systemd/retraind.service" /etc/systemd/system/retraind.service
-    systemctl daemon-reload
-    systemctl enable --quiet retraind
-    systemctl restart retraind || { journalctl --unit retraind --no-pager --lines 40 >&2; die "the unit does not start."; }
-    await_ready 120 unit_ready || { journalctl --unit retraind --no-pager --lines 40 >&2; die "not ready in 120 s."; }
+    install_unit "$role"
+    systemctl restart retraind || not_started "the unit does not start."
+    await_ready 120 unit_ready || not_started "not ready in 120 s."
     find "$prefix" -maxdepth 1 -name 'venv-*' ! -path "$venv" -exec rm -rf {} +
     say "ready: http://$(unit_address)/dashboard; drop files into $state/inbox"
 }

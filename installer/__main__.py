@@ -1,11 +1,13 @@
 """`python -P -m installer make FOLDER LOCK`, with PYTHONPATH naming the folder of this package; deploy.sh, ci.sh and the Dockerfile run it."""
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
 from types import FrameType
 
+from installer import extras
 from installer.environment import InstallFailed, Wanted, make
 from installer.stamp import stamp
 
@@ -20,6 +22,12 @@ def arguments() -> argparse.Namespace:
     for command in (making, asking):
         command.add_argument("lock", type=Path)
         command.add_argument("--project", type=Path, help="a folder with a pyproject.toml that is installed in place")
+        command.add_argument(
+            "--extras", default="", help="names of extras, whose lock files lie beside LOCK: postgres,s3"
+        )
+    needing = commands.add_parser("extras", help="print the extras that the settings of a home need")
+    needing.add_argument("home", type=Path)
+    needing.add_argument("--environment", type=Path, help="a file with variables, a line each, as systemd reads it")
     making.add_argument("--compile", action="store_true", help="compile all modules now")
     making.add_argument("--fresh", action="store_true", help="remove packages that are not in LOCK")
     making.add_argument("--with", dest="program", choices=("uv", "pip"), default="uv")
@@ -34,13 +42,16 @@ def end(number: int, _: FrameType | None) -> None:
 def main() -> int:
     """Carry out the command; returns the exit code."""
     asked = arguments()
-    lock, project = asked.lock.resolve(), asked.project and asked.project.resolve()
+    if asked.command == "extras":
+        sys.stdout.write(f"{','.join(extras.needed(asked.home, os.environ, asked.environment))}\n")
+        return 0
+    locks, project = extras.locks(asked.lock.resolve(), asked.extras), asked.project and asked.project.resolve()
     if asked.command == "stamp":
-        sys.stdout.write(f"{stamp(lock, project)}\n")
+        sys.stdout.write(f"{stamp(locks, project)}\n")
         return 0
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end)
-    wanted = Wanted(asked.folder.absolute(), lock, project, asked.compile, asked.fresh, asked.program == "uv")
+    wanted = Wanted(asked.folder.absolute(), locks, project, asked.compile, asked.fresh, asked.program == "uv")
     try:
         make(wanted)
     except (InstallFailed, OSError) as error:

@@ -20,10 +20,12 @@ class InstallFailed(Exception):
 
 
 class Wanted(NamedTuple):
-    """The requested environment: its folder, its lock file, and its options."""
+    """The requested environment: its folder, its lock files, and its options."""
 
     folder: Path
-    lock: Path
+    locks: tuple[Path, ...]
+    """The lock file of the packages that are always needed, then those of extras."""
+
     project: Path | None = None
     """The folder of a project that is installed in place (editable)."""
 
@@ -40,11 +42,16 @@ class Wanted(NamedTuple):
         """The interpreter of the environment."""
         return self.folder / "bin" / "python"
 
+    @property
+    def named(self) -> str:
+        """The lock files, for people."""
+        return ", ".join(lock.name for lock in self.locks)
+
 
 def make(wanted: Wanted) -> bool:
     """Make the environment unless it exists; returns whether anything was installed. Raises InstallFailed, OSError."""
     mark = wanted.folder / stamp.NAME
-    expected = stamp.stamp(wanted.lock, wanted.project)
+    expected = stamp.stamp(wanted.locks, wanted.project)
     if _read(mark) == expected:
         return False
     wanted.folder.mkdir(parents=True, exist_ok=True)
@@ -193,7 +200,7 @@ def _with_pip(wanted: Wanted, programs: Programs, kept: bool) -> str:
     ended = _installed(wanted, install, programs, _environ())
     if ended.code:
         raise InstallFailed(
-            f"the packages of {wanted.lock} cannot be installed into {wanted.folder}.\n{ended.tail}\n"
+            f"the packages of {wanted.named} cannot be installed into {wanted.folder}.\n{ended.tail}\n"
             "Is the package index reachable (a mirror is taken from pip's settings: pip config list), and is there room "
             "on the disk? The same command again uses what has been downloaded."
         )
@@ -213,8 +220,9 @@ def _add_pip(folder: Path) -> None:
 
 def _installed(wanted: Wanted, install: list[str | Path], programs: Programs, environ: dict[str, str]) -> Ended:
     """Install the packages of the lock, then the project, with a command that takes pip's flags."""
-    programs.progress.step(f"installing the packages of {wanted.lock.name}")
-    ended = programs.run([*install, "--require-hashes", "-r", wanted.lock], wanted.lock.parent, environ)
+    programs.progress.step(f"installing the packages of {wanted.named}")
+    locks = [argument for lock in wanted.locks for argument in ("-r", lock)]
+    ended = programs.run([*install, "--require-hashes", *locks], wanted.locks[0].parent, environ)
     if ended.code or wanted.project is None:
         return ended
     # The builders are in the lock, so this fetches nothing.

@@ -4,16 +4,17 @@ import hashlib
 import json
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 NAME = ".stamp"
 """The file in an environment that has the stamp. An environment without it is not complete."""
 
 
-def stamp(lock: Path, project: Path | None) -> str:
-    """The stamp of an environment of this Python with the packages of `lock` and the project in the folder `project`."""
+def stamp(locks: Sequence[Path], project: Path | None) -> str:
+    """The stamp of an environment of this Python with the packages of `locks` and the project in the folder `project`."""
     facts = json.dumps([sys.version, str(project), _metadata(project)], sort_keys=True).encode()
-    return hashlib.sha256(facts + lock.read_bytes()).hexdigest()
+    return hashlib.sha256(facts + b"".join(lock.read_bytes() for lock in locks)).hexdigest()
 
 
 def _metadata(project: Path | None) -> object:

@@ -9,11 +9,21 @@ from pathlib import Path
 
 import pytest
 
+from daemon.core.settings.settings import entries, variable
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ["deploy.sh", "ci.sh", ".ci/run"]
-LOCKS = {"requirements.lock": 100, "requirements-dev.lock": 100, "installer/requirements.lock": 1}
+LOCKS = {
+    "requirements.lock": 100,
+    "requirements-dev.lock": 100,
+    "requirements-postgres.lock": 2,
+    "requirements-s3.lock": 3,
+    "installer/requirements.lock": 1,
+}
 """Each lock file, and how many packages it has at least."""
 UNIT = ROOT / "systemd" / "retraind.service"
+ROLES = ["node.conf"]
+"""What makes the unit that of a leader with a standby, or of a node."""
 
 
 def deploy(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -67,10 +77,14 @@ def test_missing_engine_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
-def test_unit_verifies(tmp_path: Path) -> None:
+@pytest.mark.parametrize("role", [None, *ROLES])
+def test_unit_verifies(tmp_path: Path, role: str | None) -> None:
     # Only the program's place is not on this machine.
     unit = tmp_path / UNIT.name
     unit.write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text()))
+    if role is not None:
+        (tmp_path / f"{UNIT.name}.d").mkdir()
+        shutil.copy(ROOT / "systemd" / role, tmp_path / f"{UNIT.name}.d" / "role.conf")
     done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "Unknown" not in done.stderr
@@ -89,6 +103,20 @@ def test_unit_never_gives_up_and_is_not_root() -> None:
         "CapabilityBoundingSet": "",
     }
     assert {key: unit["Service"][key] for key in expected} == expected
+
+
+@pytest.mark.parametrize("name", [*ROLES, "environment"])
+def test_variables_of_the_unit_are_settings(name: str) -> None:
+    lines = re.findall(r"(?m)^#?(?:Environment=)?(RETRAIND_\w+)=", (ROOT / "systemd" / name).read_text())
+    known = {variable(key) for key, _, _ in entries()}
+    assert lines
+    assert set(lines) <= known
+
+
+def test_unknown_role_is_refused() -> None:
+    done = deploy("systemd", "nodes")
+    assert done.returncode == 2
+    assert "no role 'nodes'" in done.stderr
 
 
 def test_image_does_not_run_as_root() -> None:

@@ -48,6 +48,9 @@ def test_what_is_left_out_has_a_reason_and_a_size() -> None:
 def test_both_locks_and_the_installer_agree() -> None:
     served, developed = versions("requirements.lock"), versions("requirements-dev.lock")
     assert {name: which for name, which in served.items() if which != developed[name]} == {}
+    for extra in ("postgres", "s3"):
+        added = versions(f"requirements-{extra}.lock")
+        assert {name: which for name, which in added.items() if which != developed[name]} == {}
     assert versions("installer/requirements.lock")["uv"] == developed["uv"]
 
 
