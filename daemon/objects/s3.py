@@ -18,7 +18,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError, PartialCredentialsError
 
-from daemon.objects import arrival
+from daemon.objects import arrival, server_certificate
 from daemon.objects.store import Entry, ObjectLost, StoreUnavailable
 
 T = TypeVar("T")
@@ -42,6 +42,8 @@ PRECONDITION = {"PreconditionFailed", "412"}
 KEYS = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile in ~/.aws, for the user that runs retraind."
 
 RIGHTS = "Grant s3:GetObject, s3:PutObject, s3:ListBucket, s3:DeleteObject, s3:ListBucketVersions and s3:DeleteObjectVersion on this prefix."
+
+CERTIFICATE = "Name the file with the certificate of its authority in AWS_CA_BUNDLE, and the host as in its certificate in storage.endpoint."
 
 HINTS = {
     "404": "Correct storage.endpoint: what answers there is no S3 server.",
@@ -200,6 +202,8 @@ class S3Store:
         """Why there was no answer, in a sentence without credentials: it has the names of errors, not their texts."""
         if isinstance(error, NoCredentialsError | PartialCredentialsError):
             return StoreUnavailable(f"There are no credentials for the object store {self.place}.", hint=KEYS)
+        if objection := server_certificate.objection(error):
+            return StoreUnavailable(f"The object store {self.place} can't be trusted: {objection}.", hint=CERTIFICATE)
         reason = f"did not answer: {action} {name}".rstrip()
         hint = "Check the server, the network and storage.endpoint."
         return StoreUnavailable(f"The object store {self.place} {reason} ({type(error).__name__}).", hint=hint)

@@ -96,6 +96,13 @@ def shown(home: Home) -> str:
     return str(home.journal) if server is None else f"The journal at {server.url}"
 
 
+def hint(reason: str, url: str) -> str:
+    """How to reach a server again that could not be reached for this reason."""
+    if "certificate" in reason:
+        return "Name the certificate of its authority in the address (sslrootcert=FILE), and the host as in its certificate."
+    return f"It is at {url}."
+
+
 def missing_driver() -> RetraindError:
     """The error if the driver is not installed."""
     return RetraindError(

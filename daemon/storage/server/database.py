@@ -19,6 +19,7 @@ from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 
 from daemon.core.errors import AlreadyRunning, JournalTaken, RetraindError, Unavailable
 from daemon.core.home_integrity import OpenedFile
+from daemon.core.journal import journal_server
 from daemon.core.journal.journal_server import JournalServer
 from daemon.core.leader import identity
 from daemon.core.leader.identity import Leader
@@ -206,7 +207,7 @@ class DatabaseServer(Database):
         except FAILED as error:
             self._failure = f"The journal's server can't be reached: {session.sentence(error)}."
             self._retry_at = time.monotonic() + RETRY_SECONDS
-            raise Unavailable(self._failure, hint=f"It is at {self._server.url}.") from None
+            raise Unavailable(self._failure, hint=journal_server.hint(self._failure, self._server.url)) from None
         self._gaps = True
         return connection
 
