@@ -27,6 +27,9 @@ AGAIN_SECONDS = 10.0
 class LogShipping:
     """A thread that ships finished files."""
 
+    _alone = threading.Lock()
+    """At the end of a node another thread ships: a file must not be put by both."""
+
     def __init__(self, home: Home, settings: Settings, store: ObjectStore) -> None:
         self._files, self._store = LogFiles(home), store
         self._url, self._node = settings.journal.url, node_status.name(settings.node)
@@ -56,6 +59,10 @@ class LogShipping:
 
     def ship(self) -> int:
         """Ship every finished file; returns the number. Raises Unavailable, OSError."""
+        with self._alone:
+            return self._ship()
+
+    def _ship(self) -> int:
         finished = sorted(self._files.finished())
         if not finished:
             return 0

@@ -79,6 +79,8 @@ def serve(home: Home, settings: Settings, wake: Wake) -> None:
         workers = Workers(home, settings, slots(settings), wake)
         handle_sighup(wake, workers.renew)
         announce(workers, settings)
+        if is_node:
+            stack.callback(serving_nodes.send_rest, home, settings)
         stack.callback(workers.close)
         workers.supervise(time.monotonic())
         if is_node:

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from daemon.core.errors import BadSettings
+from daemon.core import logs
+from daemon.core.errors import BadSettings, RetraindError
 from daemon.core.home import Home
 from daemon.core.journal import journal_server
 from daemon.core.settings import Settings
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from daemon.processes.worker_keeper import WorkerKeeper
     from daemon.service.parts import Frame
     from daemon.storage.journal import Journal
+
+log = logs.Logger()
+
+SEND_SECONDS = 20.0
+"""Maximum time that a node's end takes longer while it sends its last predictions."""
 
 
 def lead(frame: "Frame", store: "ObjectStore | None", journal: "Journal", workers: "WorkerKeeper") -> "Leading | None":
@@ -59,3 +65,21 @@ def following(home: Home, settings: Settings) -> Iterator[None]:
         yield
     finally:
         agent.close()
+
+
+def send_rest(home: Home, settings: Settings) -> None:
+    """Send what a node has logged since, after its workers have ended: the disk of a container ends with it.
+
+    What can't be sent in time stays on the disk, and the next start sends it.
+    """
+    from daemon.nodes.log_shipping import LogShipping
+    from daemon.objects import background
+    from daemon.objects.opening import open_store
+
+    store = open_store(settings.storage)
+    assert store is not None
+    sending = background.start("send rest", LogShipping(home, settings, store).ship)
+    try:
+        sending.result(SEND_SECONDS)
+    except (RetraindError, OSError, TimeoutError) as error:
+        log.warning("predictions_not_shipped", reason=str(error) or "The store or the server is too slow.")

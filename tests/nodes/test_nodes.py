@@ -6,7 +6,9 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import node_rights
 import postgres as servers
 import pytest
 import stores
@@ -18,16 +20,6 @@ from daemon.core.errors import Exit
 
 server = pytest.fixture(scope="module")(stores.server)
 bucket = pytest.fixture(stores.bucket)
-
-
-RIGHTS = (
-    "CREATE ROLE retraind_node LOGIN",
-    "GRANT USAGE ON SCHEMA {schema} TO retraind_node",
-    "GRANT SELECT ON {schema}.desired, {schema}.versions, {schema}.nodes, {schema}.node_logs TO retraind_node",
-    "GRANT INSERT, UPDATE, DELETE ON {schema}.nodes TO retraind_node",
-    "GRANT INSERT ON {schema}.node_logs TO retraind_node",
-)
-"""Those of docs/operations.md: a node has no others."""
 
 
 @pytest.fixture
@@ -50,15 +42,14 @@ def test_nodes_follow_their_leader(tmp_path: Path, served: Path, own_postgres: P
     """Swaps, PostgreSQL away, a restart meanwhile, and back: no request fails, and each node comes to what is desired."""
     url = own_postgres.url()
     lead = leader(tmp_path / "leader", served, url, bucket)
+    few = node_rights.address(url)
     one, two = (
-        Node(tmp_path / name, name, url, bucket, RETRAIND_PREDICTIONS__ROTATE_SECONDS="1") for name in ("one", "two")
+        Node(tmp_path / name, name, few, bucket, RETRAIND_PREDICTIONS__ROTATE_SECONDS="1") for name in ("one", "two")
     )
     try:
         lead.start()
         lead.wait_served(1)
-        schema = url.rpartition("%3D")[2]
-        wait_until(lambda: own_postgres.sql(f"SELECT to_regclass('{schema}.node_logs')")[0][0], what="the tables")
-        own_postgres.sql(*(statement.format(schema=schema) for statement in RIGHTS))
+        node_rights.grant(own_postgres, url)
         for node in (one, two):
             node.start()
         one.wait_serves(1)
@@ -98,6 +89,9 @@ def test_nodes_follow_their_leader(tmp_path: Path, served: Path, own_postgres: P
         assert "Ask its leader, http" in refused.stderr
         wait_until(lambda: _listed(lead), 10, "both nodes on the leader")
         label_a_prediction(lead, one)
+        last = two.predict()
+        two.stop()
+        wait_arrived(lead, last)  # although its file was not due: the disk of a container ends with it
     finally:
         for service in (one, two, lead):
             service.end()
@@ -107,14 +101,19 @@ def label_a_prediction(lead: Service, node: Node) -> None:
     """A late label of a node's answer joins the leader's data."""
     answer = node.predict()
     assert answer is not None
-    name = answer["prediction_id"]
-    wait_until(
-        lambda: name in json.dumps(lead.ask("/predictions/history?limit=1000")[1]), 60, "the node's log on the leader"
-    )
+    name = wait_arrived(lead, answer)
     (lead.home.inbox / "label.csv").write_text(f"prediction_id,species\n{name},setosa\n")
     wait_until(lambda: lead.ask("/drops/label.csv")[0] == 200, what=lead.log()[-1500:])
     drop = lead.ask("/drops/label.csv")[1]
     assert (drop["state"], drop["rows_accepted"]) == ("accepted", 1), drop
+
+
+def wait_arrived(lead: Service, answer: dict[str, Any] | None) -> str:
+    """Wait until the leader's history has a node's answer; its id."""
+    assert answer is not None
+    name = str(answer["prediction_id"])
+    wait_until(lambda: name in json.dumps(lead.ask("/predictions/history?limit=1000")[1]), 60, "the log on the leader")
+    return name
 
 
 def _listed(lead: Service) -> bool:
