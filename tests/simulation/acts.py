@@ -1,15 +1,20 @@
 """What may happen in between two steps of the loop: everything that users, other processes and the machine do."""
 
+import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import deliveries
+import postgres as servers
 from players import Trainee
 from points import Fault
 from world import Asked
 
+from benchmarks.postgres import Postgres
 from daemon.core import requests
+from daemon.records.server import reader
 from daemon.storage.model_versions import CHAMPION
 
 if TYPE_CHECKING:
@@ -171,6 +176,36 @@ def stops(life: "Life") -> str:
     return ""
 
 
+# The journal's server
+
+
+def session_ends(life: "Life") -> str:
+    """The server ends the daemon's sessions, as an administrator or a restart does."""
+    servers.terminate(Postgres(Path(life.world.server)), f"retraind {os.getpid()} on %")
+    reader.close()
+    life.world.disturb()
+    return ""
+
+
+def server_goes(life: "Life") -> str:
+    """The server takes no connections for a while."""
+    session_ends(life)
+    life.world.fault = Fault("away", life.world.random.randint(2, 20))
+    return f"for {life.world.fault.left} turns"
+
+
+def answer_lost(life: "Life") -> str:
+    """The connection ends in a commit; the server may then be away for longer than the daemon waits for its answer."""
+    random = life.world.random
+    made, then = random.random() < 0.5, random.choice((0, 0, 10, MORE_THAN_PATIENCE))
+    life.world.fault = Fault("made" if made else "unmade", random.randint(1, 15), then)
+    life.world.disturb()
+    return f"{life.world.fault.kind}, at commit {life.world.fault.left}, then {then} turns away"
+
+
+MORE_THAN_PATIENCE = 200
+"""Turns of a tenth of a second: see ANSWER_SECONDS in daemon/storage/server/database.py."""
+
 ACTS = {
     "small drop": Act(10, deliveries.small), "drop with bad rows": Act(3, deliveries.mixed), "large drop": Act(3, deliveries.large),
     "packed drop": Act(2, deliveries.packed), "refused drop": Act(2, deliveries.refused), "drop again": Act(3, deliveries.again),
@@ -184,3 +219,10 @@ ACTS = {
     "stop": Act(0.5, stops),
 }  # fmt: skip
 """Every kind of action by its name in the trace."""
+
+SERVER_ACTS = {
+    "session ends": Act(2, session_ends),
+    "server goes": Act(2, server_goes),
+    "answer lost": Act(4, answer_lost),
+}
+"""Those of a world whose journal is on a server."""

@@ -21,7 +21,7 @@ from truths import Truths
 from world import Violated, World
 
 from daemon.artifacts import bundle
-from daemon.core.errors import BundleRefused, RetraindError
+from daemon.core.errors import BundleRefused, JournalTaken, RetraindError
 from daemon.core.home import Home
 from daemon.core.settings import Settings
 from daemon.registry.registry import Registry
@@ -57,7 +57,7 @@ class Life:
         self._acting, self._stopping = False, False
         self._copied = 0.0
         self._woken = False
-        self._last = False
+        self._last = self._opened = False
 
     # One life
 
@@ -66,8 +66,8 @@ class Life:
         world = self.world
         world.lives += 1
         world.ended = ""
-        TIMES.clock, TIMES.slept = world.clock, self._copy
-        POINTS.fault, POINTS.die = world.fault, self.die
+        TIMES.clock, TIMES.slept = world.clock, self._sleep
+        POINTS.fault, POINTS.die, POINTS.unsettled = world.fault, self.die, False
         try:
             with ExitStack() as stack:
                 self._open(stack)
@@ -75,6 +75,9 @@ class Life:
                 POINTS.on = False
         except Violated as violated:
             world.ended = str(violated)
+        except JournalTaken as error:
+            world.note(str(error))
+            world.ended = "overtaken" if POINTS.unsettled else str(error)
         world.ended = world.ended or "stopped"
         world.complaints, world.workers = self.staff.complaints, self.staff.alive
 
@@ -94,7 +97,7 @@ class Life:
         parts: Any = self.loop.parts
         self.journal, self.inbox, self.history_copier = parts.journal, parts.inbox, parts.history_copier
         self.trainee, self.retraining = parts.retraining.trainer, parts.retraining
-        self._acting = True
+        self._acting = self._opened = True
 
     def _compose(self, stack: ExitStack) -> Loop:
         parts: Any = self.staff
@@ -184,7 +187,7 @@ class Life:
         world.fault = POINTS.fault
         if world.fault is not None:
             world.quiet = 0
-            if world.fault.kind == "full":
+            if world.fault.kind in ("full", "away"):
                 world.fault.left -= count
                 world.fault = world.fault if world.fault.left > 0 else None
             POINTS.fault = world.fault
@@ -201,7 +204,7 @@ class Life:
         [name] = world.random.choices(names, [world.weights[one] for one in names])
         world.actions -= 1
         world.note(name)
-        text = acts.ACTS[name].do(self)
+        text = (acts.ACTS | acts.SERVER_ACTS)[name].do(self)
         world.trace[-1] += f": {text}" if text else ""
 
     def _settle(self) -> None:
@@ -229,6 +232,13 @@ class Life:
             return
         self._last = True
         self.world.note(f"the last drop: {deliveries.small(self)}")
+
+    def _sleep(self) -> None:
+        """Whoever sleeps lets the history's thread run; one who waits for the journal's server lets its turns pass."""
+        if POINTS.away or not self._opened:
+            self._pass_turns(1)
+        if self._opened:
+            self._copy()
 
     def _copy(self) -> None:
         """One pass of the history's thread."""

@@ -1,6 +1,7 @@
 """The changes of the disk at which a simulated process may die, or which fail as on a full disk.
 
 Inside git, DVC and SQLite there are none: `tests/faults` has those. Here each call of one of them is a single change.
+A journal on a server also loses its connection: between two statements, or in a commit, before or after it was made.
 """
 
 import builtins
@@ -12,25 +13,33 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import psycopg
 from dvc.repo import Repo
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
 from daemon.core import durable
 from daemon.core.errors import DatasetDamaged, Unavailable
 from daemon.dataset import git_command
+from daemon.records.server import reader
 from daemon.storage.model_versions import ModelVersions
 
 FULL = os.strerror(errno.ENOSPC)
+GONE = "server closed the connection unexpectedly"
 
 
 @dataclass
 class Fault:
-    """Death at the n-th change from now, failure of the n-th that needs room, or of all of those until `left` turns have gone."""
+    """Death at the n-th change from now, failure of the n-th that needs room, or of all of those until `left` turns have gone.
 
-    kind: Literal["kill", "once", "full"]
+    On a server also: no answer to the n-th commit, which is made or not, and then no connection for `then` turns; or no
+    connection until `left` turns have gone.
+    """
+
+    kind: Literal["kill", "once", "full", "made", "unmade", "away"]
     left: int
+    then: int = 0
 
 
 class Points:
@@ -40,6 +49,25 @@ class Points:
         self.on = False
         self.fault: Fault | None = None
         self.die: Callable[[str], None] = lambda what: None
+        self.unsettled = False
+        """Whether an answer to a commit that was made is still owed, so that a process must not believe its memory."""
+
+    @property
+    def away(self) -> bool:
+        """Whether the server takes no connections."""
+        return self.fault is not None and self.fault.kind == "away"
+
+    def loses_answer(self) -> Fault | None:
+        """The fault that takes the answer to the commit that is about to be made."""
+        fault = self.fault
+        if not self.on or fault is None or fault.kind not in ("made", "unmade"):
+            return None
+        fault.left -= 1
+        if fault.left > 0:
+            return None
+        self.fault = Fault("away", fault.then) if fault.then else None
+        self.unsettled |= fault.kind == "made" and fault.then > 0
+        return fault
 
     def reach(self, what: str, full: Callable[[], Exception] | None = None) -> None:
         """A change is about to be made; `full` is how it fails without room, None if it needs none."""
@@ -52,7 +80,7 @@ class Points:
                 self.die(what)
         elif full is not None and fault.kind == "full":
             raise full()
-        elif full is not None:
+        elif full is not None and fault.kind == "once":
             fault.left -= 1
             if fault.left <= 0:
                 self.fault = None
@@ -87,6 +115,12 @@ def install() -> None:
             _before(getattr(ModelVersions, name), f"mlflow {name}", lambda: Unavailable(f"MLflow: {FULL}.")),
         )
     event.listen(Engine, "commit", _committing)
+
+
+def install_server() -> None:
+    """Let connections to a server fail while it is away, for good."""
+    event.listen(Engine, "do_connect", _connecting)
+    reader._connect = _reading(reader._connect)
 
 
 def _no_room() -> Exception:
@@ -145,8 +179,38 @@ def _as_one(real: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _committing(connection: Any) -> None:
-    if str(connection.engine.url.database).endswith("journal.db"):
+def _committing(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        if fault := POINTS.loses_answer():
+            _lose_answer(connection, made=fault.kind == "made")
+        POINTS.reach("journal", lambda: OperationalError("COMMIT", {}, psycopg.errors.DiskFull(FULL)))
+    elif str(connection.engine.url.database).endswith("journal.db"):
         POINTS.reach(
             "journal", lambda: OperationalError("COMMIT", {}, sqlite3.OperationalError("database or disk is full"))
         )
+
+
+def _lose_answer(connection: Connection, *, made: bool) -> None:
+    """The connection ends in a commit: as SQLAlchemy leaves it then."""
+    held = connection.connection.dbapi_connection
+    assert held is not None
+    if made:
+        held.commit()
+    held.close()
+    error = OperationalError("COMMIT", {}, psycopg.OperationalError(GONE))
+    connection.invalidate(error)
+    raise error
+
+
+def _connecting(dialect: Any, *_: Any) -> None:
+    if dialect.name == "postgresql" and POINTS.away:
+        raise psycopg.OperationalError(GONE)
+
+
+def _reading(real: Callable[..., Any]) -> Callable[..., Any]:
+    def call(server: Any) -> Any:
+        if POINTS.away:
+            raise psycopg.OperationalError(GONE)
+        return real(server)
+
+    return call

@@ -22,16 +22,20 @@ from contextlib import suppress
 from pathlib import Path
 from random import Random
 
+import journals
 import templates
 from acts import ACTS
 from clock import Clock
+from journals import Journals
 from lives import Life
 from stage import install, let_go
 from world import World
 
+from benchmarks.postgres import Postgres
 from daemon.core import logs
 from daemon.core.home import Home
 from daemon.core.settings import Drift, Log, Promote, Retrain, Settings
+from daemon.storage.server import copies
 
 UNNEEDED = ("google",)
 """Libraries that can't be imported twice."""
@@ -47,7 +51,7 @@ PEACEFUL = ("small drop", "drop with bad rows", "refused drop", "predictions", "
             "ask: refuse", "ask: rollback", "ask: forget", "training")  # fmt: skip
 """What happens while the process that forks warms up."""
 
-LIVING = ("killed", "stopped", "failed to start")
+LIVING = ("killed", "stopped", "failed to start", "overtaken")
 """Ends after which there is another life."""
 
 
@@ -72,8 +76,8 @@ def forked(action: Callable[[], None], output: Path) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def warm(root: Path) -> None:
-    """Make the templates in a child, import in this process what it has needed, and live once in it.
+def warm(root: Path, places: Journals) -> None:
+    """Make the templates in a child, import in this process what it has needed, and live once in it with each journal.
 
     What compiles its statements when it first needs them, as MLflow does, has them then in every life.
     """
@@ -85,10 +89,13 @@ def warm(root: Path) -> None:
             with suppress(Exception):
                 importlib.import_module(name)
     install()
-    world = make(root, 0, root.with_name("home"))
-    world.weights, world.actions = dict.fromkeys(PEACEFUL, 1.0), 20
-    Life(world, Home(root.with_name("home")), root / "world").run()
-    assert world.ended == "rest", world.ended
+    for server in dict.fromkeys(map(places.of, range(2))):
+        home = Home(root.with_name("home"))
+        world = make(root, 0, home.root, server)
+        world.weights, world.actions = dict.fromkeys(PEACEFUL, 1.0), 20
+        Life(world, home, root / "world").run()
+        assert world.ended == "rest", world.ended
+        journals.leave(home, server)
     let_go()
     gc.freeze()
     gc.disable()  # a life is short, and looking through all that was imported costs more than it gives back
@@ -116,12 +123,14 @@ def begin(seed: int) -> tuple[World, int]:
     return World(seed, random, clock, actions, pace, weights, settings.model_dump_json()), start
 
 
-def make(root: Path, seed: int, home: Path) -> World:
+def make(root: Path, seed: int, home: Path, server: Postgres | None) -> World:
     """The world of a seed and the home that it begins with; all seeds have the same path, for the sake of MLflow's caches."""
     world, start = begin(seed)
     world.contents = pickle.loads((root / f"contents-{start}").read_bytes())
     shutil.rmtree(home, ignore_errors=True)
     shutil.copytree(root / f"home-{start}", home, symlinks=True)
+    if server is not None:
+        journals.move(world, Home(home), server)
     return world
 
 
@@ -130,10 +139,11 @@ def _load(saved: Path) -> World:
     return world
 
 
-def simulate(root: Path, seed: int) -> World:
+def simulate(root: Path, seed: int, server: Postgres | None) -> World:
     """All lives of one seed; `ended` of the world that is given says `rest`, or what was violated."""
     home, saved, log = Home(root.with_name("home")), root / "world", root / f"{seed}.log"
-    world = make(root, seed, home.root)
+    world = make(root, seed, home.root, server)
+    saved.write_bytes(pickle.dumps(world))  # a life that crashes saves nothing
 
     def live() -> None:
         life = Life(world, home, saved)
@@ -161,22 +171,27 @@ def report(world: World, root: Path, *, trace: bool) -> bool:
         return True
     kept = root.with_name(f"seed-{world.seed}")
     shutil.copytree(root.with_name("home"), kept, symlinks=True)
+    if world.server:
+        copies.move_to_file(Home(kept))
     log.rename(kept / "log")
-    print(f"  its home and log: {kept}\n  again: python tests/simulation/simulate.py --first {world.seed}", flush=True)
+    again = f"python tests/simulation/simulate.py --first {world.seed}{' --journals server' if world.server else ''}"
+    print(f"  its home and log: {kept}\n  again: {again}", flush=True)
     return False
 
 
-def run(base: Path, seeds: range, *, trace: bool, first_only: bool) -> list[int]:
+def run(base: Path, seeds: range, places: Journals, *, trace: bool, first_only: bool) -> list[int]:
     """Run seeds one after the other, up to the first that fails if only that is wanted; prints figures, gives what failed."""
     root = base / "templates"
     root.mkdir(parents=True)
-    warm(root)
+    warm(root, places)
     failed, done, steps, began = [], 0, 0, time.monotonic()
     before = sum(os.times()[:4])
     for seed in seeds:
-        world = simulate(root, seed)
+        world = simulate(root, seed, places.of(seed))
         done, steps = done + 1, steps + world.turns
-        if not report(world, root, trace=trace):
+        held = report(world, root, trace=trace)
+        journals.leave(Home(base / "home"), places.of(seed))
+        if not held:
             failed.append(seed)
             if first_only:
                 break
@@ -195,11 +210,14 @@ def main() -> int:
     parser.add_argument("--trace", action="store_true", help="print what happened, also where everything held")
     parser.add_argument("--first-only", action="store_true", help="stop at the first seed that fails")
     parser.add_argument("--folder", type=Path, help="where homes are made and failing ones are kept")
+    journals.add_options(parser)
     asked = parser.parse_args()
     logs.configure(Log(format="json"))
     memory = MEMORY if MEMORY.is_dir() else None
     base = asked.folder or Path(tempfile.mkdtemp(prefix="simulation-", dir=memory))
-    failed = run(base, range(asked.first, asked.first + asked.count), trace=asked.trace, first_only=asked.first_only)
+    seeds = range(asked.first, asked.first + asked.count)
+    with journals.placed(asked.journals, asked.server) as places:
+        failed = run(base, seeds, places, trace=asked.trace, first_only=asked.first_only)
     if not failed and asked.folder is None:
         shutil.rmtree(base)
     return 1 if failed else 0

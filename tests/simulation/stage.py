@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from daemon.dataset import segment_writer, segments
 from daemon.inbox import watcher
+from daemon.records.server import reader
 from daemon.service import service
 from daemon.storage import database_file, prediction_history
 from daemon.tabular import csv_table, file_content
@@ -59,6 +60,7 @@ def install() -> None:
     _replace(tqdm, monitor_interval=0)  # DVC's progress bars would start a thread
     clock.install()
     points.install()
+    points.install_server()
 
 
 def _replace(owner: Any, **values: Any) -> None:
@@ -69,6 +71,7 @@ def _replace(owner: Any, **values: Any) -> None:
 
 def let_go() -> None:
     """Close every connection to a database: a child must not inherit one."""
+    reader.close()
     for held_object in gc.get_objects():
         if isinstance(held_object, Engine):
             held_object.dispose()

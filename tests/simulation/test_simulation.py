@@ -1,8 +1,9 @@
 """The loop in any order of events: real ingestion, merging, forgetting, DVC, git, journal, MLflow and promotion, by seeds.
 
 Each seed draws what users, other processes and the machine do between two steps of the loop, and `truths` looks after each
-step whether everything holds. The short form has 8 seeds, `./ci.sh --full` 2,020. A seed that fails is printed with what
-happened and with the command that does it again; those that have found a fault are listed here.
+step whether everything holds. The short form has 8 seeds, `./ci.sh --full` 2,020; every second one has its journal on a
+server, which may let it down. A seed that fails is printed with what happened and with the command that does it again; those
+that have found a fault are listed here.
 """
 
 import json
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from benchmarks.postgres import programs
 
 pytestmark = pytest.mark.timeout(7200)
 
@@ -37,6 +40,12 @@ def run(*arguments: str) -> dict[str, Any]:
     return dict(json.loads(lines[-1]))
 
 
+@pytest.fixture
+def server(request: pytest.FixtureRequest) -> list[str]:
+    """Names the server to a run; nothing where none can be started."""
+    return ["--server", str(request.getfixturevalue("postgres").folder)] if programs() else []
+
+
 @pytest.mark.parametrize(
     ("first", "seeds"),
     [
@@ -47,13 +56,14 @@ def run(*arguments: str) -> dict[str, Any]:
     ids=["short", "longer", "full"],
 )
 def test_no_order_of_events_loses_stops_or_repeats_anything(
-    first: int, seeds: int, capsys: pytest.CaptureFixture[str]
+    first: int, seeds: int, server: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Every row once, every file and request dealt with, every training started, doctor and status right, whatever comes when."""
     # Each process first makes what its seeds begin with, which takes as long as some seeds.
     processes = min(4, os.cpu_count() or 1, 1 + seeds // 10)
     share = seeds // processes
-    parts = [("--first", str(first + share * number), "--count", str(share)) for number in range(processes)]
+    where = ["--journals", "both", *server] if server else []
+    parts = [("--first", str(first + share * number), "--count", str(share), *where) for number in range(processes)]
     with ThreadPoolExecutor(processes) as pool:
         figures = list(pool.map(lambda part: run(*part), parts))
     steps, seconds = sum(one["steps"] for one in figures), sum(one["cpu_seconds"] for one in figures)
@@ -64,7 +74,10 @@ def test_no_order_of_events_loses_stops_or_repeats_anything(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("journals", ["file", "server"])
 @pytest.mark.parametrize("seed", FOUND, ids=[f"seed{seed}" for seed in FOUND])
-def test_seed_that_has_found_a_fault(seed: int) -> None:
+def test_seed_that_has_found_a_fault(seed: int, journals: str, server: list[str]) -> None:
     """See FOUND."""
-    run("--first", str(seed))
+    if journals == "server" and not server:
+        pytest.skip("PostgreSQL is not installed (Debian, Ubuntu: apt install postgresql)")
+    run("--first", str(seed), "--journals", journals, *server)

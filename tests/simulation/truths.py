@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Literal
 import checks
 import pyarrow.parquet as pq
 from clock import Moments
+from points import POINTS
 from sqlalchemy import func, select
 from world import Asked, Violated, World
 
 from daemon.cli import doctor
 from daemon.core import durable, requests, status
+from daemon.core.errors import Unavailable
 from daemon.core.home import Home
 from daemon.core.inbox_names import BAD_ROWS, REPORT
 from daemon.dataset.dataset import Dataset
@@ -52,6 +54,8 @@ class Truths:
 
     def after_step(self, life: "Life") -> None:
         """No row is lost or there twice, no file of a row is gone, no drop has vanished, what failed by itself is well again."""
+        if not self._can_ask(life.journal):
+            return
         if life.journal.writes != self._writes:
             self._writes = life.journal.writes
             self._look(life.journal)
@@ -65,6 +69,18 @@ class Truths:
             raise Violated(f"it is not the world that is wrong: {broken}")
         if problems and self.world.quiet > 3 * WAITS and self.world.idle > 0:
             raise Violated(f"it does not get well: {problems}")
+
+    def _can_ask(self, journal: Journal) -> bool:
+        """Whether the journal's server is there, and was a moment ago, when the daemon last tried it."""
+        if POINTS.away:
+            return False
+        try:
+            journal.key_values.get("anything")
+        except Unavailable as error:
+            if self.world.quiet > WAITS:
+                raise Violated(f"the journal can't be asked: {error}") from error
+            return False
+        return True
 
     def _look(self, journal: Journal) -> None:
         decided = journal.database.rows(select(drops.c.name, drops.c.sha256, drops.c.state))
@@ -106,6 +122,8 @@ class Truths:
 
     def at_rest(self, life: "Life") -> None:
         """The loop has nothing to do: whoever could be served has not been waiting for long."""
+        if not self._can_ask(life.journal):
+            return
         if self.world.quiet:
             self._wait_for(life)
         self._count_events(life.journal)

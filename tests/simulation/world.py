@@ -59,6 +59,8 @@ class World:
     """How likely each kind of action is; those that are missing never come."""
     settings: str
     """The daemon's settings as JSON."""
+    server: str = ""
+    """The folder of the PostgreSQL server that has the journal; empty: it is in its file."""
     contents: dict[str, Content] = field(default_factory=dict)
     """By sha256."""
     puts: list[Put] = field(default_factory=list)
@@ -85,7 +87,7 @@ class World:
     rows: dict[str, Counter[float]] = field(default_factory=dict)
     """The first features of a segment, by its name."""
     ended: str = ""
-    """How the life at hand ended: `killed`, `stopped`, `failed to start`, `rest`, or what was violated."""
+    """How the life at hand ended: `killed`, `stopped`, `failed to start`, `overtaken`, `rest`, or what was violated."""
 
     def note(self, text: str) -> None:
         """Add a line to the trace."""
