@@ -30,7 +30,7 @@ from daemon.schema.schema import Schema, load
 from daemon.service import bootstrap
 from daemon.storage.journal import Journal
 
-pytest_plugins = ["forked_workers", "journal_engines"]
+pytest_plugins = ["forked_workers", "journal_engines", "moto_server"]
 
 LASTING = ("fsspecIO", "asyncio_", "ThreadPoolExecutor-", "tqdm_monitor", "Dummy-")
 """Threads that fsspec, DVC and MLflow start once per process and keep, and what Python thinks of a foreign one that has logged."""

@@ -1,11 +1,10 @@
 """Fixtures for tests of a journal in its file and on a server; a plugin of pytest."""
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import postgres as servers
 import pytest
+import run_wide
 from postgres import Place
 
 from benchmarks.postgres import Postgres
@@ -21,23 +20,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """End the server that the tests have shared: in the process that has started them all."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        servers.end(_base(session.config))
-
-
-def _base(config: pytest.Config) -> Path:
-    """The temporary folder that all processes of a run share."""
-    factory: pytest.TempPathFactory = config._tmp_path_factory  # type: ignore[attr-defined]
-    base = factory.getbasetemp()
-    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    """End the server that the tests have shared."""
+    servers.end(run_wide.folder(session.config))
 
 
 @pytest.fixture(scope="session")
 def postgres(pytestconfig: pytest.Config) -> Postgres:
     """A PostgreSQL server that all tests share: they must leave it as it is, and take a schema of their own."""
     servers.required()
-    return servers.shared(_base(pytestconfig))
+    return servers.shared(run_wide.folder(pytestconfig))
 
 
 @pytest.fixture

@@ -1,16 +1,17 @@
 """PostgreSQL for tests: Debian's, one server for all of a run, with a schema for each home that keeps its journal there."""
 
-import fcntl
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import run_wide
 
 from benchmarks.postgres import Postgres, programs
 from daemon.core.home import Home
 from daemon.core.journal import journal_server
 from daemon.storage.server import copies
+
+NAME = "postgres"
 
 OPTIONS = {
     "fsync": "off",  # the machine does not fail here, only processes do
@@ -42,20 +43,13 @@ def terminate(server: Postgres, name: str) -> int:
 
 def shared(base: Path) -> Postgres:
     """The server of a run, whose temporary folder is `base`: made by the first test that needs it, ended by `end`."""
-    note = base / "postgres.json"
-    with (base / "postgres.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not note.exists():
-            note.write_text(json.dumps(str(make().folder)))
-    return Postgres(Path(json.loads(note.read_text())))
+    return Postgres(Path(run_wide.noted(base, NAME, lambda: str(make().folder))))
 
 
 def end(base: Path) -> None:
     """End the server of a run, if there is one."""
-    note = base / "postgres.json"
-    if note.exists():
-        Postgres(Path(json.loads(note.read_text()))).remove()
-        note.unlink()
+    if note := run_wide.forgotten(base, NAME):
+        Postgres(Path(note)).remove()
 
 
 def required() -> None:

@@ -1,29 +1,27 @@
-"""A real S3 server for tests, moto's in a process of its own, and a link to it that can be cut. A module makes fixtures of `server` and `bucket`."""
+"""A real S3 server for tests, moto's, and a link to it that can be cut. A module makes fixtures of `server` and `bucket`."""
 
 import contextlib
 import hashlib
 import os
 import secrets
 import select
-import signal
+import shutil
 import socket
 import struct
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from ingesting import Parts
-from service import wait_until
+from moto_server import Moto, free_port
 
 from daemon.core.home import Home
 from daemon.core.settings import Storage
 from daemon.objects.opening import open_store
 from daemon.objects.s3 import S3Store
+from daemon.objects.store import by_md5
+from daemon.records import segments as recorded
 from daemon.schema.schema import Schema
 
 SECRET = "s3cret-that-is-in-no-text"
@@ -32,51 +30,24 @@ LINGER = struct.pack("ii", 1, 0)
 """A connection that is closed with it is reset."""
 
 
-class Server:
-    """moto's server: it keeps its objects in memory."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = _free_port()
-        with (folder / "moto.log").open("w") as log:
-            command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        self.endpoint = f"http://127.0.0.1:{self.port}"
-        wait_until(self._answers, 60, "moto's server")
-
-    def _answers(self) -> bool:
-        with contextlib.suppress(OSError), urllib.request.urlopen(self.endpoint, timeout=5) as answer:
-            return bool(answer.status == 200)
-        return False
-
-    @contextlib.contextmanager
-    def stopped(self) -> Iterator[None]:
-        """It hangs: connections are taken by the kernel, and nothing answers."""
-        self.process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self.process.send_signal(signal.SIGCONT)
-
-    def close(self) -> None:
-        """End it."""
-        self.process.kill()
-        self.process.wait()
-
-
 class Link:
-    """A port of this machine behind which the server is, until the link is cut: then connections are reset and refused.
+    """A port of this machine behind which the server is.
 
-    The server's objects outlive that, as those of a real store outlive its crash.
+    Until the link is cut: then connections are reset and refused. Or until it hangs: then they are taken, and nothing is
+    answered. The server's objects outlive both, as those of a real store do.
     """
 
     def __init__(self, port: int) -> None:
         self._target = port
-        self.port = _free_port()
+        self.port = free_port()
         self._listener: socket.socket | None = None
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self.most: int | None = None
         """So many bytes come back over one connection, then it is reset."""
+        self.going = threading.Event()
+        """Cleared while it hangs."""
+        self.going.set()
         self.mend()
 
     @property
@@ -103,6 +74,7 @@ class Link:
     def close(self) -> None:
         """Cut it for good."""
         self.cut()
+        self.going.set()
         for thread in self._threads:
             thread.join(5)
 
@@ -126,6 +98,7 @@ class Link:
         with contextlib.suppress(OSError, ValueError):
             while self._listener is not None:
                 for source in select.select([client, server], [], [], 0.2)[0]:
+                    self.going.wait()
                     data = source.recv(65536)
                     if source is server:
                         back += len(data)
@@ -143,23 +116,16 @@ def _reset(connection: socket.socket) -> None:
     connection.close()
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The server that the tests of a module share."""
+def server(moto: Moto) -> Moto:
+    """The server that all tests share."""
     os.environ.update(KEYS)
-    server = Server(tmp_path_factory.mktemp("moto"))
-    yield server
-    server.close()
+    return moto
 
 
 class Bucket:
     """A new bucket behind a link of its own, and the store in it."""
 
-    def __init__(self, server: Server, seconds: float = 1.0) -> None:
+    def __init__(self, server: Moto, seconds: float = 1.0) -> None:
         os.environ.update(KEYS)
         self.server, self.link = server, Link(server.port)
         self.name = f"b-{secrets.token_hex(8)}"
@@ -207,8 +173,17 @@ class Bucket:
             self.link.mend()
             time.sleep(0.01)
 
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """The store takes connections and answers nothing."""
+        self.link.going.clear()
+        try:
+            yield
+        finally:
+            self.link.going.set()
 
-def bucket(server: Server) -> Iterator[Bucket]:
+
+def bucket(server: Moto) -> Iterator[Bucket]:
     """A bucket for one test."""
     bucket = Bucket(server)
     yield bucket
@@ -226,3 +201,22 @@ def parts(home: Home, schema: Schema, bucket: Bucket) -> Iterator[Parts]:
     made = Parts(home, store=bucket.store)
     yield made
     made.close()
+
+
+def wipe(home: Home) -> None:
+    """The disk with data/ and everything derived from it is another one."""
+    shutil.rmtree(home.data)
+    shutil.rmtree(home.known)
+    home.make()
+
+
+def lost(parts: Parts, bucket: Bucket) -> list[str]:
+    """Segments of the journal, past and present, that the store lacks."""
+    there = bucket.names()
+    return [row["name"] for row in recorded.ever(parts.home.journal) if by_md5(row["md5"]) not in there]
+
+
+def has_schema(parts: Parts) -> bool:
+    """Whether the store has the schema, looked at as the loop does."""
+    parts.dataset.stored.tend(time.monotonic())
+    return parts.dataset.stored.schema.is_stored

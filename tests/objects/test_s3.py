@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import stores
 from conftest import names
-from stores import SECRET, Bucket, Server
+from moto_server import Moto
+from stores import SECRET, Bucket
 
 from daemon.core import durable, settings
 from daemon.core.errors import BadSettings, RetraindError
@@ -118,9 +119,9 @@ def test_store_that_is_down_is_named_and_used_again_when_it_is_back(bucket: Buck
 
 
 def test_store_that_hangs_is_given_up_after_a_bounded_time(bucket: Bucket) -> None:
-    """SIGSTOP: the kernel takes the connection, and nothing answers; twice the limit and a pause."""
+    """Connections are taken, and nothing answers; twice the limit and a pause."""
     bucket.store.put(NAME, DATA)
-    with bucket.server.stopped():
+    with bucket.hanging():
         began = time.monotonic()
         with pytest.raises(StoreUnavailable, match="ReadTimeoutError"):
             bucket.store.put(NAME, DATA)
@@ -128,9 +129,7 @@ def test_store_that_hangs_is_given_up_after_a_bounded_time(bucket: Bucket) -> No
     assert bucket.store.has(NAME)
 
 
-def test_reasons_say_what_to_do_and_show_no_key(
-    bucket: Bucket, server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reasons_say_what_to_do_and_show_no_key(bucket: Bucket, server: Moto, monkeypatch: pytest.MonkeyPatch) -> None:
     absent = S3Store("s3://no-such-bucket/home", server.endpoint, 1.0)
     with pytest.raises(StoreUnavailable, match=r"NoSuchBucket, 404.*Make the bucket") as refused:
         absent.put(NAME, DATA)

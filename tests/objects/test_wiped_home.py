@@ -151,7 +151,7 @@ def test_predictions_go_on_while_the_store_is_down(service: Service, served: Pat
         service.wait_served(1)
         wait_until(lambda: stored(service), 60)
         rows = service.rows()
-        for number, outage in enumerate((bucket.cut, bucket.server.stopped)):
+        for number, outage in enumerate((bucket.cut, bucket.hanging)):
             batch = flowers(500 + number)
             with outage():
                 service.drop(f"{number}.csv", batch)
