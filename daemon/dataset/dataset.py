@@ -40,7 +40,7 @@ class Dataset:
         self._dvc.isolate()
         self.folder.make()
         self._cache.adopt_stamps()
-        self.stored.restore_schema()
+        self.stored.schema.restore()
         self._repository.repair()
         names = self.folder.names()
         gone = replaced(names - recorded.keys())
@@ -120,7 +120,7 @@ class Dataset:
         """Repair damage to `data/` by killed programs, people and disks, as far as a copy of the bytes exists."""
         self._dvc.reset()
         self.folder.make()
-        self.stored.restore_schema()
+        self.stored.schema.restore()
         self._repository.repair()
         self.folder.restore(segments, self._cache, self.stored)
         gone = self._cache.missing(segments.values())

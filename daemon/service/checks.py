@@ -133,7 +133,7 @@ class Checks:
     def _storage(self, store: ObjectStore, upkeep: StoreUpkeep) -> Check:
         """Whether the object store answers requests."""
         objection = self._parts.ingestion.stored.problem or self._parts.promotion.stored.problem or upkeep.problem
-        doing = upkeep.sentence or ("" if self._parts.ingestion.stored.has_schema else "the schema is put")
+        doing = upkeep.sentence or ("" if self._parts.ingestion.stored.schema.is_stored else "the schema is put")
         rest = f", while {doing}" if doing else ""
         return self._health.check(
             CheckName.STORAGE, objection, f"Segments and bundles are kept in {store.place}{rest}."

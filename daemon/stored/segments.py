@@ -8,7 +8,7 @@ the home with an older journal would treat newer segments as garbage.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,14 +22,12 @@ from daemon.objects.backoff import Backoff
 from daemon.objects.store import MD5, ObjectLost, ObjectStore, StoreUnavailable, by_md5, by_sha256
 from daemon.records.segments import SegmentLife
 from daemon.storage.journal import Journal
+from daemon.stored.schema import StoredSchema, conclude
 
 log = logs.Logger()
 
 UNNAMED = "unnamed_objects"
 """The journal's key for objects that may have been put but have no entry: segment to md5 and time."""
-
-SCHEMA = "stored_schema"
-"""The journal's key for the sha256 of the last schema that was put."""
 
 KEPT = timedelta(days=1)
 """Seconds that an object without an entry is kept."""
@@ -37,16 +35,11 @@ KEPT = timedelta(days=1)
 SWEEP_SECONDS = 3600.0
 """Interval of searches for old objects that no entry names."""
 
-LOOK_SECONDS = 60.0
-"""Interval of checks that the store still answers and has the schema."""
-
 WAIT_SECONDS = 0.05
 """Seconds that a step of the loop waits for a put before other work comes first."""
 
 FETCHES = 8
 """Number of segments that are fetched at once."""
-
-CONSEQUENCE = "New drops wait in the inbox until their rows are safe there; predictions continue."
 
 
 class StoredSegments:
@@ -56,10 +49,8 @@ class StoredSegments:
         assert store is None or journal is not None
         self._home, self._store, self._journal = home, store, journal
         self._backoff = Backoff()
-        self._schema_put: tuple[str, Future[None]] | None = None
-        self._sweep_at = self._look_at = 0.0
-        self.has_schema = store is None
-        """Whether the store had the schema at the last check."""
+        self.schema = StoredSchema(home, store, journal, self._backoff)
+        self._sweep_at = 0.0
         self._under_way: set[str] = set()
         """Segments that are put and not yet recorded: they have no entry, but are not leftovers either."""
         self.purging = Lock()
@@ -84,7 +75,7 @@ class StoredSegments:
         if self._store is None or self._journal is None:
             return
         self._note(name, md5)
-        schema, store = self._new_schema(), self._store
+        schema, store = self.schema.changed(), self._store
 
         def work() -> None:
             store.put(by_md5(md5), path)
@@ -95,24 +86,17 @@ class StoredSegments:
         try:
             while not background.is_done(putting, WAIT_SECONDS):
                 yield
-            self._conclude(putting.exception())
+            conclude(putting.exception(), self._backoff)
         except BaseException:
             self._under_way.discard(name)
             raise
         if schema is not None:
-            self._journal.key_values.put(SCHEMA, durable.sha256(schema))
+            self.schema.record(durable.sha256(schema))
 
     def put_now(self, name: str, md5: str, path: Path) -> None:
         """As `put`, for callers that can't let other work come first."""
         for _ in self.put(name, md5, path):
             pass
-
-    def _conclude(self, error: BaseException | None) -> None:
-        if isinstance(error, StoreUnavailable):
-            self._backoff.failed(error, CONSEQUENCE, time.monotonic())
-        if error is not None:
-            raise error
-        self._backoff.succeeded()
 
     def _note(self, name: str, md5: str) -> None:
         """Record which object is about to be put; drops notes of objects that have entries by now."""
@@ -126,49 +110,12 @@ class StoredSegments:
         assert self._journal is not None
         return self._journal.key_values.get(UNNAMED) or {}
 
-    def _new_schema(self) -> bytes | None:
-        """The schema, if it differs from the last one put; it belongs to the rows, and the journal does not have it."""
-        assert self._journal is not None
-        schema = self._home.schema.read_bytes() if self._home.schema.exists() else None
-        stored = self._journal.key_values.get(SCHEMA)
-        return None if schema is None or durable.sha256(schema) == stored else schema
-
     def tend(self, now: float) -> None:
-        """Restore a missing schema or put a changed one, and sweep once an hour; `now` is monotonic seconds.
-
-        Raises StoreUnavailable.
-        """
-        self.restore_schema()
-        self._keep_schema(now)
+        """Tend the schema, and sweep once an hour; `now` is monotonic seconds. Raises StoreUnavailable."""
+        self.schema.tend(now)
         if now >= self._sweep_at:
             self.sweep()
             self._sweep_at = now + SWEEP_SECONDS
-
-    def _keep_schema(self, now: float) -> None:
-        """Put a schema that existed before the store, or was changed by hand; batches put all other changes."""
-        if self._store is None or self._journal is None:
-            return
-        if self._schema_put is not None and self._schema_put[1].done():
-            (sha256, putting), self._schema_put = self._schema_put, None
-            self._look_at = now if putting.exception() else self._look_at
-            self._conclude(putting.exception())
-            if self._journal.key_values.get(SCHEMA) != sha256:
-                self._journal.key_values.put(SCHEMA, sha256)
-        schema = self._new_schema()
-        self.has_schema = schema is None
-        if schema is None and now >= self._look_at and self._home.schema.exists():
-            schema = self._home.schema.read_bytes()
-        if schema is not None and self._schema_put is None and self._backoff.ready(now):
-            self._schema_put = durable.sha256(schema), self._begin_schema(self._store, schema)
-            self._look_at = now + LOOK_SECONDS
-
-    def _begin_schema(self, store: ObjectStore, schema: bytes) -> Future[None]:
-        """Put the schema unless it is there. Without drops, nothing else would notice a store that is gone or emptied."""
-        name, puts = (
-            by_sha256(durable.sha256(schema)),
-            self.problem is not None,
-        )  # that one can look proves nothing then
-        return background.start("object-put", lambda: store.put(name, schema) if puts or not store.has(name) else None)
 
     def put_missing(
         self, recorded: Iterable[SegmentLife], places: Callable[[SegmentLife], Iterable[Path]]
@@ -229,21 +176,6 @@ class StoredSegments:
         if self._store is not None:
             with suppress(ObjectLost):
                 self._store.get(by_md5(md5), target, sha256, mode=0o444)
-
-    def restore_schema(self) -> None:
-        """Restore a missing schema; if the store does not answer, `tend` tries again."""
-        if self._store is None or self._journal is None or self._home.schema.exists():
-            return
-        sha256 = self._journal.key_values.get(SCHEMA)
-        if sha256 is None or not self._home.data.is_dir() or not self._backoff.ready(time.monotonic()):
-            return
-        try:
-            self._store.get(by_sha256(sha256), self._home.schema, sha256)
-            log.warning("schema_restored", source=self._store.place)
-        except StoreUnavailable as error:
-            self._backoff.failed(error, "The schema is missing here and waits for the store.", time.monotonic())
-        except RetraindError as error:
-            log.error("schema_not_restored", reason=str(error))
 
     # Removing
 

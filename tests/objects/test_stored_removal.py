@@ -6,8 +6,7 @@ import pytest
 import stores
 from forgetting import answer, forget, text
 from ingesting import Killed, Parts
-from stores import Bucket, durable_md5
-from test_stored_segments import lost
+from stores import Bucket, durable_md5, lost
 
 from daemon.core import durable
 from daemon.dataset.dvc_cache import places

@@ -1,27 +1,21 @@
 """Rows that outlive the machine: segments in a real S3 server, with kills, outages and folders that are removed."""
 
-import gc
-import itertools
-import random
 import shutil
-import sqlite3
 import time
-from contextlib import closing, suppress
 
 import pytest
 import stores
 from conftest import names
 from forgetting import checked_out, text
 from ingesting import Killed, Parts, grow, numbered
-from service import wait_until
-from stores import Bucket
+from stores import Bucket, lost, wipe
 
 from daemon.core import durable
 from daemon.core.errors import NotFound
 from daemon.core.home import Home
 from daemon.dataset.dvc_cache import places
 from daemon.dataset.git_repository import Revision
-from daemon.objects.store import StoreUnavailable, by_md5
+from daemon.objects.store import by_md5
 from daemon.records import segments as recorded
 from daemon.schema.schema import Schema
 from daemon.stored import segments as stored_segments
@@ -30,19 +24,6 @@ from daemon.stored.segments import StoredSegments
 server = pytest.fixture(scope="module")(stores.server)
 bucket = pytest.fixture(stores.bucket)
 parts = pytest.fixture(stores.parts)
-
-
-def wipe(home: Home) -> None:
-    """The disk with data/ and everything derived from it is another one."""
-    shutil.rmtree(home.data)
-    shutil.rmtree(home.known)
-    home.make()
-
-
-def lost(parts: Parts, bucket: Bucket) -> list[str]:
-    """Segments of the journal, past and present, that the store lacks."""
-    there = bucket.names()
-    return [row["name"] for row in recorded.ever(parts.home.journal) if by_md5(row["md5"]) not in there]
 
 
 def test_segment_is_in_the_store_before_the_journal_names_it(
@@ -216,109 +197,6 @@ def test_store_that_is_set_up_later_gets_what_there_is(home: Home, schema: Schem
     parts.close()
 
 
-def has_schema(parts: Parts) -> bool:
-    """Whether the store has the schema, looked at as the loop does."""
-    parts.dataset.stored.tend(time.monotonic())
-    return parts.dataset.stored.has_schema
-
-
-def test_schema_is_put_before_the_first_batch_comes(home: Home, schema: Schema, bucket: Bucket) -> None:
-    """A home from before, whose disk is lost right after the store was set up; and a schema that a person has changed."""
-    assert schema
-    parts = Parts(home)
-    parts.drop("a.csv", text(1.0))
-    parts.run()
-    parts.store = bucket.store
-    parts.reopen()
-    list(parts.dataset.stored.put_missing(recorded.ever(home.journal), places(home)))
-    for changed in (home.schema.read_bytes(), home.schema.read_bytes() + b"\n"):
-        home.schema.write_bytes(changed)
-        parts.dataset.stored.tend(time.monotonic())
-        wait_until(lambda: has_schema(parts), 20)
-        parts.close()
-        wipe(home)
-        parts.open()
-        assert home.schema.read_bytes() == changed
-    parts.drop("b.csv", text(2.0))
-    parts.run()
-    assert parts.lengths == [1.0, 2.0]
-    parts.close()
-
-
-class Ending:
-    """The store as a process sees it that ends at its n-th request: before it is sent, or after it was answered."""
-
-    def __init__(self, bucket: Bucket, at: int, *, after: bool) -> None:
-        self._store, self._left, self._after = bucket.store, at, after
-
-    def __getattr__(self, name: str) -> object:
-        real = getattr(self._store, name)
-        if name not in ("put", "get", "delete"):
-            return real
-
-        def call(*arguments: object, **named: object) -> object:
-            self._left -= 1
-            if self._left == 0 and not self._after:
-                raise Killed
-            answered = real(*arguments, **named)
-            if self._left == 0:
-                raise Killed
-            return answered
-
-        return call
-
-
-def journey(home: Home, bucket: Bucket, seed: int) -> None:
-    """Drops come one after the other; at random moments the process ends, and mostly the disk with data/ is gone, too."""
-    chance = random.Random(seed)
-    parts = Parts(home, store=bucket.store)
-    wait_until(lambda: has_schema(parts), 20)
-    expected: list[float] = []
-    ended = []  # kept, or generators of a process that has ended would clean up in the next one
-    for number in range(1, 9):
-        expected += [number, number + 0.5]
-        parts.drop(f"{number}.csv", text(number, number + 0.5))
-        parts.store = Ending(bucket, chance.randint(1, 6), after=chance.random() < 0.5)  # type: ignore[assignment]
-        ended.append(parts.ingestion)
-        if chance.random() < 0.5:
-            parts.reopen()
-            ended.append(parts.ingestion)
-        try:
-            for _ in range(chance.randint(0, 40)):
-                parts.ingestion.step(parts.now, merging=chance.random() < 0.5)
-        except Killed:
-            pass
-        parts.store = bucket.store
-        parts.close()
-        if chance.random() < 0.7:
-            wipe(home)
-        parts.now += 30
-        parts.open()
-    parts.run()
-    assert (parts.lengths, parts.waiting) == (expected, [])
-    assert lost(parts, bucket) == []
-    with closing(sqlite3.connect(home.journal)) as connection:
-        assert connection.execute("SELECT COUNT(*), COUNT(DISTINCT sha256) FROM drops").fetchone() == (8, 8)
-    parts.close()
-    ended.clear()
-    gc.collect()
-
-
-def test_no_row_is_lost_or_doubled_when_the_disk_is_lost_at_any_moment(
-    home: Home, schema: Schema, bucket: Bucket
-) -> None:
-    assert schema
-    journey(home, bucket, 1)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("seed", range(2, 27))
-def test_no_row_is_lost_or_doubled_in_many_journeys(home: Home, schema: Schema, bucket: Bucket, seed: int) -> None:
-    assert schema
-    journey(home, bucket, seed)
-
-
 def test_without_a_store_nothing_is_noted(home: Home, schema: Schema) -> None:
     assert schema
     parts = Parts(home)
@@ -327,20 +205,3 @@ def test_without_a_store_nothing_is_noted(home: Home, schema: Schema) -> None:
     assert parts.journal.key_values.get(stored_segments.UNNAMED) is None
     assert StoredSegments(home).problem is None
     parts.close()
-
-
-def test_store_that_is_gone_is_noticed_without_drops(parts: Parts, bucket: Bucket) -> None:
-    """And one that was emptied gets the schema again."""
-    stored, times = parts.dataset.stored, itertools.count(time.monotonic(), stored_segments.LOOK_SECONDS)
-    wait_until(lambda: has_schema(parts), 20)
-    [schema] = bucket.names()
-
-    def noticed() -> str | None:
-        with suppress(StoreUnavailable):
-            stored.tend(next(times))
-        return stored.problem
-
-    with bucket.cut():
-        assert "did not answer" in str(wait_until(noticed, 20))
-    bucket.store.delete([schema])
-    wait_until(lambda: noticed() is None and bucket.names() == {schema}, 20)
