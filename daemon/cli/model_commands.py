@@ -125,8 +125,8 @@ def reproduce(
     place, loaded = load(home)
     os.nice(loaded.train.nice)
     from daemon.objects.opening import open_store
-    from daemon.training import reproduction
+    from daemon.training import reproduction, reproduction_verdict
 
     comparison = reproduction.reproduce(place, version, loaded.train, open_store(loaded.storage))
-    typer.echo(json.dumps(comparison) if json_ else reproduction.sentence(comparison))
+    typer.echo(json.dumps(comparison) if json_ else reproduction_verdict.sentence(comparison))
     raise typer.Exit(Exit.OK if comparison["equal"] else Exit.DIFFERENT)

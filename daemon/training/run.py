@@ -8,82 +8,36 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
 import sklearn
 
-from daemon import model
-from daemon.artifacts import backends, bundle, reference_sample
+from daemon.artifacts import bundle, reference_sample
 from daemon.artifacts.bundle import Manifest, Model
 from daemon.core import logs
-from daemon.core.errors import BundleRefused, NotServable, TrainingFailed
+from daemon.core.errors import BundleRefused
 from daemon.core.home import Home
-from daemon.core.settings import Promote
 from daemon.core.status import utcnow
 from daemon.dataset import segments
-from daemon.model import Calibrated, Matrix
 from daemon.processes.training_job import Job, Say
 from daemon.registry.registry import Registry
 from daemon.schema.arrival_times import Window
-from daemon.schema.costs import Costs
-from daemon.schema.schema import Schema, parse
-from daemon.schema.score_names import DECIDES
+from daemon.schema.schema import parse
 from daemon.schema.scores import NamedMetric, Scores
-from daemon.training import importance, refit
+from daemon.training import importance
 from daemon.training.data.revision import Data
 from daemon.training.evaluation import baseline_comparison, holdouts, new_reference, reference_answers
 from daemon.training.evaluation.reference_answers import Remembered
-from daemon.training.evaluation.refit_check import Check
-from daemon.training.export import export
-from daemon.training.export.export import Exported
 from daemon.training.mlflow_log import RunLogger, is_small
 from daemon.training.progress import Progress
-from daemon.training.refit import Judged, Served
-from daemon.training.selection import calibration, candidates, cross_validation, foreign, tuning
+from daemon.training.refit import Served
+from daemon.training.selection import candidates, cross_validation, tuning
 from daemon.training.selection.comparison import Outcome
-from daemon.training.selection.cross_validation import Scored
+from daemon.training.winner import Winner, choose_winner, serve_winner
+from daemon.training.work import Work
 
 log = logs.Logger()
-
-
-@dataclass(frozen=True)
-class Work:
-    """The state that a training's steps share. `run` is its MLflow run, `started` when it began (monotonic)."""
-
-    home: Home
-    job: Job
-    schema: Schema
-    registry: Registry
-    run: str
-    started: float
-
-    @property
-    def costs(self) -> Costs | None:
-        """The costs of answers; raises TrainingFailed if the settings name an unknown class."""
-        return Costs.of(self.job.train.costs, self.schema.classes)
-
-    @property
-    def staging(self) -> Path:
-        """Folder in which the bundle is made; the daemon gives it its final name."""
-        return self.home.staging(self.run)
-
-
-@dataclass(frozen=True)
-class Winner:
-    """The candidate that won: its comparison, its fit on all training rows, and the files of its bundle."""
-
-    scored: Scored
-    fitted: Any
-    exported: Exported
-    answering: Callable[[Matrix], Matrix]
-    """Answers rows: the graph if it reproduces the estimator, because it is many times as fast."""
-    correction: calibration.Correction | None
-    fit_seconds: float
 
 
 def train(home: Home, job: Job, say: Say, finish: Callable[[], None] = lambda: None) -> None:
@@ -139,11 +93,11 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     )
     outcome = tuning.choose(competing, trial, served.manifest.scores if served else {}, progress)
     work.staging.mkdir(parents=True)
-    winner = _winner(work, data, outcome, progress)
+    winner = choose_winner(work, data, outcome, progress)
     figures, answered = _figures(work, served, data, winner, outcome)
     if problem:
         figures["twin_problem"] = problem
-    made = _made(work, data, winner, progress)
+    made = serve_winner(work, data, winner, progress)
     parts = data.training[0], data.judging[0], winner.answering, settings.seed, costs, made.rows
     made.facts["files"] |= reference_sample.write(work.staging, *parts) | answered.write(work.staging)
     manifest = _manifest(work, data, winner, made, figures)
@@ -158,67 +112,6 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     return version, lambda: logger.finish(outcome.scored, winner.scored, winner.fitted, few=is_small(data, settings))
 
 
-def _winner(work: Work, data: Data, outcome: Outcome, progress: Progress) -> Winner:
-    """The best candidate that can be fitted on all rows and served; others are left out, with the reason."""
-    for scored in outcome.ranking:
-        progress.stage(f"fitting {scored.name}", progress.candidates + 2)
-        started = time.perf_counter()
-        try:
-            fitted = model.fit(scored.estimator, *data.training)
-            return _exported(work, data, scored, fitted, time.perf_counter() - started)
-        except NotServable as error:
-            reason = str(error)
-        except Exception as error:  # noqa: BLE001 - estimators raise what they like
-            reason = f"{type(error).__name__}: {error}"[:300]
-        outcome.left_out[scored.name] = reason
-        log.warning("candidate_left_out", candidate=scored.name, reason=reason)
-    problems = "; ".join(f"{name}: {reason}" for name, reason in outcome.left_out.items())
-    raise TrainingFailed(f"No candidate can be served. {problems[:800]}")
-
-
-def _exported(work: Work, data: Data, scored: Scored, fitted: Any, seconds: float) -> Winner:
-    """The fitted candidate in its bundle, calibrated if that helps and ONNX or treelite can express it."""
-    if foreign.is_foreign(scored.name):
-        export.untrusted_types(fitted)  # raises if it can't be written at all, because MLflow must also write it
-    correction = None
-    if work.schema.task == "classification" and work.job.train.calibrate:
-        correction = calibration.find(*scored.kept, work.job.train.seed, forward=data.since is not None)
-    if correction is not None:
-        calibrated = Calibrated(fitted, correction.slope)
-        exported = export.write(calibrated, data.matrix, work.schema, work.staging, work.costs)
-        if exported["backend"] != "sklearn":
-            return Winner(scored, calibrated, exported, _answering(work, calibrated, exported), correction, seconds)
-        shutil.rmtree(work.staging)
-        work.staging.mkdir()
-    exported = export.write(fitted, data.matrix, work.schema, work.staging, work.costs)
-    return Winner(scored, fitted, exported, _answering(work, fitted, exported), None, seconds)
-
-
-def _answering(work: Work, fitted: Any, exported: Exported) -> Callable[[Matrix], Matrix]:
-    if exported["backend"] == "onnx":
-        return backends.OnnxModel((work.staging / bundle.ONNX).read_bytes(), exported["input"]).answers
-    return partial(model.answers, fitted, schema=work.schema)
-
-
-def _made(work: Work, data: Data, winner: Winner, progress: Progress) -> Served:
-    """The model to serve: the winner fitted once more on all rows, unless the settings forbid it or it fails."""
-    scored, slope = winner.scored, None if winner.correction is None else winner.correction.slope
-    parts = slope, winner.exported, work.staging, winner.fit_seconds, foreign.is_foreign(scored.name)
-    judged = Judged(scored.estimator, winner.fitted, *parts)
-    if not work.job.train.refit:
-        return refit.serve_judged(judged, data)
-    progress.stage(f"fitting {scored.name} on all rows", progress.candidates + 2)
-    started = time.monotonic()
-    left = work.started + work.job.train.timeout_seconds - started
-    gate = new_reference.gate(work.job.gate)
-    tolerance = (Promote() if gate is None else gate.promote).tolerance
-    check = Check(scored.metric or DECIDES[work.schema.task], tolerance, work.costs)
-    made = refit.serve(judged, data, work.costs, left, check)
-    if problem := made.facts["refit_problem"]:
-        progress.note(problem, time.monotonic() - started)
-    return made
-
-
 def _figures(
     work: Work, served: Model | None, data: Data, winner: Winner, outcome: Outcome
 ) -> tuple[Scores, Remembered]:
@@ -227,7 +120,7 @@ def _figures(
     And the answers to remember.
     """
     best, correction = winner.scored, winner.correction
-    parts = winner.fitted, served, data, _kept(winner), _rules(work, best.metric)
+    parts = winner.fitted, served, data, winner.kept, _rules(work, best.metric)
     compared = new_reference.compare(*parts, new_reference.gate(work.job.gate))
     figures: Scores = {
         **compared.scores,
@@ -242,14 +135,6 @@ def _figures(
     }
     figures["cv_r2" if work.schema.task == "regression" else "cv_accuracy"] = best.score
     return figures, compared.answered
-
-
-def _kept(winner: Winner) -> baseline_comparison.Kept:
-    """The answers of cross-validation, corrected like the served version's."""
-    answers, truth, _units = winner.scored.kept
-    if winner.correction is not None and len(truth):
-        answers = model.calibrate(answers, winner.correction.slope)
-    return baseline_comparison.Kept(answers, truth, winner.scored.places)
 
 
 def _rules(work: Work, metric: NamedMetric) -> baseline_comparison.Rules:

@@ -19,7 +19,7 @@ from daemon.registry.registry import Registry
 from daemon.storage.journal import Journal
 from daemon.storage.model_versions import ModelVersions
 from daemon.training import run
-from daemon.training.run import Work
+from daemon.training.work import Work
 
 
 class Shop:

@@ -30,8 +30,8 @@ from daemon.schema.column import Column
 from daemon.schema.schema import Schema, load
 from daemon.service import bootstrap
 from daemon.storage.model_versions import ModelVersions
-from daemon.training import reproduction
-from daemon.training.reproduction import Reproduction
+from daemon.training import reproduction, reproduction_verdict
+from daemon.training.reproduction_verdict import Reproduction
 from daemon.training.run import train
 
 PRICES = Schema(
@@ -255,7 +255,7 @@ def test_other_model_is_distinguished_from_the_recorded_one(garden: Works) -> No
     assert 0.01 < (report["differences"]["answers"] or 0.0) < 1
     assert report["libraries"]["scikit-learn"][0] == "0.1"
     assert report["libraries"]["nowhere"] == ["2", None]
-    said = reproduction.sentence(report)
+    said = reproduction_verdict.sentence(report)
     assert said.startswith(
         f"DIFFERENT: version {version} (forest(n_estimators=10)) from revision {manifest.revision[:10]}"
     )
@@ -269,7 +269,7 @@ def test_bundle_without_settings_takes_those_of_now(garden: Works, tree: int) ->
     garden.reseal(version, settings={}, first_rows=0)
     report = again(garden, version)
     assert report["equal"] == "bit for bit"
-    assert "today's were used" in reproduction.sentence(report)
+    assert "today's were used" in reproduction_verdict.sentence(report)
 
 
 def test_what_is_gone_or_damaged_is_named(garden: Works, tree: int) -> None:

@@ -1,0 +1,112 @@
+"""The candidate that wins: fitted, calibrated, exported, and fitted once more on all rows."""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from daemon import model
+from daemon.artifacts import backends, bundle
+from daemon.core import logs
+from daemon.core.errors import NotServable, TrainingFailed
+from daemon.core.settings import Promote
+from daemon.model import Calibrated, Matrix
+from daemon.schema.score_names import DECIDES
+from daemon.training import refit
+from daemon.training.data.revision import Data
+from daemon.training.evaluation import baseline_comparison, new_reference
+from daemon.training.evaluation.refit_check import Check
+from daemon.training.export import export
+from daemon.training.export.export import Exported
+from daemon.training.progress import Progress
+from daemon.training.refit import Judged, Served
+from daemon.training.selection import calibration, foreign
+from daemon.training.selection.comparison import Outcome
+from daemon.training.selection.cross_validation import Scored
+from daemon.training.work import Work
+
+log = logs.Logger()
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The candidate that won: its comparison, its fit on all training rows, and the files of its bundle."""
+
+    scored: Scored
+    fitted: Any
+    exported: Exported
+    answering: Callable[[Matrix], Matrix]
+    """Answers rows: the graph if it reproduces the estimator, because it is many times as fast."""
+    correction: calibration.Correction | None
+    fit_seconds: float
+
+    @property
+    def kept(self) -> baseline_comparison.Kept:
+        """The answers of cross-validation, corrected like the served version's."""
+        answers, truth, _units = self.scored.kept
+        if self.correction is not None and len(truth):
+            answers = model.calibrate(answers, self.correction.slope)
+        return baseline_comparison.Kept(answers, truth, self.scored.places)
+
+
+def choose_winner(work: Work, data: Data, outcome: Outcome, progress: Progress) -> Winner:
+    """The best candidate that can be fitted on all rows and served; others are left out, with the reason."""
+    for scored in outcome.ranking:
+        progress.stage(f"fitting {scored.name}", progress.candidates + 2)
+        started = time.perf_counter()
+        try:
+            fitted = model.fit(scored.estimator, *data.training)
+            return _exported(work, data, scored, fitted, time.perf_counter() - started)
+        except NotServable as error:
+            reason = str(error)
+        except Exception as error:  # noqa: BLE001 - estimators raise what they like
+            reason = f"{type(error).__name__}: {error}"[:300]
+        outcome.left_out[scored.name] = reason
+        log.warning("candidate_left_out", candidate=scored.name, reason=reason)
+    problems = "; ".join(f"{name}: {reason}" for name, reason in outcome.left_out.items())
+    raise TrainingFailed(f"No candidate can be served. {problems[:800]}")
+
+
+def _exported(work: Work, data: Data, scored: Scored, fitted: Any, seconds: float) -> Winner:
+    """The fitted candidate in its bundle, calibrated if that helps and ONNX or treelite can express it."""
+    if foreign.is_foreign(scored.name):
+        export.untrusted_types(fitted)  # raises if it can't be written at all, because MLflow must also write it
+    correction = None
+    if work.schema.task == "classification" and work.job.train.calibrate:
+        correction = calibration.find(*scored.kept, work.job.train.seed, forward=data.since is not None)
+    if correction is not None:
+        calibrated = Calibrated(fitted, correction.slope)
+        exported = export.write(calibrated, data.matrix, work.schema, work.staging, work.costs)
+        if exported["backend"] != "sklearn":
+            return Winner(scored, calibrated, exported, _answering(work, calibrated, exported), correction, seconds)
+        shutil.rmtree(work.staging)
+        work.staging.mkdir()
+    exported = export.write(fitted, data.matrix, work.schema, work.staging, work.costs)
+    return Winner(scored, fitted, exported, _answering(work, fitted, exported), None, seconds)
+
+
+def _answering(work: Work, fitted: Any, exported: Exported) -> Callable[[Matrix], Matrix]:
+    if exported["backend"] == "onnx":
+        return backends.OnnxModel((work.staging / bundle.ONNX).read_bytes(), exported["input"]).answers
+    return partial(model.answers, fitted, schema=work.schema)
+
+
+def serve_winner(work: Work, data: Data, winner: Winner, progress: Progress) -> Served:
+    """The model to serve: the winner fitted once more on all rows, unless the settings forbid it or it fails."""
+    scored, slope = winner.scored, None if winner.correction is None else winner.correction.slope
+    parts = slope, winner.exported, work.staging, winner.fit_seconds, foreign.is_foreign(scored.name)
+    judged = Judged(scored.estimator, winner.fitted, *parts)
+    if not work.job.train.refit:
+        return refit.serve_judged(judged, data)
+    progress.stage(f"fitting {scored.name} on all rows", progress.candidates + 2)
+    started = time.monotonic()
+    left = work.started + work.job.train.timeout_seconds - started
+    gate = new_reference.gate(work.job.gate)
+    tolerance = (Promote() if gate is None else gate.promote).tolerance
+    check = Check(scored.metric or DECIDES[work.schema.task], tolerance, work.costs)
+    made = refit.serve(judged, data, work.costs, left, check)
+    if problem := made.facts["refit_problem"]:
+        progress.note(problem, time.monotonic() - started)
+    return made

@@ -1,0 +1,32 @@
+"""What the steps of a training share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.core.home import Home
+from daemon.processes.training_job import Job
+from daemon.registry.registry import Registry
+from daemon.schema.costs import Costs
+from daemon.schema.schema import Schema
+
+
+@dataclass(frozen=True)
+class Work:
+    """The state that a training's steps share. `run` is its MLflow run, `started` when it began (monotonic)."""
+
+    home: Home
+    job: Job
+    schema: Schema
+    registry: Registry
+    run: str
+    started: float
+
+    @property
+    def costs(self) -> Costs | None:
+        """The costs of answers; raises TrainingFailed if the settings name an unknown class."""
+        return Costs.of(self.job.train.costs, self.schema.classes)
+
+    @property
+    def staging(self) -> Path:
+        """Folder in which the bundle is made; the daemon gives it its final name."""
+        return self.home.staging(self.run)
