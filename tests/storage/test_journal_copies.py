@@ -49,6 +49,20 @@ def everything(home: Home) -> dict[str, list[dict[str, Any]]]:
     return {name: [dict(row) for row in some] for name, some in rows.items()}
 
 
+def record(home: Home, words: str) -> None:
+    """Write one more entry, wherever the journal is."""
+    with closing(Journal.open(home.journal)) as journal:
+        journal.events.record(EventKind.STARTED, words)
+
+
+def comes_back_unchanged(home: Home) -> None:
+    """The file is what the server had, also after it was opened to be written."""
+    there = everything(home)
+    copies.move_to_file(home)
+    Journal.open(home.journal).close()
+    assert everything(home) == there
+
+
 def test_journal_goes_to_a_server_and_back_unchanged(home: Home, postgres: Postgres) -> None:
     """Numbers go on where they were, also of an event that is no longer there."""
     fill(home)
@@ -80,18 +94,13 @@ def test_file_that_is_read_meanwhile_is_moved_whole(home: Home, postgres: Postgr
     with closing(sqlite3.connect(f"{home.journal.as_uri()}?mode=ro", uri=True)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT COUNT(*) FROM events").fetchone()
-        with closing(Journal.open(home.journal)) as journal:
-            journal.events.record(EventKind.STARTED, "in the file")
+        record(home, "in the file")
         before = everything(home)
         copies.move_to_server(home, postgres.url())
     with closing(sqlite3.connect(home.journal.with_name(copies.MOVED))) as kept:
         assert kept.execute("SELECT COUNT(*) FROM events").fetchone() == (len(before["events"]),)
-    with closing(Journal.open(home.journal)) as journal:
-        journal.events.record(EventKind.STARTED, "on the server")
-    there = everything(home)
-    copies.move_to_file(home)
-    Journal.open(home.journal).close()
-    assert everything(home) == there
+    record(home, "on the server")
+    comes_back_unchanged(home)
 
 
 def test_log_that_a_killed_move_left_is_not_replayed(home: Home, postgres: Postgres) -> None:
@@ -100,17 +109,12 @@ def test_log_that_a_killed_move_left_is_not_replayed(home: Home, postgres: Postg
     log = home.journal.with_name("journal.db-wal")
     with closing(sqlite3.connect(home.journal)) as reader:
         reader.execute("SELECT COUNT(*) FROM events").fetchone()
-        with closing(Journal.open(home.journal)) as journal:
-            journal.events.record(EventKind.STARTED, "in the file")
+        record(home, "in the file")
         left = log.read_bytes()
     copies.move_to_server(home, postgres.url())
     log.write_bytes(left)
-    with closing(Journal.open(home.journal)) as journal:
-        journal.events.record(EventKind.STARTED, "on the server")
-    there = everything(home)
-    copies.move_to_file(home)
-    Journal.open(home.journal).close()
-    assert everything(home) == there
+    record(home, "on the server")
+    comes_back_unchanged(home)
 
 
 def test_move_that_was_interrupted_begins_again(home: Home, postgres: Postgres) -> None:
@@ -119,8 +123,7 @@ def test_move_that_was_interrupted_begins_again(home: Home, postgres: Postgres) 
     url = postgres.url()
     copies.move_to_server(home, url)
     home.journal.with_name(copies.MOVED).rename(home.journal)
-    with closing(Journal.open(home.journal)) as journal:
-        journal.events.record(EventKind.STARTED, "in the file")
+    record(home, "in the file")
     before = everything(home)
     copies.move_to_server(home, url)
     assert everything(home) == before
