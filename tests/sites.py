@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import bundles
+from postgres import Place
 
 from daemon.core.home import Home
 from daemon.core.settings import Settings
@@ -30,9 +31,17 @@ PREDICTION = {"features": bundles.SETOSA}
 class Site:
     """A home with one promoted bundle, and the worker that serves it."""
 
-    def __init__(self, root: Path, settings: Settings | None = None, *, version: int | None = 1) -> None:
+    def __init__(
+        self,
+        root: Path,
+        settings: Settings | None = None,
+        *,
+        version: int | None = 1,
+        place: Place = lambda _home: None,
+    ) -> None:
         self.home = Home(root)
         self.home.make()
+        place(self.home)
         self.home.schema.write_bytes(bundles.SCHEMA.dump())
         if version is not None:
             bundles.point(self.home, bundles.make(self.home, version))

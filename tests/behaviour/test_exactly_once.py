@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from postgres import Place
 from sites import PREDICTION, Site
 
 from daemon.core.settings import Predictions, Settings
@@ -32,11 +33,22 @@ def history_of(site: Site) -> Counter[str]:
         return Counter(key for (key,) in history.execute("SELECT prediction_id FROM predictions ORDER BY seq"))
 
 
-@pytest.mark.parametrize("durability", ["relaxed", "strict"])
-def test_a_worker_that_is_killed_in_many_rows_loses_and_doubles_nothing(tmp_path: Path, durability: str) -> None:
+@pytest.mark.parametrize(
+    ("durability", "engine"),
+    [
+        ("relaxed", "sqlite"),
+        ("strict", "postgres"),
+        pytest.param("relaxed", "postgres", marks=pytest.mark.slow),
+        pytest.param("strict", "sqlite", marks=pytest.mark.slow),
+    ],
+    indirect=["engine"],
+)
+def test_a_worker_that_is_killed_in_many_rows_loses_and_doubles_nothing(
+    tmp_path: Path, durability: str, engine: Place
+) -> None:
     """Files rotate in the middle of requests, and the history is copied while they are written."""
     kept = Predictions(durability=durability, rotate_bytes=400_000)
-    site = Site(tmp_path, Settings(predictions=kept))
+    site = Site(tmp_path, Settings(predictions=kept), place=engine)
     answered: list[str] = []
     interrupted: list[Exception] = []
     history_copier = HistoryCopier(site.home, site.settings)

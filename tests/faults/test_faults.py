@@ -214,7 +214,7 @@ def test_death_between_the_steps_loses_and_doubles_nothing(
     bench: Bench, form: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The process dies right before (-) or right after (+) a call of one of the parts."""
-    chosen = FAILPOINTS if form == "full" else FAILPOINTS[::7]
+    chosen = FAILPOINTS if form == "full" else FAILPOINTS[::9]
     results = bench.many(SERIES["kill"], [{"failpoint": failpoint} for failpoint in chosen])
     alive = [failpoint for failpoint, result in zip(chosen, results, strict=True) if result["code"] != -9]
     assert not alive, "the run never came there"
@@ -222,15 +222,16 @@ def test_death_between_the_steps_loses_and_doubles_nothing(
         print(f"\nfailpoints: {len(chosen)} deaths")
 
 
-@pytest.mark.slow
-def test_journal_on_a_server_makes_no_difference(bench: Bench, postgres: Postgres) -> None:
-    """Deaths between all steps, and faults at some changes of every kind: the journal is then no file of the home."""
-    folder = bench.root / "server"
+@pytest.mark.parametrize("form", ["short", pytest.param("full", marks=pytest.mark.slow)])
+def test_journal_on_a_server_makes_no_difference(bench: Bench, postgres: Postgres, form: str) -> None:
+    """Deaths between the steps, and in the full form faults at changes of every kind: the journal is then no file of the home."""
+    folder = bench.root / f"server-{form}"
     folder.mkdir()
     there = Bench(folder, bench.runners, place=postgres.place)
-    results = there.many(SERIES["kill"], [{"failpoint": failpoint} for failpoint in FAILPOINTS])
-    assert [result["code"] for result in results] == [-9] * len(FAILPOINTS)
-    for name, series in SERIES.items():
+    chosen = FAILPOINTS if form == "full" else ["+batches.accept:1", "-batches.commit:3", "+erasures.forget:1"]
+    results = there.many(SERIES["kill"], [{"failpoint": failpoint} for failpoint in chosen])
+    assert [result["code"] for result in results] == [-9] * len(chosen)
+    for name, series in SERIES.items() if form == "full" else ():
         total = sum(call in series.fault["calls"] for call in there.counted(series))
         points = spread(total, 4 * series.short)
         results = there.many(series, [{"fault": {**series.fault, "at": at}} for at in points])
