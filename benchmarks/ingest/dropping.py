@@ -1,14 +1,13 @@
 """Dropping many files at once, waiting until the journal says committed, and what the processes used meanwhile."""
 
 import os
-import sqlite3
 import time
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from benchmarks.harness import Service
+from daemon.records import query
 
 PATIENCE = 3600.0
 """Seconds for the largest drop; a service that ends is noticed at once."""
@@ -68,23 +67,20 @@ def _decided(service: Service, after: int, count: int) -> bool | None:
 
 
 def _moments(service: Service, after: int) -> tuple[float, float, int]:
-    with closing(_journal(service)) as connection:
-        settled, committed, batches = connection.execute(
-            "SELECT min(d.settled_at), max(b.committed_at), count(DISTINCT b.seq)"
-            " FROM drops d JOIN batches b ON b.seq = d.batch WHERE d.id > ?",
-            (after,),
-        ).fetchone()
-    return _seconds(settled), _seconds(committed), batches
+    [row] = query.ask(
+        service.home.journal,
+        "SELECT min(d.settled_at) AS settled, max(b.committed_at) AS committed, count(DISTINCT b.seq) AS batches"
+        " FROM drops d JOIN batches b ON b.seq = d.batch WHERE d.id > ?",
+        after,
+    )
+    return _seconds(row["settled"]), _seconds(row["committed"]), row["batches"]
 
 
-def ask(service: Service, query: str) -> int:
+def ask(service: Service, words: str) -> int:
     """The one number that a query to the journal gives."""
-    with closing(_journal(service)) as connection:
-        return int(connection.execute(query).fetchone()[0])
-
-
-def _journal(service: Service) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{service.home.journal}?mode=ro", uri=True, timeout=10)
+    number = query.number(service.home.journal, words)
+    assert number is not None, words
+    return number
 
 
 def _seconds(text: str) -> float:

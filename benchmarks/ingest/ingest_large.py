@@ -13,6 +13,7 @@ from benchmarks.harness import Service
 from benchmarks.ingest.dropping import Timing, drop, peak_bytes, resident_bytes
 from benchmarks.ingest.ingest_reading import reading
 from benchmarks.ingest.ingest_small import QUIET
+from benchmarks.postgres import Postgres
 
 MB_PER_SECOND, PEAK_BYTES = 60, 1_000_000_000
 """What the project promises."""
@@ -38,12 +39,14 @@ class Measured:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Service]:
-    """A service for large files, with a model of a few of their rows."""
+def serving(folder: Path, server: Postgres | None = None) -> Iterator[Service]:
+    """A service for large files, with a model of a few of their rows; its journal is on a server, if there is one."""
     service = Service(folder, **SETTINGS)
     sample = folder / "sample.csv"
     inputs.large_file(sample, rows=300, seed=0)
     service.home.make()
+    if server is not None:
+        server.place(service.home)
     service.home.schema.write_bytes(inputs.WIDE_SCHEMA.dump())
     try:
         service.start()

@@ -55,6 +55,7 @@ ROOT = Path(__file__).resolve().parents[2]
         "month.month",
         "ingest.footprint",
         "ingest.store",
+        "ingest.ingest_journals",
         "serve.install",
     ],
 )
