@@ -60,8 +60,10 @@ scratch() {
     TMPDIR=$(mktemp --directory "$memory/retraind-ci.XXXXXX")
     export TMPDIR
     chmod 1777 "$TMPDIR" # as /tmp: some tests act as other users
-    trap 'rm -rf "$TMPDIR"' EXIT
+    trap 'end_types; rm -rf "$TMPDIR"' EXIT
 }
+
+end_types() { [ -z "$types" ] || kill "$types" 2>/dev/null || true; }
 
 # Half as many again as there are cores, because tests wait; more than four services at once would wait for each other.
 workers() {
@@ -91,6 +93,10 @@ clients
 wait "$packages"
 export PATH="$PWD/.venv-ci/bin:$PATH"
 
+# What takes longest and nothing waits for runs beside all else.
+mypy >.venv-ci/types.log 2>&1 &
+types=$!
+trap end_types EXIT
 say "formatter"
 ruff format --check .
 say "linter"
@@ -98,14 +104,13 @@ ruff check .
 say "layers"
 lint-imports
 say "types and tests"
-mypy >.venv-ci/types.log 2>&1 &
-types=$!
 scratch
 coverage erase
 failed=0
 # By modules side by side, in forks of one process (tests/forked_workers.py): three that import and collect cost a CPU minute.
 coverage run -m pytest --workers="$(workers)" ${selection[@]+"${selection[@]}"} | tee .venv-ci/tests.log || failed=1
 wait "$types" || failed=1
+types=
 cat .venv-ci/types.log
 [ "$failed" -eq 0 ] || exit 1
 say "coverage"
