@@ -3,8 +3,8 @@
 Pure. A row is good or bad as a whole; a bad one is reported with its first bad cell.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -17,21 +17,13 @@ from numpy.typing import NDArray
 from daemon.core.errors import InvalidDrop, InvalidFeatures
 from daemon.core.settings import Inbox
 from daemon.schema.class_labels import number
-from daemon.schema.column import BOUND, MOST_CATEGORIES, UNKNOWN, Column
+from daemon.schema.column import MOST_CATEGORIES, UNKNOWN, Column
 from daemon.schema.labelled_row import Sample
 from daemon.schema.row_encoding import encode
 from daemon.schema.schema import Schema
 from daemon.schema.text_words import SLOTS, encoded
 from daemon.tabular import column_types, date_cells, schema_growth
-
-
-@dataclass(frozen=True)
-class BadCell:
-    """The first bad cell of a row; `row` is the row's index in the table that was checked."""
-
-    row: int
-    column: str
-    reason: str
+from daemon.tabular.checks.cells import BadCell, BadCells, coerced
 
 
 @dataclass(frozen=True)
@@ -49,34 +41,16 @@ class Checked:
     schema: Schema
 
 
-@dataclass
-class _BadCells:
-    """Collects the first bad cell of each of `count` rows while columns are checked one after the other."""
-
-    count: int
-    cells: dict[int, BadCell] = field(default_factory=dict)
-
-    def add(self, column: str, bad: NDArray[np.int64], reasons: Iterable[str]) -> None:
-        for row, reason in zip(bad.tolist(), reasons, strict=True):
-            if row not in self.cells:
-                self.cells[row] = BadCell(row, column, reason)
-
-    def good(self) -> NDArray[np.int64]:
-        mask = np.ones(self.count, dtype=bool)
-        mask[list(self.cells)] = False
-        return np.flatnonzero(mask)
-
-
 def check(cells: pa.Table, schema: Schema, policy: Inbox, side_columns: Sequence[str] = ()) -> Checked:
     """Convert text cells to typed rows; raises InvalidDrop for a missing or an unknown column.
 
     The `side_columns` are kept as text if the table has them and the schema does not list them.
     """
     original, schema = schema, schema_growth.with_columns(cells, schema, policy, side_columns=side_columns)
-    verdicts = _BadCells(cells.num_rows)
+    verdicts = BadCells(cells.num_rows)
     values: dict[str, pa.Array] = {}
     for column in schema.columns:
-        values[column.name] = _coerced(schema_growth.texts(cells, column.name), column, schema, verdicts).values
+        values[column.name] = coerced(schema_growth.texts(cells, column.name), column, schema, verdicts).values
         if column.kind == "category" and policy.new_categories == "quarantine":
             _refuse_new_categories(values[column.name], column, verdicts)
     values[schema.target] = _targets(schema_growth.texts(cells, schema.target), schema, policy, verdicts)
@@ -91,21 +65,7 @@ def check(cells: pa.Table, schema: Schema, policy: Inbox, side_columns: Sequence
     table = table if len(good) == len(table) else table.take(good)
     if policy.new_categories == "accept":
         schema = schema_growth.with_categories(table, schema)
-    bad = [verdicts.cells[row] for row in sorted(verdicts.cells)]
-    return Checked(table, good, bad, schema if len(good) else original)
-
-
-def _coerced(cells: pa.Array, column: Column, schema: Schema, verdicts: _BadCells) -> column_types.Coerced:
-    """Values of the column's kind; numbers above the limit of requests are bad, because a single one spoils every sum."""
-    coerced = column_types.coerce(cells, column, schema.decimal, schema.markers[column.name])
-    verdicts.add(column.name, coerced.bad, coerced.reasons)
-    if column.kind == "number":
-        huge = np.flatnonzero(np.abs(coerced.values.to_numpy(zero_copy_only=False)) > BOUND)
-        shown = (column_types.shown(cells[row].as_py().strip()) for row in huge.tolist())
-        verdicts.add(
-            column.name, huge, (f"{cell} is too large: numbers lie between -1e100 and 1e100." for cell in shown)
-        )
-    return coerced
+    return Checked(table, good, verdicts.bad(), schema if len(good) else original)
 
 
 def sample_cells(sample: Sample, schema: Schema) -> pa.Table:
@@ -135,16 +95,16 @@ def _as_text(value: Any, column: Column, schema: Schema) -> str:
     return str(value)
 
 
-def _targets(cells: pa.Array, schema: Schema, policy: Inbox, verdicts: _BadCells) -> pa.Array:
+def _targets(cells: pa.Array, schema: Schema, policy: Inbox, verdicts: BadCells) -> pa.Array:
     """Numbers, or names of classes; with the policy `accept` also of new classes."""
     if schema.task == "regression":
-        coerced = _coerced(cells, schema.measure, schema, verdicts)
-        if coerced.values.null_count > len(coerced.bad):
-            blank = np.setdiff1d(np.flatnonzero(pc.is_null(coerced.values)), coerced.bad)
+        measured = coerced(cells, schema.measure, schema, verdicts)
+        if measured.values.null_count > len(measured.bad):
+            blank = np.setdiff1d(np.flatnonzero(pc.is_null(measured.values)), measured.bad)
             verdicts.add(
                 schema.target, blank, (column_types.unlabelled(cells[row].as_py().strip()) for row in blank.tolist())
             )
-        return coerced.values
+        return measured.values
     classes = pa.array(schema.classes, pa.string())
     names = pc.take(classes, pc.index_in(cells, value_set=classes))
     if names.null_count:
@@ -177,7 +137,7 @@ def _why_no_class(cell: str, schema: Schema, policy: Inbox) -> str:
     return "The cell holds a control character." if column_types.holds_control(cell) else ""
 
 
-def _with_new_classes(names: pa.Array, schema: Schema, verdicts: _BadCells) -> Schema:
+def _with_new_classes(names: pa.Array, schema: Schema, verdicts: BadCells) -> Schema:
     """The schema with the classes of good rows; rows with a class above the limit become bad."""
     seen = pc.unique(names.take(verdicts.good())).to_pylist()
     new = [name for name in seen if name not in schema.class_codes]
@@ -190,7 +150,7 @@ def _with_new_classes(names: pa.Array, schema: Schema, verdicts: _BadCells) -> S
     return schema_growth.grown(schema, classes=[*schema.classes, *new[:room]])
 
 
-def _refuse_new_categories(values: pa.Array, column: Column, verdicts: _BadCells) -> None:
+def _refuse_new_categories(values: pa.Array, column: Column, verdicts: BadCells) -> None:
     index = pc.index_in(values, value_set=pa.array(column.categories, pa.string()))
     new = np.flatnonzero(pc.and_(pc.is_null(index), pc.is_valid(values)))
     listed = ", ".join(column.categories)[:200]

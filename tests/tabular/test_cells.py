@@ -18,8 +18,8 @@ from daemon.schema.column import BOUND, EXACT, Column, Kind
 from daemon.schema.labelled_row import Sample
 from daemon.schema.schema import Schema
 from daemon.tabular import column_types, csv_table, rows
+from daemon.tabular.checks.cells import BadCell
 from daemon.tabular.file_content import Content
-from daemon.tabular.rows import BadCell
 
 # Kinds
 

@@ -10,7 +10,7 @@ from checking import HEADER, SCHEMA, check, good
 from daemon.core.errors import InvalidDrop
 from daemon.schema.schema import Schema
 from daemon.tabular import rows
-from daemon.tabular.rows import BadCell
+from daemon.tabular.checks.cells import BadCell
 
 
 def text_table(columns: Mapping[str, list[str]]) -> pa.Table:

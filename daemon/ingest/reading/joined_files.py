@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from daemon.core.errors import InvalidDrop
 from daemon.core.settings import Inbox as Policy
-from daemon.ingest.reading.reading import BadRecord, Reading, certainly_refuses, refusal
+from daemon.ingest.reading.reading import Reading, certainly_refuses, refusal
 from daemon.schema import labelled_row
 from daemon.schema.schema import PREDICTION_ID, Schema
 from daemon.tabular import csv_table, rows
+from daemon.tabular.checks.bad_rows import BadRecord
 from daemon.tabular.csv_table import Header
 from daemon.tabular.file_content import Content
 

@@ -27,7 +27,7 @@ from daemon.schema.column import Kind
 from daemon.schema.schema import PREDICTION_ID, Schema
 from daemon.storage.journal import Journal
 from daemon.tabular import column_types
-from daemon.tabular.rows import BadCell
+from daemon.tabular.checks.cells import BadCell
 
 HISTORY_SECONDS = 3.0
 """Seconds that labels wait for the history to hold every earlier prediction."""

@@ -21,11 +21,12 @@ from daemon.core.settings import Inbox as Policy
 from daemon.inbox.drop import Drop
 from daemon.ingest.reading import joined_files
 from daemon.ingest.reading.late_labels import Joined
-from daemon.ingest.reading.reading import BadRecord, Reading, count_rows, require_good, stop_early
+from daemon.ingest.reading.reading import Reading, count_rows, require_good, stop_early
 from daemon.schema import labelled_row
 from daemon.schema.labelled_row import Sample
 from daemon.schema.schema import PREDICTION_ID, Schema
 from daemon.tabular import csv_table, rows, schema_growth
+from daemon.tabular.checks.bad_rows import BadRecord
 from daemon.tabular.csv_table import Header
 
 MOST_LABELS = 250_000

@@ -2,25 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from daemon.core.errors import InvalidDrop
 from daemon.core.journal_rows import LabelRecord
 from daemon.core.settings import Inbox as Policy
 from daemon.inbox.drop import Drop
 from daemon.tabular import csv_records, csv_table
+from daemon.tabular.checks.bad_rows import MOST_BAD, BadRecord
 from daemon.tabular.csv_table import Header
-
-MOST_BAD = 100_000
-"""Maximum number of bad rows that go to quarantine; a drop with more is the wrong kind of file."""
-
-
-class BadRecord(NamedTuple):
-    """A rejected record; `column` is None if the record as a whole is bad."""
-
-    record: int
-    column: str | None
-    reason: str
 
 
 @dataclass
