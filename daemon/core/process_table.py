@@ -1,4 +1,4 @@
-"""The kernel's table of processes (proc(5)): which exist, in which state, and their parents.
+"""The kernel's table of processes (proc(5)): which exist, in which state, and their parents; and limits of this one.
 
 Without /proc, every process that kill(2) can reach counts as running.
 """
@@ -6,6 +6,7 @@ Without /proc, every process that kill(2) can reach counts as running.
 import contextlib
 import ctypes
 import os
+import resource
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,3 +76,16 @@ def trim_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def limit_memory(bytes_: int) -> None:
+    """Let this process allocate this much more memory; beyond it, allocation fails with MemoryError in Python. It dumps no core."""
+    # Not RLIMIT_AS, because libraries reserve gigabytes of addresses that they never use.
+    resource.setrlimit(resource.RLIMIT_DATA, (_data() + bytes_,) * 2)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _data() -> int:
+    """The memory of this process as RLIMIT_DATA counts it (bytes): private writable memory, much of it shared by fork."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmData:")[2].split()[0]) * 1024

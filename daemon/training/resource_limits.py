@@ -4,8 +4,9 @@ They are set in the forked child before it does any work; the daemon limits its 
 """
 
 import os
-import resource
 from pathlib import Path
+
+from daemon.core import process_table
 
 SHARE = 2 / 3
 """Share of the machine's memory, or of the container's limit."""
@@ -33,13 +34,5 @@ def limit_memory(bytes_: int) -> None:
 
     If the machine itself runs out of memory, the kernel kills this process and no other. It dumps no core.
     """
-    # Not RLIMIT_AS, because libraries reserve gigabytes of addresses that they never use.
-    resource.setrlimit(resource.RLIMIT_DATA, (_data() + bytes_,) * 2)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    process_table.limit_memory(bytes_)
     Path("/proc/self/oom_score_adj").write_text("1000")
-
-
-def _data() -> int:
-    """The memory of this process as RLIMIT_DATA counts it (bytes): private writable memory, much of it shared by fork."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmData:")[2].split()[0]) * 1024

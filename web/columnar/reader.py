@@ -6,12 +6,10 @@ input ends or nothing comes for IDLE_SECONDS.
 
 import math
 import os
-import resource
 import select
 import signal
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -21,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import ipc
 
+from daemon.core import process_table
 from web.columnar.formats import Format, Order, Outcome
 
 IDLE_SECONDS = 60.0
@@ -190,14 +189,6 @@ def answer(order: Order, body: bytes) -> tuple[Outcome, bytes]:
         return _refusal(f"The body is not readable as {order['format']}: {error!s:.300}", too_large=False)
 
 
-def limit_memory() -> None:
-    """Let this process grow by MEMORY_BYTES at most."""
-    used = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData"))
-    most = int(used.split()[1]) * 1024 + MEMORY_BYTES
-    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
 def main(source: IO[bytes], target: IO[bytes]) -> None:
     """Read until the worker ends or has had nothing to read for a while."""
     signal.signal(
@@ -206,7 +197,7 @@ def main(source: IO[bytes], target: IO[bytes]) -> None:
     pa.set_memory_pool(pa.system_memory_pool())  # the others reserve more than they use
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
-    limit_memory()
+    process_table.limit_memory(MEMORY_BYTES)
     while select.select([source], [], [], IDLE_SECONDS)[0]:
         if not (line := source.readline()):
             return
