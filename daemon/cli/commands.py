@@ -17,6 +17,7 @@ COMMANDS = {
     "run": "service_commands:run",
     "serve": "service_commands:serve",
     "ingest": "drop_commands:ingest",
+    "predict": "predict_command:predict",
     "retrain": "model_commands:retrain",
     "promote": "model_commands:promote",
     "refuse": "model_commands:refuse",

@@ -30,9 +30,13 @@ class Exit(IntEnum):
     """The journal is gone, or older than the data: going on would take rows out of the dataset."""
 
     DAMAGED = 10
-    """`restore`: the file is not a backup, or its bytes differ from its manifest."""
+    """`restore`: the file is not a backup, or its bytes differ from its manifest. `predict`: the bundle differs from its record."""
     JOURNAL_TAKEN = 11
     """Another process has written this home's journal on its server, so the state in memory may be wrong."""
+    INCOMPLETE = 12
+    """`predict` has answered some rows of a file; the others are bad."""
+    NOT_ROWS = 13
+    """`predict` has answered no row of a file: it is not one of rows that the model takes."""
 
 
 class RetraindError(Exception):
@@ -85,6 +89,12 @@ class PortTaken(RetraindError):
     exit = Exit.PORT_TAKEN
 
 
+class NotRows(RetraindError):
+    """Raised when a file to predict can't be read as rows of the model, or has no good one."""
+
+    exit = Exit.NOT_ROWS
+
+
 class NotFound(RetraindError):
     """Raised when a version, drop or file that a person named does not exist."""
 
@@ -124,6 +134,8 @@ class NotKept(RetraindError):
 
 class BundleRefused(RetraindError):
     """Raised when a bundle's files do not match their recorded sha256, do not load, or fail the probe."""
+
+    exit = Exit.DAMAGED
 
 
 class DatasetDamaged(RetraindError):

@@ -116,6 +116,14 @@ HEAVY = {
         "daemon.ingest.reading.late_labels",
         "daemon.ingest.exam_runner",
         "daemon.cli.text_relevance",
+        "daemon.tabular.checks.cells",
+        "daemon.tabular.checks.unlabelled_rows",
+        "daemon.predicting.answers",
+        "daemon.predicting.csv_lines",
+        "daemon.predicting.file_answers",
+        "daemon.predicting.sources",
+        "daemon.predicting.parquet_source",
+        "daemon.predicting.parquet_reader",  # a process of its own
         "web.columnar.reader",  # a process of its own
     },
     "apscheduler": {"daemon.retraining.schedule"},
@@ -126,6 +134,7 @@ HEAVY = {
         "daemon.cli.drop_commands",
         "daemon.cli.home_commands",
         "daemon.cli.model_commands",
+        "daemon.cli.predict_command",
         "daemon.cli.schema_commands",
         "daemon.cli.service_commands",
         "daemon.cli.token_commands",
@@ -244,6 +253,14 @@ def test_doctor_loads_the_model_and_no_rows() -> None:
     """It reads every byte of a home without pyarrow; the modules of the loop are none of its own."""
     heavy = TRAINING | UNUSED | {"dvc", "granian", "pyarrow", "sqlalchemy", "watchdog"}
     assert not loaded("import daemon.cli.doctor, daemon.cli.home_commands") & heavy
+
+
+def test_files_are_predicted_without_what_trains() -> None:
+    """`retraind predict` needs Arrow and the model's backend; Parquet's reader is imported for Parquet."""
+    heavy = (
+        TRAINING | UNUSED | {"apscheduler", "dvc", "granian", "psycopg", "sqlalchemy", "watchdog", "pyarrow.parquet"}
+    )
+    assert not loaded("from daemon.predicting import file_job, served_version, answers") & heavy
 
 
 def test_commands_load_what_they_print_with(home: Home, journal: Journal) -> None:

@@ -1,0 +1,75 @@
+"""The command that predicts a file: predict."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from daemon.cli.options import HERE, HomeOption, JsonOption, load
+from daemon.core import requests
+from daemon.core.errors import BadSettings, Exit
+
+if TYPE_CHECKING:
+    from daemon.predicting.file_answers import Summary
+    from daemon.predicting.file_job import Files
+
+SHOWN = 10
+"""Number of bad rows that are printed if they go to no file."""
+
+
+def predict(
+    file: Annotated[str, typer.Argument(help="A CSV or Parquet file without labels; - reads CSV from standard input.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="OUT", help="The CSV file to write; default: standard output."),
+    ] = None,
+    bad: Annotated[
+        Path | None,
+        typer.Option("--bad", metavar="FILE", help="The file of bad rows; default: beside OUT, as OUT.bad.csv."),
+    ] = None,
+    proba: Annotated[bool, typer.Option("--proba", help="Add a column with the probability of each class.")] = False,
+    version: Annotated[
+        int | None, typer.Option(min=1, max=requests.LARGEST, help="Default: the version that serves.")
+    ] = None,
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Predict the rows of a file; no service needs to run. Exits 12 if some rows are bad, 13 if all are or it is no such file.
+
+    Example: retraind predict customers.csv -o answers.csv
+    """
+    place, loaded = load(home)
+    if json_ and output is None:
+        raise BadSettings("--json needs -o: standard output has the answers.", hint="Name a file with -o.")
+    os.nice(loaded.train.nice)
+    from daemon.predicting import file_job, served_version
+    from daemon.predicting.answers import Answerer
+
+    files = file_job.Files.of(file, output, bad)
+    number = served_version.served(place) if version is None else version
+    answerer = Answerer(served_version.load(place, number), probabilities=proba)
+    summary = file_job.run(files, answerer, loaded.inbox.max_inflated_bytes)
+    _report(summary, files, json_)
+    raise typer.Exit(Exit.INCOMPLETE if summary.bad else Exit.OK)
+
+
+def _report(summary: "Summary", files: "Files", json_: bool) -> None:
+    """Print the counts, on standard error unless they are asked for as JSON, and the first bad rows if they are in no file."""
+    from daemon.cli.report.terminal import printable
+
+    bad = str(files.bad) if summary.bad and files.bad else None
+    facts = {"version": summary.version, "rows": summary.rows, "answered": summary.answered, "bad": len(summary.bad)}
+    if json_:
+        typer.echo(json.dumps({**facts, "bad_file": bad}))
+        return
+    rest = f", {len(summary.bad)} bad" + (f" (see {bad})" if bad else "") if summary.bad else ""
+    typer.echo(
+        f"retraind: version {summary.version} answered {summary.answered} of {summary.rows} rows{rest}.", err=True
+    )
+    if summary.bad and not bad:
+        for one in summary.bad[:SHOWN]:
+            where = f"row {one.record + 1}" + (f", {one.column}" if one.column else "")
+            typer.echo(f"  {printable(where)}: {printable(one.reason)}", err=True)
+        typer.echo("  --bad FILE writes all of them, with their lines.", err=True)

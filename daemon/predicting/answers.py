@@ -1,0 +1,90 @@
+"""Answers to rows of text cells, as text cells: columns that are added to those of the file."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from daemon.predicting.served_version import Version
+from daemon.schema.costs import named
+from daemon.schema.schema import Schema
+from daemon.tabular import rows
+from daemon.tabular.checks import unlabelled_rows
+from daemon.tabular.checks.cells import BadCell
+
+PREDICTION, CONFIDENCE, MODEL_VERSION = "prediction", "confidence", "model_version"
+PROBABILITY = "probability_"
+"""The beginning of the name of each class's column."""
+
+NOT_FINITE = "The model has no finite answer for values this large."
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The rows of a piece that have an answer, and the others."""
+
+    features: pa.Table
+    """Their typed features, in schema order."""
+    matrix: NDArray[np.float64]
+    """Their features as numbers (n, width)."""
+    answers: NDArray[np.float64]
+    """Probabilities (n, classes), or values (n, 1)."""
+    codes: NDArray[np.int64] | None
+    """The answered classes (n,); None for values."""
+    good: NDArray[np.int64]
+    """Their places in the piece, ascending."""
+    bad: list[BadCell]
+
+
+class Answerer:
+    """Answers pieces of one file by one version; with `probabilities`, there is a column for each class."""
+
+    def __init__(self, version: Version, *, probabilities: bool = False) -> None:
+        self.version, self._probabilities = version, probabilities
+        self.schema: Schema = version.model.manifest.data_schema
+        self._classes = pa.array(self.schema.classes, pa.string())
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns that `texts` makes."""
+        classes = self.schema.classes
+        shares = [f"{PROBABILITY}{name}" for name in classes] if self._probabilities else []
+        return [PREDICTION, *([CONFIDENCE] if classes else []), *shares, MODEL_VERSION]
+
+    def answer(self, cells: pa.Table) -> Answered:
+        """Check and answer rows of text cells."""
+        checked = unlabelled_rows.check(cells, self.schema)
+        matrix = rows.matrix(checked.table, self.schema) if len(checked.good) else np.zeros((0, self.schema.width))
+        answers = self._answers(matrix)
+        finite = np.isfinite(answers).all(axis=1)
+        answered, good, bad = checked.table, checked.good, checked.bad
+        if not finite.all():
+            lost = [BadCell(row, "", NOT_FINITE) for row in good[~finite].tolist()]
+            bad = sorted([*bad, *lost], key=lambda cell: cell.row)
+            answered = answered.filter(pa.array(finite))
+            matrix, answers, good = matrix[finite], answers[finite], good[finite]
+        codes = named(answers, self.version.model.costs) if self.schema.classes else None
+        return Answered(answered, matrix, answers, codes, good, bad)
+
+    def _answers(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        if not len(matrix):
+            return np.zeros((0, max(1, len(self.schema.classes))))
+        with np.errstate(all="ignore"):  # values near the largest double overflow inside the model
+            return self.version.model.answers(matrix)
+
+    def texts(self, answered: Answered) -> list[pa.Array]:
+        """The answers as text cells (n,), in the order of `columns`; numbers have the schema's decimal mark."""
+        codes, shares = answered.codes, answered.answers
+        version = pa.repeat(str(self.version.number), len(shares))
+        if codes is None:
+            return [self._numbers(shares[:, 0]), version]
+        chosen = self._numbers(shares[np.arange(len(codes)), codes])
+        every = [self._numbers(shares[:, place]) for place in range(len(self._classes))] if self._probabilities else []
+        return [pc.take(self._classes, pa.array(codes)), chosen, *every, version]
+
+    def _numbers(self, values: NDArray[Any]) -> pa.Array:
+        texts = pc.cast(pa.array(values, pa.float64()), pa.string())
+        return texts if self.schema.decimal == "." else pc.replace_substring(texts, ".", ",")
