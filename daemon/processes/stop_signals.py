@@ -6,11 +6,13 @@ soon as a command will run the service. `daemon/service/service.py` waits for th
 in reverse. A worker handles its own signals in `web/server/shutdown.py`.
 """
 
+import fcntl
 import os
 import queue
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 
 from daemon.core import process_table
@@ -36,6 +38,16 @@ class Wake:
         """Install the handlers of SIGTERM and SIGINT; in the main thread."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.stop)
+
+    def watch(self, folder: Path) -> None:
+        """Also wake the loop after each rename within a folder, until the process ends; in the main thread.
+
+        The kernel reports them by SIGIO (dnotify). Without that the loop notices the change at its next tick.
+        """
+        signal.signal(signal.SIGIO, lambda _number, _frame: self())
+        with suppress(OSError):
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.fcntl(fd, fcntl.F_NOTIFY, fcntl.DN_RENAME | fcntl.DN_MULTISHOT)  # it ends when `fd` is closed
 
     def stop(self, number: int, _frame: FrameType | None = None) -> None:
         """Signal handler: the first signal ends the loop, the second this process and its children at once."""

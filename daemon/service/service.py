@@ -49,6 +49,7 @@ def run(home: Home, settings: Settings, wake: Wake) -> None:
     signal.signal(signal.SIGIO, signal.SIG_IGN)
     with ExitStack() as stack:
         stack.enter_context(locked(home))
+        wake.watch(home.requests)
         prepare(home, settings)
         journal_server.settle(home, settings.journal.url)
         heartbeat = Heartbeat(home.status, starting(home))
