@@ -14,8 +14,8 @@ PROGRAM = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
 
 
 @contextmanager
-def balancing(folder: Path, nodes: Sequence[int], leader: int) -> Iterator[int]:
-    """Run it for nodes and a leader at these ports of this machine; gives its port. The nodes must be ready."""
+def balancing(folder: Path, nodes: Sequence[str], leader: int) -> Iterator[int]:
+    """Run it for nodes at these addresses and a leader at this port of this machine; gives its port. The nodes must be ready."""
     if PROGRAM is None:
         raise RuntimeError("HAProxy is not installed (Debian, Ubuntu: apt install haproxy).")
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -32,10 +32,10 @@ def balancing(folder: Path, nodes: Sequence[int], leader: int) -> Iterator[int]:
         process.wait(10)
 
 
-def configuration(port: int, nodes: Sequence[int], leader: int) -> str:
+def configuration(port: int, nodes: Sequence[str], leader: int) -> str:
     """The example with our addresses."""
     text = (ROOT / "examples" / "haproxy.cfg").read_text()
-    lines = "\n".join(f"    server node-{number} 127.0.0.1:{place}" for number, place in enumerate(nodes, 1))
+    lines = "\n".join(f"    server node-{number} {place}" for number, place in enumerate(nodes, 1))
     text, count = re.subn(r"(    server node-\d+ \S+\n)+", f"{lines}\n", text)
     for old, new in (("bind :8000", f"bind 127.0.0.1:{port}"), ("leader:5000", f"127.0.0.1:{leader}")):
         assert old in text

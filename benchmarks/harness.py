@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from benchmarks.network import HERE, Machine
 from daemon.core import durable
 from daemon.core.home import Home
 from daemon.core.journal_rows import EventRow
@@ -45,8 +46,8 @@ def wait_for(what: str, probe: Callable[[], T | None], seconds: float = PATIENCE
 class Client:
     """One keep-alive connection to a service; connects again by itself after an error."""
 
-    def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self._connection = http.client.HTTPConnection(host, port, timeout=10)
 
     def ask(self, path: str, body: Any = None) -> tuple[int, Any]:
         """Status and JSON of a GET, or with `body` of a POST; raises OSError or HTTPException."""
@@ -81,8 +82,12 @@ class Client:
 class Service:
     """`retraind run` on 127.0.0.1 as a user starts it; settings as `section__name=value`, handed over by environment."""
 
+    command = "run"
+    machine: Machine
+    """Where it runs; set it before the start."""
+
     def __init__(self, folder: Path, **settings: object) -> None:
-        self.home = Home(folder / "home")
+        self.home, self.machine = Home(folder / "home"), HERE
         self.records = Records(self.home)
         self.port = 0
         self._out, self._log = folder / "out.txt", folder / "log.txt"
@@ -91,7 +96,8 @@ class Service:
 
     def start(self) -> float:
         """Start, on the port of the last time; returns the moment before the process was made (monotonic seconds)."""
-        command = [sys.executable, "-m", "daemon", "run", "--home", str(self.home.root), "--port", str(self.port)]
+        program = [*self.machine.within, sys.executable, "-m", "daemon", self.command]
+        command = [*program, "--home", str(self.home.root), "--host", self.machine.address, "--port", str(self.port)]
         with self._out.open("wb") as out, self._log.open("ab") as log:
             started = time.monotonic()
             self._process = subprocess.Popen(
@@ -100,6 +106,10 @@ class Service:
         if not self.port:
             self.port = self.wait_for("the announcement of the port", self._announced)
         return started
+
+    def client(self) -> Client:
+        """A client of it."""
+        return Client(self.port, self.machine.address)
 
     def wait_for(self, what: str, probe: Callable[[], T | None], seconds: float = PATIENCE, pause: float = 0.005) -> T:
         """Like the function, but gives up at once when the service ends, and shows its log."""
@@ -120,10 +130,14 @@ class Service:
 
     def wait_started(self) -> None:
         """Wait until a model is served and the trainer waits for work."""
-        client = Client(self.port)
+        self.wait_answers()
+        self.wait_idle()
+
+    def wait_answers(self) -> None:
+        """Wait until a model is served."""
+        client = self.client()
         self.wait_for("the first prediction", client.version, pause=0.05)
         client.close()
-        self.wait_idle()
 
     def wait_idle(self) -> None:
         """Wait until the trainer has nothing to do and is ready to be given something."""

@@ -65,11 +65,11 @@ class Postgres:
             self.stop("immediate")
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def url(self, user: str = "postgres") -> str:
-        """The address of a new schema."""
+    def url(self, user: str = "postgres", host: str = "") -> str:
+        """The address of a new schema, by the server's socket or a host's name."""
         schema = f"s{uuid.uuid4().hex}"
         self.sql(f"CREATE SCHEMA {schema}")
-        place = f"host={quote(str(self.folder), safe='')}&options=-csearch_path%3D{schema}"
+        place = f"host={quote(host or str(self.folder), safe='')}&options=-csearch_path%3D{schema}"
         return f"{journal_address.SCHEME}://{user}@/postgres?{place}"
 
     def place(self, home: Home) -> str:

@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from benchmarks.figures import figure, percentile, show
 from benchmarks.harness import wait_for
+from benchmarks.network import HERE, Machine
 from daemon.core import logs
 from daemon.core.home import Home
 from daemon.core.journal_rows import DropRecord
@@ -84,14 +85,14 @@ def _table(random: np.random.Generator, rows: int) -> pa.Table:
 
 
 @contextmanager
-def moto() -> Iterator[Storage]:
-    """A server of this machine, with a bucket."""
+def moto(machine: Machine = HERE) -> Iterator[Storage]:
+    """A server of a machine, with a bucket."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     os.environ |= {"AWS_ACCESS_KEY_ID": "benchmark", "AWS_SECRET_ACCESS_KEY": "benchmark"}
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    command = [*machine.within, sys.executable, "-m", "moto.server", "-H", machine.address, "-p", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    endpoint, bucket = f"http://127.0.0.1:{port}", f"benchmark-{secrets.token_hex(4)}"
+    endpoint, bucket = f"http://{machine.address}:{port}", f"benchmark-{secrets.token_hex(4)}"
     try:
         wait_for("moto's server", lambda: _answers(endpoint), pause=0.1)
         request = urllib.request.Request(f"{endpoint}/{bucket}", method="PUT")

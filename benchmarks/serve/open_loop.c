@@ -1,6 +1,8 @@
 /* An open-loop load: one request at a constant rate, whether the answers come or not, and the machine's own pauses meanwhile.
  *
- *   open_loop PORT RATE SECONDS < request > figures.json
+ *   open_loop PORT RATE SECONDS [RECORDS] < request > figures.json
+ *
+ * SIGTERM ends it sooner. The file RECORDS gets a record of each request (`answer_records.h`).
  *
  * Latency counts from the moment a request was due, so a stall is charged to all that it delays. A request for which no
  * connection is free waits for one. `net` is the latency without the machine's pauses: see `without_pauses`.
@@ -12,6 +14,7 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +25,8 @@
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "answer_records.h"
 
 enum { MOST_CONNECTIONS = 512, BUFFER = 65536, MOST_CORES = 64, MOST_PAUSES = 100000, BINS = 400 };
 
@@ -40,7 +45,7 @@ static long answered_count, failed;
 static char request[BUFFER];
 static size_t request_length;
 static Meter meters[MOST_CORES];
-static atomic_int ending, realtime = 1;
+static atomic_int ending, stopped, realtime = 1;
 
 static int64_t now_ns(void) {
     struct timespec at;
@@ -118,26 +123,40 @@ static int64_t without_pauses(Span taken, const Span *pauses, long count, long *
     return left;
 }
 
-static void open_connection(int poll) {
-    Connection *made = &connections[opened];
+static void stop(int number) { stopped = number; }
+
+/* Opens a connection in a place, again if the server has closed the one before. */
+static void open_connection(int poll, int number) {
+    Connection *made = &connections[number];
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     made->fd = socket(AF_INET, SOCK_STREAM, 0);
     if (made->fd < 0 || connect(made->fd, (struct sockaddr *)&address, sizeof address)) fail("connect");
     setsockopt(made->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     fcntl(made->fd, F_SETFL, O_NONBLOCK);
-    struct epoll_event event = {.events = EPOLLIN, .data.u32 = opened};
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = number};
     if (epoll_ctl(poll, EPOLL_CTL_ADD, made->fd, &event)) fail("epoll_ctl");
-    idle[idle_count++] = opened++;
+}
+
+/* The number of a connection that is free; -1 if there is none. */
+static int free_connection(int poll) {
+    if (!idle_count && opened == MOST_CONNECTIONS) return -1;
+    int number = idle_count ? idle[--idle_count] : opened++;
+    if (connections[number].fd <= 0) open_connection(poll, number);
+    return number;
+}
+
+static void lose(Connection *on) {
+    failed += on->busy;
+    if (on->busy) keep_record(on->due, now_ns(), 0, NULL);
+    close(on->fd);
+    if (on->busy) idle[idle_count++] = on - connections;
+    on->busy = 0, on->fd = -1;
 }
 
 /* A request fits into an empty socket buffer, so anything but a whole write is a failure. */
 static void send_request(Connection *on, int64_t due) {
     on->due = due, on->busy = 1, on->length = 0;
-    if (send(on->fd, request, request_length, MSG_NOSIGNAL) != (ssize_t)request_length) {
-        failed++;
-        close(on->fd);
-        on->busy = 0, on->fd = -1;
-    }
+    if (send(on->fd, request, request_length, MSG_NOSIGNAL) != (ssize_t)request_length) lose(on);
 }
 
 /* Whether the whole answer is there: head, and as many bytes as its Content-Length says. */
@@ -152,16 +171,14 @@ static void receive(int number) {
     if (on->fd < 0) return;
     ssize_t got = recv(on->fd, on->buffer + on->length, BUFFER - 1 - on->length, 0);
     if (got < 0 && errno == EAGAIN) return;
-    if (got <= 0) {
-        failed += on->busy;
-        close(on->fd);
-        on->busy = 0, on->fd = -1;
-        return;
-    }
+    if (got <= 0) return lose(on);
     on->length += got;
     if (!on->busy || !is_complete(on)) return;
-    if (strncmp(on->buffer + 8, " 200", 4)) failed++;
-    else answered[answered_count++] = (Span){on->due, now_ns()};
+    int status = atoi(on->buffer + 9);
+    int64_t now = now_ns();
+    if (status != 200) failed++;
+    else answered[answered_count++] = (Span){on->due, now};
+    keep_record(on->due, now, status, on->buffer);
     on->busy = 0;
     idle[idle_count++] = number;
 }
@@ -178,14 +195,15 @@ static long run(double rate, double seconds, int64_t *late) {
     long total = rate * seconds, sent = 0;
     struct epoll_event event = {.events = EPOLLIN, .data.u32 = MOST_CONNECTIONS}, events[64];
     if (poll < 0 || timer < 0 || epoll_ctl(poll, EPOLL_CTL_ADD, timer, &event)) fail("epoll");
-    for (int number = 0; number < 32; number++) open_connection(poll);
+    for (; opened < 32; opened++) open_connection(poll, idle[idle_count++] = opened);
     int64_t started = now_ns(), due = started, end = started + seconds * 1e9 + PATIENCE_NS;
     while (now_ns() < end && (sent < total || waiting())) {
+        if (stopped && sent < total) total = sent, end = now_ns() + PATIENCE_NS;
         for (due = started + sent * 1e9 / rate; sent < total && due <= now_ns(); due = started + sent * 1e9 / rate) {
-            if (!idle_count && opened < MOST_CONNECTIONS) open_connection(poll);
-            if (!idle_count) break;
+            int number = free_connection(poll);
+            if (number < 0) break;
             late[sent++] = now_ns() - due;
-            send_request(&connections[idle[--idle_count]], due);
+            send_request(&connections[number], due);
         }
         /* With all connections busy, `due` may be past: such a timer would spin, and take the core from the server. */
         int may_send = sent < total && (idle_count || opened < MOST_CONNECTIONS);
@@ -197,6 +215,8 @@ static long run(double rate, double seconds, int64_t *late) {
             else if (read(timer, &(uint64_t){0}, 8) < 0 && errno != EAGAIN) fail("timer");
     }
     failed += waiting() + total - sent;
+    for (int number = 0; number < opened; number++)
+        if (connections[number].busy) keep_record(connections[number].due, 0, -1, NULL);
     return sent;
 }
 
@@ -237,7 +257,8 @@ static void report(long sent, double seconds, int cores, int64_t *late) {
         raw[at] = answered[at].to - answered[at].from;
         net[at] = without_pauses(answered[at], pauses, count, &first);
     }
-    printf("{\"sent\": %ld, \"answered\": %ld, \"failed\": %ld, ", sent, answered_count, failed);
+    printf("{\"seconds\": %.3f, ", seconds);
+    printf("\"sent\": %ld, \"answered\": %ld, \"failed\": %ld, ", sent, answered_count, failed);
     printf("\"realtime\": %s, \"pauses\": {\"count\": %ld, \"longest\": %.4f, \"share\": %.5f}, ",
            realtime ? "true" : "false", count, longest / 1e6, paused / (seconds * 1e9));
     print_percentiles("late", late, sent);
@@ -248,8 +269,8 @@ static void report(long sent, double seconds, int cores, int64_t *late) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 4) {
-        fprintf(stderr, "usage: open_loop PORT RATE SECONDS < request\n");
+    if (argc != 4 && argc != 5) {
+        fprintf(stderr, "usage: open_loop PORT RATE SECONDS [RECORDS] < request\n");
         return 2;
     }
     double rate = atof(argv[2]), seconds = atof(argv[3]);
@@ -261,14 +282,19 @@ int main(int argc, char **argv) {
     request_length = fread(request, 1, sizeof request, stdin);
     answered = calloc(most, sizeof *answered);
     int64_t *late = calloc(most, sizeof *late);
+    if (argc == 5) records = calloc(most, sizeof *records);
+    signal(SIGTERM, stop);
     prctl(PR_SET_TIMERSLACK, 1);
     for (int core = 0; core < cores; core++) {
         meters[core] = (Meter){core, 0, calloc(MOST_PAUSES, sizeof(Span))};
         pthread_create(&threads[core], NULL, watch_core, &meters[core]);
     }
+    int64_t began = now_ns();
     long sent = run(rate, seconds, late);
+    if (stopped) seconds = (now_ns() - began) / 1e9;
     ending = 1;
     for (int core = 0; core < cores; core++) pthread_join(threads[core], NULL);
     report(sent, seconds, cores, late);
+    if (records) write_records(argv[4]);
     return 0;
 }

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -78,11 +79,20 @@ def measure(program: Path, home: Home, row: list[float], rate: int, seconds: flo
 
 def ask(program: Path, port: int, row: list[float], rate: int, seconds: float) -> Opened:
     """The same of a service that runs."""
+    command = [str(program), str(port), str(rate), f"{seconds:g}"]
+    done = subprocess.run(command, input=request(port, row), capture_output=True, check=True, timeout=seconds + 60)
+    return opened(rate, json.loads(done.stdout))
+
+
+def request(port: int, row: list[float]) -> bytes:
+    """The request that the sender repeats."""
     body = orjson.dumps({"features": row})
     head = f"POST /predict HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    command = [str(program), str(port), str(rate), f"{seconds:g}"]
-    done = subprocess.run(command, input=head.encode() + body, capture_output=True, check=True, timeout=seconds + 60)
-    figures = json.loads(done.stdout)
+    return head.encode() + body
+
+
+def opened(rate: int, figures: dict[str, Any]) -> Opened:
+    """What the sender prints."""
     raw, net, late = (Tail(**figures[name]) for name in ("raw", "net", "late"))
     pauses = figures["pauses"]
     counts = rate, figures["answered"], figures["failed"]

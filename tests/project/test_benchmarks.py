@@ -45,6 +45,8 @@ ROOT = Path(__file__).resolve().parents[2]
         "train.loop",
         "serve.swaps",
         "serve.nodes",
+        "serve.node_faults",
+        "serve.node_rate",
         "serve.restart",
         "train.quality",
         "train.retrain",
