@@ -11,6 +11,7 @@ from stories import HOSTILE, Story, a_dead_daemon, alive, states
 
 from daemon.artifacts import bundle
 from daemon.core import durable
+from daemon.core.node.messages import NodeReport, NodeState
 from daemon.core.scopes import Scope
 from daemon.core.settings import Promote, Settings
 from daemon.core.states import RunState
@@ -209,3 +210,20 @@ def test_requests_before_the_first_model_are_no_failures(well: Story) -> None:
     assert "before the first model" in render(page)
     failing = well.document(alive(), {**polled, "errors": {"503": 95}})
     assert failing["tiles"][0]["state"] == "watch"
+
+
+def test_serving_nodes_are_listed_with_generation_and_age(well: Story) -> None:
+    """Also those that are silent, first."""
+    reports = {"one": 0.4, "two": 75.0, **{f"z{number}": 1.0 for number in range(20)}}
+    nodes = tuple(
+        NodeReport(name=name, generation=7, state=NodeState.SERVING, version=2, age=age)
+        for name, age in reports.items()
+    )
+    page = well.document(alive(nodes=nodes))
+    lines = [(line["label"], line["value"], line["note"]) for line in page["tiles"][0]["facts"]]
+    assert lines[1:3] == [
+        ("two", "generation 7, serving, version 2", "serving node, reported 75 seconds ago"),
+        ("one", "generation 7, serving, version 2", "serving node, reported 0 seconds ago"),
+    ]
+    assert ("serving nodes", "22 in all", "") in lines
+    assert "reported 75 seconds ago" in render(page)

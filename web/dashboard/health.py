@@ -25,13 +25,15 @@ STREAK = 3
 """Number of rejected drops in a row that is not an accident."""
 ERROR_SHARE = 0.01
 REJECTED_SHARE = 0.05
+MOST_NODES = 12
+"""Number of serving nodes that are listed."""
 
 
 def healthy(facts: Facts) -> Tile:
     """Whether the daemon is alive, its checks pass and requests succeed."""
     status, metrics = facts.status, facts.metrics
     requests, errors = metrics.get("request_count") or 0, failures(metrics)
-    notes = [_latency(metrics)]
+    notes = [*_nodes(status), _latency(metrics)]
     if requests:
         notes.append(fact("errors", f"{errors / requests:.2%}", f"{errors:,} of {requests:,} requests in all"))
     failing = {name: check for name, check in facts.checks.items() if not check.ok and name not in ELSEWHERE}
@@ -62,6 +64,18 @@ def healthy(facts: Facts) -> Tile:
         return tile("watch", f"The daemon is {status.state}", _meanwhile(facts), notes)
     sentence = f"{len(status.checks)} of {len(status.checks)} checks pass." if status.checks else ""
     return tile("ok", "Running", sentence, notes)
+
+
+def _nodes(status: Status | None) -> list[Fact]:
+    """A line for each serving node of this leader, silent ones first."""
+    if status is None:
+        return []
+    nodes = sorted(status.nodes, key=lambda node: (node.live, node.name))
+    lines = [
+        fact(node.name, node.progress, f"serving node, reported {counted(round(node.age), 'second')} ago")
+        for node in nodes[:MOST_NODES]
+    ]
+    return lines if len(nodes) <= MOST_NODES else [*lines, fact("serving nodes", f"{len(nodes)} in all")]
 
 
 def _meanwhile(facts: Facts) -> str:

@@ -49,11 +49,21 @@ class Desired(BaseModel):
     state: Wish
     leader: str
     """The leader's URL, for people."""
+    challenger: int | None = None
+    """The held version, which nodes may try on live requests; it changes within a generation."""
+    challenger_manifest: str | None = None
 
     @property
     def target(self) -> tuple[int, str] | None:
         """The version and manifest's sha256 to serve; None before the first."""
         return None if self.version is None or self.manifest is None else (self.version, self.manifest)
+
+    @property
+    def tried(self) -> tuple[int, str] | None:
+        """The held version and its manifest's sha256; None if none is held."""
+        if self.challenger is None or self.challenger_manifest is None:
+            return None
+        return self.challenger, self.challenger_manifest
 
 
 class NodeReport(BaseModel):
@@ -77,7 +87,12 @@ class NodeReport(BaseModel):
         return self.age < SILENT_SECONDS
 
     @property
+    def progress(self) -> str:
+        """Generation, state and version, for people."""
+        return f"generation {self.generation}, {self.state}, version {self.version or '-'}"
+
+    @property
     def sentence(self) -> str:
         """The report as a sentence."""
-        progress = f"{self.name}: generation {self.generation}, {self.state}, version {self.version or '-'}, {self.age:.0f} s ago"
-        return f"{progress} ({self.problem})" if self.problem else progress
+        report = f"{self.name}: {self.progress}, {self.age:.0f} s ago"
+        return f"{report} ({self.problem})" if self.problem else report
