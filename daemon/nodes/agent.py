@@ -13,13 +13,14 @@ from daemon.core import logs
 from daemon.core.errors import RetraindError, Unavailable
 from daemon.core.home import Home
 from daemon.core.node import node_status
-from daemon.core.node.messages import Desired, NodeReport, NodeState
+from daemon.core.node.messages import Desired, NodeReport, NodeState, Wish
 from daemon.core.node.node_status import NodeStatus
 from daemon.core.settings import Settings
 from daemon.core.status import boot_id
 from daemon.nodes.decisions import Act, act
 from daemon.nodes.log_shipping import LogShipping
 from daemon.nodes.node_home import NodeHome
+from daemon.nodes.trial import Trial
 from daemon.objects import background
 from daemon.objects.opening import open_store
 from daemon.storage.server.node_session import NodeSession
@@ -60,6 +61,7 @@ class Agent:
         self._prepared: str | None = None
         self._activated = False
         """Whether a version was activated since the start; until then the home's files are not trusted."""
+        self._trial = Trial(self._disk, settings.promote)
         self._preparing: tuple[str, Future[None]] | None = None
         self._failed: tuple[str, float, str] | None = None
         """The manifest, the time of the next try, and the reason of the failure."""
@@ -114,7 +116,10 @@ class Agent:
             self._leader = row.leader
             self._finish()
             served = self._disk.served() if self._activated else None
-            self._do(act(row, self._served, self._prepared, served), row, session)
+            step = act(row, self._served, self._prepared, served)
+            self._do(step, row, session)
+            if step is Act.REST and row.state is Wish.ACTIVE:
+                self._trial.follow(row, session)
         report = self._report()
         stage = report.generation, report.state
         session.report(report, news=stage != self._reported)
@@ -135,7 +140,7 @@ class Agent:
     def _begin(self, version: int, manifest: str) -> None:
         """Prepare a version in a thread, unless it has just failed or another one is under way."""
         waits = self._failed is not None and self._failed[0] == manifest and time.monotonic() < self._failed[1]
-        if self._preparing is None and not waits:
+        if self._preparing is None and not waits and self._trial.prepares != version:
             self._preparing = manifest, background.start("prepare", lambda: self._disk.prepare(version, manifest))
 
     def _finish(self) -> None:
@@ -158,14 +163,14 @@ class Agent:
             return
         self._disk.activate(version, manifest, judged)
         self._served, self._activated = generation, True
-        if self._preparing is None:
+        if self._preparing is None and self._trial.prepares is None:
             self._disk.tidy()
 
     def _wait(self, session: NodeSession) -> None:
         """Wait until the row may have changed, a preparation has finished, or a second has passed."""
         until = time.monotonic() + LOOK_SECONDS
         while not self._ended.is_set() and (left := until - time.monotonic()) > 0:
-            if self._preparing is not None and self._preparing[1].done():
+            if (self._preparing is not None and self._preparing[1].done()) or self._trial.is_prepared:
                 return
             if session.wait(min(left, STEP_SECONDS if self._preparing is None else BUSY_SECONDS)):
                 return
@@ -178,7 +183,7 @@ class Agent:
             generation=row.generation if row else self._served,
             state=self._state(row, failed),
             version=served[0] if served else None,
-            problem=self._away or self._refused or failed or self._shipping.problem,
+            problem=self._away or self._refused or failed or self._trial.problem or self._shipping.problem,
         )
 
     def _state(self, row: Desired | None, failed: str) -> NodeState:

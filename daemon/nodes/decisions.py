@@ -13,14 +13,28 @@ READY = (NodeState.PREPARED, NodeState.SERVING, NodeState.FAILED)
 """States in which a node needs no more waiting."""
 
 
-def following(pointer: Pointer | None, row: Desired, reports: Sequence[NodeReport], waited: float) -> Desired | None:
-    """The row that a leader writes next, so that nodes serve the version of its pointer; None if no change is due.
+def following(
+    pointer: Pointer | None,
+    row: Desired,
+    reports: Sequence[NodeReport],
+    waited: float,
+    held: tuple[int, str] | None = None,
+) -> Desired | None:
+    """The row that a leader writes next, so that nodes serve the version of its pointer and try the held one; None if no change is due.
 
     A leader can lack a pointer because its disk is lost or its bundle damaged. Nodes keep theirs then, because their bundles are
     verified. `waited` is the age (seconds) of the row's state.
     """
     if pointer is None:
         return None
+    number, manifest = held or (None, None)
+    trial = {"challenger": number, "challenger_manifest": manifest}
+    written = _swapping(pointer, row, reports, waited).model_copy(update=trial)
+    return None if written == row else written
+
+
+def _swapping(pointer: Pointer, row: Desired, reports: Sequence[NodeReport], waited: float) -> Desired:
+    """The row with the next step towards the version of the pointer."""
     live = [report for report in reports if report.live]
     if (pointer.version, pointer.manifest) != row.target:
         fresh = {
@@ -31,9 +45,9 @@ def following(pointer: Pointer | None, row: Desired, reports: Sequence[NodeRepor
         }
         return row.model_copy(update=fresh)
     if row.state is not Wish.PREPARE:
-        return None
+        return row
     if waited < PREPARE_SECONDS and not all(_is_done(report, row.generation) for report in live):
-        return None
+        return row
     return row.model_copy(update={"state": Wish.ACTIVE})
 
 

@@ -25,6 +25,8 @@ class NodeHome:
     def __init__(self, home: Home, store: ObjectStore, keep_events: int) -> None:
         """Open the home's own journal, or a new one if the old one can't be used; raises RetraindError."""
         self._home, self._store, self._keep_events = home, store, keep_events
+        self._held: int | None = None
+        """The version that workers may try on live requests."""
         self._journal = _open(home)
 
     def close(self) -> None:
@@ -76,12 +78,25 @@ class NodeHome:
             durable.write(self._home.pointer, orjson.dumps(pointer.model_dump()))
             log.info("serving", version=version, previous=before[0] if before else None)
 
-    def tidy(self) -> None:
-        """Remove versions other than the served one and the one before, and old events; raises Unavailable, OSError."""
+    def hold(self, row: Mapping[str, Any]) -> None:
+        """Record a prepared version that waits for a person, given its row in the leader's journal; raises Unavailable."""
+        self._journal.versions.copy(row)
+        self._held = row["version"]
+        log.info("trying", version=self._held)
+
+    def withdraw(self) -> None:
+        """No version waits for a person any more; raises Unavailable."""
+        self._held = None
+        self._journal.versions.keep(self._kept())
+
+    def _kept(self) -> set[int]:
         last = self._journal.swaps.last()
-        if last is None:
-            return
-        kept = {number for number in (last["version"], last["previous"]) if number is not None}
+        served = (last["version"], last["previous"]) if last else ()
+        return {number for number in (*served, self._held) if number is not None}
+
+    def tidy(self) -> None:
+        """Remove versions other than the served, the previous and the held one, and old events; raises Unavailable, OSError."""
+        kept = self._kept()
         self._journal.versions.keep(kept)
         self._journal.trim(self._keep_events)
         for folder in self._home.bundles.iterdir():

@@ -1,6 +1,6 @@
 """The publisher: on a leader, updates the desired row when the pointer changes.
 
-First nodes prepare a version, then all of them activate it.
+First nodes prepare a version, then all of them activate it. The row also names the version that waits for a person.
 """
 
 import time
@@ -10,6 +10,7 @@ from daemon.core import logs
 from daemon.core.node.messages import Desired, NodeReport, NodeState, Wish
 from daemon.nodes.decisions import following
 from daemon.nodes.reports import Reports
+from daemon.records import challenger
 from daemon.storage.journal import Journal
 from daemon.storage.server import node_rows
 
@@ -28,20 +29,28 @@ class Publisher:
         self.epoch: int | None = None
         """The epoch of this leader; None before it has read the row."""
         self._since = 0.0
+        self._challenger: tuple[int, str] | None = None
+        self._asked_at = -1
 
     def step(self, pointer: Pointer | None, now: float) -> None:
         """Write the row if this pointer needs a change; `now` is monotonic seconds. Raises Unavailable."""
         row = self._current(now)
-        following_row = following(pointer, row, self._reports.now(), now - self._since)
+        following_row = following(pointer, row, self._reports.now(), now - self._since, self._held())
         if following_row is None:
             return
         self._row = None  # after a failed transaction the row is read again
         with self._journal.database.writing() as connection:
             if not node_rows.write(connection, following_row):
                 return
-        self._row, self._since = following_row, now
+        if (row.generation, row.state) != (following_row.generation, following_row.state):
+            self._since = now
+        self._row = following_row
         log.info(
-            "desired", generation=following_row.generation, version=following_row.version, state=following_row.state
+            "desired",
+            generation=following_row.generation,
+            version=following_row.version,
+            state=following_row.state,
+            challenger=following_row.challenger,
         )
 
     def objection(self) -> str | None:
@@ -52,6 +61,15 @@ class Publisher:
         behind = [report for report in self._reports.now() if not report.live or _lags(report, row)]
         settled = time.monotonic() - self._since > SETTLED_SECONDS
         return "; ".join(report.sentence for report in behind) if behind and settled else None
+
+    def _held(self) -> tuple[int, str] | None:
+        """The version that waits for a person, and its manifest's sha256; the journal is only asked after a change."""
+        if self._journal.writes != self._asked_at:
+            self._asked_at = self._journal.writes
+            version = self._journal.versions.named_by(challenger.WAITING)
+            row = None if version is None else self._journal.versions.get(version)
+            self._challenger = None if row is None else (row["version"], row["bundle"])
+        return self._challenger
 
     def _current(self, now: float) -> Desired:
         if self._row is None:

@@ -37,6 +37,11 @@ class Node(Service):
         """What its agent says."""
         return node_status.read(self.home.node)
 
+    def tries(self, version: int) -> bool:
+        """Whether a request with a routing key gets an answer of this version."""
+        answer = self.ask("/predict", {"features": [5.1, 3.5, 1.4, 0.2]}, **{"X-Routing-Key": "customer"})[1]
+        return bool(answer.get("model_version") == version)
+
     def serves(self, version: int) -> bool:
         """Whether it answers with a version."""
         answer = self.predict()

@@ -63,6 +63,24 @@ def test_what_is_served_everywhere_is_left_alone() -> None:
     assert following(SAME, ROW, [LIVE], 60) is None
 
 
+def test_held_version_is_named_beside_the_served_one() -> None:
+    """Within the generation: no node has to do anything before it is live."""
+    trying = following(SAME, ROW, [LIVE], 0, (5, "cc"))
+    assert trying is not None
+    assert (trying.generation, trying.state, trying.target, trying.tried) == (7, Wish.ACTIVE, (3, "aa"), (5, "cc"))
+    assert following(SAME, trying, [LIVE], 0, (5, "cc")) is None
+    alone = following(SAME, trying, [LIVE], 0)
+    assert alone is not None
+    assert alone.tried is None
+
+
+def test_promoted_challenger_is_prepared_as_any_version() -> None:
+    trying = ROW.model_copy(update={"challenger": 4, "challenger_manifest": "bb"})
+    fresh = following(OTHER, trying, [LIVE], 0)
+    assert fresh is not None
+    assert (fresh.generation, fresh.state, fresh.target, fresh.tried) == (8, Wish.PREPARE, (4, "bb"), None)
+
+
 @pytest.mark.parametrize(
     ("row", "generation", "prepared", "served", "expected"),
     [

@@ -13,6 +13,7 @@ from daemon.core import durable
 from daemon.core.errors import BadSettings
 from daemon.core.home import Home
 from daemon.core.settings import Settings
+from daemon.core.states import VersionState
 from daemon.nodes.node_home import NodeHome
 from daemon.objects.store import ObjectDamaged, by_sha256
 from daemon.records.versions import Versions
@@ -104,6 +105,25 @@ def test_served_version_and_the_one_before_stay(elsewhere: Elsewhere, node: tupl
     assert {folder.name for folder in home.bundles.iterdir()} == {"2", "3"}
     assert [version["version"] for version in Versions(home).newest()] == [3, 2]
     assert Versions(home).aliases()["previous"] == 2
+
+
+def test_held_version_is_what_workers_try(elsewhere: Elsewhere, node: tuple[Home, NodeHome]) -> None:
+    """Until it is withdrawn, or served."""
+    home, disk = node
+    rows = {number: elsewhere.version(number) for number in (1, 2, 3)}
+    disk.prepare(1, rows[1]["bundle"])
+    disk.activate(1, rows[1]["bundle"], rows[1])
+    for number in (2, 3):
+        disk.prepare(number, rows[number]["bundle"])
+        disk.hold({**rows[number], "state": VersionState.HELD})
+        disk.tidy()
+        assert Versions(home).aliases()["challenger"] == number
+        assert {folder.name for folder in home.bundles.iterdir()} == {"1", str(number)}
+        disk.withdraw()
+        assert Versions(home).aliases()["challenger"] is None
+    disk.hold({**rows[3], "state": VersionState.HELD})
+    disk.activate(3, rows[3]["bundle"], rows[3])
+    assert Versions(home).aliases() == {"challenger": None, "previous": 1}
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "manifest"])

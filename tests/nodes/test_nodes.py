@@ -2,9 +2,11 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,14 @@ from daemon.core.errors import Exit
 
 server = pytest.fixture(scope="module")(stores.server)
 bucket = pytest.fixture(stores.bucket)
+
+
+TRYING = {
+    "RETRAIND_PROMOTE__MODE": "manual",
+    "RETRAIND_PROMOTE__SHADOW": "true",
+    "RETRAIND_PROMOTE__CANARY_SHARE": "1",
+}
+"""Settings with which a node tries the version that waits for a person."""
 
 
 @pytest.fixture
@@ -43,9 +53,9 @@ def test_nodes_follow_their_leader(tmp_path: Path, served: Path, own_postgres: P
     url = own_postgres.url()
     lead = leader(tmp_path / "leader", served, url, bucket)
     few = node_rights.address(url)
-    one, two = (
-        Node(tmp_path / name, name, few, bucket, RETRAIND_PREDICTIONS__ROTATE_SECONDS="1") for name in ("one", "two")
-    )
+    rotate = {"RETRAIND_PREDICTIONS__ROTATE_SECONDS": "1"}
+    one = Node(tmp_path / "one", "one", few, bucket, **rotate, **TRYING)
+    two = Node(tmp_path / "two", "two", few, bucket, **rotate)
     try:
         lead.start()
         lead.wait_served(1)
@@ -56,11 +66,18 @@ def test_nodes_follow_their_leader(tmp_path: Path, served: Path, own_postgres: P
         two.wait_serves(1)
         assert one.ask("/readyz")[0] == 200
         second_version(lead)
+        wait_until(lambda: one.tries(2), 30, f"the held version on a node: {one.log()[-1500:]}")
+        assert two.tries(1)
+        assert one.serves(1)
         with Load(one.url, 50) as load:
             for version in (2, 1, 2):
                 lead.ask("/promote", {"version": version})
                 one.wait_serves(version)
                 two.wait_serves(version)
+            wait_until(lambda: _listed(lead), 10, "both nodes on the leader")
+            label_a_prediction(lead, one)
+            with closing(sqlite3.connect(lead.home.history)) as history:
+                assert history.execute("SELECT count(*) FROM agreements WHERE version = 2").fetchone() == (1,)
             own_postgres.stop()
             wait_until(lambda: "server can't be asked" in json.dumps(one.ask("/health")[1]), what="the health")
             assert one.ask("/readyz")[0] == 200
@@ -73,28 +90,32 @@ def test_nodes_follow_their_leader(tmp_path: Path, served: Path, own_postgres: P
             two.wait_serves(1)
             time.sleep(0.2)
         assert load.failed == 0, load.outcomes
-        status, problem = one.ask("/drops")
-        assert status == 421
-        assert "leader" in problem["detail"]
-        assert lead.url.rpartition(":")[2] in problem["hint"]
-        refused = subprocess.run(
-            [*one.command, "promote", "--home", one.home.root],
-            cwd=one.folder,
-            env={**os.environ, "RETRAIND_ROLE": "node"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert refused.returncode == Exit.USAGE
-        assert "Ask its leader, http" in refused.stderr
-        wait_until(lambda: _listed(lead), 10, "both nodes on the leader")
-        label_a_prediction(lead, one)
+        sends_to_its_leader(one, lead)
         last = two.predict()
         two.stop()
         wait_arrived(lead, last)  # although its file was not due: the disk of a container ends with it
     finally:
         for service in (one, two, lead):
+            service.kill()
             service.end()
+
+
+def sends_to_its_leader(node: Node, lead: Service) -> None:
+    """What only a leader answers, by HTTP and on the command line."""
+    status, problem = node.ask("/drops")
+    assert status == 421
+    assert "leader" in problem["detail"]
+    assert lead.url.rpartition(":")[2] in problem["hint"]
+    refused = subprocess.run(
+        [*node.command, "promote", "--home", node.home.root],
+        cwd=node.folder,
+        env={**os.environ, "RETRAIND_ROLE": "node"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == Exit.USAGE
+    assert "Ask its leader, http" in refused.stderr
 
 
 def label_a_prediction(lead: Service, node: Node) -> None:

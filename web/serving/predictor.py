@@ -174,8 +174,8 @@ class Follower(threading.Thread):
             self._fail(f"{type(error).__name__}: {error}")
 
     def _look_at_status(self) -> bool:
-        """Whether the daemon has written its status since the last check, as it does about once a second."""
-        mark = _mark(self._home.status)
+        """Whether the daemon, or a node's agent, has written its status since the last check, as they do once a second."""
+        mark = _mark(self._home.status) or _mark(self._home.node)
         if mark == self._status_mark:
             return False
         self._status_mark = mark
@@ -183,7 +183,7 @@ class Follower(threading.Thread):
         return True
 
     def _look_at_journal(self) -> None:
-        # Only the daemon writes the journal, so nothing changes while it is silent.
+        # Only the daemon (or a node's agent) writes the journal, so nothing changes while it is silent.
         try:
             aliases = self._records.versions.aliases()
         except sqlite3.Error:

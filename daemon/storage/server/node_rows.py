@@ -21,6 +21,8 @@ CREATE TABLE IF NOT EXISTS desired (
 CREATE TABLE IF NOT EXISTS nodes (
     name text PRIMARY KEY, generation bigint NOT NULL, state text NOT NULL, version bigint, problem text NOT NULL,
     at timestamptz NOT NULL)""",
+    "ALTER TABLE desired ADD COLUMN IF NOT EXISTS challenger bigint",
+    "ALTER TABLE desired ADD COLUMN IF NOT EXISTS challenger_manifest text",
     log_rows.TABLE,
 )
 
@@ -28,16 +30,16 @@ LEAD = """
 INSERT INTO desired
 SELECT true, 0, leadership.epoch, NULL, NULL, 'none', :leader, clock_timestamp() FROM leadership
 ON CONFLICT (single) DO UPDATE SET epoch = excluded.epoch, leader = excluded.leader
-RETURNING generation, epoch, version, manifest, state, leader"""
+RETURNING *"""
 
-READ = "SELECT generation, epoch, version, manifest, state, leader FROM desired"
+READ = "SELECT * FROM desired"
 
 FORGET = "DELETE FROM nodes WHERE at < clock_timestamp() - interval '1 day'"
 """Time without a report after which a node's row is deleted."""
 
 WRITE = """
 UPDATE desired SET generation = :generation, version = :version, manifest = :manifest, state = :state,
-    at = clock_timestamp() WHERE epoch = :epoch"""
+    challenger = :challenger, challenger_manifest = :challenger_manifest, at = clock_timestamp() WHERE epoch = :epoch"""
 
 
 def lead(connection: Connection, leader: str) -> Desired:

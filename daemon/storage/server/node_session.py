@@ -18,7 +18,8 @@ from daemon.core.node.messages import Desired, NodeReport
 ANSWER_MILLISECONDS = 5_000
 """Maximum duration of a statement."""
 
-DESIRED = "SELECT generation, epoch, version, manifest, state, leader FROM desired"
+DESIRED = "SELECT * FROM desired"
+"""All columns, because those of a later release may be missing."""
 
 REPORT = """
 INSERT INTO nodes (name, generation, state, version, problem, at)

@@ -1,0 +1,73 @@
+"""The trial: on a node, the version that waits for a person, so that workers can try it on live requests.
+
+As on one machine (`web/serving/canary.py`), but the version comes from the desired row.
+"""
+
+import time
+from concurrent.futures import Future
+
+from daemon.core import logs
+from daemon.core.node.messages import Desired
+from daemon.core.settings import Promote
+from daemon.nodes.node_home import NodeHome
+from daemon.objects import background
+from daemon.storage.server.node_session import NodeSession
+
+log = logs.Logger()
+
+AGAIN_SECONDS = 5.0
+"""Delay before a failed preparation is tried again."""
+
+
+class Trial:
+    """Follows the held version of the desired row; used by the agent's thread."""
+
+    def __init__(self, disk: NodeHome, settings: Promote) -> None:
+        self._disk = disk
+        self._wanted = settings.mode == "manual" and (settings.shadow or settings.canary_share > 0)
+        self._held: tuple[int, str] | None = (0, "")  # before the start, a version may have been held
+        self._preparing: tuple[tuple[int, str], Future[None]] | None = None
+        self._again_at = 0.0
+        self.problem = ""
+        """The reason why workers can't try the held version; empty if they can."""
+
+    @property
+    def prepares(self) -> int | None:
+        """The version whose files are being fetched."""
+        return None if self._preparing is None else self._preparing[0][0]
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether `follow` has something to do."""
+        return self._preparing is not None and self._preparing[1].done()
+
+    def follow(self, row: Desired, session: NodeSession) -> None:
+        """Prepare, hold or withdraw the held version of a row; raises Unavailable."""
+        held = row.tried if self._wanted else None
+        if held == self._held:
+            return
+        if held is None:
+            self._disk.withdraw()
+            self._held, self.problem = None, ""
+        elif self._preparing is None:
+            self._begin(held)
+        elif self.is_prepared:
+            self._finish(held, session)
+
+    def _begin(self, held: tuple[int, str]) -> None:
+        if time.monotonic() >= self._again_at:
+            self._preparing = held, background.start("prepare", lambda: self._disk.prepare(*held))
+
+    def _finish(self, held: tuple[int, str], session: NodeSession) -> None:
+        """Hold the version that was prepared, unless another one waits by now."""
+        assert self._preparing is not None
+        (prepared, ended), self._preparing = self._preparing, None
+        if error := ended.exception():
+            self._again_at = time.monotonic() + AGAIN_SECONDS
+            self.problem = f"Version {prepared[0]} can't be tried here: {error}"
+            log.warning("version_not_tried", reason=str(error))
+            return
+        row = session.version(prepared[0])
+        if prepared == held and row is not None and row["bundle"] == prepared[1]:
+            self._disk.hold(row)
+            self._held, self.problem = held, ""
