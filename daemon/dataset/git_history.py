@@ -152,7 +152,7 @@ def remake(data: Path, history: Sequence[Recorded]) -> Remade:
     git_command.run(fresh, "init", "-q", "-b", "main")
     kept = _salvage(data, fresh, history)
     if kept < len(history):
-        git_command.run(fresh, "fast-import", "--quiet", "--force", stdin=_stream(data, history, kept))
+        git_command.run(fresh, "fast-import", "--quiet", "--force", stdin=_rest(data, history, kept))
     git_command.run(data, "read-tree", "HEAD", repository=fresh / ".git")
     for path in fresh.rglob("*"):
         durable.fsync_dir(path) if path.is_dir() else durable.fsync_file(path)
@@ -166,6 +166,23 @@ def remake(data: Path, history: Sequence[Recorded]) -> Remade:
 def set_aside(data: Path) -> list[Path]:
     """The kept damaged repositories, oldest first; people may remove them to free space."""
     return sorted((data / TMP).glob(f"{DAMAGED}*"))
+
+
+def append(data: Path, history: Sequence[Recorded]) -> int:
+    """Append the revisions that an intact repository lacks at the end of `history`, as if another machine had made them.
+
+    Returns their number; 0 if there are none, or if the repository ends otherwise. Raises DatasetDamaged, OSError.
+    """
+    trailers = "".join(f"%(trailers:key={key},valueonly,separator=)%x00" for key in (BATCH, MD5))
+    seq, md5, *_ = git_command.run(data, "log", "-1", f"--format={trailers}", "HEAD").split("\0")
+    ends = [place for place, entry in enumerate(history) if (str(entry.seq), entry.dvc_md5) == (seq, md5)]
+    if not ends or ends[0] + 1 == len(history):
+        return 0
+    lacking = history[ends[0] + 1 :]
+    git_command.run(data, "fast-import", "--quiet", stdin=_stream(data, lacking, "refs/heads/main^0"))
+    git_command.run(data, "read-tree", "HEAD")
+    durable.write(data / POINTER, pointer(history[-1]))
+    return len(lacking)
 
 
 def _set_aside(data: Path) -> Path | None:
@@ -226,12 +243,17 @@ def _readable(fresh: Path, history: Sequence[Recorded], count: int) -> bool:
     return True
 
 
-def _stream(data: Path, history: Sequence[Recorded], kept: int) -> bytes:
+def _rest(data: Path, history: Sequence[Recorded], kept: int) -> bytes:
     """Input for `git fast-import` that makes the revisions after the first `kept` ones."""
+    return _stream(data, history[kept:], history[kept - 1].revision if kept else "")
+
+
+def _stream(data: Path, entries: Sequence[Recorded], base: str) -> bytes:
+    """Input for `git fast-import` that makes these revisions after the commit `base` (empty: from nothing)."""
     files = [name for name in TRACKED if (data / name).is_file() and name != POINTER]
     constant = b"".join(_file(name, (data / name).read_bytes()) for name in files)
     parts = []
-    for number, entry in enumerate(history[kept:]):
+    for number, entry in enumerate(entries):
         text = (
             f"{subject(entry.seq, entry.kind, entry.rows)}{trailers(entry.seq, entry.dvc_md5, entry.revision)}".encode()
         )
@@ -239,7 +261,7 @@ def _stream(data: Path, history: Sequence[Recorded], kept: int) -> bytes:
         parts.append(f"commit refs/heads/main\ncommitter {AUTHOR[0]} <{AUTHOR[1]}> {moment} +0000\n".encode())
         parts.append(b"data %d\n%s\n" % (len(text), text))
         if number == 0:
-            parts += [f"from {history[kept - 1].revision}\n".encode()] if kept else []
+            parts += [f"from {base}\n".encode()] if base else []
             parts.append(constant)
         parts.append(_file(POINTER, pointer(entry)))
     return b"".join(parts)

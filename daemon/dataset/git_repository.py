@@ -78,6 +78,13 @@ class Repository:
                 shutil.rmtree(data / ".git")
             self._git("init", "-q", "-b", "main")
 
+    def catch_up(self) -> None:
+        """Append the revisions that another machine has made; what this can't do, `repair` does."""
+        if (self._data / ".git/HEAD").exists():
+            with contextlib.suppress(DatasetDamaged, OSError):
+                count = git_history.append(self._data, git_history.recorded(self._home.journal))
+                log.info("revisions_appended", revisions=count)
+
     def scaffold(self) -> None:
         """Write DVC's settings and git's ignore files if they are gone; `dvc init --force` would remove the cache."""
         config = self._data / CONFIG
