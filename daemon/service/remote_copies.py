@@ -118,18 +118,30 @@ class RemoteCopies:
             tip = self._git("ls-remote", self._remote, BRANCH).partition("\t")[0]
             if not tip:
                 raise
-            if not self._is_ours():
+            seq, is_ours = self._fetched()
+            if not is_ours:
                 hint = "Use an empty repository, or another branch of history for each home."
                 raise DatasetDamaged(f"{self._remote} has the history of another home. {error}", hint=hint) from None
+            if (
+                seq > self._newest("HEAD")[0]
+            ):  # a leader that was deposed must not put back what the next one has pushed
+                raise DatasetDamaged(
+                    f"{self._remote} already has batch {seq}, which {self._home.data} lacks."
+                ) from None
             self._git("push", "--quiet", f"--force-with-lease={BRANCH}:{tip}", self._remote, f"HEAD:{BRANCH}")
 
-    def _is_ours(self) -> bool:
-        """Whether the journal has the remote's newest revision, perhaps with another commit id."""
+    def _fetched(self) -> tuple[int, bool]:
+        """The batch of the remote's newest revision, and whether the journal has it, perhaps with another commit id."""
         self._git("fetch", "--quiet", "--no-tags", self._remote, f"+{BRANCH}:{FETCHED}")
-        trailers = "".join(f"%(trailers:key={key},valueonly,separator=)%x00" for key in (BATCH, MD5))
-        seq, md5, *_ = self._git("log", "-1", f"--format={trailers}", FETCHED).split("\0")
+        seq, md5 = self._newest(FETCHED)
         self._git("update-ref", "-d", FETCHED)
-        return any(str(row["seq"]) == seq and row["dvc_md5"] == md5 for row in batches.all_of(self._home.journal))
+        return seq, any((row["seq"], row["dvc_md5"]) == (seq, md5) for row in batches.all_of(self._home.journal))
+
+    def _newest(self, commit: str) -> tuple[int, str]:
+        """Batch and DVC's md5 in the trailers of a commit; 0 and nothing if it has none."""
+        trailers = "".join(f"%(trailers:key={key},valueonly,separator=)%x00" for key in (BATCH, MD5))
+        seq, md5, *_ = self._git("log", "-1", f"--format={trailers}", commit).split("\0")
+        return int(seq) if seq.isdecimal() else 0, md5
 
     def _git(self, *arguments: str) -> str:
         return git_command.run(self._home.data, *arguments)

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -96,6 +97,29 @@ def test_history_that_was_rebuilt_takes_the_place_of_the_same_revisions(parts: P
     assert head is not None
     assert tip(remote) == head.commit != before
     assert git_command.run(parts.home.data, "for-each-ref", "refs/retraind") == ""
+
+
+def test_deposed_leader_does_not_put_back_what_the_next_one_has_pushed(parts: Parts, remote: Path) -> None:
+    """Its history ends earlier and has other commits; the same with as many batches may take the place of the other."""
+    take(parts, 1, 2, 3)
+    RemoteCopies(parts.home, None, str(remote)).follow()
+    newest = tip(remote)
+    git = partial(git_command.run, parts.home.data)
+    git("reset", "-q", "--soft", "HEAD~1")
+    git(
+        "-c",
+        "user.name=a",
+        "-c",
+        "user.email=a@b",
+        "commit",
+        "-q",
+        "--amend",
+        "--date=2026-01-01T00:00:00Z",
+        "--no-edit",
+    )
+    with pytest.raises(DatasetDamaged, match="already has batch 3"):
+        RemoteCopies(parts.home, None, str(remote)).follow()
+    assert tip(remote) == newest
 
 
 def test_history_of_another_home_is_left_alone(parts: Parts, remote: Path, tmp_path: Path) -> None:
