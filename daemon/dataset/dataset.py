@@ -24,9 +24,15 @@ class Dataset:
     """Writes segments and commits them; used by one thread of one process that holds the home's lock."""
 
     def __init__(
-        self, home: Home, tell: Callable[[str], object] | None = None, stored: StoredSegments | None = None
+        self,
+        home: Home,
+        tell: Callable[[str], object] | None = None,
+        stored: StoredSegments | None = None,
+        epoch: int | None = None,
     ) -> None:
-        self._home, self._cache, self._dvc, self.folder = home, Cache(home.data), Dvc(home), SegmentFolder(home)
+        """`epoch` is that of a leader with a standby."""
+        self._home, self._cache, self._dvc = home, Cache(home.data), Dvc(home)
+        self.folder = SegmentFolder(home, epoch)
         self._tell = tell or (lambda sentence: log.warning("repaired", detail=sentence))
         self._repository = Repository(home, self._cache, self._tell)
         self.stored = stored or StoredSegments(home)

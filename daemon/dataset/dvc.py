@@ -84,6 +84,11 @@ def _require_room(data: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(data))
 
 
+def preload() -> None:
+    """Import DVC, which takes seconds, before the first commit needs it."""
+    _repo_class()
+
+
 def _repo_class() -> Any:
     """DVC's Repo class; its import sets up handlers that print advice, which is useless in a daemon."""
     from dvc.repo import Repo

@@ -21,16 +21,17 @@ class SegmentFolder:
     Used by the loop thread.
     """
 
-    def __init__(self, home: Home) -> None:
-        self._path, self._orphans = home.segments, home.orphans
+    def __init__(self, home: Home, epoch: int | None = None) -> None:
+        """`epoch` is that of a leader with a standby."""
+        self._path, self._orphans, self._epoch = home.segments, home.orphans, epoch
 
     def write(self, tables: Iterable[pa.Table], replaces: str = "") -> Sealed:
         """A finished, unnamed segment of these rows; see `daemon.dataset.segment_writer.write`."""
-        return segment_writer.write(self._path, tables, replaces)
+        return segment_writer.write(self._path, tables, replaces, self._epoch)
 
     def writer(self) -> Writer:
         """Writes a segment piece by piece."""
-        return Writer(self._path)
+        return Writer(self._path, self._epoch)
 
     def merging(self, sources: Mapping[str, str]) -> Iterator[Sealed | None]:
         """One segment with the rows of all `sources` (name: sha256), in their order; None after each piece, then the segment.

@@ -52,8 +52,9 @@ class Segment:
 class Writer:
     """Writes one segment: `add` tables of the same columns, then `seal`; leaving the context before that discards all."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, epoch: int | None = None) -> None:
+        """With `epoch`, the bytes differ from those of every other leader, whose late removal then can't concern them."""
+        self._folder, self._epoch = folder, epoch
         # Outside the folder, because DVC adds every file in it, and a merge may be in progress during a commit.
         self._path = folder.parent / f"{durable.MARK}segment.{secrets.token_hex(6)}{durable.TMP}"
         self._sink: _Hashing | None = None
@@ -91,6 +92,8 @@ class Writer:
         self._wait()
         if replaces:
             self._parquet.add_key_value_metadata({"replaces": replaces})
+        if self._epoch is not None:
+            self._parquet.add_key_value_metadata({"epoch": str(self._epoch)})
         self._parquet.close()
         sink = self._sink
         sink.sync()
@@ -159,9 +162,9 @@ def name_of(sha256: str) -> str:
     return f"{sha256[:32]}.parquet"
 
 
-def write(folder: Path, tables: Iterable[pa.Table], replaces: str = "") -> Sealed:
+def write(folder: Path, tables: Iterable[pa.Table], replaces: str = "", epoch: int | None = None) -> Sealed:
     """One segment of all rows of `tables`, to be named; raises OSError. See `Writer.seal`."""
-    with Writer(folder) as writer:
+    with Writer(folder, epoch) as writer:
         for table in tables:
             writer.add(table)
         return writer.seal(replaces)

@@ -6,8 +6,7 @@ from typing import Any
 
 import orjson
 
-from daemon.artifacts import bundle
-from daemon.artifacts.manifest import Pointer, cleared, read_pointer
+from daemon.artifacts.manifest import Pointer, read_pointer
 from daemon.core import durable, logs
 from daemon.core.errors import BundleRefused, RetraindError
 from daemon.core.home import Home
@@ -47,20 +46,7 @@ class NodeHome:
 
         It may run in any thread. Raises StoreUnavailable, RetraindError, OSError.
         """
-        folder = self._home.bundle(version)
-        try:
-            self._load(version, sha256)
-        except BundleRefused as error:
-            if folder.exists():
-                log.warning("bundle_fetched_again", version=version, reason=str(error))
-                shutil.rmtree(folder)
-            self._load(version, sha256)
-
-    def _load(self, version: int, sha256: str) -> None:
-        folder = self._home.bundle(version)
-        if cleared(folder) or bundle_files.lacking(folder, sha256):
-            bundle_files.fetch(self._store, folder, sha256)
-        bundle.load(folder, sha256)
+        bundle_files.prepare(self._store, self._home.bundle(version), sha256)
 
     def activate(self, version: int, sha256: str, row: Mapping[str, Any]) -> None:
         """Record a prepared version, given its row in the leader's journal, and set the pointer.

@@ -41,8 +41,16 @@ class StoreUpkeep:
     """A thread that works until home and store have all objects that the journal names."""
 
     def __init__(
-        self, home: Home, store: ObjectStore, stored: StoredSegments, bundles: StoredBundles, models: ModelVersions
+        self,
+        home: Home,
+        store: ObjectStore,
+        stored: StoredSegments,
+        bundles: StoredBundles,
+        models: ModelVersions,
+        again_seconds: float | None = None,
     ) -> None:
+        """With `again_seconds`, the store is compared with the journal again after this time."""
+        self._again_seconds = again_seconds
         self._home, self._store, self._models = home, store, models
         self._segments, self._bundles = stored, bundles
         self._versions = Versions(home)
@@ -79,6 +87,13 @@ class StoreUpkeep:
         return next((step.name for step in self._steps), "")
 
     def _run(self) -> None:
+        puts = self._steps[1:]
+        self._finish()
+        while self._again_seconds is not None and not self._stopping.wait(self._again_seconds):
+            self._steps = list(puts)
+            self._finish()
+
+    def _finish(self) -> None:
         while self._steps and not self._stopping.is_set():
             if self._try(self._steps[0].run):
                 self._steps = self._steps[1:]

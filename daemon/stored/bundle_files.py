@@ -3,14 +3,18 @@
 The journal has the sha256 of a version's manifest, which is enough to fetch and verify the whole bundle.
 """
 
+import shutil
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from daemon.artifacts.manifest import KEPT, MANIFEST, Manifest, read_manifest
-from daemon.core import durable
+from daemon.artifacts import bundle
+from daemon.artifacts.manifest import KEPT, MANIFEST, Manifest, cleared, read_manifest
+from daemon.core import durable, logs
 from daemon.core.errors import BundleRefused
 from daemon.objects.store import ObjectStore, by_sha256
+
+log = logs.Logger()
 
 AT_ONCE = 4
 """Number of files of a bundle that are transferred at once; a bundle has about ten."""
@@ -71,6 +75,26 @@ def fetch(store: ObjectStore, folder: Path, sha256: str, only: Collection[str] =
         early.replace(folder / MANIFEST)
         durable.fsync_dir(folder)
     durable.fsync_dir(folder.parent)
+
+
+def prepare(store: ObjectStore, folder: Path, sha256: str) -> None:
+    """Fetch a bundle's missing files, verify all and load it once; a damaged one is fetched again.
+
+    It may run in any thread. Raises StoreUnavailable, RetraindError, OSError.
+    """
+    try:
+        _load(store, folder, sha256)
+    except BundleRefused as error:
+        if folder.exists():
+            log.warning("bundle_fetched_again", folder=str(folder), reason=str(error))
+            shutil.rmtree(folder)
+        _load(store, folder, sha256)
+
+
+def _load(store: ObjectStore, folder: Path, sha256: str) -> None:
+    if cleared(folder) or lacking(folder, sha256):
+        fetch(store, folder, sha256)
+    bundle.load(folder, sha256)
 
 
 def _manifest(store: ObjectStore, folder: Path, early: Path, sha256: str) -> Manifest:

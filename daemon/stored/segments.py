@@ -43,10 +43,12 @@ FETCHES = 8
 
 
 class StoredSegments:
-    """The segments of one home in its object store; without a store, nothing is done. Used by the loop thread."""
+    """The segments of one home in its object store; without a store, nothing is done. Used by the loop thread.
+
+    Without a journal, it only fetches.
+    """
 
     def __init__(self, home: Home, store: ObjectStore | None = None, journal: Journal | None = None) -> None:
-        assert store is None or journal is not None
         self._home, self._store, self._journal = home, store, journal
         self._backoff = Backoff()
         self.schema = StoredSchema(home, store, journal, self._backoff)
