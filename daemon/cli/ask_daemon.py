@@ -21,10 +21,19 @@ def submit(home: Path, json_: bool, kind: requests.Kind, **fields: Any) -> bool:
         status_of_node = node_status.read(place.node)
         leader = f", {status_of_node.leader}" if status_of_node and status_of_node.leader else ""
         raise BadSettings(f"{place.root} is a serving node: it decides nothing.", hint=f"Ask its leader{leader}.")
+    require_leader(place)
     place.make()
     request = requests.ask(place, kind, **fields)
     typer.echo(json.dumps({"request": request.id}) if json_ else f"request {request.id}")
     return not warn_if_down(place) and wait(place, request.id)
+
+
+def require_leader(place: Home) -> None:
+    """Raise BadSettings in a home that stands by."""
+    daemon = status.read(place.status)
+    if daemon is not None and daemon.alive and daemon.state == "standby":
+        leader = f", {daemon.leadership.url or daemon.leadership.leader}" if daemon.leadership else ""
+        raise BadSettings(f"{place.root} stands by: it decides nothing.", hint=f"Ask the leader{leader}.")
 
 
 def wait(place: Home, request: str) -> bool:

@@ -145,6 +145,7 @@ class EventKind(StrEnum):
     # The service
     STARTED = "started"
     STOPPED = "stopped"
+    LEADING = "leading"
     WORKER = "worker"
     HISTORY = "history"
     REPAIRED = "repaired"
@@ -173,6 +174,7 @@ class CheckName(StrEnum):
     STORAGE = "storage"
     PROJECTION = "projection"
     NODES = "nodes"
+    LEADER = "leader"
     # Shown only while there is something to report
     HELD = "held"
     TRAINING = "training"

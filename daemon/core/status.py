@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from daemon.core import durable, process_table
+from daemon.core.leader.leadership import Leadership
 from daemon.core.node.messages import NodeReport
 
 STALE_SECONDS = 10.0
@@ -89,7 +90,7 @@ class Status(BaseModel):
     folder: int = 0
     """Inode of the folder it was published in, so that a copied home does not trust it (0: written by an earlier
     retraind)."""
-    state: Literal["starting", "ready", "draining"]
+    state: Literal["starting", "standby", "ready", "draining"]
     heartbeat: float
     """CLOCK_MONOTONIC in seconds, the same clock for every process of the machine."""
     boot: str = Field(default_factory=boot_id)
@@ -112,6 +113,8 @@ class Status(BaseModel):
     """Committed batches that are not yet in the remotes of git and DVC; None without remotes."""
     projection_seconds: float | None = None
     """Age of the oldest of them."""
+    leadership: Leadership | None = None
+    """Who leads this home: with the state `standby` another machine; None without `leader.standby`."""
     nodes: tuple[NodeReport, ...] = ()
     """The last reports of this leader's serving nodes."""
     step: Step | None = None

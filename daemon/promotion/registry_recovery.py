@@ -26,9 +26,26 @@ def recover(home: Home, journal: Journal) -> None:
         sentence = f"MLflow's database was empty: {counted(len(judged), 'version')} of the journal are in it again."
         journal.events.record(EventKind.REPAIRED, sentence, level=Level.WARNING)
         log.warning("versions_restored", versions=len(judged))
-    if last["version"] is not None and journal.versions.get(last["version"]) is None:
-        # It had no verdict, so nothing knows its bundle; its rows count as trained on, and no policy would train again.
+    _train_again(home, journal)
+
+
+def _train_again(home: Home, journal: Journal) -> None:
+    """Request a training if the last version had no verdict: nothing knows its bundle, and its rows count as trained on."""
+    last = journal.runs.last(RunState.TRAINED)
+    if last is not None and last["version"] is not None and journal.versions.get(last["version"]) is None:
         requests.submit(home, "retrain", force=True, by="daemon")
+
+
+def follow(home: Home, journal: Journal) -> None:
+    """Bring versions and aliases of a database up to the journal, which another machine has written; raises Unavailable.
+
+    Runs stay. A version that the journal does not have was registered here and never judged; its number may belong to
+    another one by now.
+    """
+    judged = journal.versions.newest()
+    removed = lost_versions.replace(home, judged, _aliases(journal) if judged else {})
+    log.info("versions_follow", versions=len(judged), removed=removed)
+    _train_again(home, journal)
 
 
 def _aliases(journal: Journal) -> dict[str, int | None]:

@@ -23,6 +23,11 @@ def iris(home: Home) -> bool:
     """Write schema and first drop into a home that has neither schema nor data; False if it has either."""
     if home.schema.exists() or (home.data / ".git").exists() or journal_server.exists(home):
         return False
+    return begin(home)
+
+
+def begin(home: Home) -> bool:
+    """Write schema and first drop; False if there is a schema by then."""
     header, *lines = _file().read_text().splitlines()
     _, _, *classes = header.split(",")
     rows = [line.split(",") for line in lines]

@@ -58,7 +58,7 @@ class Checks:
         facts = parts.retraining.facts(datetime.now(UTC))
         planned = parts.schedule.next_after(facts.last_start, datetime.now(UTC))
         free = shutil.disk_usage(parts.home.root).free
-        lag = parts.projection.lag if parts.projection else None
+        lag, term = parts.projection.lag if parts.projection else None, parts.journal.term
         return Status(
             pid=os.getpid(),
             state="draining" if parts.wake.stopping else "ready",
@@ -77,6 +77,7 @@ class Checks:
             free_bytes=free,
             projection_batches=lag.batches if lag else None,
             projection_seconds=lag.seconds if lag else None,
+            leadership=term.record if term and parts.settings.leader.standby else None,
             nodes=parts.nodes.nodes() if parts.nodes else (),
         )
 

@@ -6,7 +6,7 @@ A hanging loop is detected by this: the heartbeat stops, `/health` reports it, a
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -92,6 +92,18 @@ class Heartbeat:
             self._status = current
             self._say(None)
 
+    def stand_by(self, fresh: Mapping[str, object]) -> None:
+        """Publish these fields with the state `standby`; raises OSError when the disk is full."""
+        with self._lock:
+            self._status = self._status.model_copy(update={"state": "standby", **fresh})
+            self._say(None)
+
+    def lead(self) -> None:
+        """Publish that the service starts, at the end of a standby's wait."""
+        with self._lock:
+            self._status = self._status.model_copy(update={"state": "starting", "leadership": None, "checks": {}})
+            self._beat(None)
+
     def complain(self, name: CheckName, detail: str) -> None:
         """Report with every heartbeat during the start that this check fails; an empty `detail` ends that."""
         checks = {name.value: Check(ok=False, detail=detail)} if detail else {}
@@ -104,6 +116,11 @@ class Heartbeat:
         with self._lock:
             self._status = self._status.model_copy(update={"state": "draining"})
             self._beat(None)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the loop makes progress, as far as is known."""
+        return time.monotonic() - self._doing.since < self._doing.limit
 
     def longest(self) -> Step | None:
         """The longest step that ended within the last hour."""
@@ -121,7 +138,7 @@ class Heartbeat:
         while not self._ended.wait(LOOK_SECONDS):
             with self._lock:
                 doing, now = self._doing, time.monotonic()
-                if now - self._spoke >= BEAT_SECONDS and now - doing.since < doing.limit:
+                if now - self._spoke >= BEAT_SECONDS and self.alive:
                     self._beat(Step(name=doing.name, seconds=round(now - doing.since, 1)))
 
     def _beat(self, step: Step | None) -> None:

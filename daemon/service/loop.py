@@ -43,6 +43,7 @@ class Loop:
         self._follower = RegistryFollower(parts.home, parts.journal, parts.promotion, scan_seconds)
         self._duties = Duties(duties(parts, self.health, self._follower), self.health)
         self._retry_at = 0.0
+        self._sessions = parts.journal.database.sessions
 
     def run(self) -> None:
         """Step until the process is asked to end; raises JournalTaken if another process has written the journal."""
@@ -52,6 +53,8 @@ class Loop:
             self.tick(now)
             if taken := self.parts.journal.taken():
                 raise JournalTaken(taken)
+            if (sessions := self.parts.journal.database.sessions) != self._sessions:
+                self._sessions, self._retry_at = sessions, 0.0  # the journal's server is back
             published = now
             while not self._wake.stopping and now >= self._retry_at and self._step_safely(now):
                 now = time.monotonic()

@@ -14,8 +14,7 @@ from daemon.core import durable, logs, shared_folder
 from daemon.core.errors import RetraindError, Unavailable
 from daemon.core.home import Home
 from daemon.core.settings import Settings
-from daemon.core.states import CheckName, EventKind, Level
-from daemon.dataset import journal_match
+from daemon.core.states import EventKind, Level
 from daemon.dataset.dataset import Dataset
 from daemon.dataset.repacking import Repacking
 from daemon.dataset.segment_folder import SegmentFolder
@@ -35,7 +34,7 @@ from daemon.promotion import registry_recovery
 from daemon.promotion.promotion import Promotion
 from daemon.retraining.retraining import Retraining
 from daemon.retraining.schedule import Schedule
-from daemon.service import serving_nodes
+from daemon.service import journal_opening, serving_nodes
 from daemon.service.heartbeat import START_SECONDS, Heartbeat
 from daemon.service.remote_copies import RemoteCopies
 from daemon.service.store_upkeep import StoreUpkeep
@@ -52,8 +51,9 @@ if TYPE_CHECKING:
 
 log = logs.Logger()
 
-AWAY_SECONDS = 1.0
-"""Interval of attempts to reach the journal's server at the start."""
+AGAIN_SECONDS = 3600.0
+"""Interval at which a leader with a standby compares the store with the journal: another leader may have removed
+something too late."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,9 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     arrow_without_pandas.without_pandas()
     schedule = Schedule(settings.retrain.schedule)
     swept = sweep(home)
-    journal = _open_journal(frame)
     store = _open_store(frame)
+    journal = journal_opening.open_journal(frame, store, workers)
+    store = serving_nodes.fenced(frame, store, journal)
     dataset = _open_dataset(frame, journal, store)
     history_copier = _start_history_copier(frame)
     models = _open_models(frame, journal)
@@ -147,38 +148,12 @@ def _start_history_copier(frame: Frame) -> HistoryCopier:
     return history_copier
 
 
-def _open_journal(frame: Frame) -> Journal:
-    """The journal, if it belongs to the data; raises HistoryLost."""
-    journal_match.require_journal(frame.home)
-    journal = _reach_journal(frame)
-    frame.stack.callback(journal.close)
-    journal_match.require_batch(frame.home, journal.batches.last())
-    return journal
-
-
-def _reach_journal(frame: Frame) -> Journal:
-    """The journal; waits for a server that can't be reached, because predictions continue meanwhile."""
-    reason = ""
-    while True:
-        with frame.heartbeat.step("waiting for the journal's server", START_SECONDS), frame.wake.interruptible():
-            try:
-                journal = Journal.open(frame.home.journal)
-            except Unavailable as error:
-                if str(error) != reason:
-                    log.warning("journal_away", reason=str(error))
-                reason = str(error)
-                frame.heartbeat.complain(CheckName.JOURNAL, reason)
-                time.sleep(AWAY_SECONDS)
-                continue
-        frame.heartbeat.complain(CheckName.JOURNAL, "")
-        return journal
-
-
 def _open_dataset(frame: Frame, journal: Journal, store: ObjectStore | None) -> Dataset:
     dataset = Dataset(
         frame.home,
         lambda sentence: journal.events.record(EventKind.REPAIRED, sentence, level=Level.WARNING),
         StoredSegments(frame.home, store, journal),
+        journal.term.epoch if journal.term and frame.settings.leader.standby else None,
     )
     frame.stack.callback(dataset.close)
     with frame.heartbeat.step("checking the data", START_SECONDS), frame.wake.interruptible():
@@ -194,7 +169,8 @@ def _start_upkeep(
     """Start the thread that completes home and store, if there is a store."""
     if store is None:
         return None
-    upkeep = StoreUpkeep(frame.home, store, dataset.stored, promotion.stored, models)
+    again = AGAIN_SECONDS if frame.settings.leader.standby else None
+    upkeep = StoreUpkeep(frame.home, store, dataset.stored, promotion.stored, models, again)
     upkeep.start()
     frame.stack.callback(upkeep.close)
     return upkeep
@@ -241,6 +217,8 @@ def _mlflow_in_order(frame: Frame, journal: Journal) -> bool:
             mlflow_tables.kill_runs(home)
             if made:
                 registry_recovery.recover(home, journal)
+            if made and frame.settings.leader.standby and journal.term is not None and journal.term.overtaken:
+                registry_recovery.follow(home, journal)
     except (Unavailable, OSError) as error:
         log.warning("mlflow_not_in_order", reason=str(error))
         return False

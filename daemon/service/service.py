@@ -49,6 +49,8 @@ def run(home: Home, settings: Settings, wake: Wake) -> None:
     signal.signal(signal.SIGIO, signal.SIG_IGN)
     with ExitStack() as stack:
         stack.enter_context(locked(home))
+        if settings.leader.standby:
+            serving_nodes.require_engines(settings, "leader.standby")
         wake.watch(home.requests)
         prepare(home, settings)
         journal_server.settle(home, settings.journal.url)
@@ -178,8 +180,8 @@ def locked(home: Home) -> Iterator[None]:
 def prepare(home: Home, settings: Settings) -> None:
     """Complete a new home: the token and, unless disabled, the Iris data as first drop."""
     make_token(home)
-    if settings.bootstrap != "iris" or home.schema.exists():
-        return
+    if settings.bootstrap != "iris" or home.schema.exists() or settings.leader.standby:
+        return  # a standby does not know yet whether the journal has data
     from daemon.service import bootstrap  # imported here, because it takes longer than all other imports
 
     if bootstrap.iris(home):

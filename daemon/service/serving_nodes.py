@@ -32,24 +32,41 @@ def lead(frame: "Frame", store: "ObjectStore | None", journal: "Journal", worker
         return None
     from daemon.nodes.leading import Leading
 
-    address = workers.workers.address
-    here = f"http://{socket.gethostname()}:{address[1]}" if address else socket.gethostname()
-    place = frame.settings.server.public_url or here
+    place = address(frame.settings, workers)
     leading = Leading(frame.home, journal, store, server.url, place, frame.wake)
     leading.start()
     frame.stack.callback(leading.close)
     return leading
 
 
+def fenced(frame: "Frame", store: "ObjectStore | None", journal: "Journal") -> "ObjectStore | None":
+    """The store, from which a leader with a standby removes nothing once it is deposed."""
+    if store is None or journal.term is None or not frame.settings.leader.standby:
+        return store
+    from daemon.leadership.fenced_store import FencedStore
+
+    return FencedStore(store, frame.settings.journal.url, journal.term.epoch)
+
+
+def address(settings: Settings, workers: "WorkerKeeper") -> str:
+    """The URL of this home's pages, for other machines; the name of the machine if it listens at a Unix socket only."""
+    listening = workers.workers.address
+    here = f"http://{socket.gethostname()}:{listening[1]}" if listening else socket.gethostname()
+    return settings.server.public_url or here
+
+
 def require(home: Home, settings: Settings) -> None:
     """Raise BadSettings if this home can't be a node: without a server and store, or if it is the home of a leader."""
-    if not settings.journal.url or not settings.storage.url:
-        raise BadSettings(
-            'role = "node" needs journal.url and storage.url.',
-            hint="Set both to those of the leader (docs/operations.md).",
-        )
+    require_engines(settings, 'role = "node"')
     if home.journal_server.exists() or (home.data / ".git").exists():
         raise BadSettings(f"{home.root} is the home of a leader.", hint="Give the node its own empty folder.")
+
+
+def require_engines(settings: Settings, what: str) -> None:
+    """Raise BadSettings without a server and store, RetraindError without the driver; `what` needs them."""
+    if not settings.journal.url or not settings.storage.url:
+        hint = "Set both to those of the leader (docs/operations.md)."
+        raise BadSettings(f"{what} needs journal.url and storage.url.", hint=hint)
     if find_spec("psycopg") is None:
         raise journal_server.missing_driver()
 

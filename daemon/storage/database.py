@@ -29,6 +29,9 @@ class Database:
     term: Term | None = None
     """The leadership that began when it was opened; None for a file, and for a reader."""
 
+    sessions = 0
+    """Number of connections so far to a server."""
+
     def __init__(self, engine: Engine, connection: Connection | None = None) -> None:
         self._engine = engine
         self.connection = connection or engine.connect()

@@ -24,6 +24,15 @@ LABEL = f"INSERT INTO model_version_tags (name, version, key, value) VALUES ('{N
 
 POINT = f"INSERT INTO registered_model_aliases (name, alias, version) VALUES ('{NAME}', ?, ?)"
 
+THERE = f"SELECT version, run_id FROM model_versions WHERE workspace = 'default' AND name = '{NAME}'"
+
+UNPOINT = f"DELETE FROM registered_model_aliases WHERE workspace = 'default' AND name = '{NAME}'"
+
+REMOVE = tuple(
+    f"DELETE FROM {table} WHERE workspace = 'default' AND name = '{NAME}' AND version = ?"
+    for table in ("model_version_tags", "model_versions")
+)
+
 LABELS = ("bundle", "candidate", "backend", "revision", "dvc_md5")
 
 
@@ -43,6 +52,23 @@ def restore(home: Home, judged: Sequence[VersionRow], aliases: Mapping[str, int 
             _insert(connection, judged, aliases)
     except sqlite3.Error as error:
         raise Unavailable(f"MLflow's database can't be used: {error}.") from error
+
+
+def replace(home: Home, judged: Sequence[VersionRow], aliases: Mapping[str, int | None]) -> int:
+    """Make a database have exactly the `judged` versions and the `aliases`; how many others it had. Raises Unavailable."""
+    runs = {row["version"]: row["mlflow_run"] for row in judged}
+    try:
+        with mlflow_file.writing(home.mlflow) as connection:
+            there = dict(connection.execute(THERE))
+            others = [version for version, run in there.items() if runs.get(version) != run]
+            connection.execute(UNPOINT)
+            for statement in REMOVE:
+                connection.executemany(statement, [(version,) for version in others])
+            missing = [row for row in judged if there.get(row["version"]) != row["mlflow_run"]]
+            _insert(connection, missing, aliases)
+    except sqlite3.Error as error:
+        raise Unavailable(f"MLflow's database can't be used: {error}.") from error
+    return len(others)
 
 
 def _insert(connection: sqlite3.Connection, judged: Sequence[VersionRow], aliases: Mapping[str, int | None]) -> None:

@@ -11,7 +11,7 @@ from bottle import Bottle, HTTPError, request, response
 
 from daemon.artifacts.manifest import MODEL
 from daemon.core.scopes import Scope
-from web.api import commands, direct_route, docs, health, node, predict, sign_in
+from web.api import commands, direct_route, docs, health, node, predict, sign_in, standby
 from web.api.dashboard import Dashboard
 from web.api.direct_route import Answer, Check, DirectRoute
 from web.api.figures import Figures
@@ -144,7 +144,10 @@ def make_app(worker: Worker) -> App:
 
 
 def _own(worker: Worker, routes: dict[str, Route]) -> dict[str, Route]:
-    """The routes of a node, which refuses those of its leader."""
+    """The routes of a node, which refuses those of its leader; on a standby, those that write are guarded."""
+    if worker.settings.leader.standby:
+        guarded = routes.keys() & standby.COMMANDS
+        routes = routes | {path: standby.guarded(worker, path, routes[path]) for path in guarded}
     if not node.is_node(worker):
         return routes
     return routes | {path: node.refuse(worker, path) for path in routes.keys() & node.LEADERS}

@@ -103,6 +103,13 @@ FAMILIES: tuple[tuple[str, str, str, list[str]], ...] = (
     ("retraind_projection_lag_seconds", "gauge", "Age of the oldest of these batches.", []),
     ("retraind_longest_step_seconds", "gauge", "Longest step of the daemon's loop in the last hour.", []),
     ("retraind_daemon_up", "gauge", "1 while the daemon's loop runs, else 0.", []),
+    ("retraind_leader", "gauge", "1 on the machine that leads, 0 on one that stands by (`leader.standby`).", []),
+    (
+        "retraind_leader_epoch",
+        "gauge",
+        "Number of the present leadership; each change of the leader increments it.",
+        [],
+    ),
     (
         "retraind_node_generation",
         "gauge",
@@ -162,6 +169,7 @@ class Report(Collector):
             **self._journal(),
             **self._drift(),
             **self._daemon(),
+            **self._leader(),
             **self._nodes(),
         }
         for name, kind, meaning, labels in FAMILIES:
@@ -252,6 +260,13 @@ class Report(Collector):
         samples["retraind_longest_step_seconds"] = [([], longest.seconds)] if longest else []
         checks = status.checks.items() if status else ()
         return {**samples, "retraind_check_ok": [([name], float(check.ok)) for name, check in checks]}
+
+    def _leader(self) -> dict[str, Samples]:
+        status = self.status
+        if status is None or status.leadership is None:
+            return {"retraind_leader": [], "retraind_leader_epoch": []}
+        leads = float(status.alive and status.state != "standby")
+        return {"retraind_leader": [([], leads)], "retraind_leader_epoch": [([], float(status.leadership.epoch))]}
 
     def _nodes(self) -> dict[str, Samples]:
         return {

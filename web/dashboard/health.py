@@ -60,6 +60,9 @@ def healthy(facts: Facts) -> Tile:
         return tile(
             "watch", f"{errors / requests:.1%} of requests failed", "See the workers' log for the reason.", notes
         )
+    if status.state == "standby":
+        leader = status.checks.get(CheckName.LEADER)
+        return tile("watch", "This machine stands by", leader.detail if leader else "", notes)
     if status.state != "ready":
         return tile("watch", f"The daemon is {status.state}", _meanwhile(facts), notes)
     sentence = f"{len(status.checks)} of {len(status.checks)} checks pass." if status.checks else ""

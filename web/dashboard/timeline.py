@@ -40,6 +40,7 @@ GROUPS = {
     "service": (
         EventKind.STARTED,
         EventKind.STOPPED,
+        EventKind.LEADING,
         EventKind.WORKER,
         EventKind.HISTORY,
         EventKind.REPAIRED,

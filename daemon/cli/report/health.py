@@ -10,6 +10,7 @@ from daemon.cli.report.terminal import printable
 from daemon.core import home_integrity, process_table, status
 from daemon.core.home import Home
 from daemon.core.journal import journal_server
+from daemon.core.leader.leadership import Leadership
 from daemon.core.node import node_status
 from daemon.records import challenger, drops
 from daemon.records import versions as judged_versions
@@ -42,6 +43,7 @@ class Health(TypedDict):
     drops_held: int
     training: dict[str, str | float | None] | None
     longest_step: dict[str, str | float] | None
+    leadership: dict[str, str | int] | None
     checks: dict[str, CheckResult]
 
 
@@ -82,6 +84,7 @@ def read(home: Home) -> Health:
         "drops_held": held,
         "training": daemon.training.model_dump() if daemon and alive and daemon.training else None,
         "longest_step": daemon.longest_step.model_dump() if daemon and alive and daemon.longest_step else None,
+        "leadership": daemon.leadership.model_dump() if daemon and alive and daemon.leadership else None,
         "checks": checks,
     }
 
@@ -100,6 +103,8 @@ def as_text(facts: Health) -> str:
         "healthy" if facts["healthy"] else "UNHEALTHY",
         f"  {score_names.counted(facts['rows'], 'row')}, {facts['rows_pending']} since the last training",
     ]
+    if record := facts["leadership"]:
+        lines.append(f"  {Leadership.model_validate(record).sentence}")
     if facts["training"]:
         lines.append(f"  training {facts['training']['run']}: {facts['training']['stage']}")
     if longest := facts["longest_step"]:

@@ -5,6 +5,7 @@ import socket
 from dataclasses import dataclass, replace
 
 from daemon.core.home import Home
+from daemon.core.leader.leadership import Leadership
 from daemon.core.settings import Settings
 from daemon.core.status import boot_id
 
@@ -31,11 +32,19 @@ class Leader:
 class Term:
     """The leadership of this process."""
 
-    epoch: int
-    reason: str
-    """Why the leader changed."""
+    record: Leadership
     overtaken: bool
     """Whether another home led before: then the files of this one may be older than the journal."""
+
+    @property
+    def epoch(self) -> int:
+        """Its epoch."""
+        return self.record.epoch
+
+    @property
+    def reason(self) -> str:
+        """Why the leader changed."""
+        return self.record.reason
 
 
 def anonymous() -> Leader:

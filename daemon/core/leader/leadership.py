@@ -1,5 +1,7 @@
 """The record of who leads, in the status and for people."""
 
+from datetime import UTC, datetime
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -21,3 +23,9 @@ class Leadership(BaseModel):
         """All of it, for people."""
         at = f" ({self.url})" if self.url else ""
         return f"{self.leader}{at} leads since {self.since}, epoch {self.epoch}: {self.reason}"
+
+
+def recorded(epoch: int, leader: str, url: str, began: datetime, reason: str) -> Leadership:
+    """The record from the columns of the row."""
+    since = f"{began.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return Leadership(epoch=epoch, leader=leader, url=url, since=since, reason=reason)

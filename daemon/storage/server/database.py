@@ -209,6 +209,7 @@ class DatabaseServer(Database):
             self._retry_at = time.monotonic() + RETRY_SECONDS
             raise Unavailable(self._failure, hint=journal_server.hint(self._failure, self._server.url)) from None
         self._gaps = True
+        self.sessions += 1
         return connection
 
     def _lock(self, connection: Connection) -> None:

@@ -11,6 +11,7 @@ The table does not belong to the journal: it does not move with it.
 from sqlalchemy import Connection, text
 
 from daemon.core.leader.identity import Leader, Term, reason_of_change
+from daemon.core.leader.leadership import recorded
 
 TABLE = text(
     """
@@ -38,7 +39,7 @@ INSERT INTO leadership (epoch, leader, url, home, boot, pid, began, beat, reason
 ON CONFLICT (single) DO UPDATE SET epoch = leadership.epoch + 1, leader = excluded.leader, url = excluded.url,
     home = excluded.home, boot = excluded.boot, pid = excluded.pid, began = excluded.began, beat = excluded.beat,
     reason = excluded.reason
-RETURNING epoch"""
+RETURNING epoch, began"""
 )
 
 KEEP = text("UPDATE leadership SET pid = pg_backend_pid() WHERE epoch = :epoch")
@@ -56,8 +57,8 @@ def begin(connection: Connection, leader: Leader) -> Term:
     again = last is not None and last["home"] == leader.home
     reason = reason_of_change(leader, before, again=again)
     values = {"name": leader.name, "url": leader.url, "home": leader.home, "boot": leader.boot, "beats": leader.beats}
-    epoch = connection.execute(BEGIN, values | {"reason": reason}).scalar_one()
-    return Term(int(epoch), reason, overtaken=last is not None and not again)
+    epoch, began = connection.execute(BEGIN, values | {"reason": reason}).one()
+    return Term(recorded(epoch, leader.name, leader.url, began, reason), overtaken=last is not None and not again)
 
 
 def keep(connection: Connection, epoch: int) -> bool:

@@ -1,0 +1,42 @@
+"""The threads that follow the leader while a home stands by: one for its pointer, one for all other copies."""
+
+from daemon.core.home import Home
+from daemon.leadership import journal_copy, served_copy
+from daemon.leadership.follower import Follower
+from daemon.leadership.journal_copy import JournalCopy
+from daemon.leadership.served_copy import ServedCopy
+from daemon.objects.store import ObjectStore
+
+
+class Following:
+    """Two threads, because a swap must not wait for the copy of a large segment."""
+
+    def __init__(self, home: Home, url: str, store: ObjectStore) -> None:
+        """`url` is the journal's server."""
+        served, self._copy = ServedCopy(home, store), JournalCopy(home, store)
+        self._threads = (
+            Follower(url, "standby pointer", served_copy.CHANNEL, served.follow),
+            Follower(url, "standby copies", journal_copy.CHANNEL, self._copy.follow),
+        )
+
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """End; when this returns, nothing changes a file that only the leader may change."""
+        for thread in self._threads:
+            thread.end()
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def problem(self) -> str:
+        """Why the home falls behind; empty if it does not."""
+        return next((thread.problem for thread in self._threads if thread.problem), "")
+
+    @property
+    def sentence(self) -> str:
+        """How far the copies are."""
+        return "Its copies are complete." if self._copy.complete else "It fetches what the journal names."

@@ -1,0 +1,57 @@
+"""Opens the journal at the start: waits for its server, and with `leader.standby` for this machine's turn."""
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from daemon.core import logs
+from daemon.core.errors import Unavailable
+from daemon.core.leader.identity import Leader
+from daemon.core.states import CheckName
+from daemon.dataset import journal_match
+from daemon.service import serving_nodes
+from daemon.service.heartbeat import START_SECONDS
+from daemon.storage.journal import Journal
+
+if TYPE_CHECKING:
+    from daemon.objects.store import ObjectStore
+    from daemon.processes.worker_keeper import WorkerKeeper
+    from daemon.service.parts import Frame
+
+log = logs.Logger()
+
+AWAY_SECONDS = 1.0
+"""Interval of attempts to reach the journal's server at the start."""
+
+
+def open_journal(frame: "Frame", store: "ObjectStore | None", workers: "WorkerKeeper") -> Journal:
+    """The journal, if it belongs to the data; raises HistoryLost."""
+    journal_match.require_journal(frame.home)
+    if frame.settings.leader.standby and store is not None:
+        from daemon.service import standby
+
+        url = serving_nodes.address(frame.settings, workers)
+        journal = standby.lead(frame, store, url, partial(_reach_journal, frame))
+    else:
+        journal = _reach_journal(frame, None)
+        frame.stack.callback(journal.close)
+    journal_match.require_batch(frame.home, journal.batches.last())
+    return journal
+
+
+def _reach_journal(frame: "Frame", leader: Leader | None) -> Journal:
+    """The journal; waits for a server that can't be reached, because predictions continue meanwhile."""
+    reason = ""
+    while True:
+        with frame.heartbeat.step("waiting for the journal's server", START_SECONDS), frame.wake.interruptible():
+            try:
+                journal = Journal.open(frame.home.journal, leader)
+            except Unavailable as error:
+                if str(error) != reason:
+                    log.warning("journal_away", reason=str(error))
+                reason = str(error)
+                frame.heartbeat.complain(CheckName.JOURNAL, reason)
+                time.sleep(AWAY_SECONDS)
+                continue
+        frame.heartbeat.complain(CheckName.JOURNAL, "")
+        return journal

@@ -1,0 +1,239 @@
+"""Standing by: a home whose journal another machine writes waits for its turn, follows the leader and serves meanwhile.
+
+Everything is imported and copied by then, so a take-over is the normal start without its slow parts.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from daemon.core import durable, home_integrity, logs
+from daemon.core.errors import AlreadyRunning, Exit, Unavailable
+from daemon.core.home import Home
+from daemon.core.inbox_names import ignored
+from daemon.core.journal import journal_server
+from daemon.core.journal.journal_server import JournalServer
+from daemon.core.leader import identity
+from daemon.core.leader.identity import Leader
+from daemon.core.states import CheckName, EventKind
+from daemon.core.status import Check
+from daemon.leadership import decisions
+from daemon.leadership.beat import Beat
+from daemon.leadership.catching_up import catch_up
+from daemon.leadership.decisions import Turn
+from daemon.leadership.following import Following
+from daemon.nodes.log_shipping import LogShipping
+from daemon.objects.store import ObjectStore
+from daemon.processes.systemd import notify
+from daemon.schema.score_names import counted
+from daemon.service import bootstrap
+from daemon.storage import mlflow_tables
+from daemon.storage.journal import Journal
+from daemon.storage.server.leader_rows import LeaderRows, Sight
+from daemon.storage.server.node_session import NodeSession
+from daemon.stored.schema import RECORDED
+
+if TYPE_CHECKING:
+    from daemon.service.parts import Frame
+
+log = logs.Logger()
+
+LOOK_SECONDS = 0.1
+"""Interval of looks at the leader's lock."""
+
+SAY_SECONDS = 1.0
+"""Interval of publishing the status."""
+
+AGAIN_SECONDS = 1.0
+"""Pause before the server is asked again after a failure."""
+
+HANG_SECONDS = 60.0
+"""A look that takes longer counts as hanging."""
+
+
+def join(home: Home, url: str) -> None:
+    """Take the id of the journal at `url` for a home that has no data yet; raises Unavailable."""
+    named = journal_server.named(home.journal)
+    if named is None or home_integrity.has_data_or_model(home):
+        return
+    with _rows(url) as rows:
+        journal = rows.journal()
+    if journal is not None and journal != named.journal:
+        journal_server.write(home, JournalServer(named.url, journal))
+        log.info("joined", journal=journal)
+
+
+def lead(frame: "Frame", store: ObjectStore, url: str, reach: Callable[[Leader], Journal]) -> Journal:
+    """The journal as its leader, after standing by if another one leads; then beat, and bring the home up to the journal.
+
+    `url` is that of this home's pages; `reach` opens the journal. Raises Stopped when the service must end.
+    """
+    home, settings = frame.home, frame.settings
+    leader = identity.identity(home, settings, url)
+    while True:
+        try:
+            _join(frame)
+            journal = reach(leader)
+            break
+        except AlreadyRunning as error:
+            log.info("another_leads", reason=str(error))
+        leader = _until_turn(frame, store, identity.identity(home, settings, url))
+    frame.stack.callback(journal.close)
+    term = journal.term
+    assert term is not None
+    beat = Beat(settings.journal.url, term.epoch, settings.leader.beat_seconds, lambda: frame.heartbeat.alive, deposed)
+    beat.start()
+    frame.stack.callback(beat.close)
+    if term.overtaken:
+        catch_up(home, journal)
+    if settings.bootstrap == "iris" and not journal.batches.last() and journal.key_values.get(RECORDED) is None:
+        bootstrap.begin(home)
+    journal.events.record(EventKind.LEADING, f"{leader.name} leads (epoch {term.epoch}): {term.reason}")
+    log.warning("leading", name=leader.name, epoch=term.epoch, reason=term.reason)
+    return journal
+
+
+def _join(frame: "Frame") -> None:
+    """Take the id of the journal for a home that has no data yet, once the server can be asked."""
+    with suppress(Unavailable):  # opening the journal waits for the server
+        join(frame.home, frame.settings.journal.url)
+
+
+def _until_turn(frame: "Frame", store: ObjectStore, leader: Leader) -> Leader:
+    """Wait until the lock is free, or the leader silent and its session ended; returns who takes it.
+
+    Raises Stopped when the service must end.
+    """
+    log.info("standing_by", name=leader.name)
+    notify(READY=1)
+    _make_registry(frame.home)
+    wait = _Wait(frame, leader)
+    with _following(frame, store, wait), frame.wake.interruptible():
+        while True:
+            try:
+                with _rows(frame.settings.journal.url) as rows:
+                    silence = wait.watch(rows)
+            except Unavailable as error:
+                wait.lost(error)
+                time.sleep(AGAIN_SECONDS)
+                continue
+            break
+    frame.heartbeat.lead()
+    log.warning("taking_over", name=leader.name, silence=silence)
+    return identity.after_silence(leader, silence)
+
+
+def deposed() -> None:
+    """End the process at once, because another one leads: its workers answer on until the next start."""
+    log.error("deposed", hint="Another machine leads. A restart stands by.")
+    os._exit(Exit.JOURNAL_TAKEN)
+
+
+class _Wait:
+    """The wait of one standby: looks at the leader, and publishes what it sees."""
+
+    def __init__(self, frame: "Frame", leader: Leader) -> None:
+        self._frame, self._leader = frame, leader
+        self._stale = frame.settings.leader.stale_seconds
+        self._again = False
+        """Whether the connection to the server was lost."""
+        self._sight: Sight | None = None
+        self._said_at = 0.0
+        self.following: Following | None = None
+
+    def watch(self, rows: LeaderRows) -> float | None:
+        """Look until the lock can be taken; the silence (seconds) of the leader that was ended, None if the lock was free."""
+        connected = time.monotonic()
+        while True:
+            with self._frame.heartbeat.step("standing by", HANG_SECONDS):
+                self._sight = rows.look()
+                waited = time.monotonic() - connected
+                act = decisions.turn(self._sight, self._stale, waited, again=self._again)
+                if act is Turn.TAKE:
+                    return None
+                if act is Turn.END and self._sight is not None:
+                    silence = rows.end(self._sight.leadership.epoch, self._stale)
+                    if silence is not None:
+                        return silence
+                self._say("")
+            time.sleep(LOOK_SECONDS)
+
+    def lost(self, error: Unavailable) -> None:
+        """Note that the server can't be asked."""
+        if not self._again:
+            log.warning("journal_away", reason=str(error))
+        self._again, self._said_at = True, 0.0
+        with self._frame.heartbeat.step("standing by", HANG_SECONDS):
+            self._say(str(error))
+
+    def _say(self, problem: str) -> None:
+        now = time.monotonic()
+        if now - self._said_at < SAY_SECONDS:
+            return
+        self._said_at = now
+        if self._frame.settling is not None:  # so that drops are settled when this home leads
+            self._frame.settling.look(self._frame.home, now)
+        with suppress(OSError):
+            self._frame.heartbeat.stand_by(self._fields(problem))
+
+    def _fields(self, problem: str) -> Mapping[str, object]:
+        """The status of a standby."""
+        record = self._sight.leadership if self._sight else None
+        count, size = _waiting(self._frame.home)
+        drops = f"{counted(count, 'drop')} {'waits' if count == 1 else 'wait'} here; " if count else ""
+        leads = record.sentence if record else "nobody leads"
+        behind = self.following.problem if self.following else ""
+        copies = self.following.sentence if self.following else ""
+        checks = {
+            CheckName.LEADER: Check(ok=not problem, detail=problem or f"{drops}{leads} {copies}"),
+            CheckName.STORAGE: Check(ok=not behind, detail=behind or copies),
+        }
+        return {
+            "leadership": record,
+            "backlog_files": count,
+            "backlog_bytes": size,
+            "checks": {name.value: check for name, check in checks.items()},
+        }
+
+
+@contextmanager
+def _following(frame: "Frame", store: ObjectStore, wait: _Wait) -> Iterator[None]:
+    """Follow the leader and ship the workers' finished logs to it."""
+    shipping = LogShipping(frame.home, frame.settings, store)
+    wait.following = following = Following(frame.home, frame.settings.journal.url, store)
+    try:
+        following.start()
+        shipping.start()
+        yield
+    finally:
+        following.close()
+        shipping.close()
+
+
+def _make_registry(home: Home) -> None:
+    """Make MLflow's database ahead; without one, a pointer of before says nothing, and would look like a loss."""
+    if not home.mlflow.exists():
+        durable.remove(home.pointer)
+    with suppress(Unavailable, OSError):  # the take-over tries again, and says why it can't
+        mlflow_tables.open_or_make(home)
+
+
+@contextmanager
+def _rows(url: str) -> Iterator[LeaderRows]:
+    session = NodeSession(url, f"retraind standby {os.getpid()}")
+    try:
+        yield LeaderRows(session)
+    finally:
+        session.close()
+
+
+def _waiting(home: Home) -> tuple[int, int]:
+    """Number and bytes of the files that wait in the inbox."""
+    count = size = 0
+    with suppress(OSError), os.scandir(home.inbox) as entries:
+        for entry in entries:
+            if not ignored(entry.name) and entry.is_file(follow_symlinks=False):
+                count, size = count + 1, size + entry.stat(follow_symlinks=False).st_size
+    return count, size
