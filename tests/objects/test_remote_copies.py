@@ -17,6 +17,7 @@ from stores import Bucket
 from daemon.core.errors import BadSettings, DatasetDamaged, Unavailable
 from daemon.core.home import Home
 from daemon.core.settings import load
+from daemon.core.settings.storage import Data
 from daemon.dataset import git_command
 from daemon.dataset.dvc import Dvc
 from daemon.objects.store import MD5, by_md5
@@ -154,13 +155,38 @@ def test_thread_follows_by_itself_and_says_what_fails(parts: Parts, remote: Path
 
 
 @pytest.mark.parametrize(
-    "remote", ["https://someone:s3cret@host/data.git", "https://s3cret@host/data.git", "--upload-pack=touch"]
+    "remote",
+    [
+        "https://someone:s3cret@host/data.git",
+        "https://s3cret@host/data.git",
+        "HTTPS://s3cret@host/data.git",
+        "helper::https://s3cret@host/data.git",
+        "https://host/data.git?access_token=s3cret",
+        "https://host/data.git#s3cret",
+        "ssh://someone:s3c/ret@host/data.git",
+        "someone:s3cret@host:data.git",
+        "--upload-pack=touch",
+    ],
 )
 def test_remote_with_a_password_or_an_option_is_refused(tmp_path: Path, remote: str) -> None:
     (tmp_path / "retraind.toml").write_text(f"[data]\ngit_remote = {remote!r}\n")
     with pytest.raises(BadSettings, match=r"data\.git_remote") as refused:
         load(tmp_path / "retraind.toml")
-    assert "s3cret" not in str(refused.value)
+    assert "s3c" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "remote",
+    [
+        "git@host:data.git",
+        "ssh://git@host:2222/~/data@v1.git",
+        "ssh://git@[2001:db8::1]/d.git",
+        "https://host/d",
+        "/a:b@c",
+    ],
+)
+def test_remote_without_a_password_is_accepted(remote: str) -> None:
+    assert Data(git_remote=remote).git_remote == remote
 
 
 def test_every_revision_follows_after_an_outage(parts: Parts, bucket: Bucket) -> None:

@@ -176,6 +176,10 @@ def test_probe_of_a_store_that_loses_objects_fails(bucket: Bucket, monkeypatch: 
         "url = 's3://'",
         f"endpoint = 'http://AKIAEXAMPLE:{SECRET}@store:9000'",
         "endpoint = 'store:9000'",
+        f"endpoint = 'http://AKIAEXAMPLE:{SECRET}'",
+        f"endpoint = 'http://store:9000#{SECRET}'",
+        f"url = 's3://bucket/a#{SECRET}'",
+        f"url = 's3:/AKIAEXAMPLE:{SECRET}@bucket'",
     ],
 )
 def test_settings_that_name_no_bucket_or_hold_credentials_are_refused(tmp_path: Path, text: str) -> None:

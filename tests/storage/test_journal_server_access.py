@@ -130,12 +130,34 @@ def test_what_sqlite_takes_the_server_takes(placed: Home) -> None:
         "postgresql+psycopg://db/journal?password=hush-a-secret",
         "mysql://someone:hush-a-secret@db/journal",
         "postgresql+psycopg://someone:hush-a-secret@[db/journal",
+        "postgresql+psycopg://someone@db/journal#?password=hush-a-secret",
+        "postgresql+psycopg://someone@db/journal?PassWord=hush-a-secret",
+        "postgresql+psycopg://someone@db/journal?pass%77ord=hush-a-secret",
+        "postgresql+psycopg://someone@db/journal?password=&password=hush-a-secret",
+        "postgresql+psycopg:/someone:hush-a-secret@db/journal",
+        "postgresql+psycopg://someone@db/someone:hush-a-secret@db/journal",
+        "someone:hush-a-secret@db/journal",
     ],
 )
 def test_password_in_the_settings_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(BadSettings) as error:
         Settings.model_validate({"journal": {"url": url}})
     assert "hush" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "db/journal",
+        "someone@db.example:5433/journal?sslmode=verify-full&passfile=/etc/retraind/pgpass",
+        "someone@one:5432,two:5433/journal?target_session_attrs=read-write",
+        "someone@[2001:db8::1]:5432/journal",
+        "/journal?host=%2Frun%2Fpostgresql&options=-csearch_path%3Dchurn",
+        "?service=churn",
+    ],
+)
+def test_address_without_a_password_is_accepted(address: str) -> None:
+    assert journal_address.objection(f"{journal_address.SCHEME}://{address}") is None
 
 
 def test_password_comes_from_the_environment(home: Home, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:

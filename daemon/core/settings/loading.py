@@ -2,7 +2,6 @@
 
 import difflib
 import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ from daemon.core.errors import BadSettings
 from daemon.core.settings import sources
 from daemon.core.settings.settings import PREFIX, Settings, entries, variable
 
-CREDENTIALS = re.compile("//[^/@]*@")
-"""The name and password in a URL, which no text shows."""
+ADDRESSES = ("url", "endpoint", "git_remote")
+"""Settings that no text shows if they are refused: that may be because they have a password."""
 
 
 def load(file: Path, flags: Mapping[str, Any] | None = None) -> Settings:
@@ -35,7 +34,7 @@ def _explain(error: ValidationError, file: Path, flags: Mapping[str, Any]) -> It
         if problem["type"] == "extra_forbidden":
             yield f"{file.name}: there is no setting {key!r}.{_nearest(key, names)}"
         else:
-            said = CREDENTIALS.sub("//…@", repr(problem["input"]))
+            said = "…" if key.rpartition(".")[2] in ADDRESSES else repr(problem["input"])
             yield f"{_source(problem['loc'], file, flags)}: {key} = {said}: {problem['msg']}."
 
 

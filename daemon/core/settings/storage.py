@@ -7,8 +7,11 @@ from pydantic import Field, field_validator
 
 from daemon.core.settings.section import Section
 
-PASSWORD = re.compile(r"://[^/@]*:[^/@]*@|^https?://[^/]*@")
-"""A password in an address; over HTTP even a user alone is mostly a token."""
+AUTHORITY = re.compile(r"([^@:]*@)?(\[[0-9A-Za-z:.%]+\]|[^@:\[\]]*)(:\d*)?")
+"""User, host and port of an address, without a password."""
+
+SHORT = re.compile(r"[^/@]*:[^/@]*@")
+"""The beginning of `user:password@host:path`."""
 
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 PREFIX = re.compile(r"(/[A-Za-z0-9._-]+)*/?")
@@ -25,9 +28,20 @@ class Data(Section):
     @field_validator("git_remote")
     @classmethod
     def _holds_no_password(cls, remote: str) -> str:
-        if remote.startswith("-") or PASSWORD.search(remote):
+        if remote.startswith("-") or not _is_plain(remote):
             raise ValueError("write an address without a password; git finds credentials in ~/.ssh or data/.git/config")
         return remote
+
+
+def _is_plain(remote: str) -> bool:
+    """Whether the address of a git remote has no password. Over HTTP even a user alone is mostly a token."""
+    scheme, mark, rest = remote.partition("://")
+    if not mark:
+        return not SHORT.match(remote)
+    authority = AUTHORITY.fullmatch(re.split("[/?#]", rest, maxsplit=1)[0])
+    if not scheme.lower().endswith(("http", "https")):  # also `helper::https`
+        return authority is not None
+    return authority is not None and authority[1] is None and not set("?#@") & set(rest)
 
 
 class Storage(Section):
@@ -65,6 +79,7 @@ class Storage(Section):
     def _is_an_address(cls, endpoint: str) -> str:
         parts = urlsplit(endpoint)
         plain = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+        plain = plain and bool(AUTHORITY.fullmatch(parts.netloc)) and not parts.fragment
         if endpoint and not (plain and not parts.query and parts.path in ("", "/")):
             raise ValueError("write http://host:port or https://host:port, without credentials")
         return endpoint.rstrip("/")
