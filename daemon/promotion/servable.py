@@ -11,6 +11,8 @@ from daemon.core.journal_rows import VersionRow
 from daemon.storage.model_versions import ModelVersions
 from daemon.stored.bundles import StoredBundles
 
+REMOVED = "were removed (promote.keep_versions)"
+
 
 def deleted(version: int) -> str:
     """The sentence for a version that a person has deleted in MLflow."""
@@ -23,10 +25,12 @@ def verify(home: Home, version: int, sha256: str, stored: StoredBundles) -> bund
     Raises BundleRefused, with a hint if `promote.keep_versions` removed its files, and StoreUnavailable.
     """
     folder = home.bundle(version)
+    if not bundle.cleared(folder) or version in stored.lost:
+        stored.fetch(version, sha256)
     if bundle.cleared(folder):
         kept = "Its manifest, its figures and the revision of its data are kept."
-        raise BundleRefused(f"The model files of version {version} were removed (promote.keep_versions). {kept}")
-    stored.fetch(version, sha256)
+        removed = "are gone from here and from the object store" if version in stored.lost else REMOVED
+        raise BundleRefused(f"The model files of version {version} {removed}. {kept}")
     return bundle.load(folder, sha256)
 
 

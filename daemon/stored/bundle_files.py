@@ -12,7 +12,7 @@ from daemon.artifacts import bundle
 from daemon.artifacts.manifest import KEPT, MANIFEST, Manifest, cleared, read_manifest
 from daemon.core import durable, logs
 from daemon.core.errors import BundleRefused
-from daemon.objects.store import ObjectStore, by_sha256
+from daemon.objects.store import ObjectLost, ObjectStore, by_sha256
 
 log = logs.Logger()
 
@@ -43,19 +43,20 @@ def put(store: ObjectStore, folder: Path, sha256: str) -> None:
     store.put(by_sha256(sha256), (folder / MANIFEST).read_bytes())
 
 
-def lacking(folder: Path, sha256: str) -> bool:
-    """Whether the bundle of a version that is not cleared lacks a file or its manifest; `bundle.load` checks the bytes."""
+def lacking(folder: Path, sha256: str, only: Collection[str] = ()) -> bool:
+    """Whether a bundle lacks a file (with `only`, one of these) or its manifest; `bundle.load` checks the bytes."""
     try:
         manifest = read_manifest(folder, sha256)
     except BundleRefused:
         return not (folder / MANIFEST).exists()
-    return any(not (folder / name).exists() for name in manifest.files)
+    return any(not (folder / name).exists() for name in manifest.files if not only or name in only)
 
 
 def fetch(store: ObjectStore, folder: Path, sha256: str, only: Collection[str] = ()) -> None:
     """Fetch missing files of a bundle (with `only`, of these), the manifest last.
 
-    Each file is verified before it gets its name.
+    Each file is verified before it gets its name. If one is lost, the others are removed again, except those in KEPT:
+    with a part of its files a version would count as damaged, not as cleared.
 
     Raises ObjectLost, ObjectDamaged, BundleRefused, StoreUnavailable, OSError.
     """
@@ -66,11 +67,16 @@ def fetch(store: ObjectStore, folder: Path, sha256: str, only: Collection[str] =
     wanted = {name: digest for name, digest in manifest.files.items() if not only or name in only}
 
     def fetch_file(name: str) -> None:
-        if not (folder / name).exists():
-            store.get(by_sha256(wanted[name]), folder / Path(name).name, wanted[name])
+        store.get(by_sha256(wanted[name]), folder / Path(name).name, wanted[name])
 
-    with ThreadPoolExecutor(AT_ONCE, "object-get") as pool:
-        list(pool.map(fetch_file, wanted))
+    missing = [name for name in wanted if not (folder / name).exists()]
+    try:
+        with ThreadPoolExecutor(AT_ONCE, "object-get") as pool:
+            list(pool.map(fetch_file, missing))
+    except ObjectLost:
+        for name in set(missing) - KEPT:
+            (folder / name).unlink(missing_ok=True)
+        raise
     if early.exists():
         early.replace(folder / MANIFEST)
         durable.fsync_dir(folder)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from threading import Lock
 
-from daemon.artifacts.manifest import KEPT, cleared, read_manifest
+from daemon.artifacts.manifest import KEPT, read_manifest
 from daemon.core import logs
 from daemon.core.errors import BundleRefused, RetraindError
 from daemon.core.home import Home
@@ -36,6 +36,8 @@ class StoredBundles:
         self._put: set[str] = set()
         self._refused: tuple[float, str] | None = None
         """Until when nothing is fetched, and why: the loop must not wait for a store that hangs at each of its steps."""
+        self.lost: set[int] = set()
+        """Versions whose model files the store lacked at the last try, although they were not removed; they may return."""
         self._fetching = Lock()
         """Held while a bundle is fetched, because the loop and another thread may need the same one."""
         self._putting: tuple[str, Future[None]] | None = None
@@ -88,25 +90,28 @@ class StoredBundles:
         return True
 
     def fetch(self, version: int, sha256: str, only: Collection[str] = ()) -> None:
-        """Fetch missing files of a judged version's bundle.
+        """Fetch missing files of a judged version's bundle (with `only`, of these).
 
-        If the store lacks them, too, `bundle.load` will fail. Raises StoreUnavailable.
+        If the store lacks them, too, the version counts as cleared, until they are there again. Raises
+        StoreUnavailable.
         """
         folder = self._home.bundle(version)
-        if self._store is None or cleared(folder) or not bundle_files.lacking(folder, sha256):
+        if self._store is None or not bundle_files.lacking(folder, sha256, only):
             return
         if self._refused is not None and time.monotonic() < self._refused[0]:
             raise StoreUnavailable(self._refused[1])
         try:
             with self._fetching:
                 bundle_files.fetch(self._store, folder, sha256, only)
+            self.lost.discard(version)
             log.warning("bundle_restored", version=version, source=self._store.place)
         except StoreUnavailable as error:
             self._refused = time.monotonic() + PAUSE_SECONDS, str(error)
             raise
         except ObjectLost:
-            if set(only) != KEPT:  # its model files were removed
+            if set(only) != KEPT:
                 self.fetch(version, sha256, only=KEPT)
+                self.lost.add(version)
         except RetraindError as error:
             log.error("bundle_not_restored", version=version, reason=str(error))
 

@@ -131,6 +131,24 @@ def test_damaged_object_is_not_served(parts: Stored, bucket: Bucket, what: str) 
     assert not (parts.home.bundle(second) / bundle.MANIFEST).exists()
 
 
+def test_version_whose_object_is_away_for_a_while_can_be_served_again(parts: Stored, bucket: Bucket) -> None:
+    """Meanwhile it counts as removed: no part of its files is left that would look like damage."""
+    first, second = parts.champion(), parts.champion(favourite=1)
+    row = parts.journal.versions.get(first)
+    assert row is not None
+    away = min(files_of(parts, first) - files_of(parts, second) - {by_sha256(row["bundle"])})
+    data = bucket.store.read(away)
+    bucket.store.delete([away])
+    shutil.rmtree(parts.home.bundle(first))
+    parts.restart()
+    parts.promotion.stored.restore(first, row["bundle"], emptied=False)
+    assert bundle.cleared(parts.home.bundle(first))
+    assert "are gone from here and from the object store" in parts.ask("promote", first)[1]
+    bucket.store.put(away, data)
+    assert parts.ask("promote", first)[0] == "done"
+    assert parts.served == first
+
+
 def test_objects_of_cleared_versions_go_unless_others_have_them(parts: Stored, bucket: Bucket) -> None:
     """Equal files of two versions are one object; the manifest stays, as it does here."""
     versions = [parts.champion(favourite=number % 2) for number in range(4)]
