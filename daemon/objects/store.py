@@ -65,6 +65,12 @@ class ObjectStore(Protocol):
         Raises ObjectLost, ObjectDamaged, OSError; then no file is left.
         """
 
+    def check(self) -> None:
+        """Raise StoreUnavailable if objects must not be put or deleted here now."""
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a small object, unverified; raises ObjectLost."""
+
     def has(self, name: str) -> bool:
         """Whether there is an object with this name."""
 

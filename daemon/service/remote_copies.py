@@ -4,33 +4,29 @@ Nothing waits for these copies, because journal and segments contain all their d
 and `dvc pull` from the store give any revision. Status and metrics show how far the copies lag behind.
 """
 
-import sqlite3
-import threading
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from daemon.core import logs
-from daemon.core.errors import DatasetDamaged, RetraindError
+from daemon.core.errors import DatasetDamaged
 from daemon.core.home import Home
 from daemon.core.journal_rows import BatchRow
 from daemon.core.states import BatchState
 from daemon.dataset import git_command
 from daemon.dataset.dvc_cache import Cache
 from daemon.dataset.git_history import BATCH, MD5
-from daemon.objects.backoff import Backoff
+from daemon.objects.retried_work import RetriedWork
 from daemon.objects.store import ObjectStore, by_md5
 from daemon.records import batches
 from daemon.records.batches import Batches
-
-log = logs.Logger()
 
 LOOK_SECONDS = 1.0
 """Interval of checks for new revisions. One push takes all new ones."""
 
 MOST = 1000
 """Maximum of the counted lag, in batches."""
+
+CONSEQUENCE = "Only the copies in the remotes wait for it."
 
 BRANCH = "refs/heads/main"
 
@@ -45,30 +41,15 @@ class Lag(NamedTuple):
     seconds: float
 
 
-class RemoteCopies:
+class RemoteCopies(RetriedWork):
     """The copying thread. It writes neither to the journal nor to the dataset."""
 
     def __init__(self, home: Home, store: ObjectStore | None, remote: str) -> None:
+        super().__init__("projection", self._look, CONSEQUENCE)
         self._home, self._store, self._remote = home, store, remote
         self._cache, self._batches = Cache(home.data), Batches(home.journal)
-        self._backoff, self._stopping = Backoff(), threading.Event()
         self._behind: Sequence[BatchRow] = ()
         self._done = 0
-        self._thread = threading.Thread(target=self._run, name="projection", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop without waiting long for a running push, which is repeated after the next start."""
-        self._stopping.set()
-        self._thread.join(1.0)
-
-    @property
-    def problem(self) -> str | None:
-        """The problem that stops the copying; None if there is none."""
-        return self._backoff.problem
 
     @property
     def lag(self) -> Lag:
@@ -77,20 +58,9 @@ class RemoteCopies:
         since = [datetime.fromisoformat(row["committed_at"]) for row in behind if row["committed_at"]]
         return Lag(len(behind), max(0.0, (datetime.now(UTC) - min(since)).total_seconds()) if since else 0.0)
 
-    def _run(self) -> None:
-        while not self._stopping.wait(LOOK_SECONDS):
-            if self._backoff.ready(time.monotonic()):
-                self._try()
-
-    def _try(self) -> None:
-        try:
-            self.follow()
-        except (OSError, RetraindError, sqlite3.Error) as error:
-            self._backoff.failed(error, "Only the copies in the remotes wait for it.", time.monotonic())
-        except Exception:  # the thread must continue, and the log has the reason
-            log.exception("projection_failed")
-        else:
-            self._backoff.succeeded()
+    def _look(self) -> float:
+        self.follow()
+        return LOOK_SECONDS
 
     def follow(self) -> None:
         """Copy the revisions that are new to the remotes; raises RetraindError, OSError."""
@@ -98,6 +68,8 @@ class RemoteCopies:
         self._behind = [row for row in rows if row["seq"] > self._done]
         if not self._behind:
             return
+        if self._store is not None:
+            self._store.check()
         for row in reversed(self._behind):  # the newest last
             if self._store is not None and row["dvc_md5"]:
                 self._put_list(self._store, row["dvc_md5"])

@@ -6,8 +6,6 @@ check `storage` says what is missing.
 """
 
 import sqlite3
-import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -16,7 +14,7 @@ from daemon.core import logs
 from daemon.core.errors import RetraindError, Unavailable
 from daemon.core.home import Home
 from daemon.dataset.dvc_cache import places
-from daemon.objects.backoff import Backoff
+from daemon.objects.retried_work import RetriedWork
 from daemon.objects.store import SHA256, ObjectStore, StoreUnavailable
 from daemon.records import segments
 from daemon.records.versions import MOST, JudgedVersion, Versions
@@ -37,8 +35,8 @@ class Step(NamedTuple):
     run: Callable[[], None]
 
 
-class StoreUpkeep:
-    """A thread that works until home and store have all objects that the journal names."""
+class StoreUpkeep(RetriedWork):
+    """Works in a thread until home and store have all objects that the journal names."""
 
     def __init__(
         self,
@@ -50,73 +48,45 @@ class StoreUpkeep:
         again_seconds: float | None = None,
     ) -> None:
         """With `again_seconds`, the store is compared with the journal again after this time."""
+        super().__init__("store-upkeep", self._step, CONSEQUENCE)
         self._again_seconds = again_seconds
         self._home, self._store, self._models = home, store, models
         self._segments, self._bundles = stored, bundles
         self._versions = Versions(home)
-        self._backoff, self._stopping = Backoff(), threading.Event()
-        self._steps = [
-            Step("bundles are fetched", self._fetch_bundles),
+        self._puts = (
             Step("older bundles are put", self._put_bundles),
             Step("older segments are put", self._put_segments),
-        ]
-        self._thread = threading.Thread(target=self._run, name="store-upkeep", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """End after the present object, or without it if it hangs."""
-        self._stopping.set()
-        self._thread.join(1.0)
-
-    @property
-    def problem(self) -> str | None:
-        """Why it can't continue; None if it can."""
-        return self._backoff.problem
-
-    @property
-    def is_fetching(self) -> bool:
+        )
+        self._steps = [Step("bundles are fetched", self._fetch_bundles), *self._puts]
+        self.is_fetching = True
         """Whether bundles may still be missing here; a training needs those that it is compared with."""
-        return any(step.run == self._fetch_bundles for step in self._steps)
 
     @property
     def sentence(self) -> str:
         """Its present work; empty once nothing is left to do."""
         return next((step.name for step in self._steps), "")
 
-    def _run(self) -> None:
-        puts = self._steps[1:]
-        self._finish()
-        while self._again_seconds is not None and not self._stopping.wait(self._again_seconds):
-            self._steps = list(puts)
-            self._finish()
+    def _step(self) -> float | None:
+        """Do the steps in turn; an unexpected failure of one delays only that one."""
+        self._steps = self._steps or list(self._puts)
+        for step in tuple(self._steps):
+            try:
+                step.run()
+            except (Unavailable, OSError, sqlite3.Error):  # which the other steps would meet as well
+                raise
+            except Exception:
+                self._leave(step)
+                self._steps.append(step)
+                raise
+            if self.stopping:
+                break
+            self._leave(step)
+        return self._again_seconds
 
-    def _finish(self) -> None:
-        while self._steps and not self._stopping.is_set():
-            if self._try(self._steps[0].run):
-                self._steps = self._steps[1:]
-            else:
-                self._stopping.wait(1.0)
-
-    def _try(self, run: Callable[[], None]) -> bool:
-        """Whether a step is done. What may pass is retried; any other failure is logged and skipped."""
-        if not self._backoff.ready(time.monotonic()):
-            return False
-        try:
-            run()
-        except (
-            Unavailable,
-            OSError,
-            sqlite3.Error,
-        ) as error:  # the store, a disk, or the journal that names the objects
-            self._backoff.failed(error, CONSEQUENCE, time.monotonic())
-            return False
-        except Exception:  # the loop and the other steps continue
-            log.exception("store_upkeep_failed", step=self.sentence)
-        self._backoff.succeeded()
-        return not self._stopping.is_set()
+    def _leave(self, step: Step) -> None:
+        self._steps = [other for other in self._steps if other is not step]
+        # A training does not wait for what fails for an unknown reason.
+        self.is_fetching = self.is_fetching and step.run != self._fetch_bundles
 
     def _rows(self) -> Sequence[JudgedVersion]:
         """Every judged version, newest first."""
@@ -125,7 +95,7 @@ class StoreUpkeep:
     def _fetch_bundles(self) -> None:
         emptied = frozenset(one.version for one in self._models.versions() if one.cleared)
         for row in self._rows():
-            if self._stopping.is_set():
+            if self.stopping:
                 return
             self._bundles.restore(row["version"], row["bundle"], emptied=row["version"] in emptied)
 
@@ -133,7 +103,7 @@ class StoreUpkeep:
         there = {entry.name for entry in self._store.listing(SHA256)}
         for row in self._rows():
             folder, sha256 = self._home.bundle(row["version"]), row["bundle"]
-            if self._stopping.is_set():
+            if self.stopping:
                 return
             if cleared(folder) or not folder.is_dir():
                 continue
@@ -147,5 +117,5 @@ class StoreUpkeep:
 
     def _put_segments(self) -> None:
         for _ in self._segments.put_missing(segments.ever(self._home.journal), places(self._home)):
-            if self._stopping.is_set():
+            if self.stopping:
                 return

@@ -11,6 +11,7 @@ from benchmarks.postgres import Postgres
 from daemon.core.home import Home
 from daemon.objects.store import by_md5
 from daemon.records import segments
+from daemon.records.versions import Versions
 from daemon.schema.schema import Schema
 from daemon.service.store_upkeep import StoreUpkeep
 from daemon.storage.model_versions import ModelVersions
@@ -40,3 +41,30 @@ def test_journal_that_is_away_only_delays_it(home: Home, schema: Schema, bucket:
     [segment] = segments.ever(home.journal)
     assert by_md5(segment["md5"]) in bucket.names()
     parts.close()
+
+
+def test_step_that_fails_for_an_unknown_reason_delays_no_other_and_is_done_later(
+    home: Home, schema: Schema, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The health shows the failure; trainings do not wait for it."""
+    assert schema
+    parts = Parts(home)
+    parts.drop("a.csv", text(1.0))
+    parts.run()
+    stored = StoredSegments(home, bucket.store, parts.journal)
+    upkeep = StoreUpkeep(home, bucket.store, stored, StoredBundles(home, bucket.store), ModelVersions(home))
+    with monkeypatch.context() as patch:
+        patch.setattr(Versions, "newest", _fail)
+        upkeep.start()
+        wait_until(lambda: upkeep.problem, 20)
+        assert "KeyError" in str(upkeep.problem)
+        wait_until(bucket.names, 20, "the segments to be put")
+        assert not upkeep.is_fetching
+        assert "bundles" in upkeep.sentence
+    wait_until(lambda: upkeep.sentence == "" and upkeep.problem is None, 60)
+    upkeep.close()
+    parts.close()
+
+
+def _fail(*_: object) -> None:
+    raise KeyError("unexpected")
