@@ -45,8 +45,8 @@ SETTLED_SECONDS = 2.0
 
 SCAFFOLD = ("schema.json", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore")
 
-LEFT_OUT = frozenset({"status.json", "daemon.lock", journal_server.NAME})
-"""Files of `registry/` about a running process, or about a journal on a server: the copy has it as a file."""
+LEFT_OUT = frozenset({"status.json", "daemon.lock", "home.json", journal_server.NAME})
+"""Files of `registry/` about a running process, about this home alone, or about a journal on a server: the copy has it as a file."""
 
 
 class Moved(Exception):

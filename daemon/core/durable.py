@@ -11,7 +11,7 @@ import hashlib
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -52,8 +52,11 @@ def fsync_file(path: Path) -> None:
         os.close(fd)
 
 
-def write(path: Path, data: bytes, *, mode: int = 0o600) -> None:
-    """Replace `path` by `data` so that a crash leaves the old or the new bytes; raises OSError."""
+def write(path: Path, data: bytes | Callable[[int], bytes], *, mode: int = 0o600) -> None:
+    """Replace `path` by `data` so that a crash leaves the old or the new bytes; raises OSError.
+
+    Data that depends on the new file's inode is a function of it.
+    """
     temporary = _write_temporary(path, data, mode, sync=True)
     os.replace(temporary, path)
     fsync_dir(path.parent)
@@ -119,7 +122,7 @@ def _exists(name: str, fd: int | None) -> bool:
     return True
 
 
-def _write_temporary(path: Path, data: bytes, mode: int, *, sync: bool) -> Path:
+def _write_temporary(path: Path, data: bytes | Callable[[int], bytes], mode: int, *, sync: bool) -> Path:
     # Hidden and ending in .tmp, so that neither the inbox nor a reader takes it for a finished file.
     temporary = path.with_name(f"{MARK}{path.name[:40]}.{secrets.token_hex(6)}{TMP}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -128,7 +131,7 @@ def _write_temporary(path: Path, data: bytes, mode: int, *, sync: bool) -> Path:
             _match_owner(fd, path.parent)
             if mode != 0o600:
                 os.fchmod(fd, mode)  # whatever the umask is
-            file.write(data)
+            file.write(data(os.fstat(fd).st_ino) if callable(data) else data)
             file.flush()
             if sync:
                 os.fsync(fd)

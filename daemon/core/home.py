@@ -43,6 +43,8 @@ class Home:
     journal = SubPath("registry/journal.db")
     journal_server = SubPath("registry/journal-server.json")
     """Names the server of the journal if there is no `journal.db`; see `daemon.core.journal.journal_server`."""
+    identity = SubPath("registry/home.json")
+    """The id of the home; see `daemon.core.journal.home_identity`."""
     mlflow = SubPath("registry/mlflow.db")
     artifacts = SubPath("registry/artifacts")
     bundles = SubPath("registry/bundles")

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 log = logs.Logger()
 
+DOOR_SECONDS = 0.02
+"""Interval of checks for the end of a daemon. The next one, which systemd may start at once, takes longer to start."""
+
 FIGURES = {"backlog_files", "backlog_bytes", "rows", "rows_pending", "threshold_rows"}
 """Fields of the status on the data, which a restart does not change."""
 
@@ -54,6 +57,7 @@ def run(home: Home, settings: Settings, wake: Wake) -> None:
         wake.watch(home.requests)
         prepare(home, settings)
         journal_server.settle(home, settings.journal.url)
+        journal_server.require_original(home)
         heartbeat = Heartbeat(home.status, starting(home))
         stack.callback(heartbeat.stop)
         heartbeat.start()
@@ -175,6 +179,23 @@ def locked(home: Home) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+@contextmanager
+def locked_once_stopped(home: Home, waits: Callable[[], object]) -> Iterator[None]:
+    """As `locked`, but wait for a running daemon to end, after a call of `waits`."""
+    with ExitStack() as stack:
+        asked = False
+        while True:
+            try:
+                stack.enter_context(locked(home))
+                break
+            except AlreadyRunning:
+                if not asked:
+                    waits()
+                asked = True
+                time.sleep(DOOR_SECONDS)
+        yield
 
 
 def prepare(home: Home, settings: Settings) -> None:

@@ -5,7 +5,6 @@ journal. The address has no password: the driver takes it from PGPASSWORD, ~/.pg
 """
 
 import json
-import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from daemon.core import durable
 from daemon.core.errors import BadSettings, RetraindError
 from daemon.core.home import Home
+from daemon.core.journal import home_identity
 
 NAME = "journal-server.json"
 """The file, in the folder of `journal.db`."""
@@ -82,7 +82,35 @@ def settle(home: Home, url: str) -> None:
     if url and (server is None or server.url != url):
         # The id stays, so if the server has moved, its journal is recognised; another server has no journal with this
         # id.
-        write(home, JournalServer(url, server.journal if server else secrets.token_hex(16)))
+        write(home, JournalServer(url, server.journal if server else home_identity.settle(home)))
+
+
+def require_original(home: Home) -> None:
+    """Raise BadSettings for a copy of a home whose journal is on a server; call while holding the home's lock."""
+    server = beside(home.journal)
+    if server is None:
+        return
+    if home_identity.is_copy(home):
+        raise BadSettings(
+            f"{home.root} is a copy of another home, to which the journal at {server.url} belongs.",
+            hint="`retraind migrate file` gives the copy its own journal. If the other home is gone for good, run `retraind claim`.",
+        )
+    if home_identity.read(home) is None:
+        home_identity.write(home, server.journal)
+
+
+def identity(home: Home) -> str:
+    """The id of the home's journal, by which an object store knows its owner; empty if it has none yet."""
+    server = beside(home.journal)
+    if server is not None:
+        return server.journal
+    own = home_identity.read(home)
+    return "" if own is None or home_identity.is_copy(home) else own.id
+
+
+def settle_identity(home: Home) -> str:
+    """As `identity`; a journal without one gets it. Call while holding the home's lock."""
+    return identity(home) or home_identity.settle(home)
 
 
 def exists(home: Home) -> bool:
