@@ -1,18 +1,21 @@
 """daemon.storage.server.copies: a journal from its file to a server and back, whole, and never two at once."""
 
+import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from journal_entries import a_batch, a_drop, a_version, newest_event
+from sqlalchemy import text
 
 from benchmarks.postgres import Postgres
 from daemon.core.errors import AlreadyRunning, BadSettings, NotFound
 from daemon.core.home import Home
-from daemon.core.journal import journal_address
-from daemon.core.states import DropState, EventKind, VersionState
+from daemon.core.journal import journal_address, journal_server
+from daemon.core.states import DropState, EventKind, RequestState, VersionState
 from daemon.records.query import ask
 from daemon.records.records import Records
 from daemon.storage.journal import Journal
@@ -143,6 +146,88 @@ def test_journal_is_never_moved_over_another(home: Home, postgres: Postgres, tmp
         copies.move_to_file(other)
     with pytest.raises(BadSettings, match="password"):
         copies.move_to_server(other, f"{journal_address.SCHEME}://a:b@c/d")
+
+
+def write_on(home: Home, number: int) -> None:
+    """What a daemon writes while its journal is copied: rows come, change and go. `number` is that of the next batch."""
+    label: Any = {"version": 1, "prediction": "a", "truth": "b", "drop": str(number)}
+    with closing(Journal.open(home.journal)) as journal:
+        with journal.database.writing() as connection:
+            connection.execute(text(f"DELETE FROM labels WHERE prediction_id = '{number - 1}-y'"))
+            connection.execute(text(f"DELETE FROM events WHERE id = {number}"))
+            connection.execute(text(f"UPDATE segments SET died = {number} WHERE born = {number - 2}"))
+        labels: list[Any] = [{**label, "prediction_id": f"{number}-{key}"} for key in "zay"]
+        journal.batches.accept(a_batch(number), [a_drop(f"{number}.csv", sha256=str(number))], labels)
+        journal.batches.commit(number, str(number) * 40, "e" * 32)
+        journal.requests.end(("z" if number == 4 else "m") * 16, RequestState.DONE, "yes")
+        journal.requests.take(("m" if number == 4 else "l") * 16, "retrain", "asked", "2026-01-01T00:00:00Z")
+        journal.key_values.put("k", [number])
+        journal.key_values.put(f"k{number}", 1)
+        journal.key_values.drop(f"k{number - 1}")
+        journal.swaps.record(1, 1, "again")
+
+
+def test_what_is_written_while_a_journal_is_copied_goes_with_it(home: Home, postgres: Postgres) -> None:
+    """To the server and back; the daemon stops only when the bulk is there, and writes nothing after that."""
+    fill(home)
+    before: dict[str, list[dict[str, Any]]] = {}
+
+    @contextmanager
+    def stopped(rows: int) -> Iterator[None]:
+        assert rows > 20
+        write_on(home, 5 if before else 4)
+        before.update(everything(home))
+        yield
+
+    copies.move_to_server(home, postgres.url(), stopped)
+    assert len(before["batches"]) == 4
+    assert everything(home) == before
+    with closing(Journal.open(home.journal)) as journal:
+        newest = newest_event(home)
+        journal.events.record(EventKind.STARTED, "on the server")
+        assert newest_event(home) == newest + 1
+    copies.move_to_file(home, stopped)
+    assert home.journal.exists()
+    assert len(before["batches"]) == 5
+    assert everything(home) == before
+    with closing(Journal.open(home.journal)) as journal:
+        newest = newest_event(home)
+        journal.events.record(EventKind.STARTED, "in the file")
+        assert newest_event(home) == newest + 1
+
+
+def test_journal_that_has_gone_to_a_file_is_not_continued_on_the_server(
+    home: Home, postgres: Postgres, tmp_path: Path
+) -> None:
+    """By another home that knows its address and id, such as a standby; the file keeps the id."""
+    fill(home)
+    copies.move_to_server(home, postgres.url())
+    other = Home(tmp_path / "other")
+    other.make()
+    shutil.copy(home.journal_server, other.journal_server)
+    identity = journal_server.identity(home)
+    Journal.open(other.journal).close()
+    copies.move_to_file(home)
+    assert journal_server.identity(home) == identity
+    with pytest.raises(BadSettings, match="belongs to another home"):
+        Journal.open(other.journal)
+
+
+def test_copy_of_a_home_gets_a_journal_of_its_own(home: Home, postgres: Postgres, tmp_path: Path) -> None:
+    """While the original writes on; it is not disturbed."""
+    fill(home)
+    copies.move_to_server(home, postgres.url())
+    journal_server.require_original(home)
+    copy = Home(tmp_path / "copy")
+    shutil.copytree(home.root, copy.root)
+    with closing(Journal.open(home.journal)) as journal:
+        copies.move_to_file(copy)
+        before = everything(copy)
+        journal.events.record(EventKind.STARTED, "on the server")
+    assert everything(copy) == before
+    assert len(everything(home)["events"]) == len(before["events"]) + 1
+    assert journal_server.identity(copy) not in ("", journal_server.identity(home))
+    Journal.open(home.journal).close()
 
 
 def test_journal_in_use_is_not_moved(home: Home, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:

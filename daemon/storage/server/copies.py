@@ -1,25 +1,26 @@
-"""Copies of a whole journal, as it was at one moment, between its file and a server."""
+"""Copies of a whole journal, as it was at one moment, between its file and a server.
+
+A move copies the bulk while the daemon writes, and what was written since once it is stopped.
+"""
 
 import secrets
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Column, Connection, Table, func, inspect, select, text
+from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.exc import DatabaseError
 
 from daemon.core import durable
 from daemon.core.errors import BadSettings, NotFound, RetraindError
 from daemon.core.home import Home
-from daemon.core.journal import journal_address, journal_server
+from daemon.core.journal import home_identity, journal_address, journal_server
 from daemon.core.journal.journal_server import JournalServer
 from daemon.storage.database_file import DatabaseFile
-from daemon.storage.server import session, tables
-
-CHUNK = 5_000
-"""Maximum number of rows in memory."""
+from daemon.storage.server import catching_up, session, tables
+from daemon.storage.server.catching_up import CHUNK
 
 MOVED = "journal.db.moved"
 """Name of the file after a server has taken over the journal."""
@@ -30,23 +31,38 @@ LAST_EVENT = {
 }
 """The largest number of any event so far, even a removed one; no event gets it again."""
 
+Stopped = Callable[[int], AbstractContextManager[object]]
+"""Waits until no daemon runs in the home, and lets none start; called with the number of rows that are copied."""
 
-def to_file(server: JournalServer, path: Path) -> None:
-    """Copy the journal of a server into a new file, even during writes; raises RetraindError."""
-    with _session(server, "retraind backup") as source:
+
+@contextmanager
+def opened(server: JournalServer, name: str) -> Iterator[Connection]:
+    """A session on the server, which shows it as `name`; raises RetraindError for its errors."""
+    engine = session.engine(server, name)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except DatabaseError as error:
+        raise RetraindError(f"The journal at {server.url} can't be used: {session.sentence(error)}.") from None
+    finally:
+        engine.dispose()
+
+
+def to_file(server: JournalServer, path: Path) -> int:
+    """Copy the journal of a server into a new file, even during writes; returns `catching_up.NOW`. Raises RetraindError."""
+    with opened(server, "retraind backup") as source:
         source.execution_options(isolation_level="REPEATABLE READ")
         tables.require_known(source.execute(select(tables.state.c.format)).scalar_one(), server)
+        now = int(source.execute(catching_up.NOW).scalar_one())
         with closing(DatabaseFile.open(path)) as database, database.writing() as target:
             _copy(source, target)
-            last = source.execute(LAST_EVENT["postgresql"]).scalar() or 0
-            target.execute(text("DELETE FROM sqlite_sequence WHERE name = 'events'"))
-            target.execute(text("INSERT INTO sqlite_sequence VALUES ('events', :last)"), {"last": last})
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA journal_mode=DELETE")  # so that it is a single file
+            _continue_events(source, target)
+    _make_single(path)
+    return now
 
 
-def move_to_server(home: Home, url: str) -> str:
-    """Move the journal of a home without a running daemon to a server; returns a sentence. Raises RetraindError.
+def move_to_server(home: Home, url: str, stopped: Stopped = nullcontext) -> str:
+    """Move the journal of a home to a server; returns a sentence. Raises RetraindError.
 
     The file is the journal until the copy is complete. If the process ends before that, the next call starts over.
     """
@@ -54,43 +70,122 @@ def move_to_server(home: Home, url: str) -> str:
         raise BadSettings(objection)
     if not home.journal.exists():
         raise NotFound(f"There is no {home.journal} to move.")
-    begun = journal_server.named(home.journal)
-    server = begun if begun and begun.url == url else JournalServer(url, secrets.token_hex(16))
-    journal_server.write(home, server)
-    with _session(server, "retraind migrate") as target, closing(DatabaseFile.open(home.journal)) as database:
+    begun, server = journal_server.named(home.journal), JournalServer(url, journal_server.settle_identity(home))
+    with opened(server, "retraind migrate") as target, _scratch(home) as folder:
         session.lock(target, server)
+        bulk, later = _snapshot(home.journal, folder / "bulk.db"), folder / "later.db"
         with target.begin():
-            _clear(target, server)
+            _clear(target, server, {server.journal, begun.journal if begun and begun.url == url else ""})
             tables.tables.create_all(target)
-            count = _copy(database.connection, target)
+            with closing(DatabaseFile.open(bulk)) as database:
+                count = _copy(database.connection, target)
             tables.begin(target, server)
-            _number(target, database.connection.execute(LAST_EVENT["sqlite"]).scalar() or 0)
-        database.connection.rollback()
-    _set_aside(home.journal)
-    return f"The journal ({count} rows) is now at {url}; the file is kept as {home.journal.with_name(MOVED)}."
+        journal_server.write(home, server)
+        with target.begin():
+            catching_up.from_file(bulk, _snapshot(home.journal, later), target)
+        with stopped(count):
+            with target.begin():
+                catching_up.from_file(later, home.journal, target)
+                _number(target, _last_event(home.journal))
+            _set_aside(home.journal)
+    return f"The journal is now at {url}; the file is kept as {home.journal.with_name(MOVED)}."
 
 
-def move_to_file(home: Home) -> str:
-    """Move the journal of a home without a running daemon from its server to the file; returns a sentence.
+def move_to_file(home: Home, stopped: Stopped = nullcontext) -> str:
+    """Move the journal of a home from its server to the file; returns a sentence.
 
-    Raises RetraindError.
+    A copy of another home gets a copy of the journal. Raises RetraindError.
     """
     server = journal_server.beside(home.journal)
     if server is None:
         raise NotFound(f"{home.root} has no journal on a server.")
-    begun = home.registry / f"{durable.MARK}journal.{secrets.token_hex(6)}{durable.TMP}"
-    with _session(server, "retraind migrate") as connection:
-        session.lock(connection, server)
-        to_file(server, begun)
-    durable.fsync_file(begun)
-    for log in _logs(home.journal):  # of an earlier file: SQLite would replay it over this one
-        durable.remove(log)
-    begun.rename(home.journal)
-    durable.fsync_dir(home.registry)
-    durable.remove(home.journal_server)
+    begun, is_copy = (
+        home.registry / f"{durable.MARK}journal.{secrets.token_hex(6)}{durable.TMP}",
+        home_identity.is_copy(home),
+    )
+    try:
+        since = to_file(server, begun)
+        with stopped(_rows(begun)), opened(server, "retraind migrate") as source:
+            source.execution_options(isolation_level="REPEATABLE READ")
+            if not is_copy:
+                session.lock(source, server)
+            _catch_up(source, since, begun)
+            _take_place(begun, home.journal)
+            if is_copy:
+                home_identity.settle(home)
+            else:
+                home_identity.write(home, server.journal)
+                _retire(source)
+            durable.remove(home.journal_server)
+    finally:
+        begun.unlink(missing_ok=True)
     return (
         f"{home.journal} is now the journal. The tables at {server.url} stay: drop them when you no longer need them."
     )
+
+
+def _catch_up(source: Connection, since: int, path: Path) -> None:
+    with closing(DatabaseFile.open(path)) as database, database.writing() as target, source.begin():
+        catching_up.from_server(source, since, target)
+        _continue_events(source, target)
+    _make_single(path)
+
+
+def _take_place(begun: Path, journal: Path) -> None:
+    durable.fsync_file(begun)
+    for log in _logs(journal):  # of an earlier file: SQLite would replay it over this one
+        durable.remove(log)
+    begun.rename(journal)
+    durable.fsync_dir(journal.parent)
+
+
+def _retire(source: Connection) -> None:
+    """Let no home continue the journal on the server: its home continues it in a file."""
+    with source.begin():
+        source.execute(tables.state.update().values(journal=f"moved to a file ({secrets.token_hex(8)})"))
+
+
+def _continue_events(source: Connection, target: Connection) -> None:
+    last = source.execute(LAST_EVENT["postgresql"]).scalar() or 0
+    target.execute(text("DELETE FROM sqlite_sequence WHERE name = 'events'"))
+    target.execute(text("INSERT INTO sqlite_sequence VALUES ('events', :last)"), {"last": last})
+
+
+def _make_single(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+
+
+@contextmanager
+def _scratch(home: Home) -> Iterator[Path]:
+    """A folder for snapshots of the file, which need as much room as it has."""
+    with tempfile.TemporaryDirectory(dir=home.registry, prefix=durable.MARK, suffix=durable.TMP) as folder:
+        yield Path(folder)
+
+
+def _snapshot(journal: Path, path: Path) -> Path:
+    """A copy of the file at one moment, even during writes; raises RetraindError for a file of another format."""
+    with (
+        DatabaseFile.reading(journal),
+        closing(sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True)) as source,
+        closing(sqlite3.connect(path)) as target,
+    ):
+        source.backup(target)
+    return path
+
+
+def _last_event(journal: Path) -> int:
+    with closing(sqlite3.connect(journal)) as connection:
+        row = connection.execute(LAST_EVENT["sqlite"].text).fetchone()
+        return int(row[0]) if row else 0
+
+
+def _rows(journal: Path) -> int:
+    with closing(sqlite3.connect(journal)) as connection:
+        return sum(
+            int(connection.execute(f"SELECT COUNT(*) FROM {table.name}").fetchone()[0])  # noqa: S608 - only names of our own tables
+            for table in catching_up.copied()
+        )
 
 
 def _set_aside(journal: Path) -> None:
@@ -109,25 +204,14 @@ def _logs(journal: Path) -> list[Path]:
     return [journal.with_name(f"{journal.name}{suffix}") for suffix in ("-wal", "-shm")]
 
 
-@contextmanager
-def _session(server: JournalServer, name: str) -> Iterator[Connection]:
-    engine = session.engine(server, name)
-    try:
-        with engine.connect() as connection:
-            yield connection
-    except DatabaseError as error:
-        raise RetraindError(f"The journal at {server.url} can't be used: {session.sentence(error)}.") from None
-    finally:
-        engine.dispose()
-
-
-def _clear(target: Connection, server: JournalServer) -> None:
-    """Remove the incomplete copy of an earlier call; raises BadSettings for any other journal."""
+def _clear(target: Connection, server: JournalServer, own: set[str]) -> None:
+    """Remove the incomplete copy of an earlier call, which has an id of `own`; raises BadSettings for another journal."""
     if not inspect(target).has_table(tables.state.name):
         return
-    if target.execute(select(tables.state.c.journal)).scalar() != server.journal:
+    if target.execute(select(tables.state.c.journal)).scalar() not in own:
         raise BadSettings(
-            f"There is a journal at {server.url} already.", hint="Drop its tables, or name another database or schema."
+            f"There is a journal at {server.url} already.",
+            hint="Name another database or schema. Only if its home is gone for good, drop its tables.",
         )
     tables.tables.drop_all(target)
 
@@ -135,18 +219,13 @@ def _clear(target: Connection, server: JournalServer) -> None:
 def _copy(source: Connection, target: Connection) -> int:
     """Copy every table, in the order of its rows; returns the number of rows."""
     count = 0
-    for table in tables.tables.sorted_tables:
-        if table is tables.state:
-            continue
-        query = select(table).order_by(_order(table)).execution_options(yield_per=CHUNK)
+    for table in catching_up.copied():
+        order = table.c.rowid if "rowid" in table.c else catching_up.key_of(table)
+        query = select(table).order_by(order).execution_options(yield_per=CHUNK)
         for rows in source.execute(query).mappings().partitions():
             target.execute(table.insert(), [dict(row) for row in rows])
             count += len(rows)
     return count
-
-
-def _order(table: Table) -> Column[Any]:
-    return table.c.rowid if "rowid" in table.c else next(iter(table.primary_key))
 
 
 def _number(target: Connection, last_event: int) -> None:
