@@ -36,6 +36,7 @@ COMMANDS = {
     "backup": "home_commands:backup",
     "restore": "home_commands:restore",
     "migrate": "home_commands:migrate",
+    "claim": "home_commands:claim",
     "token": "token_commands:app",
 }
 """The commands in the order of `--help`: modules of `daemon.cli`, and the name of the command in them."""

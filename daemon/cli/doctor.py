@@ -19,7 +19,7 @@ from daemon.core.journal import journal_server
 from daemon.core.journal_rows import SegmentRow
 from daemon.dataset import git_history
 from daemon.dataset.dvc_cache import Cache
-from daemon.objects import probe
+from daemon.objects import ownership, probe
 from daemon.objects.opening import open_store
 from daemon.objects.store import MD5, SHA256, by_md5, by_sha256
 from daemon.records import drops as recorded_drops
@@ -243,6 +243,7 @@ def _storage(home: Home) -> str:
     store = open_store(settings.load(home.settings).storage)
     assert store is not None
     try:
+        ownership.require(store, journal_server.identity(home))
         described, judged = probe.describe(store), versions.Versions(home).newest(versions.MOST)
         there = {entry.name for prefix in (MD5, SHA256) for entry in store.listing(prefix)}
     finally:

@@ -1,6 +1,7 @@
 """Commands on a home as a whole: doctor, backup, restore, migrate."""
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
@@ -40,12 +41,12 @@ def _judge(place: Home, json_: bool) -> None:
 def _repair(place: Home) -> None:
     """Repair a home in which no daemon runs, or ask the running daemon to repair it."""
     from daemon.dataset import repair as upkeep
-    from daemon.objects.opening import open_store
+    from daemon.objects.opening import open_owned
     from daemon.service import service
 
     try:
         with service.locked(place):
-            store = open_store(settings.load(place.settings).storage)
+            store = open_owned(settings.load(place.settings).storage, place)
             upkeep.repair_home(place, lambda sentence: typer.echo(f"retraind: {sentence}", err=True), store)
     except AlreadyRunning:
         typer.echo("retraind: the running daemon repairs it.", err=True)
@@ -90,7 +91,7 @@ def migrate(
     to: Annotated[str, typer.Argument(help="`file`, or the address of a PostgreSQL server as in journal.url.")],
     home: HomeOption = HERE,
 ) -> None:
-    """Move the journal to a PostgreSQL server, or back into the home; no daemon may run.
+    """Move the journal to a PostgreSQL server, or back into the home. The service may run until the bulk is copied.
 
     Example: retraind migrate postgresql+psycopg://retraind@db.example/churn
     """
@@ -98,6 +99,24 @@ def migrate(
     from daemon.service import service
     from daemon.storage.server import copies
 
-    with service.locked(place):
-        moved = copies.move_to_file(place) if to == "file" else copies.move_to_server(place, to)
+    def stopped(rows: int) -> AbstractContextManager[None]:
+        sentence = (
+            f"retraind: {rows} rows are copied. Stop or restart the service now: what it has written since is copied "
+            "then, and the next start uses the copy."
+        )
+        return service.locked_once_stopped(place, lambda: typer.echo(sentence, err=True))
+
+    moved = copies.move_to_file(place, stopped) if to == "file" else copies.move_to_server(place, to, stopped)
     typer.echo(f"retraind: {moved}", err=True)
+
+
+def claim(home: HomeOption = HERE) -> None:
+    """Give this home the object store, and the journal on a server, of a home that is gone for good.
+
+    Example: retraind claim --home ~/churn-again
+    """
+    place, loaded = load(home)
+    from daemon.service import claiming
+
+    for sentence in claiming.claim(place, loaded):
+        typer.echo(f"retraind: {sentence}", err=True)

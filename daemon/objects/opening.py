@@ -3,6 +3,8 @@
 from importlib.util import find_spec
 
 from daemon.core.errors import BadSettings
+from daemon.core.home import Home
+from daemon.core.journal import journal_server
 from daemon.core.settings.storage import Storage
 from daemon.objects.store import ObjectStore
 
@@ -21,3 +23,16 @@ def open_store(settings: Storage) -> ObjectStore | None:
     from daemon.objects.s3 import S3Store
 
     return S3Store(settings.url, settings.endpoint, settings.timeout_seconds)
+
+
+def open_owned(settings: Storage, home: Home) -> ObjectStore | None:
+    """The store of a home, which puts and deletes only if no other home owns it; call while holding the home's lock.
+
+    Raises BadSettings, StoreUnavailable; no request is sent yet.
+    """
+    store = open_store(settings)
+    if store is None:
+        return None
+    from daemon.objects.ownership import OwnedStore
+
+    return OwnedStore(store, journal_server.settle_identity(home), home)

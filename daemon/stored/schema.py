@@ -84,12 +84,19 @@ class StoredSchema:
         self.record(sha256)
 
     def _begin_put(self, store: ObjectStore, schema: bytes) -> Future[None]:
-        """Put the schema unless it is there. Without drops, nothing else would notice a store that is gone or emptied."""
+        """Put the schema unless it is there.
+
+        Without drops, nothing else would notice a store that is gone, emptied, or taken over by another home.
+        """
         name = by_sha256(durable.sha256(schema))
         failed = self._backoff.problem is not None  # that one can look proves nothing then
-        return background.start(
-            "object-put", lambda: store.put(name, schema) if failed or not store.has(name) else None
-        )
+
+        def work() -> None:
+            store.check()
+            if failed or not store.has(name):
+                store.put(name, schema)
+
+        return background.start("object-put", work)
 
     def restore(self) -> None:
         """Restore a missing schema; if the store does not answer, `tend` tries again."""

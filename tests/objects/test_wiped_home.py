@@ -49,6 +49,8 @@ def machine(service: Service) -> None:
         path.rename(service.home.registry / path.name)
     lost.inbox.rename(service.home.inbox)
     shutil.rmtree(lost.root)
+    done = retraind("claim", home=service.home, env={**os.environ, **service._settings})
+    assert done.returncode == Exit.OK, done.stderr
 
 
 def reproduced(service: Service, version: int, bucket: Bucket) -> str:

@@ -88,7 +88,7 @@ def prepare(connection: Connection, server: JournalServer) -> LastWrite:
     if journal != server.journal:
         raise BadSettings(
             f"The journal at {server.url} belongs to another home.",
-            hint="Give each home its own database or schema (docs/operations.md).",
+            hint="Give each home its own database or schema. If the other home is gone for good, run `retraind claim`.",
         )
     require_known(stored, server, writable=True)
     for version in range(stored, FORMAT):

@@ -1,0 +1,67 @@
+"""`retraind claim`: gives a home the object store, and the journal on a server, of another one that is gone for good."""
+
+from contextlib import ExitStack, suppress
+
+from daemon.core.errors import AlreadyRunning, RetraindError
+from daemon.core.home import Home
+from daemon.core.journal import journal_server
+from daemon.core.journal.journal_server import JournalServer
+from daemon.core.settings import Settings
+from daemon.objects import ownership
+from daemon.objects.opening import open_store
+from daemon.objects.ownership import Owner, OwnerUnknown
+from daemon.objects.store import ObjectStore
+from daemon.service import service
+
+
+def claim(home: Home, settings: Settings) -> list[str]:
+    """Take over what the settings name; returns sentences on it.
+
+    The other home stops using it, if it still runs after all. Raises AlreadyRunning while it writes the journal,
+    StoreUnavailable, RetraindError.
+    """
+    sentences = []
+    if (server := _server(home, settings.journal.url)) is not None and _claim_journal(home, server):
+        sentences.append(f"The journal at {server.url} is now that of this home.")
+    if (store := open_store(settings.storage)) is not None:
+        sentences.append(_claim_store(home, store))
+    return sentences or ["There is nothing to claim: the journal is that of this home, and it uses no object store."]
+
+
+def _server(home: Home, url: str) -> JournalServer | None:
+    """The server of the journal, without the journal's id if the home has no data that belong to one."""
+    server = journal_server.beside(home.journal)
+    if server is None and (home.journal.exists() or not url):
+        return None
+    has_data = (home.data / ".git").exists()
+    return JournalServer(url or (server.url if server else ""), server.journal if server and has_data else "")
+
+
+def _claim_journal(home: Home, server: JournalServer) -> bool:
+    """Whether the journal was another home's until now."""
+    from daemon.storage.server import takeover
+
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(service.locked(home))
+        except AlreadyRunning:  # a daemon runs here, so the journal is that of this home
+            return False
+        return takeover.take_over(home, server)
+
+
+def _claim_store(home: Home, store: ObjectStore) -> str:
+    identity = journal_server.identity(home)
+    if not identity:
+        with suppress(AlreadyRunning), service.locked(home):  # a running daemon has settled it at its start
+            identity = journal_server.settle_identity(home)
+    if not identity:
+        raise RetraindError("The running daemon uses no object store.", hint="Restart it with storage.url first.")
+    owner: Owner | None = None
+    with suppress(OwnerUnknown):
+        owner = ownership.read(store)
+    if owner is not None and owner.journal == identity:
+        return f"{store.place} is that of this home already."
+    ownership.write(store, identity, home)
+    ownership.require(store, identity)
+    before = f" It was that of {owner.home}; if that still runs, it stops storing and removing there." if owner else ""
+    return f"{store.place} is now that of this home.{before}"
