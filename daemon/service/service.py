@@ -57,7 +57,8 @@ def run(home: Home, settings: Settings, wake: Wake) -> None:
         wake.watch(home.requests)
         prepare(home, settings)
         journal_server.settle(home, settings.journal.url)
-        journal_server.require_original(home)
+        if not settings.leader.standby:  # homes of one leader share its journal
+            journal_server.require_original(home)
         heartbeat = Heartbeat(home.status, starting(home))
         stack.callback(heartbeat.stop)
         heartbeat.start()
