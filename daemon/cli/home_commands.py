@@ -41,12 +41,12 @@ def _judge(place: Home, json_: bool) -> None:
 def _repair(place: Home) -> None:
     """Repair a home in which no daemon runs, or ask the running daemon to repair it."""
     from daemon.dataset import repair as upkeep
-    from daemon.objects.opening import open_owned
+    from daemon.objects.opening import open_store, owned
     from daemon.service import service
 
     try:
         with service.locked(place):
-            store = open_owned(settings.load(place.settings).storage, place)
+            store = owned(open_store(settings.load(place.settings).storage), place)
             upkeep.repair_home(place, lambda sentence: typer.echo(f"retraind: {sentence}", err=True), store)
     except AlreadyRunning:
         typer.echo("retraind: the running daemon repairs it.", err=True)

@@ -35,6 +35,14 @@ class FencedStore:
         """Fetch an object."""
         self._store.get(name, target, sha256, mode=mode)
 
+    def check(self) -> None:
+        """Raise StoreUnavailable if objects must not be put or deleted here now."""
+        self._store.check()
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a small object."""
+        return self._store.read(name)
+
     def has(self, name: str) -> bool:
         """Whether there is an object with this name."""
         return self._store.has(name)

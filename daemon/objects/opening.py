@@ -25,12 +25,11 @@ def open_store(settings: Storage) -> ObjectStore | None:
     return S3Store(settings.url, settings.endpoint, settings.timeout_seconds)
 
 
-def open_owned(settings: Storage, home: Home) -> ObjectStore | None:
-    """The store of a home, which puts and deletes only if no other home owns it; call while holding the home's lock.
+def owned(store: ObjectStore | None, home: Home) -> ObjectStore | None:
+    """The store, in which objects are put and deleted only if the home's journal owns it; None without one.
 
-    Raises BadSettings, StoreUnavailable; no request is sent yet.
+    Call while holding the home's lock, once the home has its journal. No request is sent yet.
     """
-    store = open_store(settings)
     if store is None:
         return None
     from daemon.objects.ownership import OwnedStore

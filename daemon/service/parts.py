@@ -25,7 +25,7 @@ from daemon.inbox.settling import Settling
 from daemon.inbox.watcher import Watcher
 from daemon.ingest.ingestion import Ingestion
 from daemon.ingest.reading.late_labels import Labels
-from daemon.objects.opening import open_owned
+from daemon.objects.opening import open_store, owned
 from daemon.objects.store import ObjectStore
 from daemon.processes.child import ELSEWHERE, Trainer, environment, python
 from daemon.processes.stop_signals import Wake
@@ -113,7 +113,7 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     swept = sweep(home)
     store = _open_store(frame)
     journal = journal_opening.open_journal(frame, store, workers)
-    store = serving_nodes.fenced(frame, store, journal)
+    store = serving_nodes.fenced(frame, owned(store, home), journal)
     dataset = _open_dataset(frame, journal, store)
     history_copier = _start_history_copier(frame)
     models = _open_models(frame, journal)
@@ -135,7 +135,7 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
 
 
 def _open_store(frame: Frame) -> ObjectStore | None:
-    store = open_owned(frame.settings.storage, frame.home)
+    store = open_store(frame.settings.storage)
     if store is not None:
         frame.stack.callback(store.close)
     return store

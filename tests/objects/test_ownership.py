@@ -21,8 +21,8 @@ from daemon.core.home import Home
 from daemon.core.journal import home_identity, journal_server
 from daemon.core.settings import Settings
 from daemon.core.states import EventKind
-from daemon.objects import ownership
-from daemon.objects.opening import open_owned
+from daemon.objects import opening, ownership
+from daemon.objects.opening import open_store
 from daemon.objects.ownership import NotOwner, OwnedStore
 from daemon.objects.store import MD5, StoreUnavailable
 from daemon.schema.schema import Schema
@@ -36,7 +36,7 @@ bucket = pytest.fixture(stores.bucket)
 
 def owned(home: Home, bucket: Bucket) -> OwnedStore:
     """The store as the daemon of a home uses it."""
-    store = open_owned(bucket.settings, home)
+    store = opening.owned(open_store(bucket.settings), home)
     assert isinstance(store, OwnedStore)
     return store
 
@@ -91,7 +91,7 @@ def test_copy_removes_and_puts_nothing_of_the_original(
         RemoteCopies(home, copy.store, "").follow()
     copy.close()
     other = bucket.settings.model_copy(update={"url": f"{bucket.settings.url}-other"})
-    copy.store = open_owned(other, home)
+    copy.store = opening.owned(open_store(other), home)
     copy.open()
     copy.run()
     assert (answer(copy, request)[0], copy.waiting) == ("done", [])
