@@ -27,7 +27,7 @@ def moments(some: tuple[float, ...]) -> pytest.MarkDecorator:
 
 
 ONE_OF_EACH_KIND = MOMENTS[1::4]
-EARLY_AND_LATE = MOMENTS[3::5]
+WHILE_IT_TRAINS = MOMENTS[7:8]
 """For the trainer, which takes seconds of the processor to start again after each."""
 
 
@@ -115,7 +115,7 @@ def test_killing_a_worker_loses_no_logged_prediction(service: Service, moments: 
     wait_until(lambda: not missing(), what="every answer in the history")
 
 
-@moments(EARLY_AND_LATE)
+@moments(WHILE_IT_TRAINS)
 @pytest.mark.timeout(400)
 def test_killing_the_trainer_keeps_the_served_model_and_trains_again(
     service: Service, moments: tuple[float, ...]

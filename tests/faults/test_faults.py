@@ -64,7 +64,7 @@ class Series:
 
 
 SERIES = {
-    "kill": Series({"kind": "kill", "calls": FILES}, 4, 420),
+    "kill": Series({"kind": "kill", "calls": FILES}, 3, 420),
     "kill-database": Series({"kind": "kill", "calls": DATABASE}, 1, 40),
     "kill-first": Series({"kind": "kill", "calls": FILES}, 1, 130, first=True),
     "full-once": Series({"kind": "once", "error": errno.ENOSPC, "calls": GROWING}, 2, 120),
