@@ -38,8 +38,11 @@ LASTING = ("fsspecIO", "asyncio_", "ThreadPoolExecutor-", "tqdm_monitor", "Dummy
 
 LONGEST = (
     "behaviour/test_gate.py",
-    "openapi/test_conformance.py",
     "faults/test_faults.py",
+    "openapi/test_conformance.py",
+    "behaviour/test_journal_on_server.py",
+    "nodes/test_nodes.py",
+    "objects/test_wiped_home.py",
     "simulation/test_simulation.py",
     "behaviour/test_end_to_end.py",
     "training/test_run.py",
