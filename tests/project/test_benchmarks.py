@@ -239,6 +239,7 @@ def test_every_peer_has_its_pins() -> None:
         assert any(line.startswith("scikit-learn==") for line in pins)
 
 
+@pytest.mark.slow
 def test_a_peer_that_can_not_be_installed_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve_peers, "PINS", tmp_path)
     (tmp_path / "flask.txt").write_text("no-such-package-of-ours==1.0\n")
