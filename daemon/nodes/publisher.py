@@ -19,6 +19,8 @@ log = logs.Logger()
 SETTLED_SECONDS = 10.0
 """Time after which a node that does not serve the desired version is a problem."""
 
+ADVICE = "See the /health and log of each; the other nodes answer. One that was taken away is left out after an hour."
+
 
 class Publisher:
     """Writes the desired row; used by the loop thread. `leader` is the leader's own URL."""
@@ -60,7 +62,7 @@ class Publisher:
             return None
         behind = [report for report in self._reports.now() if not report.live or _lags(report, row)]
         settled = time.monotonic() - self._since > SETTLED_SECONDS
-        return "; ".join(report.sentence for report in behind) if behind and settled else None
+        return f"{'; '.join(report.sentence for report in behind)}. {ADVICE}" if behind and settled else None
 
     def _held(self) -> tuple[int, str] | None:
         """The version that waits for a person, and its manifest's sha256; the journal is only asked after a change."""

@@ -222,8 +222,8 @@ def test_serving_nodes_are_listed_with_generation_and_age(well: Story) -> None:
     page = well.document(alive(nodes=nodes))
     lines = [(line["label"], line["value"], line["note"]) for line in page["tiles"][0]["facts"]]
     assert lines[1:3] == [
-        ("two", "generation 7, serving, version 2", "serving node, reported 75 seconds ago"),
+        ("two", "generation 7, serving, version 2", "serving node, silent for 75 seconds"),
         ("one", "generation 7, serving, version 2", "serving node, reported 0 seconds ago"),
     ]
     assert ("serving nodes", "22 in all", "") in lines
-    assert "reported 75 seconds ago" in render(page)
+    assert "silent for 75 seconds" in render(page)

@@ -6,6 +6,7 @@ The other two are answered in `web.dashboard.serving` and `web.dashboard.quality
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from daemon.core.node.messages import NodeReport
 from daemon.core.states import CheckName, DropState
 from daemon.core.status import Status
 from daemon.records.drops import HeldDrop
@@ -74,11 +75,13 @@ def _nodes(status: Status | None) -> list[Fact]:
     if status is None:
         return []
     nodes = sorted(status.nodes, key=lambda node: (node.live, node.name))
-    lines = [
-        fact(node.name, node.progress, f"serving node, reported {counted(round(node.age), 'second')} ago")
-        for node in nodes[:MOST_NODES]
-    ]
+    lines = [fact(node.name, node.progress, f"serving node, {_ago(node)}") for node in nodes[:MOST_NODES]]
     return lines if len(nodes) <= MOST_NODES else [*lines, fact("serving nodes", f"{len(nodes)} in all")]
+
+
+def _ago(node: NodeReport) -> str:
+    seconds = counted(round(node.age), "second")
+    return f"reported {seconds} ago" if node.live else f"silent for {seconds}"
 
 
 def _meanwhile(facts: Facts) -> str:

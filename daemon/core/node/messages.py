@@ -95,4 +95,6 @@ class NodeReport(BaseModel):
     def sentence(self) -> str:
         """The report as a sentence."""
         report = f"{self.name}: {self.progress}, {self.age:.0f} s ago"
+        if not self.live:
+            report = f"{self.name} has not reported for {self.age:.0f} s; last: {self.progress}"
         return f"{report} ({self.problem})" if self.problem else report
