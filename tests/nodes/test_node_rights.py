@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from benchmarks.postgres import Postgres
+from daemon.core.errors import Unavailable
 from daemon.core.home import Home
 from daemon.core.journal import journal_server
 from daemon.core.node.messages import NodeReport, NodeState
@@ -72,6 +73,15 @@ def test_role_has_these_rights_and_no_others(url: str, postgres: Postgres) -> No
         f"WHERE grantee = '{node_rights.ROLE}' AND table_schema = '{schema}'"
     )
     assert set(rows) == RIGHTS
+
+
+def test_role_without_rights_is_told_which_file_has_them(url: str, postgres: Postgres) -> None:
+    postgres.sql(f"REVOKE SELECT ON {node_rights.schema(url)}.desired FROM {node_rights.ROLE}")
+    with (
+        closing(NodeSession(url, "retraind node one")) as session,
+        pytest.raises(Unavailable, match=r"desired.*node-role\.sql"),
+    ):
+        session.desired()
 
 
 @pytest.mark.parametrize("statement", FORBIDDEN)

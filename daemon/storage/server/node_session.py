@@ -18,6 +18,8 @@ from daemon.core.node.messages import Desired, NodeReport
 ANSWER_MILLISECONDS = 5_000
 """Maximum duration of a statement."""
 
+RIGHTS = "examples/node-role.sql grants a node's role what it needs, after the leader's first start."
+
 DESIRED = "SELECT * FROM desired"
 """All columns, because those of a later release may be missing."""
 
@@ -103,4 +105,5 @@ def _translated() -> Iterator[None]:
         yield
     except psycopg.Error as error:
         reason = " ".join(str(error).split()).rstrip(".")
-        raise Unavailable(f"The journal's server can't be asked: {reason}.") from None
+        hint = RIGHTS if isinstance(error, psycopg.errors.InsufficientPrivilege) else ""
+        raise Unavailable(f"The journal's server can't be asked: {reason}.", hint=hint) from None
