@@ -153,7 +153,7 @@ def test_what_supervisors_ask_is_open_and_says_no_more_than_needed(own: Site) ->
     (own.home.registry / "champion.json").write_text("{}")
     reason = wait_until(lambda: own.get("/health")[1]["checks"].get("promoted_version"))
     assert reason["detail"]
-    for path in ("/livez", "/readyz", "/health", "/ping", "/v2/health/live", "/v2/health/ready"):
+    for path in ("/livez", "/readyz", "/leadz", "/health", "/ping", "/v2/health/live", "/v2/health/ready"):
         status, _, text = own.ask("GET", path, headers={**STRANGER, "Host": "localhost"})
         assert status == own.ask("GET", path)[0]
         assert b"champion.json" not in text
@@ -183,7 +183,7 @@ def test_every_route_has_a_scope_or_is_open(flowers: Client) -> None:
     with pytest.raises(KeyError):
         path_scopes.needed("/new")
     open_to_all = {template for template in templates if path_scopes.needed(template) is None}
-    supervised = {"/", "/livez", "/readyz", "/health", "/ping", "/v2/health/live", "/v2/health/ready"}
+    supervised = {"/", "/livez", "/readyz", "/leadz", "/health", "/ping", "/v2/health/live", "/v2/health/ready"}
     assert open_to_all == supervised | {"/static/<name>", "/docs/<release>/<name>", "/sign-in", "/sign-out"}
 
 

@@ -63,6 +63,7 @@ def refuse_what_only_the_leader_may_do(a: Machine, b: Machine) -> None:
     """The standby serves the leader's version; drops wait there, and commands are sent to the leader."""
     b.wait_served(1)
     assert b.ask("/readyz")[0] == b.ask("/v2/health/ready")[0] == 200
+    assert (a.ask("/leadz")[0], b.ask("/leadz")[0]) == (200, 503)
     status, problem = b.ask("/promote", {"version": 1})
     assert status == 421
     assert str(a.port) in problem["hint"]
@@ -89,6 +90,7 @@ def kill_the_leader(leader: Machine, standby: Machine) -> None:
     assert standby.reason() == f"The session of {leader.name} ended."
     wait_until(lambda: standby.accepted("waits.csv"), 30, "the drop that waited")
     assert "retraind_leader 1.0" in standby.ask("/prometheus_metrics")[1]
+    assert standby.ask("/leadz")[0] == 200
 
 
 def stop_the_leader(leader: Machine, standby: Machine) -> None:

@@ -64,7 +64,7 @@ def test_nodes_follow_their_leader(tmp_path: Path, served: Path, own_postgres: P
             node.start()
         one.wait_serves(1)
         two.wait_serves(1)
-        assert one.ask("/readyz")[0] == 200
+        assert (one.ask("/readyz")[0], one.ask("/leadz")[0], lead.ask("/leadz")[0]) == (200, 503, 200)
         second_version(lead)
         wait_until(lambda: one.tries(2), 30, f"the held version on a node: {one.log()[-1500:]}")
         assert two.tries(1)

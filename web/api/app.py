@@ -32,6 +32,7 @@ INLINE = {
     "/health",
     "/livez",
     "/readyz",
+    "/leadz",
     "/",
     "/ping",
     "/v2/health/live",
@@ -176,6 +177,7 @@ def _status(worker: Worker, figures: Figures) -> dict[str, Route]:
         "/health": lambda: _json(*health.health(worker, full=_may_read())),
         "/livez": lambda: _json(200, {"status": "alive"}),
         "/readyz": lambda: _json(*health.readiness(worker, full=_may_read())),
+        "/leadz": lambda: _json(*standby.leading(worker)),
         "/metrics": lambda: _reply(figures.metrics(request.get_header("Accept", ""))),
         "/prometheus_metrics": lambda: _reply(figures.exposition(request.get_header("Accept", ""))),
     }

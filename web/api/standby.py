@@ -25,6 +25,13 @@ def stands_by(worker: Worker) -> bool:
     return worker.slot.status is not None and worker.slot.status.state == STATE
 
 
+def leading(worker: Worker) -> tuple[int, dict[str, str]]:
+    """The answer of `/leadz`: 200 while this machine leads, or needs no leader; 503 on a standby and on a serving node."""
+    status = worker.slot.status
+    leads = status is not None and status.alive and status.state == "ready"
+    return (200, {"status": "leads"}) if leads else (503, {"status": "does not lead"})
+
+
 def guarded(worker: Worker, path: str, route: Callable[..., Any]) -> Callable[..., Any]:
     """The route of a path that writes: 421 with the leader's address while this machine stands by."""
 

@@ -14,6 +14,7 @@ OPEN = None
 TABLE: dict[str, Scope | None] = {
     "/": OPEN,
     "/livez": OPEN,
+    "/leadz": OPEN,
     # Without the scope `read`, these omit the details.
     "/readyz": OPEN,
     "/health": OPEN,

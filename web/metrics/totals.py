@@ -43,7 +43,7 @@ class Summary(TypedDict, total=False):
     served_versions: list[int]
 
 
-CHECKS = ("/health", "/readyz", "/v2/health/ready")
+CHECKS = ("/health", "/readyz", "/leadz", "/v2/health/ready")
 """Routes whose 503 is an answer, not a failure."""
 
 

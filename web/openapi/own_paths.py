@@ -206,6 +206,9 @@ def _checks() -> dict[str, Json]:
         "/readyz": _operate(
             "Readiness: the service can do its work", both("Readiness", "Ready.", "Not ready; `reasons` says why.")
         ),
+        "/leadz": _operate(
+            "Leadership: rows and commands are taken here", both("Leading", "It leads.", "A standby or a serving node.")
+        ),
     }
 
 

@@ -109,6 +109,7 @@ def _states() -> dict[str, Json]:
             "Whether the service can do its work.", {"status": {"enum": ["ready", "not ready"]}, **checks}
         ),
         "Alive": record("The worker runs.", {"status": {"const": "alive"}}),
+        "Leading": record("Whether this machine leads.", {"status": {"enum": ["leads", "does not lead"]}}),
         "Figures": record(
             "Metrics of all workers since the home was created; times in milliseconds.",
             {
