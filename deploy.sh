@@ -15,7 +15,7 @@ Usage: ./deploy.sh COMMAND
   local [-- FLAGS]  make .venv and run the daemon in the foreground; FLAGS go to `retraind run`
   docker            build the image, replace the container, roll back if it does not become ready
   systemd [ROLE]    (as root) install to /opt/retraind, state in /var/lib/retraind, start the unit.
-                    ROLE: `single` (default) or `node`; a later run without ROLE keeps it
+                    ROLE: `single` (default), `leader`, `standby` or `node`; a later run without ROLE keeps it
   help              this text
 
 Environment:
@@ -204,7 +204,7 @@ unit_address() {
     printf '127.0.0.1:%s\n' "${address:-5000}"
 }
 
-# install_unit ROLE: the unit, and what makes it a node. Without ROLE that stays as it is.
+# install_unit ROLE: the unit, and what makes it a leader with a standby, or a node. Without ROLE that stays as it is.
 install_unit() {
     local role=$1 folder=/etc/systemd/system/retraind.service.d
     install -D -m 0644 "$root/systemd/retraind.service" /etc/systemd/system/retraind.service
@@ -212,6 +212,8 @@ install_unit() {
     case $role in
         "") ;;
         single) rm -f "$folder/role.conf" ;;
+        # The same on both machines: whoever starts first leads, the other one waits.
+        leader | standby) install -m 0644 "$root/systemd/leader.conf" "$folder/role.conf" ;;
         node) install -m 0644 "$root/systemd/node.conf" "$folder/role.conf" ;;
     esac
     systemctl daemon-reload
@@ -226,8 +228,8 @@ not_started() {
 deploy_systemd() {
     local role=${1:-} venv extras
     case $role in
-        "" | single | node) ;;
-        *) die "there is no role '$role': write single or node." 2 ;;
+        "" | single | leader | standby | node) ;;
+        *) die "there is no role '$role': write single, leader, standby or node." 2 ;;
     esac
     [ "$(id -u)" -eq 0 ] || die "installing the unit needs root: sudo ./deploy.sh systemd"
     [ -d /run/systemd/system ] || die "systemd does not run this machine; use ./deploy.sh local or docker."
@@ -237,7 +239,7 @@ deploy_systemd() {
     if [ ! -e /etc/retraind/environment ]; then install -D -m 0600 "$root/systemd/environment" /etc/retraind/environment; fi
     extras=$(needed_extras "$state" --environment /etc/retraind/environment)
     case $role in
-        node)
+        leader | standby | node)
             [ "$extras" = postgres,s3 ] || die "a $role needs journal.url and storage.url: write them, and the password and keys, into /etc/retraind/environment, then run this again."
             ;;
     esac

@@ -22,7 +22,7 @@ LOCKS = {
 }
 """Each lock file, and how many packages it has at least."""
 UNIT = ROOT / "systemd" / "retraind.service"
-ROLES = ["node.conf"]
+ROLES = ["leader.conf", "node.conf"]
 """What makes the unit that of a leader with a standby, or of a node."""
 
 
