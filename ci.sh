@@ -41,10 +41,10 @@ environment() {
     installer make .venv-ci requirements-dev.lock --project . --fresh
 }
 
-# Clients of other projects whose dependencies clash with ours and with each other, each in an environment of its own.
+# Programs of other projects whose dependencies clash with ours and with each other, each in an environment of its own.
 clients() {
     local name
-    for name in tritons kserves; do
+    for name in tritons kserves manifests; do
         installer make ".venv-$name" "tests/clients/$name.lock" --fresh ||
             say ".venv-$name could not be made; the tests that need it are skipped"
     done
@@ -60,10 +60,8 @@ scratch() {
     TMPDIR=$(mktemp --directory "$memory/retraind-ci.XXXXXX")
     export TMPDIR
     chmod 1777 "$TMPDIR" # as /tmp: some tests act as other users
-    trap 'end_types; rm -rf "$TMPDIR"' EXIT
+    trap 'rm -rf "$TMPDIR"' EXIT
 }
-
-end_types() { [ -z "$types" ] || kill "$types" 2>/dev/null || true; }
 
 # Half as many again as there are cores, because tests wait; more than four services at once would wait for each other.
 workers() {
@@ -93,10 +91,6 @@ clients
 wait "$packages"
 export PATH="$PWD/.venv-ci/bin:$PATH"
 
-# What takes longest and nothing waits for runs beside all else.
-mypy >.venv-ci/types.log 2>&1 &
-types=$!
-trap end_types EXIT
 say "formatter"
 ruff format --check .
 say "linter"
@@ -104,13 +98,14 @@ ruff check .
 say "layers"
 lint-imports
 say "types and tests"
+mypy >.venv-ci/types.log 2>&1 &
+types=$!
 scratch
 coverage erase
 failed=0
 # By modules side by side, in forks of one process (tests/forked_workers.py): three that import and collect cost a CPU minute.
 coverage run -m pytest --workers="$(workers)" ${selection[@]+"${selection[@]}"} | tee .venv-ci/tests.log || failed=1
 wait "$types" || failed=1
-types=
 cat .venv-ci/types.log
 [ "$failed" -eq 0 ] || exit 1
 say "coverage"
