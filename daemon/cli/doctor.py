@@ -13,6 +13,7 @@ from daemon.artifacts import bundle
 from daemon.artifacts.manifest import cleared
 from daemon.cli.report import health, home_access
 from daemon.core import durable, home_integrity, settings, status
+from daemon.core.databases import mlflow_server
 from daemon.core.errors import BundleRefused, RetraindError
 from daemon.core.home import Home
 from daemon.core.journal import journal_server
@@ -124,8 +125,9 @@ def _folders(home: Home) -> str:
     needed = (home.registry, home.requests, home.workers, home.artifacts, home.bundles, home.data, home.segments)
     folders = [folder for folder in (*needed, home.inbox, home.rejected, home.logs) if home.dataset_pointer.exists()]
     # In a new home the trainer makes it after the first rows arrive.
-    lost = folders and home.pointer.exists() and not home.mlflow.exists()
-    gone = [f"{home.mlflow} is gone. {home_integrity.RESTORE}."] if lost else []
+    database = mlflow_server.file_of(home)
+    lost = folders and home.pointer.exists() and not database.exists()
+    gone = [f"{database} is gone. {home_integrity.RESTORE}."] if lost else []
     wrong = [*gone, *filter(None, map(home_integrity.unwritable, folders))] or list(
         filter(None, [home_integrity.disk(home)])
     )
@@ -230,11 +232,14 @@ def _bundle(home: Home) -> str:
 
 
 def _paths(home: Home) -> str:
-    """Check that no path in MLflow's database leads out of the home."""
+    """Check that MLflow's database can be read, and that no path in it leads out of the home."""
     strays = artifact_paths.foreign_paths(home)
     if strays:
         first = f"{strays[0].rows} paths in MLflow's database lead to {strays[0].place}, out of this home."
         raise PartFailed(first, hint="The next start puts them right, and so does `retraind doctor --repair`.")
+    if server := mlflow_server.beside(home):
+        kept = f"the files of its runs are at {server.artifacts}" if server.artifacts else "it names this home only"
+        return f"MLflow's database is at {server.url}; {kept}."
     return "MLflow's database names this home only."
 
 

@@ -46,6 +46,8 @@ class Home:
     identity = SubPath("registry/home.json")
     """The id of the home; see `daemon.core.journal.home_identity`."""
     mlflow = SubPath("registry/mlflow.db")
+    mlflow_server = SubPath("registry/mlflow-server.json")
+    """Names the server of MLflow's database if there is no `mlflow.db`; see `daemon.core.databases.mlflow_server`."""
     artifacts = SubPath("registry/artifacts")
     bundles = SubPath("registry/bundles")
     pointer = SubPath("registry/champion.json")

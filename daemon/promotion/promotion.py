@@ -43,7 +43,7 @@ class Promotion:
         stored: StoredBundles | None = None,
     ) -> None:
         self.stored = stored or StoredBundles(home)
-        self._home, self._settings, self._journal, self._models = home, settings, journal, models
+        self._home, self._settings, self._journal, self.models = home, settings, journal, models
         self._refused_alias: int | None = None
         self._wishes: dict[int, str] = {}
         self._complaints: frozenset[str] = frozenset()
@@ -198,7 +198,7 @@ class Promotion:
             return False
         if not begun:
             self._journal.versions.roll_back(served.version, reason)
-        self._models.describe(served.version, VersionState.ROLLED_BACK, reason)
+        self.models.describe(served.version, VersionState.ROLLED_BACK, reason)
         self._champion.choose(swap["previous"])
         return True
 

@@ -8,21 +8,23 @@ from daemon.core.home import Home
 from daemon.core.states import EventKind, Level, RunState, VersionState
 from daemon.records import challenger
 from daemon.schema.score_names import counted
-from daemon.storage import lost_versions
 from daemon.storage.journal import Journal
+from daemon.storage.mlflow import lost_versions, mlflow_database
+from daemon.storage.mlflow.mlflow_database import MlflowDatabase
 from daemon.storage.model_versions import CHALLENGER, CHAMPION, PREVIOUS
 
 log = logs.Logger()
 
 
-def recover(home: Home, journal: Journal) -> None:
+def recover(home: Home, journal: Journal, database: MlflowDatabase | None = None) -> None:
     """Put versions and aliases back into a database that has none; raises Unavailable."""
+    database = database or mlflow_database.of(home)
     last = journal.runs.last(RunState.TRAINED)
-    if last is None or not lost_versions.all_gone(home):
+    if last is None or not lost_versions.all_gone(database):
         return
     judged = journal.versions.newest()
     if judged:
-        lost_versions.restore(home, judged, _aliases(journal))
+        lost_versions.restore(database, judged, _aliases(journal))
         sentence = f"MLflow's database was empty: {counted(len(judged), 'version')} of the journal are in it again."
         journal.events.record(EventKind.REPAIRED, sentence, level=Level.WARNING)
         log.warning("versions_restored", versions=len(judged))
@@ -36,14 +38,14 @@ def _train_again(home: Home, journal: Journal) -> None:
         requests.submit(home, "retrain", force=True, by="daemon")
 
 
-def follow(home: Home, journal: Journal) -> None:
+def follow(home: Home, journal: Journal, database: MlflowDatabase | None = None) -> None:
     """Bring versions and aliases of a database up to the journal, which another machine has written; raises Unavailable.
 
     Runs stay. A version that the journal does not have was registered here and never judged; its number may belong to
     another one by now.
     """
     judged = journal.versions.newest()
-    removed = lost_versions.replace(home, judged, _aliases(journal) if judged else {})
+    removed = lost_versions.replace(database or mlflow_database.of(home), judged, _aliases(journal) if judged else {})
     log.info("versions_follow", versions=len(judged), removed=removed)
     _train_again(home, journal)
 

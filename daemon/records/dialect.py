@@ -3,6 +3,8 @@
 import re
 from functools import cache
 
+from daemon.core.databases.placeholders import numbered
+
 ARRIVAL = "rowid"
 """The order of insertion into a table without its own number; on a server it is a column
 (`daemon.storage.server.tables`)."""
@@ -20,13 +22,10 @@ TRANSLATED = (
     (re.compile(r"\bAS REAL\)"), "AS NUMERIC)"),
 )
 
-_PLACEHOLDER = re.compile(r"\?(\d*)")
-
 
 @cache
 def for_server(query: str) -> str:
     """A query for PostgreSQL, with its placeholders: `?` is the next value, `?2` the second."""
     for pattern, words in TRANSLATED:
         query = pattern.sub(words, query)
-    count = iter(range(1, query.count("?") + 1))
-    return _PLACEHOLDER.sub(lambda place: f"${place[1] or next(count)}", query)
+    return numbered(query)

@@ -1,28 +1,27 @@
 """The registry: all work that needs MLflow itself: runs, models, new versions, and migrating its database.
 
-MLflow runs on SQLite, offline. This is the only module that uses MLflow, and only the trainer's process imports it.
-`daemon/storage/model_versions.py` reads versions and moves aliases, also in the daemon;
+MLflow runs offline, on a file or a PostgreSQL server. Only the modules of this package use it, and only the trainer's
+process imports it. `daemon/storage/model_versions.py` reads versions and moves aliases, also in the daemon;
 `daemon/storage/mlflow_tables.py` makes the database.
 """
 
 # ruff: noqa: E402 - MLflow reads its environment at its import, and parts of it are deferred before that
-import contextlib
 import functools
 import importlib
 import json
 import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from daemon.artifacts import backends
+from daemon.core.databases import mlflow_server
 from daemon.core.errors import Unavailable
 from daemon.core.home import Home
-from daemon.registry import deferred_packages
-from daemon.storage import mlflow_file, mlflow_tables
+from daemon.registry import artifact_files, deferred_packages, migrations
+from daemon.storage import mlflow_tables
 from daemon.storage.model_versions import NAME, TAG, ModelVersions
 
 # Before the import, because MLflow reads these once. Otherwise it would phone home, start pip and uv, and use its own
@@ -50,7 +49,6 @@ import mlflow
 import mlflow.sklearn
 import numpy as np
 import pandas as pd
-from alembic.util import CommandError
 from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.pandas_dataset import from_pandas
@@ -91,13 +89,17 @@ class Registry:
     def __init__(self, home: Home) -> None:
         self._home = home
         self._models = ModelVersions(home)
-        self._uri = f"sqlite:///{home.mlflow.absolute()}"
+        self._database = self._models.database
+        self._uri = self._database.uri
         self._client: MlflowClient | None = None
 
     @property
     def client(self) -> MlflowClient:
         """The client; the first use migrates a new database, which takes seconds."""
         if self._client is None:
+            server = mlflow_server.beside(self._home)
+            if server is not None and server.artifacts:
+                artifact_files.keep_in_home(self._home, server.artifacts)
             mlflow.set_tracking_uri(self._uri)
             mlflow.set_registry_uri(self._uri)
             self._client = MlflowClient(self._uri, self._uri)
@@ -106,22 +108,22 @@ class Registry:
     @translated
     def open(self) -> None:
         """Create the migrated database, the experiment and the registered model if they are missing."""
-        if mlflow_tables.open_or_make(self._home):
+        if mlflow_tables.open_or_make(self._home, self._database):
             return
-        with mlflow_file.migrating(self._home.mlflow):
+        with self._database.migrating():
             if (layout := self._models.layout()) is None:
-                _create(self._home)
-            elif layout and layout != _newest_layout():
-                _upgrade(self._home.mlflow)
+                migrations.create(self._home, self._database)
+            elif layout and layout != migrations.newest_layout():
+                migrations.upgrade(self._home, self._database)
             self._fill()
 
     def _fill(self) -> None:
         """Add our experiment and model to a database if they are missing; its first query migrates it."""
         if self.client.get_experiment_by_name(NAME) is None:
-            self.client.create_experiment(NAME, artifact_location=self._home.artifacts.absolute().as_uri())
+            self.client.create_experiment(NAME, artifact_location=mlflow_server.artifacts(self._home))
         if not self.client.search_registered_models(f"name='{NAME}'"):
             self.client.create_registered_model(NAME, description=mlflow_tables.DESCRIPTION)
-        self._home.mlflow.chmod(0o600)
+        self._database.complete()
 
     def _experiment(self) -> str:
         experiment = self.client.get_experiment_by_name(NAME)
@@ -211,53 +213,12 @@ class Registry:
         return int(version.version)
 
 
-def _create(home: Home) -> None:
-    """Make a migrated database."""
-    with mlflow_file.replacing(home.mlflow) as fresh:
-        uri = f"sqlite:///{fresh.absolute()}"
-        MlflowClient(uri, uri).search_experiments()
-        with closing(sqlite3.connect(fresh)) as connection, connection:
-            # MLflow's own default experiment would write to the current folder.
-            connection.execute("UPDATE experiments SET artifact_location = ?", (home.artifacts.absolute().as_uri(),))
-
-
-def _upgrade(path: Path) -> None:
-    """Do what `mlflow db upgrade` does, in a copy.
-
-    By itself MLflow only adds tables, and refuses a database that lacks a column. The database of a later MLflow is not
-    changed, and its next query fails with the reason.
-    """
-    # Other programs can only read it meanwhile, because the copy would lack their writes.
-    with contextlib.suppress(CommandError), mlflow_file.writing(path), mlflow_file.replacing(path) as fresh:
-        with mlflow_file.reading(path) as source, closing(sqlite3.connect(fresh)) as copy:
-            source.backup(copy)
-        database: Any = importlib.import_module("mlflow.store.db.utils")
-        engine = database.create_sqlalchemy_engine_with_retry(f"sqlite:///{fresh.absolute()}")
-        try:
-            database._upgrade_db(engine)
-        finally:
-            engine.dispose()
-
-
-def _newest_layout() -> str:
-    """MLflow's name for the table layout after its newest migration."""
-    database: Any = importlib.import_module("mlflow.store.db.utils")
-    return str(database._get_latest_schema_revision())
-
-
 LATER = (
     *("alembic.command", "git", "mlflow.pyfunc", "mlflow.tracing.export.utils", "mlflow.tracing.processor.base_mlflow"),
     "mlflow.store.model_registry.sqlalchemy_workspace_store",
     "mlflow.store.tracking.sqlalchemy_workspace_store",
 )
 """Modules that MLflow imports when it opens a database, starts a run or logs a model."""
-
-
-def remember_layout() -> None:
-    """Look up MLflow's newest migration once: MLflow would load all migrations for this at each database that it opens."""
-    database: Any = importlib.import_module("mlflow.store.db.utils")
-    database._get_latest_schema_revision = functools.cache(database._get_latest_schema_revision)
-    database._get_latest_schema_revision()
 
 
 REQUIRED = {"mlflow": ["mlflow"], "numpy": ["numpy"], "sklearn": ["scikit-learn"]}

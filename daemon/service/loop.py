@@ -37,7 +37,7 @@ class Loop:
     def __init__(self, parts: Parts) -> None:
         self.parts, self._wake, self._heartbeat = parts, parts.wake, parts.heartbeat
         self.health = Health(parts.heartbeat, parts.journal)
-        self._inspection = SelfChecks(parts.home, parts.journal)
+        self._inspection = SelfChecks(parts.home, parts.journal, parts.promotion.models)
         self._checks = Checks(parts, self.health, self._inspection)
         scan_seconds = parts.settings.inbox.scan_seconds
         self._follower = RegistryFollower(parts.home, parts.journal, parts.promotion, scan_seconds)

@@ -3,15 +3,13 @@
 It imports SQLAlchemy and pyarrow, so the service imports it after its HTTP workers answer.
 """
 
-import sqlite3
-import subprocess
 import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from daemon.core import durable, logs, shared_folder
-from daemon.core.errors import RetraindError, Unavailable
+from daemon.core.errors import RetraindError
 from daemon.core.home import Home
 from daemon.core.settings import Settings
 from daemon.core.states import EventKind, Level
@@ -27,20 +25,18 @@ from daemon.ingest.ingestion import Ingestion
 from daemon.ingest.reading.late_labels import Labels
 from daemon.objects.opening import open_store, owned
 from daemon.objects.store import ObjectStore
-from daemon.processes.child import ELSEWHERE, Trainer, environment, python
+from daemon.processes.child import Trainer
 from daemon.processes.stop_signals import Wake
 from daemon.processes.worker_keeper import WorkerKeeper
-from daemon.promotion import registry_recovery
 from daemon.promotion.promotion import Promotion
 from daemon.retraining.retraining import Retraining
 from daemon.retraining.schedule import Schedule
-from daemon.service import journal_opening, serving_nodes
+from daemon.service import journal_opening, mlflow_start, serving_nodes
 from daemon.service.heartbeat import START_SECONDS, Heartbeat
 from daemon.service.remote_copies import RemoteCopies
 from daemon.service.store_upkeep import StoreUpkeep
-from daemon.storage import artifact_paths, mlflow_tables
 from daemon.storage.journal import Journal
-from daemon.storage.model_versions import LAYOUT, ModelVersions
+from daemon.storage.model_versions import ModelVersions
 from daemon.storage.prediction_history import HistoryCopier
 from daemon.stored.bundles import StoredBundles
 from daemon.stored.segments import StoredSegments
@@ -116,12 +112,12 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     store = serving_nodes.fenced(frame, owned(store, home), journal)
     dataset = _open_dataset(frame, journal, store)
     history_copier = _start_history_copier(frame)
-    models = _open_models(frame, journal)
+    models = mlflow_start.open_models(frame, journal)
     promotion = Promotion(home, settings.promote, journal, models, StoredBundles(home, store, frame.wake))
     promotion.recover()
     retraining = Retraining(home, settings, journal, trainer, schedule, promotion.live.fell)
     abandoned = retraining.recover()
-    if not _mlflow_in_order(frame, journal):
+    if not mlflow_start.in_order(frame, journal, models):
         trainer.keep_awake(time.monotonic())  # it retries, and the health says why
     inbox, watcher = _open_inbox(frame)
     ingestion = _open_ingestion(frame, inbox, dataset, journal, history_copier)
@@ -185,53 +181,6 @@ def _start_projection(frame: Frame, store: ObjectStore | None) -> RemoteCopies |
     projection.start()
     frame.stack.callback(projection.close)
     return projection
-
-
-def _open_models(frame: Frame, journal: Journal) -> ModelVersions:
-    """The versions in MLflow's database; raises Unavailable if it can't be used.
-
-    A database with other tables is first migrated by MLflow.
-    """
-    home, models = frame.home, ModelVersions(frame.home)
-    with frame.heartbeat.step("opening MLflow's database", START_SECONDS), frame.wake.interruptible():
-        try:
-            moved = artifact_paths.relocate(home)
-        except sqlite3.Error as error:
-            raise Unavailable(f"MLflow's database {home.mlflow} can't be used: {error}.") from None
-        if moved:
-            journal.events.record(EventKind.MOVED, moved, level=Level.WARNING)
-        if models.layout() not in (None, LAYOUT):
-            _migrate(home)
-    return models
-
-
-def _mlflow_in_order(frame: Frame, journal: Journal) -> bool:
-    """Create MLflow's database if there is none, and close the runs of killed trainings; False: the trainer must do it.
-
-    A new one gets the versions that the journal has. A process of a killed daemon may hold the database for minutes while it still migrates it.
-    """
-    home = frame.home
-    try:
-        with frame.heartbeat.step("preparing MLflow's database", START_SECONDS), frame.wake.interruptible():
-            made = mlflow_tables.open_or_make(home)
-            mlflow_tables.kill_runs(home)
-            if made:
-                registry_recovery.recover(home, journal)
-            if made and frame.settings.leader.standby and journal.term is not None and journal.term.overtaken:
-                registry_recovery.follow(home, journal)
-    except (Unavailable, OSError) as error:
-        log.warning("mlflow_not_in_order", reason=str(error))
-        return False
-    return made
-
-
-def _migrate(home: Home) -> None:
-    """Have MLflow open the database in another process."""
-    command = [*python("daemon.registry"), str(home.root)]
-    done = subprocess.run(command, cwd=ELSEWHERE, env=environment(), stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        reason = done.stderr.strip().rpartition("\n")[2]
-        raise Unavailable(f"MLflow's database {home.mlflow} has tables of another MLflow. {reason}")
 
 
 def _open_inbox(frame: Frame) -> tuple[Inbox, Watcher]:

@@ -13,6 +13,7 @@ class RegistryFollower:
 
     def __init__(self, home: Home, journal: Journal, promotion: Promotion, scan_seconds: float) -> None:
         self._home, self._journal, self._promotion, self._scan_seconds = home, journal, promotion, scan_seconds
+        self._mlflow = promotion.models.database
         self._look_at = 0.0
         self._followed: tuple[object, ...] | None = None
         self._answered, self._may_answer = False, True
@@ -33,7 +34,8 @@ class RegistryFollower:
 
     def step(self, now: float) -> bool:
         """Answer a request, adopt, judge or watch; True if something was done."""
-        if self._promotion.stored.ended:  # the version that has waited for it gets its verdict
+        # The version that has waited for its bundle gets its verdict; or another program has moved an alias.
+        if self._promotion.stored.ended or self._mlflow.signalled():
             self.look_soon()
         answered = self._answered = self._may_answer and self._promotion.answer()
         if not answered and now < self._look_at:
@@ -60,6 +62,6 @@ class RegistryFollower:
 
     def _state(self) -> tuple[object, ...]:
         """A value that changes whenever there may be work; a query of MLflow's database costs a hundred times as much."""
-        wal = self._home.mlflow.with_name(f"{self._home.mlflow.name}-wal")
-        stats = [path.stat() for path in (self._home.mlflow, wal, self._home.pointer) if path.exists()]
-        return self._journal.writes, *((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats)
+        pointer = self._home.pointer.stat() if self._home.pointer.exists() else None
+        served = pointer and (pointer.st_ino, pointer.st_mtime_ns, pointer.st_size)
+        return self._journal.writes, self._mlflow.stamp(), served

@@ -6,6 +6,7 @@ files it has open, and which segments must exist.
 
 from daemon.artifacts import bundle
 from daemon.core import home_integrity
+from daemon.core.databases import mlflow_server
 from daemon.core.errors import RetraindError, Unavailable
 from daemon.core.home import Home
 from daemon.core.home_integrity import OpenedFile
@@ -17,9 +18,10 @@ from daemon.storage.model_versions import LAYOUT, ModelVersions
 class SelfChecks:
     """Checks one home; used by the loop thread, once everything is open."""
 
-    def __init__(self, home: Home, journal: Journal) -> None:
+    def __init__(self, home: Home, journal: Journal, models: ModelVersions | None = None) -> None:
         self._home, self._journal = home, journal
-        self._registry, self._models = OpenedFile(home.mlflow), ModelVersions(home)
+        self._registry = OpenedFile(mlflow_server.file_of(home))
+        self._models = models or ModelVersions(home)
         self._layout: tuple[object, str | None] = (None, None)
         self._segments: tuple[int, frozenset[str]] = (-1, frozenset())
         self._bundle: tuple[object, tuple[str, ...]] = (None, ())
@@ -42,18 +44,15 @@ class SelfChecks:
 
     def _strange_tables(self) -> str | None:
         """Why the versions read from MLflow may be wrong; checked after writes to its database. Raises Unavailable."""
-        try:
-            status = self._home.mlflow.stat()
-        except FileNotFoundError:
-            served = self._home.pointer.exists()
-            return f"{self._home.mlflow} is gone. {home_integrity.RESTORE}." if served else None
-        state = status.st_ino, status.st_mtime_ns
-        if self._layout[0] != state:
+        database = self._models.database
+        database.require(self._home)
+        state = database.stamp()
+        if self._layout[0] != state or not database.in_file:  # a query is the only proof that a server answers
             self._layout = state, self._models.layout()
         if self._layout[1] in (None, LAYOUT):
             return None
         return (
-            f"{self._home.mlflow} has tables of another MLflow than retraind knows ({self._layout[1] or 'none'}). "
+            f"{database.place} has tables of another MLflow than retraind knows ({self._layout[1] or 'none'}). "
             "Install the retraind that belongs to it, or restore the home from a backup."
         )
 

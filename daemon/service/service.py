@@ -17,6 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from daemon.core import durable, garbage_collector, logs, status
+from daemon.core.databases import mlflow_server
 from daemon.core.errors import AlreadyRunning
 from daemon.core.home import Home
 from daemon.core.journal import journal_server
@@ -59,6 +60,7 @@ def run(home: Home, settings: Settings, wake: Wake) -> None:
         journal_server.settle(home, settings.journal.url)
         if not settings.leader.standby:  # homes of one leader share its journal
             journal_server.require_original(home)
+        mlflow_server.settle(home, settings.mlflow.url, settings.storage.url)
         heartbeat = Heartbeat(home.status, starting(home))
         stack.callback(heartbeat.stop)
         heartbeat.start()

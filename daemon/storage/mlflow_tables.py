@@ -5,24 +5,27 @@ would add; tests compare both. If another release of MLflow is installed than th
 does it (`daemon/registry/registry.py`).
 """
 
-import sqlite3
 import time
-from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 
-from daemon.core import home_integrity
-from daemon.core.errors import Unavailable
+from daemon.core.databases import mlflow_server
 from daemon.core.home import Home
-from daemon.storage import mlflow_file
+from daemon.storage.mlflow import mlflow_database
+from daemon.storage.mlflow.mlflow_database import MlflowDatabase
 from daemon.storage.model_versions import LAYOUT, NAME, ModelVersions
 
 STATEMENTS = Path(__file__).with_name("mlflow_tables.sql")
+SERVER_STATEMENTS = Path(__file__).with_name("mlflow") / "server_tables.sql"
+"""The same tables for PostgreSQL."""
 
 DESCRIPTION = "Trained by retraind from labelled files."
 """The description of the registered model, for people."""
 
-DEFAULT = "INSERT INTO experiments VALUES (0, 'Default', ?, 'active', ?, ?, 'default')"
+DEFAULT = """
+INSERT INTO experiments
+    (experiment_id, name, artifact_location, lifecycle_stage, creation_time, last_update_time, workspace)
+VALUES (0, 'Default', ?, 'active', ?, ?, 'default')"""
 """MLflow's own experiment, which its client and its pages expect."""
 
 EXPERIMENT = f"""
@@ -42,40 +45,31 @@ UPDATE runs SET status = 'KILLED', end_time = ? WHERE status = 'RUNNING' AND lif
 AND experiment_id IN (SELECT experiment_id FROM experiments WHERE name = '{NAME}')"""
 
 
-def open_or_make(home: Home) -> bool:
-    """Create the database, and add our missing rows; False if only MLflow can do it.
-
-    Raises Unavailable, OSError. A home that serves a version had a database. An empty one instead would look healthy,
-    and number versions from 1 again.
-    """
-    if not home.mlflow.exists() and home.pointer.exists():
-        raise Unavailable(f"{home.mlflow} is gone. {home_integrity.RESTORE}.")
-    if ModelVersions(home).layout() not in (None, LAYOUT) or not are_of_the_installed_mlflow():
+def open_or_make(home: Home, database: MlflowDatabase | None = None) -> bool:
+    """Create the database, and add our missing rows; False if only MLflow can do it. Raises Unavailable, OSError."""
+    database = database or mlflow_database.of(home)
+    database.require(home)
+    if ModelVersions(home, database).layout() not in (None, LAYOUT) or not are_of_the_installed_mlflow(database):
         return False
-    try:
-        with mlflow_file.migrating(home.mlflow):
-            if not home.mlflow.exists():
-                _make(home)
-            _fill(home)
-    except sqlite3.Error as error:
-        raise Unavailable(f"MLflow's database can't be used: {error}.") from error
+    with database.migrating():
+        if not database.exists():
+            _make(home, database)
+        _fill(home, database)
     return True
 
 
-def kill_runs(home: Home) -> None:
+def kill_runs(home: Home, database: MlflowDatabase | None = None) -> None:
     """Mark the runs that a killed training left open; call only while none runs. Raises Unavailable."""
-    if not ModelVersions(home).unfinished():
+    database = database or mlflow_database.of(home)
+    if not ModelVersions(home, database).unfinished():
         return  # another program may hold a lock, so it writes only if it must
-    try:
-        with mlflow_file.writing(home.mlflow) as connection:
-            connection.execute(KILL, (_now(),))
-    except sqlite3.Error as error:
-        raise Unavailable(f"MLflow's database can't be used: {error}.") from error
+    with database.writing() as connection:
+        connection.execute(KILL, (_now(),))
 
 
-def are_of_the_installed_mlflow() -> bool:
+def are_of_the_installed_mlflow(database: MlflowDatabase | None = None) -> bool:
     """Whether the statements come from the installed MLflow, because another patch release may have other tables."""
-    with STATEMENTS.open() as text:
+    with _statements(database).open() as text:
         written = text.readline().split()[-1]
     try:
         return written == metadata.version("mlflow")
@@ -83,25 +77,21 @@ def are_of_the_installed_mlflow() -> bool:
         return False
 
 
-def _make(home: Home) -> None:
-    location, now = home.artifacts.absolute().as_uri(), _now()
-    with (
-        mlflow_file.replacing(home.mlflow) as fresh,
-        closing(sqlite3.connect(fresh, isolation_level=None)) as connection,
-    ):
-        connection.executescript(f"BEGIN;\n{STATEMENTS.read_text()}")
-        connection.execute(DEFAULT, (location, now, now))
-        connection.execute("COMMIT")
+def _statements(database: MlflowDatabase | None) -> Path:
+    return STATEMENTS if database is None or database.in_file else SERVER_STATEMENTS
 
 
-def _fill(home: Home) -> None:
-    with mlflow_file.reading(home.mlflow) as connection:
-        filled = connection.execute(FILLED).fetchone()
-    if not filled:
-        with mlflow_file.writing(home.mlflow) as connection:
-            connection.execute(EXPERIMENT, (home.artifacts.absolute().as_uri(), _now()))
+def _make(home: Home, database: MlflowDatabase) -> None:
+    location, now = mlflow_server.artifacts(home), _now()
+    database.make(_statements(database).read_text(), [(DEFAULT, (location, now, now))])
+
+
+def _fill(home: Home, database: MlflowDatabase) -> None:
+    if not database.ask(FILLED):
+        with database.writing() as connection:
+            connection.execute(EXPERIMENT, (mlflow_server.artifacts(home), _now()))
             connection.execute(MODEL, (_now(),))
-    home.mlflow.chmod(0o600)
+    database.complete()
 
 
 def _now() -> int:

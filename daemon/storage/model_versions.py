@@ -6,18 +6,16 @@ trainer's process (`daemon/registry/registry.py`).
 """
 
 import re
-import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.core.errors import NotFound, Unavailable
+from daemon.core.errors import NotFound
 from daemon.core.home import Home
 from daemon.core.states import VersionState
-from daemon.storage import mlflow_file
 from daemon.storage.artifact_paths import EXPERIMENT
+from daemon.storage.mlflow import mlflow_database
+from daemon.storage.mlflow.mlflow_database import MlflowDatabase, Row
 
 NAME = EXPERIMENT
 """The registered model has the name of the experiment."""
@@ -50,14 +48,14 @@ WHERE {PRESENT} AND alias = ?"""
 POINT = f"""
 INSERT INTO registered_model_aliases (workspace, name, alias, version)
 SELECT workspace, name, ?, version FROM model_versions WHERE {PRESENT} AND version = ?
-ON CONFLICT DO UPDATE SET version = excluded.version"""
+ON CONFLICT (workspace, name, alias) DO UPDATE SET version = excluded.version"""
 
 UNPOINT = f"DELETE FROM registered_model_aliases WHERE workspace = 'default' AND name = '{NAME}' AND alias = ?"
 
 LABEL = f"""
 INSERT INTO model_version_tags (workspace, name, version, key, value)
 SELECT workspace, name, version, '{TAG}' || ?, ? FROM model_versions WHERE {PRESENT} AND version = ?
-ON CONFLICT DO UPDATE SET value = excluded.value"""
+ON CONFLICT (workspace, name, version, key) DO UPDATE SET value = excluded.value"""
 
 EXPLAIN = f"UPDATE model_versions SET description = ?, last_updated_time = ? WHERE {PRESENT} AND version = ?"
 
@@ -95,18 +93,18 @@ class ModelVersions:
     Every method raises Unavailable while the database can't be used (locked, damaged, or on a full disk).
     """
 
-    def __init__(self, home: Home) -> None:
-        self._home, self._path = home, home.mlflow
+    def __init__(self, home: Home, database: MlflowDatabase | None = None) -> None:
+        self._home, self.database = home, database or mlflow_database.of(home)
 
     def alias(self, alias: str) -> int | None:
         """The version that an alias names, or None."""
-        return next((int(row["version"]) for row in self._ask(ALIASED, alias)), None)
+        return next((int(row["version"]) for row in self.database.ask(ALIASED, alias)), None)
 
     def set_alias(self, alias: str, version: int | None) -> None:
         """Point an alias at a version, or remove it; raises NotFound for a deleted version."""
-        if version is None and not self._path.exists():
+        if version is None and not self.database.exists():
             return
-        with self._writing() as connection:
+        with self.database.writing() as connection:
             if version is None:
                 connection.execute(UNPOINT, (alias,))
             elif connection.execute(POINT, (alias, version)).rowcount == 0:
@@ -114,26 +112,26 @@ class ModelVersions:
 
     def versions(self, after: int = 0) -> list[Registered]:
         """Versions with a larger number than `after`, oldest first."""
-        return [_registered(row) for row in self._ask(VERSIONS, after)]
+        return [_registered(row) for row in self.database.ask(VERSIONS, after)]
 
     def has(self, version: int) -> bool:
         """Whether this version exists and was not deleted."""
-        return bool(self._ask(f"SELECT 1 FROM model_versions WHERE {PRESENT} AND version = ?", version))
+        return bool(self.database.ask(f"SELECT 1 FROM model_versions WHERE {PRESENT} AND version = ?", version))
 
     def describe(self, version: int, state: VersionState, reason: str) -> None:
         """Write a verdict to the version's description in the MLflow UI, unless the version was deleted."""
-        with self._writing() as connection:
+        with self.database.writing() as connection:
             connection.execute(LABEL, ("verdict", state.value, version))
             connection.execute(EXPLAIN, (reason, time.time_ns() // 1_000_000, version))
 
     def mark_cleared(self, version: int) -> None:
         """Note on a version that its model and pictures have been removed; the trainer then removes its candidates' runs."""
-        with self._writing() as connection:
+        with self.database.writing() as connection:
             connection.execute(LABEL, ("artifacts", "removed", version))
 
     def candidates(self, version: Registered) -> list[str]:
         """The candidates' runs of a version's training, including runs that a person has deleted."""
-        return [row["run_uuid"] for row in self._ask(NESTED, version.run)]
+        return [row["run_uuid"] for row in self.database.ask(NESTED, version.run)]
 
     def artifacts(self, version: Registered) -> list[Path]:
         """Folders of a version's artifacts: those of its run, of the nested runs, and of its model."""
@@ -145,45 +143,22 @@ class ModelVersions:
 
     def leftover_runs(self) -> list[str]:
         """The candidates' runs of cleared versions, to be removed."""
-        return [row["run_uuid"] for row in self._ask(LEFT_OVER)]
+        return [row["run_uuid"] for row in self.database.ask(LEFT_OVER)]
 
     def unfinished(self) -> bool:
         """Whether a training seems to be running."""
-        return bool(self._ask(UNFINISHED))
+        return bool(self.database.ask(UNFINISHED))
 
     def layout(self) -> str | None:
         """MLflow's name for its table layout; LAYOUT if these statements fit it, None without a database."""
-        if not self._path.exists():
+        if not self.database.exists():
             return None
-        if not self._ask("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"):
+        if not self.database.has_column("alembic_version", "version_num"):
             return ""
-        return next((row["version_num"] for row in self._ask("SELECT version_num FROM alembic_version")), "")
-
-    def _ask(self, question: str, *values: str | int) -> list[sqlite3.Row]:
-        if not self._path.exists():
-            return []
-        try:
-            with mlflow_file.reading(self._path) as connection:
-                connection.row_factory = sqlite3.Row
-                return list(connection.execute(question, values))
-        except sqlite3.Error as error:
-            raise _unusable(error) from error
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction."""
-        try:
-            with mlflow_file.writing(self._path) as connection:
-                yield connection
-        except sqlite3.Error as error:
-            raise _unusable(error) from error
+        return next((row["version_num"] for row in self.database.ask("SELECT version_num FROM alembic_version")), "")
 
 
-def _unusable(error: sqlite3.Error) -> Unavailable:
-    return Unavailable(f"MLflow's database can't be used: {error}.")
-
-
-def _registered(row: sqlite3.Row) -> Registered:
+def _registered(row: Row) -> Registered:
     source = str(row["source"])
     model = source.removeprefix(MODELS) if source.startswith(MODELS) else ""
     return Registered(row["version"], row["run_id"] or "", row["bundle"], model, bool(row["cleared"]))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon.registry import registry
+from daemon.registry import migrations, registry
 from daemon.schema.column import Column
 from daemon.schema.schema import Schema
 from daemon.training import run
@@ -42,7 +42,7 @@ def load() -> None:
 
 def steps() -> Iterator[None]:
     """Do the remaining imports in steps of at most a fifth of a second, so that a new job hardly waits."""
-    registry.remember_layout()
+    migrations.remember_layout()
     yield
     for name in PICTURES:
         importlib.import_module(name)

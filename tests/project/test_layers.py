@@ -49,7 +49,12 @@ HEAVY = {
         "daemon.storage.entries.swaps",
         "daemon.storage.entries.versions",
     },
-    "psycopg": {"daemon.records.server.reader", "daemon.storage.server.node_session"},
+    "psycopg": {
+        "daemon.records.server.reader",
+        "daemon.storage.mlflow.mlflow_connection",
+        "daemon.storage.mlflow.mlflow_copies",
+        "daemon.storage.server.node_session",
+    },
     "sklearn": {
         "daemon.model",
         "daemon.blend",

@@ -13,8 +13,9 @@ from daemon.core.errors import Unavailable
 from daemon.core.home import Home
 from daemon.core.settings import Settings
 from daemon.processes.stop_signals import Stopped, Wake
+from daemon.service import mlflow_start
 from daemon.service.heartbeat import Heartbeat
-from daemon.service.parts import Frame, _migrate, _mlflow_in_order
+from daemon.service.parts import Frame
 from daemon.service.service import starting
 from daemon.storage.journal import Journal
 from daemon.storage.model_versions import LAYOUT, ModelVersions
@@ -26,7 +27,7 @@ def test_database_of_another_mlflow_is_given_to_mlflow_first(mlflow_home: Home) 
         connection.execute("UPDATE alembic_version SET version_num = 'later'")
     assert ModelVersions(mlflow_home).layout() == "later"
     with pytest.raises(Unavailable, match=f"tables of another MLflow.*expected {LAYOUT}"):
-        _migrate(mlflow_home)
+        mlflow_start.migrate(mlflow_home)
 
 
 def test_start_that_waits_for_the_database_has_a_name_and_can_be_stopped(home: Home, journal: Journal) -> None:
@@ -46,7 +47,7 @@ def test_start_that_waits_for_the_database_has_a_name_and_can_be_stopped(home: H
     signal.setitimer(signal.ITIMER_REAL, 0.3)
     try:
         with pytest.raises(Stopped):
-            _mlflow_in_order(Frame(home, Settings(), wake, heartbeat, ExitStack()), journal)
+            mlflow_start.in_order(Frame(home, Settings(), wake, heartbeat, ExitStack()), journal, ModelVersions(home))
         giving_up.cancel()
         os.close(held)
     finally:

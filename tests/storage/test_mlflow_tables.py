@@ -18,9 +18,10 @@ from sqlalchemy import Engine, event
 
 from daemon.core.errors import Unavailable
 from daemon.core.home import Home
-from daemon.registry import registry
+from daemon.registry import migrations
 from daemon.registry.registry import Registry
 from daemon.storage import mlflow_file, mlflow_tables
+from daemon.storage.mlflow.mlflow_database import MlflowFile
 from daemon.storage.model_versions import LAYOUT, ModelVersions
 
 TIMES = ("creation_time", "last_update_time", "last_updated_time", "start_time", "end_time")
@@ -47,7 +48,7 @@ def test_new_database_is_the_one_that_mlflow_makes(home: Home, tmp_path: Path) -
     ours = everything(home.mlflow)
     assert stat.S_IMODE(home.mlflow.stat().st_mode) == 0o600
     home.mlflow.unlink()
-    registry._create(home)
+    migrations.create(home, MlflowFile(home.mlflow))
     Registry(home)._fill()
     assert ours == everything(home.mlflow)
     assert sorted(path.name for path in home.registry.glob("mlflow*")) == ["mlflow.db", "mlflow.db.lock"]

@@ -15,7 +15,7 @@ from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.db.utils import _get_latest_schema_revision
 
-from daemon.backup import backup
+from daemon.backup import database_copies
 from daemon.core.errors import NotFound, Unavailable
 from daemon.core.home import Home
 from daemon.core.states import VersionState
@@ -238,7 +238,7 @@ def test_transaction_of_a_killed_writer_is_rolled_back_by_any_reader(both: Both,
 
     def backed_up() -> None:
         with mlflow_file.reading(path) as source:
-            backup._copied(source, tmp_path / "copy.db")
+            database_copies.copied(source, tmp_path / "copy.db")
 
     for look in (both.ours.layout, both.ours.versions, lambda: artifact_paths.foreign_paths(both.home), backed_up):
         subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)

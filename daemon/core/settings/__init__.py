@@ -6,7 +6,7 @@ Precedence: flags, then RETRAIND_<SECTION>__<NAME> in the environment, then `ret
 from daemon.core.settings.inbox import Inbox
 from daemon.core.settings.leader import Leader
 from daemon.core.settings.loading import load
-from daemon.core.settings.monitoring import Drift, Journal, Log, Predictions
+from daemon.core.settings.monitoring import Drift, Journal, Log, Mlflow, Predictions
 from daemon.core.settings.node import Node
 from daemon.core.settings.promote import Promote
 from daemon.core.settings.server import Server
@@ -24,6 +24,7 @@ __all__ = [
     "Journal",
     "Leader",
     "Log",
+    "Mlflow",
     "Node",
     "Predictions",
     "Promote",

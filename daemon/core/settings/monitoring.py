@@ -1,4 +1,4 @@
-"""Settings of monitoring and retention: `drift`, `predictions`, `journal` and `log`."""
+"""Settings of monitoring and retention: `drift`, `predictions`, `journal`, `mlflow` and `log`."""
 
 from typing import Literal
 
@@ -79,6 +79,22 @@ class Journal(Section):
         # Not a ValueError, because pydantic's message would quote the address with its password.
         if url and (objection := journal_address.objection(url)):
             raise BadSettings(f"journal.url: {objection}")
+        return url
+
+
+class Mlflow(Section):
+    """The place of MLflow's database."""
+
+    url: str = Field(
+        "",
+        description="Where MLflow's database is. Empty: `registry/mlflow.db`. `postgresql+psycopg://USER@HOST/DATABASE`: on a PostgreSQL server (extra `retraind[postgres]`), in another database or schema than the journal. The address has no password: see `journal.url`. `retraind migrate --mlflow` moves an existing database.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _refuse_passwords(cls, url: str) -> str:
+        if url and (objection := journal_address.objection(url)):
+            raise BadSettings(f"mlflow.url: {objection}")
         return url
 
 

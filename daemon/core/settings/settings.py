@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from daemon.core.settings.inbox import Inbox
 from daemon.core.settings.leader import Leader
-from daemon.core.settings.monitoring import Drift, Journal, Log, Predictions
+from daemon.core.settings.monitoring import Drift, Journal, Log, Mlflow, Predictions
 from daemon.core.settings.node import Node
 from daemon.core.settings.promote import Promote
 from daemon.core.settings.section import Section
@@ -38,6 +38,7 @@ class Settings(Section):
     drift: Drift = Field(default_factory=Drift)
     predictions: Predictions = Field(default_factory=Predictions)
     journal: Journal = Field(default_factory=Journal)
+    mlflow: Mlflow = Field(default_factory=Mlflow)
     storage: Storage = Field(default_factory=Storage)
     data: Data = Field(default_factory=Data)
     leader: Leader = Field(default_factory=Leader)

@@ -4,14 +4,11 @@ The database of a machine goes with its disk, and the journal may lie elsewhere.
 models) is gone; the bundles, which serve and judge, have nothing to do with that.
 """
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from daemon.core.errors import Unavailable
-from daemon.core.home import Home
 from daemon.core.journal_rows import VersionRow
-from daemon.storage import mlflow_file
+from daemon.storage.mlflow.mlflow_database import MlflowDatabase, Statements
 from daemon.storage.model_versions import NAME, TAG
 
 KNOWN = f"SELECT version FROM model_versions WHERE workspace = 'default' AND name = '{NAME}' LIMIT 1"
@@ -36,45 +33,39 @@ REMOVE = tuple(
 LABELS = ("bundle", "candidate", "backend", "revision", "dvc_md5")
 
 
-def all_gone(home: Home) -> bool:
+def all_gone(database: MlflowDatabase) -> bool:
     """Whether the database has no version at all, not even one that a person has deleted; raises Unavailable."""
-    try:
-        with mlflow_file.reading(home.mlflow) as connection:
-            return connection.execute(KNOWN).fetchone() is None
-    except sqlite3.Error as error:
-        raise Unavailable(f"MLflow's database can't be used: {error}.") from error
+    return not database.ask(KNOWN)
 
 
-def restore(home: Home, judged: Sequence[VersionRow], aliases: Mapping[str, int | None]) -> None:
+def restore(database: MlflowDatabase, judged: Sequence[VersionRow], aliases: Mapping[str, int | None]) -> None:
     """Put the `judged` versions and the `aliases` into a database that has none; raises Unavailable."""
-    try:
-        with mlflow_file.writing(home.mlflow) as connection:
-            _insert(connection, judged, aliases)
-    except sqlite3.Error as error:
-        raise Unavailable(f"MLflow's database can't be used: {error}.") from error
+    with database.writing() as connection:
+        _insert(connection, judged, aliases)
 
 
-def replace(home: Home, judged: Sequence[VersionRow], aliases: Mapping[str, int | None]) -> int:
+def replace(database: MlflowDatabase, judged: Sequence[VersionRow], aliases: Mapping[str, int | None]) -> int:
     """Make a database have exactly the `judged` versions and the `aliases`; how many others it had. Raises Unavailable."""
     runs = {row["version"]: row["mlflow_run"] for row in judged}
-    try:
-        with mlflow_file.writing(home.mlflow) as connection:
-            there = dict(connection.execute(THERE))
-            others = [version for version, run in there.items() if runs.get(version) != run]
-            connection.execute(UNPOINT)
-            for statement in REMOVE:
-                connection.executemany(statement, [(version,) for version in others])
-            missing = [row for row in judged if there.get(row["version"]) != row["mlflow_run"]]
-            _insert(connection, missing, aliases)
-    except sqlite3.Error as error:
-        raise Unavailable(f"MLflow's database can't be used: {error}.") from error
+    with database.writing() as connection:
+        there = {row["version"]: row["run_id"] for row in connection.execute(THERE).fetchall()}
+        others = [version for version, run in there.items() if runs.get(version) != run]
+        connection.execute(UNPOINT)
+        for statement in REMOVE:
+            for version in others:
+                connection.execute(statement, (version,))
+        missing = [row for row in judged if there.get(row["version"]) != row["mlflow_run"]]
+        _insert(connection, missing, aliases)
     return len(others)
 
 
-def _insert(connection: sqlite3.Connection, judged: Sequence[VersionRow], aliases: Mapping[str, int | None]) -> None:
+def _insert(connection: Statements, judged: Sequence[VersionRow], aliases: Mapping[str, int | None]) -> None:
     for row in judged:
         number, moment = row["version"], int(1000 * datetime.fromisoformat(row["judged_at"]).timestamp())
         connection.execute(VERSION, (number, moment, row["reason"][:5000], row["mlflow_run"]))
         labels = {"verdict": row["state"], **{label: row[label] for label in LABELS}}  # type: ignore[literal-required]
-        connection.executemany(LABEL, [(number, label, value) for label, value in labels.items()])
-    connection.executemany(POINT, [(alias, version) for alias, version in aliases.items() if version is not None])
+        for label, value in labels.items():
+            connection.execute(LABEL, (number, label, value))
+    for alias, version in aliases.items():
+        if version is not None:
+            connection.execute(POINT, (alias, version))

@@ -1,0 +1,41 @@
+"""Homes whose MLflow database is on a server, for tests."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from benchmarks.postgres import Postgres
+from daemon.core.databases import mlflow_server
+from daemon.core.databases.mlflow_server import MlflowServer
+from daemon.core.home import Home
+from daemon.core.journal import journal_address
+from daemon.storage import mlflow_tables
+from daemon.storage.mlflow.mlflow_session import Leader, MlflowOnServer
+
+
+def place(home: Home, postgres: Postgres) -> str:
+    """Let a home have MLflow's database in a new schema of a server; its address."""
+    url = postgres.url()
+    mlflow_server.write(home, MlflowServer(url, ""))
+    return url
+
+
+@contextmanager
+def leading(home: Home, epoch: int | None, name: str = "") -> Iterator[MlflowOnServer]:
+    """The database as the daemon has it that leads with this epoch; it has been made."""
+    server = mlflow_server.beside(home)
+    assert server is not None
+    with closing(MlflowOnServer(server, Leader(name or "home", epoch))) as database:
+        mlflow_tables.open_or_make(home, database)
+        yield database
+
+
+@contextmanager
+def session(url: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+    """A session of a person."""
+    address = url.replace(journal_address.SCHEME, "postgresql", 1)
+    with psycopg.connect(address, autocommit=True, row_factory=dict_row) as connection:
+        yield connection
