@@ -42,7 +42,7 @@ class OldVersions:
 
     def sweep_staging(self) -> None:
         """Remove bundles of trainings that were killed before they registered a version; call while none runs."""
-        if not self._home.mlflow.exists():
+        if not self._models.database.exists():
             return  # it is unknown which versions are registered
         registered = {self._home.staging(version.run) for version in self._models.versions()}
         for staging in self._home.bundles.glob(self._home.staging("*").name):
@@ -83,9 +83,11 @@ class OldVersions:
         for path in folder.iterdir() if folder.is_dir() else ():
             if path.name not in bundle.KEPT:
                 path.unlink()
-        for artifacts in self._models.artifacts(version):
+        folders = self._models.artifacts(version)
+        for artifacts in folders:
             if artifacts.exists():
                 shutil.rmtree(artifacts)
+        self._stored.clear_artifacts(str(folder.relative_to(self._home.artifacts)) for folder in folders)
         self._stored.clear(version, in_use)
         # Last, because the tag means that nothing is left to do.
         self._models.mark_cleared(version.version)

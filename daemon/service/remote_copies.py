@@ -1,6 +1,6 @@
-"""RemoteCopies: copies git's history and DVC's lists of revisions to their remotes, after the commits.
+"""RemoteCopies: copies git's history, DVC's lists of revisions and MLflow's files to their remotes, after the commits.
 
-Nothing waits for these copies, because journal and segments contain all their data. With both, a clone of the remote
+Nothing waits for these copies, because journal, segments and bundles contain all their data. With both, a clone of the remote
 and `dvc pull` from the store give any revision. Status and metrics show how far the copies lag behind.
 """
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from daemon.core.databases import mlflow_server
 from daemon.core.errors import DatasetDamaged
 from daemon.core.home import Home
 from daemon.core.journal_rows import BatchRow
@@ -19,6 +20,7 @@ from daemon.objects.retried_work import RetriedWork
 from daemon.objects.store import ObjectStore, by_md5
 from daemon.records import batches
 from daemon.records.batches import Batches
+from daemon.stored.artifacts import StoredArtifacts
 
 LOOK_SECONDS = 1.0
 """Interval of checks for new revisions. One push takes all new ones."""
@@ -47,6 +49,8 @@ class RemoteCopies(RetriedWork):
     def __init__(self, home: Home, store: ObjectStore | None, remote: str) -> None:
         super().__init__("projection", self._look, CONSEQUENCE)
         self._home, self._store, self._remote = home, store, remote
+        server = mlflow_server.beside(home)
+        self._artifacts = StoredArtifacts(home, store) if store and server and server.artifacts else None
         self._cache, self._batches = Cache(home.data), Batches(home.journal)
         self._behind: Sequence[BatchRow] = ()
         self._done = 0
@@ -59,6 +63,8 @@ class RemoteCopies(RetriedWork):
         return Lag(len(behind), max(0.0, (datetime.now(UTC) - min(since)).total_seconds()) if since else 0.0)
 
     def _look(self) -> float:
+        if self._artifacts is not None:
+            self._artifacts.put_new()
         self.follow()
         return LOOK_SECONDS
 

@@ -11,13 +11,14 @@ from threading import Lock
 
 from daemon.artifacts.manifest import KEPT, read_manifest
 from daemon.core import logs
+from daemon.core.databases import mlflow_server
 from daemon.core.errors import BundleRefused, RetraindError
 from daemon.core.home import Home
 from daemon.objects import background
 from daemon.objects.backoff import Backoff
 from daemon.objects.store import ObjectLost, ObjectStore, StoreUnavailable, by_sha256
 from daemon.storage.model_versions import Registered
-from daemon.stored import bundle_files
+from daemon.stored import artifacts, bundle_files
 
 log = logs.Logger()
 
@@ -135,6 +136,12 @@ class StoredBundles:
             log.warning("objects_kept", reason=str(error))
             return None
         return frozenset(sha256 for manifest in manifests for sha256 in manifest.files.values())
+
+    def clear_artifacts(self, folders: Iterable[str]) -> None:
+        """Remove MLflow's files of these runs and models, if they are in the store; raises StoreUnavailable."""
+        server = mlflow_server.beside(self._home)
+        if self._store is not None and server is not None and server.artifacts:
+            artifacts.clear(self._store, folders)
 
     def clear(self, version: Registered, in_use: frozenset[str] | None) -> None:
         """Remove the objects of a version's model files, except those `in_use`; raises StoreUnavailable."""
