@@ -9,18 +9,18 @@ this; then the copy starts over.
 import contextlib
 import os
 import secrets
-import sqlite3
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from daemon.artifacts.manifest import MANIFEST, Pointer
+from daemon.backup import database_copies
 from daemon.backup.archive import Packer
 from daemon.core import durable, logs
+from daemon.core.databases import mlflow_server
 from daemon.core.durable import fsync_dir
 from daemon.core.errors import BadSettings, DatasetDamaged, NotFound, Unavailable
 from daemon.core.home import Home
@@ -30,7 +30,6 @@ from daemon.dataset import git_command
 from daemon.dataset.dvc_cache import Cache
 from daemon.records import batches, requests, segments, versions
 from daemon.schema.score_names import counted
-from daemon.storage import mlflow_file
 
 log = logs.Logger()
 
@@ -45,8 +44,8 @@ SETTLED_SECONDS = 2.0
 
 SCAFFOLD = ("schema.json", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore")
 
-LEFT_OUT = frozenset({"status.json", "daemon.lock", "home.json", journal_server.NAME})
-"""Files of `registry/` about a running process, about this home alone, or about a journal on a server: the copy has it as a file."""
+LEFT_OUT = frozenset({"status.json", "daemon.lock", "home.json", journal_server.NAME, mlflow_server.NAME})
+"""Files of `registry/` about a running process, about this home alone, or about databases on servers: the copy has them as files."""
 
 
 class Moved(Exception):
@@ -86,12 +85,13 @@ def _write(home: Home, temporary: Path, scratch: Path) -> dict[str, int]:
         left_out = _pack_waiting(home, packer)
         # Before the journal and its models, so that the copy has the model that was served until then.
         pointer = _pack_pointer(home, packer, scratch / "champion.json")
-        journal = _copy_of_journal(home, scratch / "journal.db")
+        journal = database_copies.journal(home, scratch / "journal.db")
         packer.add("registry/journal.db", journal)
         _pack_rows(home, packer, journal)
-        if home.mlflow.exists():  # later than the journal, so it knows every version in the journal
-            with mlflow_file.reading(home.mlflow) as source:
-                packer.add("registry/mlflow.db", _copied(source, scratch / "mlflow.db"))
+        if mlflow := database_copies.mlflow(
+            home, scratch / "mlflow.db"
+        ):  # later, so it knows every version in the journal
+            packer.add("registry/mlflow.db", mlflow)
         _pack_history(home, packer, scratch)
         _pack_git(home, packer, scratch)
         _pack_models(home, packer)
@@ -100,34 +100,6 @@ def _write(home: Home, temporary: Path, scratch: Path) -> dict[str, int]:
         rows, trained = batches.total_rows(journal), versions.count(journal)
         facts = {"rows": rows, "versions": trained, "left_out": left_out}
         return facts | packer.finish(facts)
-
-
-def _copy_of_journal(home: Home, copy: Path) -> Path:
-    """A copy of the journal as a file, even if it is on a server."""
-    server = journal_server.beside(home.journal)
-    if server is None:
-        return _snapshot(home.journal, copy)
-    from daemon.storage.server import (
-        copies,
-    )  # here, because SQLAlchemy is slow to import and not needed otherwise
-
-    copies.to_file(server, copy)
-    return copy
-
-
-def _snapshot(path: Path, copy: Path) -> Path:
-    """A consistent copy of one of our databases. It is opened only for reading, because the WAL belongs to the daemon."""
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)) as source:
-        return _copied(source, copy)
-
-
-def _copied(source: sqlite3.Connection, copy: Path) -> Path:
-    """A consistent copy of an open database, even while other processes write to it."""
-    copy.unlink(missing_ok=True)
-    with closing(sqlite3.connect(copy)) as target:
-        source.backup(target)
-        target.execute("PRAGMA journal_mode=DELETE")
-    return copy
 
 
 def _pack_waiting(home: Home, packer: Packer) -> int:
@@ -246,7 +218,7 @@ def _pack_history(home: Home, packer: Packer, scratch: Path) -> None:
     """The prediction log and its history: first a copy of the database, then the log lines that are not yet in it."""
     before = set(home.logs.glob("predictions-*.jsonl"))
     if home.history.exists():
-        packer.add("logs/predictions.db", _snapshot(home.history, scratch / "predictions.db"))
+        packer.add("logs/predictions.db", database_copies.snapshot(home.history, scratch / "predictions.db"))
     for path in sorted(home.logs.glob("predictions-*.jsonl")):
         with contextlib.suppress(FileNotFoundError):
             packer.add(f"logs/{path.name}", path)

@@ -90,13 +90,15 @@ def restore(
 def migrate(
     to: Annotated[str, typer.Argument(help="`file`, or the address of a PostgreSQL server as in journal.url.")],
     home: HomeOption = HERE,
+    mlflow: Annotated[bool, typer.Option("--mlflow", help="Move MLflow's database instead of the journal.")] = False,
 ) -> None:
-    """Move the journal to a PostgreSQL server, or back into the home. The service may run until the bulk is copied.
+    """Move the journal or MLflow's database to a PostgreSQL server, or back into the home. While the bulk of a journal is copied the service may run.
 
     Example: retraind migrate postgresql+psycopg://retraind@db.example/churn
     """
     place, _ = load(home)
     from daemon.service import service
+    from daemon.storage.mlflow import mlflow_copies
     from daemon.storage.server import copies
 
     def stopped(rows: int) -> AbstractContextManager[None]:
@@ -106,7 +108,11 @@ def migrate(
         )
         return service.locked_once_stopped(place, lambda: typer.echo(sentence, err=True))
 
-    moved = copies.move_to_file(place, stopped) if to == "file" else copies.move_to_server(place, to, stopped)
+    if mlflow:
+        with service.locked(place):
+            moved = mlflow_copies.move_to_file(place) if to == "file" else mlflow_copies.move_to_server(place, to)
+    else:
+        moved = copies.move_to_file(place, stopped) if to == "file" else copies.move_to_server(place, to, stopped)
     typer.echo(f"retraind: {moved}", err=True)
 
 

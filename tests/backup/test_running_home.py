@@ -7,6 +7,7 @@ import threading
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import backing_up
@@ -16,7 +17,7 @@ from running import retraind
 from service import Service, flowers, parsed, wait_until
 
 from daemon.artifacts.bundle import Pointer
-from daemon.backup import backup
+from daemon.backup import backup, database_copies
 from daemon.backup import restore as restoring
 from daemon.backup.restore import restore
 from daemon.core import durable
@@ -84,7 +85,7 @@ def test_running_service_is_backed_up_while_drops_come(tmp_path: Path, served: P
 
 def test_purge_during_a_backup_starts_it_again(parts: Parts, tmp_path: Path) -> None:
     """Rows that were purged while the copy was made are in no copy."""
-    snapshot, calls = backup._snapshot, list[str]()
+    snapshot, calls = database_copies.snapshot, list[str]()
 
     def then_purge(path: Path, copy: Path) -> Path:
         result = snapshot(path, copy)
@@ -94,7 +95,7 @@ def test_purge_during_a_backup_starts_it_again(parts: Parts, tmp_path: Path) -> 
         return result
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backup, "_snapshot", then_purge)
+        patch.setattr(database_copies, "snapshot", then_purge)
         backup.backup(parts.home, tmp_path / "home.tar")
     assert calls.count("journal.db") == 2
     restore(tmp_path / "home.tar", Home(tmp_path / "again"))
@@ -111,23 +112,25 @@ def serve(home: Home, version: int) -> None:
     durable.write(home.pointer, pointer.model_dump_json().encode())
 
 
-@pytest.mark.parametrize("after", ["_snapshot", "_pack_folder"])
-def test_swap_meanwhile_leaves_no_pointer_without_its_model(parts: Parts, tmp_path: Path, after: str) -> None:
+@pytest.mark.parametrize(("module", "after"), [(database_copies, "snapshot"), (backup, "_pack_folder")])
+def test_swap_meanwhile_leaves_no_pointer_without_its_model(
+    parts: Parts, tmp_path: Path, module: ModuleType, after: str
+) -> None:
     """Another version is promoted and the served one removed, before or after the models are copied."""
-    home, real = parts.home, getattr(backup, after)
+    home, real = parts.home, getattr(module, after)
 
     def then_swap(*arguments: Any) -> Any:
         result = real(*arguments)
-        if home.bundle(1).exists() and (after == "_snapshot" or home.bundles in arguments):
+        if home.bundle(1).exists() and (after == "snapshot" or home.bundles in arguments):
             serve(home, 2)
             shutil.rmtree(home.bundle(1))
         return result
 
     serve(home, 1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backup, after, then_swap)
+        patch.setattr(module, after, then_swap)
         backup.backup(home, tmp_path / "home.tar")
     restore(tmp_path / "home.tar", again := Home(tmp_path / "again"))
     named = Pointer.model_validate_json(again.pointer.read_bytes()).version
-    assert named == (2 if after == "_snapshot" else 1)
+    assert named == (2 if after == "snapshot" else 1)
     assert (again.bundle(named) / "manifest.json").exists()
