@@ -54,6 +54,8 @@ class Judging:
         for version in self._models.versions(after=self._seen):
             if self._journal.versions.get(version.version) is None and version.bundle is not None:
                 folder = self._name_bundle(version)
+                if not folder.exists():  # a leader on another machine has put it, and did not come to its verdict
+                    self._stored.fetch(version.version, version.bundle)
                 if not self._stored.is_put(version.version, version.bundle):
                     return False
                 self._judge(version, version.bundle, folder, served)

@@ -23,7 +23,7 @@ from daemon.service.store_upkeep import StoreUpkeep
 from daemon.storage.journal import Journal
 from daemon.stored.segments import StoredSegments
 
-server = pytest.fixture(scope="module")(stores.server)
+server = pytest.fixture(scope="module", params=stores.KINDS)(stores.server)
 bucket = pytest.fixture(stores.bucket)
 
 
@@ -94,6 +94,25 @@ def test_bundles_that_are_removed_come_back(parts: Stored) -> None:
     assert parts.ask("rollback")[0] == "done"
     assert parts.served == first
     assert not [name for name in names(parts.home.bundles) if name.startswith(".")]
+
+
+def test_version_of_a_leader_that_is_gone_gets_its_verdict(parts: Stored, bucket: Bucket) -> None:
+    """It was put and not judged when the machine was lost; one that was not put is refused, and the served one stays."""
+    first = parts.champion()
+    second = parts.train(96, 95, first, favourite=1)
+    assert not parts.promotion.judge()
+    wait_until(lambda: parts.promotion.stored.ended, 20, "the bundle to be put")
+    wipe(parts.home)
+    parts.restart()
+    parts.promotion.recover()
+    parts.settle()
+    assert (parts.state(second), parts.served) == ("promoted", second)
+    third = parts.train(97, 96, second)
+    wipe(parts.home)
+    parts.restart()
+    parts.promotion.recover()
+    parts.settle()
+    assert (parts.state(third), parts.served) == ("refused", second)
 
 
 def test_outage_makes_no_version_unservable(parts: Stored, bucket: Bucket) -> None:
