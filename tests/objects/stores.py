@@ -13,6 +13,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import ceph
+import pytest
+from ceph import Ceph
 from ingesting import Parts
 from moto_server import Moto, free_port
 
@@ -116,16 +119,28 @@ def _reset(connection: socket.socket) -> None:
     connection.close()
 
 
-def server(moto: Moto) -> Moto:
-    """The server that all tests share."""
+KINDS = ["moto", pytest.param("ceph", marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
+"""Parameters of `server`: with Ceph's gateway, too, in the long form of the tests."""
+
+
+def server(request: pytest.FixtureRequest) -> Moto | Ceph:
+    """The server that all tests share, or Ceph's, which those of a module share."""
     os.environ.update(KEYS)
-    return moto
+    if getattr(request, "param", "moto") == "moto":
+        moto: Moto = request.getfixturevalue("moto")
+        return moto
+    if ceph.root() is None:
+        pytest.skip("Ceph is not installed (Debian, Ubuntu: apt install radosgw ceph-osd ceph-mon, or CEPH_ROOT)")
+    folder = request.getfixturevalue("tmp_path_factory").mktemp("ceph")
+    made = Ceph(folder, KEYS["AWS_ACCESS_KEY_ID"], SECRET)
+    request.addfinalizer(made.close)
+    return made
 
 
 class Bucket:
     """A new bucket behind a link of its own, and the store in it."""
 
-    def __init__(self, server: Moto, seconds: float = 1.0) -> None:
+    def __init__(self, server: Moto | Ceph, seconds: float = 1.0) -> None:
         os.environ.update(KEYS)
         self.server, self.link = server, Link(server.port)
         self.name = f"b-{secrets.token_hex(8)}"
@@ -183,7 +198,7 @@ class Bucket:
             self.link.going.set()
 
 
-def bucket(server: Moto) -> Iterator[Bucket]:
+def bucket(server: Moto | Ceph) -> Iterator[Bucket]:
     """A bucket for one test."""
     bucket = Bucket(server)
     yield bucket

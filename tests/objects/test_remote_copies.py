@@ -23,7 +23,7 @@ from daemon.dataset.dvc import Dvc
 from daemon.objects.store import MD5, by_md5
 from daemon.service.remote_copies import BRANCH, RemoteCopies
 
-server = pytest.fixture(scope="module")(stores.server)
+server = pytest.fixture(scope="module", params=stores.KINDS)(stores.server)
 bucket = pytest.fixture(stores.bucket)
 parts = pytest.fixture(stores.parts)
 

@@ -22,7 +22,7 @@ from daemon.objects.opening import open_store
 from daemon.objects.s3 import Refused, S3Store
 from daemon.objects.store import ObjectDamaged, ObjectLost, StoreUnavailable, by_md5, by_sha256
 
-server = pytest.fixture(scope="module")(stores.server)
+server = pytest.fixture(scope="module", params=stores.KINDS)(stores.server)
 bucket = pytest.fixture(stores.bucket)
 
 DATA = b"rows " * 1000

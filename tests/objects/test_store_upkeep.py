@@ -18,7 +18,7 @@ from daemon.storage.model_versions import ModelVersions
 from daemon.stored.bundles import StoredBundles
 from daemon.stored.segments import StoredSegments
 
-server = pytest.fixture(scope="module")(stores.server)
+server = pytest.fixture(scope="module", params=stores.KINDS)(stores.server)
 bucket = pytest.fixture(stores.bucket)
 
 

@@ -14,7 +14,7 @@ from daemon.ingest.erasure import traces
 from daemon.objects.store import by_md5
 from daemon.records import segments as recorded
 
-server = pytest.fixture(scope="module")(stores.server)
+server = pytest.fixture(scope="module", params=stores.KINDS)(stores.server)
 bucket = pytest.fixture(stores.bucket)
 parts = pytest.fixture(stores.parts)
 

@@ -18,7 +18,7 @@ from daemon.records import segments as recorded
 from daemon.schema.schema import Schema
 from daemon.stored.schema import LOOK_SECONDS
 
-server = pytest.fixture(scope="module")(stores.server)
+server = pytest.fixture(scope="module", params=stores.KINDS)(stores.server)
 bucket = pytest.fixture(stores.bucket)
 parts = pytest.fixture(stores.parts)
 

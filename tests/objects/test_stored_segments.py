@@ -21,7 +21,7 @@ from daemon.schema.schema import Schema
 from daemon.stored import segments as stored_segments
 from daemon.stored.segments import StoredSegments
 
-server = pytest.fixture(scope="module")(stores.server)
+server = pytest.fixture(scope="module", params=stores.KINDS)(stores.server)
 bucket = pytest.fixture(stores.bucket)
 parts = pytest.fixture(stores.parts)
 

@@ -23,7 +23,7 @@ from benchmarks.postgres import Postgres
 from daemon.core.errors import Exit
 from daemon.core.home import Home
 
-server = pytest.fixture(scope="module")(stores.server)
+server = pytest.fixture(scope="module", params=stores.KINDS)(stores.server)
 bucket = pytest.fixture(stores.bucket)
 
 
