@@ -3,17 +3,20 @@
 import shutil
 from pathlib import Path
 
+import mlflow_servers
 import promoting
 import pytest
 from promoting import Parts
 
+from benchmarks.postgres import Postgres
 from daemon.core import requests
 from daemon.core.home import Home
 from daemon.core.states import RunState
 from daemon.promotion import registry_recovery
 from daemon.registry.registry import Registry
 from daemon.storage import mlflow_tables
-from daemon.storage.model_versions import CHALLENGER, CHAMPION, NAME, PREVIOUS
+from daemon.storage.journal import Journal
+from daemon.storage.model_versions import CHALLENGER, CHAMPION, NAME, PREVIOUS, ModelVersions
 
 parts = pytest.fixture(promoting.parts)
 
@@ -80,3 +83,24 @@ def test_version_that_was_lost_before_its_verdict_is_trained_again(parts: Parts)
 def test_home_without_a_training_stays_as_it_is(parts: Parts) -> None:
     registry_recovery.recover(parts.home, parts.journal)
     assert parts.models.versions() == []
+
+
+def test_versions_come_back_to_a_server_and_not_twice(home: Home, journal: Journal, postgres: Postgres) -> None:
+    """An empty database gets them; one that outlived the home gets none. MLflow numbers the next one on."""
+    mlflow_servers.place(home, postgres)
+    parts = Parts(home, journal)
+    first, second = parts.champion(), parts.champion(favourite=1)
+    run(parts, second)
+    registry_recovery.recover(home, journal)
+    assert [one.version for one in parts.models.versions()] == [first, second]
+    mlflow_servers.place(home, postgres)
+    assert mlflow_tables.open_or_make(home)
+    restored = ModelVersions(home)
+    assert restored.versions() == []
+    for _ in range(2):
+        registry_recovery.recover(home, journal)
+    assert [one.version for one in restored.versions()] == [first, second]
+    assert [restored.alias(name) for name in (CHAMPION, PREVIOUS, CHALLENGER)] == [second, first, None]
+    client = Registry(home).client
+    assert client.get_model_version_by_alias(NAME, CHAMPION).tags["retraind.verdict"] == "promoted"
+    assert int(client.create_model_version(NAME, "file:///nowhere", "f" * 32).version) == second + 1
