@@ -41,13 +41,12 @@ class Follower:
         self._thread.start()
 
     def end(self) -> None:
-        """Stop; when this returns, the thread changes no file that only the leader may change."""
+        """Stop; when this returns, the thread changes no file that only the leader may change.
+
+        It is not waited for: a transfer may go on, because it only adds files.
+        """
         with self._gate:
             self._ended = True
-
-    def join(self) -> None:
-        """Wait a moment until the thread has stopped; a transfer may go on, because it only adds files."""
-        self._thread.join(2 * STEP_SECONDS)
 
     @contextmanager
     def changing(self) -> Iterator[None]:

@@ -28,8 +28,6 @@ class Following:
         """End; when this returns, nothing changes a file that only the leader may change."""
         for thread in self._threads:
             thread.end()
-        for thread in self._threads:
-            thread.join()
 
     @property
     def problem(self) -> str:

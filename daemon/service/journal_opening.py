@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from daemon.core import logs
 from daemon.core.errors import Unavailable
+from daemon.core.leader import identity
 from daemon.core.leader.identity import Leader
 from daemon.core.states import CheckName
 from daemon.dataset import journal_match
@@ -27,13 +28,13 @@ AWAY_SECONDS = 1.0
 def open_journal(frame: "Frame", store: "ObjectStore | None", workers: "WorkerKeeper") -> Journal:
     """The journal, if it belongs to the data; raises HistoryLost."""
     journal_match.require_journal(frame.home)
+    url = serving_nodes.address(frame.settings, workers)
     if frame.settings.leader.standby and store is not None:
         from daemon.service import standby
 
-        url = serving_nodes.address(frame.settings, workers)
         journal = standby.lead(frame, store, url, partial(_reach_journal, frame))
     else:
-        journal = _reach_journal(frame, None)
+        journal = _reach_journal(frame, identity.identity(frame.home, frame.settings, url))
         frame.stack.callback(journal.close)
     journal_match.require_batch(frame.home, journal.batches.last())
     return journal

@@ -45,6 +45,18 @@ def test_each_process_that_opens_the_journal_starts_an_epoch(placed: Home, postg
     assert row == (5, f"retraind {os.getpid()} on {os.uname().nodename}", None)
 
 
+def test_command_that_opens_the_journal_is_no_other_home(placed: Home) -> None:
+    """The files of the home are not out of date after a repair."""
+    for leader in (A, None):
+        Journal.open(placed.journal, leader).close()
+    with closing(Journal.open(placed.journal, A)) as journal:
+        assert journal.term is not None
+        assert (journal.term.epoch, journal.term.overtaken) == (3, False)
+    with closing(Journal.open(placed.journal, B)) as journal:
+        assert journal.term is not None
+        assert journal.term.overtaken
+
+
 def test_reconnecting_process_keeps_its_epoch_and_names_its_new_session(placed: Home, postgres: Postgres) -> None:
     with closing(Journal.open(placed.journal, A)) as journal:
         accept(journal, 1)

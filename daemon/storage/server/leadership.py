@@ -37,8 +37,9 @@ INSERT INTO leadership (epoch, leader, url, home, boot, pid, began, beat, reason
     1, :name, :url, :home, :boot, pg_backend_pid(), clock_timestamp(),
     CASE WHEN :beats THEN clock_timestamp() END, :reason)
 ON CONFLICT (single) DO UPDATE SET epoch = leadership.epoch + 1, leader = excluded.leader, url = excluded.url,
-    home = excluded.home, boot = excluded.boot, pid = excluded.pid, began = excluded.began, beat = excluded.beat,
-    reason = excluded.reason
+    home = COALESCE(NULLIF(excluded.home, ''), leadership.home),
+    boot = CASE WHEN excluded.home = '' THEN '' ELSE excluded.boot END,
+    pid = excluded.pid, began = excluded.began, beat = excluded.beat, reason = excluded.reason
 RETURNING epoch, began"""
 )
 
@@ -48,7 +49,10 @@ EPOCH = text("SELECT epoch FROM leadership")
 
 
 def begin(connection: Connection, leader: Leader) -> Term:
-    """Start the next epoch within the caller's transaction, whose session holds the journal's lock."""
+    """Start the next epoch within the caller's transaction, whose session holds the journal's lock.
+
+    A command, which has no home, leaves the home of the last leader in the row.
+    """
     connection.execute(TABLE)
     if leader.beats:
         connection.execute(END_READERS)
