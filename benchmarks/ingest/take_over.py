@@ -1,7 +1,7 @@
 """A leader and its standby as whole services: the time from the loss of the leader until the other machine accepts a drop.
 
-The drop comes into the standby's inbox at the moment of the loss. Killed (-9), stopped (SIGSTOP), and the journal's server
-restarted. PostgreSQL, a store (moto) and both services share this machine.
+The drop comes into the standby's inbox at the moment of the loss. Killed (-9), stopped (SIGSTOP), the journal's server restarted,
+and, as root, cut off: then both services are in network namespaces. PostgreSQL and a store (moto) share this machine.
 Example: python -m benchmarks.ingest.take_over --rounds 5
 """
 
@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.figures import machine, show, spread
-from benchmarks.harness import Client, Service, wait_for
+from benchmarks.harness import Service, wait_for
 from benchmarks.ingest.store import moto
+from benchmarks.network import HERE, Machine, missing, network
 from benchmarks.postgres import Postgres
 from daemon.core import status
 from daemon.core.status import Status
@@ -100,25 +101,32 @@ def _stands_by(service: Service) -> bool:
 
 @contextmanager
 def machines() -> Iterator[Machines]:
-    """Start everything."""
+    """Start everything, in network namespaces if that is possible."""
     with ExitStack() as stack:
         folder = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="retraind-leaders-", ignore_cleanup_errors=True))
         )
-        postgres = Postgres.make()
+        net = None if missing() else stack.enter_context(network(2))
+        postgres = Postgres.make(
+            {"listen_addresses": net.address} if net else {}, f"host all all {net.range} trust\n" if net else ""
+        )
         stack.callback(postgres.remove)
-        storage, url = stack.enter_context(moto()), postgres.url()
+        storage = stack.enter_context(moto(Machine("", net.address, "", "") if net else HERE))
+        url = postgres.url(host=net.address if net else "")
         shared = {"journal__url": url, "storage__url": storage.url, "storage__endpoint": storage.endpoint}
-        services = [_service(folder / name, stack, leader__name=name, **SETTINGS, **shared) for name in ("a", "b")]
-        client = Client(services[0].port)
-        services[0].wait_for("a prediction", client.version, pause=0.05)
-        client.close()
+        places = net.machines if net else (HERE, HERE)
+        services = [
+            _service(folder / name, place, stack, leader__name=name, **SETTINGS, **shared)
+            for name, place in zip("ab", places, strict=True)
+        ]
+        services[0].wait_answers()
         yield Machines((services[0], services[1]), postgres)
 
 
-def _service(folder: Path, stack: ExitStack, **settings: object) -> Service:
+def _service(folder: Path, place: Machine, stack: ExitStack, **settings: object) -> Service:
     folder.mkdir()
     service = Service(folder, **settings)
+    service.machine = place
     stack.callback(service.close)
     service.start()
     time.sleep(3)
@@ -132,6 +140,16 @@ def _stop(service: Service) -> None:
 def _resume(service: Service) -> None:
     """Let a stopped leader go on: it ends, and is started again."""
     os.kill(service.pid, signal.SIGCONT)
+    _start_again(service)
+
+
+def _join(service: Service) -> None:
+    """Give a leader that was cut off its link again: it ends, and is started again."""
+    service.machine.join()
+    _start_again(service)
+
+
+def _start_again(service: Service) -> None:
     code = wait_for("the end of the deposed leader", lambda: service.ended)
     assert code == 11, code
     service.start()
@@ -148,6 +166,8 @@ def main() -> None:
             place.measure("killed (-9)", lambda one: one.kill(workers=False), lambda one: one.start())
             place.measure("stopped (SIGSTOP)", _stop, _resume)
             place.restart_server()
+            if place.both[0].machine.name:
+                place.measure("cut off", lambda one: one.machine.cut(), _join)
         rows = [[what, str(len(seconds)), *spread(seconds, 2)] for what, seconds in place.seconds.items()]
         if options.log:
             for service in place.both:
