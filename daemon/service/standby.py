@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from daemon.core import durable, home_integrity, logs
+from daemon.core.databases import mlflow_server
 from daemon.core.errors import AlreadyRunning, Exit, Unavailable
 from daemon.core.home import Home
 from daemon.core.inbox_names import ignored
@@ -213,7 +214,12 @@ def _following(frame: "Frame", store: ObjectStore, wait: _Wait) -> Iterator[None
 
 
 def _make_registry(home: Home) -> None:
-    """Make MLflow's database ahead; without one, a pointer of before says nothing, and would look like a loss."""
+    """Make the file of MLflow's database ahead; without one, a pointer of before says nothing, and would look like a loss.
+
+    A database on a server belongs to the leader.
+    """
+    if mlflow_server.beside(home) is not None:
+        return
     if not home.mlflow.exists():
         durable.remove(home.pointer)
     with suppress(Unavailable, OSError):  # the take-over tries again, and says why it can't
