@@ -10,14 +10,11 @@ from numpy.typing import NDArray
 
 from daemon.predicting.served_version import Version
 from daemon.schema.costs import named
+from daemon.schema.prediction_columns import answer_columns
 from daemon.schema.schema import Schema
 from daemon.tabular import rows
 from daemon.tabular.checks import unlabelled_rows
 from daemon.tabular.checks.cells import BadCell
-
-PREDICTION, CONFIDENCE, MODEL_VERSION = "prediction", "confidence", "model_version"
-PROBABILITY = "probability_"
-"""The beginning of the name of each class's column."""
 
 NOT_FINITE = "The model has no finite answer for values this large."
 
@@ -50,9 +47,7 @@ class Answerer:
     @property
     def columns(self) -> list[str]:
         """The names of the columns that `texts` makes."""
-        classes = self.schema.classes
-        shares = [f"{PROBABILITY}{name}" for name in classes] if self._probabilities else []
-        return [PREDICTION, *([CONFIDENCE] if classes else []), *shares, MODEL_VERSION]
+        return answer_columns(self.schema.classes, shares=self._probabilities, ids=False)
 
     def answer(self, cells: pa.Table) -> Answered:
         """Check and answer rows of text cells."""

@@ -19,6 +19,9 @@ DOUBTFUL = ("None", "none", "na", "?", "-", "--", ".")
 MARKERS = frozenset((*CERTAIN, *DOUBTFUL))
 """Texts that `init` reads as a missing value if the other cells leave no doubt."""
 
+NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+"""A number: optionally with a decimal mark; no thousands separators, no hexadecimal, no `nan` or `inf`."""
+
 Order = Literal["day/month/year", "month/day/year", "year/month/day", "day/month/yy", "month/day/yy", "yy/month/day"]
 """The order of a date's parts; `yy` is a two-digit year, which is only read on request."""
 

@@ -13,13 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from daemon.schema.cell_notation import MARKERS, Notation, Order, pattern, removed
+from daemon.schema.cell_notation import MARKERS, NUMBER, Notation, Order, pattern, removed
 from daemon.schema.column import EXACT, Column, Kind
 from daemon.schema.text_words import MOST_TEXT
 from daemon.tabular import date_cells
-
-NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-"""A number: optionally with a decimal mark; no thousands separators, no hexadecimal, no `nan` or `inf`."""
 
 CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 

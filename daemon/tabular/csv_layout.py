@@ -6,7 +6,7 @@ For `infer_schema`.
 import re
 from itertools import chain, islice
 
-from daemon.tabular.column_types import NUMBER
+from daemon.schema.cell_notation import NUMBER
 from daemon.tabular.csv_records import DELIMITERS, examine, records, separator
 from daemon.tabular.file_content import Content
 

@@ -136,7 +136,7 @@ def make_app(worker: Worker) -> App:
     inflate = partial(decompression.inflate, most=worker.settings.server.max_body_bytes)
     for path, route in _own(worker, _commands(worker)).items():
         app.route(path, "POST", _checked(route, _permit(access, path), payload.typed, access.hosts.site, inflate))
-    checks = _permit(access, "/predict"), payload.typed, access.hosts.site, inflate
+    checks = _permit(access, "/predict"), payload.typed_rows, access.hosts.site, inflate
     app.route("/predict", "POST", DirectRoute(worker, predict.predict, *checks))
     for path, sign in zip(sign_in.PATHS, (sign_in.begin, sign_in.end), strict=True):
         app.route(path, "POST", _checked(_signing(access, sign), _permit(access, path), access.hosts.site))

@@ -1,4 +1,4 @@
-"""`POST /predict`: one row, or many."""
+"""`POST /predict`: one row, or many, in JSON; `predict_csv` has CSV."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,11 @@ from web.worker_state import Worker
 
 
 def predict(worker: Worker, environ: WSGIEnvironment) -> Reply:
-    """`{"features": …}` is one row and returns one answer; `{"instances": […]}` are many rows and return `predictions`."""
+    """`{"features": …}` is one row and returns one answer; `{"instances": […]}` are many rows and return `predictions`; CSV returns CSV."""
+    if payload.is_csv(environ):
+        from web.api import predict_csv  # imported here, because few workers get CSV
+
+        return predict_csv.predict(worker, environ)
     text, chosen = environ["wsgi.input"].read(), None
     if many := json_rows.of(text):
         chosen = answering.predictor(worker, environ)

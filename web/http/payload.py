@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Self, TypeVar
 from wsgiref.types import WSGIEnvironment
 
@@ -20,6 +20,8 @@ def _whole(value: Any) -> Any:
 
 
 Version = Annotated[int, Field(ge=1, le=LARGEST), BeforeValidator(_whole)]
+CSV = "text/csv"
+
 MOST_ROWS = 100_000
 """Maximum number of rows in one request."""
 
@@ -147,6 +149,34 @@ def typed(environ: WSGIEnvironment) -> None:
     if kind != JSON:
         content_type = kind or "untyped"
         raise Problem(415, f"The body must be {JSON}, not {content_type!r:.80}.", hint=f"Send Content-Type: {JSON}.")
+
+
+def typed_rows(environ: WSGIEnvironment) -> None:
+    """Refuse a body that is neither JSON nor CSV (415)."""
+    header = environ.get("CONTENT_TYPE", "")
+    if header == JSON:
+        return
+    kind, *parameters = (part.strip().lower() for part in header.split(";"))
+    if kind not in (JSON, CSV):
+        content_type = kind or "untyped"
+        raise Problem(
+            415, f"The body must be {JSON} or {CSV}, not {content_type!r:.80}.", hint=f"Send Content-Type: {JSON}."
+        )
+    require_utf8(kind, parameters)
+
+
+def is_csv(environ: WSGIEnvironment) -> bool:
+    """Whether the body is CSV, if it is of an accepted type."""
+    header: str = environ.get("CONTENT_TYPE", JSON)
+    return header != JSON and header.partition(";")[0].strip().lower() == CSV
+
+
+def require_utf8(kind: str, parameters: Iterable[str]) -> None:
+    """Refuse parameters of a content type, in small letters, other than the charset UTF-8 (415)."""
+    for parameter in filter(None, parameters):
+        name, _, value = parameter.partition("=")
+        if name != "charset" or value.strip('"') not in ("utf-8", "utf8"):
+            raise Problem(415, f"The body must be UTF-8; the parameter {parameter!r:.80} of {kind} is not supported.")
 
 
 def idempotency_key(environ: WSGIEnvironment) -> str | None:

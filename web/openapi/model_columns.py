@@ -3,7 +3,10 @@
 A schema allows exactly what `daemon.schema.row_encoding` accepts; a test generates values and compares.
 """
 
+import csv
+import io
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -68,6 +71,13 @@ def sample(schema: Schema) -> list[Any]:
 def named_sample(schema: Schema) -> Json:
     """The same row by name."""
     return dict(zip(schema.features, sample(schema), strict=True))
+
+
+def comma_separated(*lines: Iterable[Any]) -> str:
+    """Rows of values as CSV."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(lines)
+    return buffer.getvalue()
 
 
 def target_sample(schema: Schema) -> str | float:

@@ -63,15 +63,26 @@ def _predicting(model: Schema | None) -> dict[str, Json]:
     if model:
         examples["one row by name"] = {"features": model_columns.named_sample(model)}
     examples["many rows"] = {"instances": [rows_sample(model)] * 2}
-    content = {JSON: {"anyOf": [ref("OneAnswer"), ref("ManyAnswers")]}}
+    content = {JSON: {"anyOf": [ref("OneAnswer"), ref("ManyAnswers")]}, payload.CSV: TEXT}
+    shares = query(
+        "proba", {"enum": ["true", "false"], "default": "false"}, "CSV only: add the probability of each class."
+    )
+    sent = body(taken, examples)
+    sent["requestBody"]["content"][payload.CSV] = {"schema": TEXT, "examples": _csv_example(model)}
     predict = operation(
         PREDICT,
         "Predict one row or many",
         {200: answer("One answer, or one for each row.", content, VERSION_HEADER)},
         (*WITH_BODY, 404, 507),
-        choosing(),
+        [*choosing(), shares],
     )
-    return {"/predict": {"post": {**predict, **body(taken, examples)}}}
+    return {"/predict": {"post": {**predict, **sent}}}
+
+
+def _csv_example(model: Schema | None) -> Json:
+    """One row below its header; it comes back with its answer."""
+    names = model.features if model else ["length"]
+    return {"one_row": {"summary": "one row", "value": model_columns.comma_separated(names, rows_sample(model))}}
 
 
 def _writing(data: Schema | None) -> dict[str, Json]:

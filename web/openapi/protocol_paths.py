@@ -3,14 +3,13 @@
 JSON Schema can't express that shape, names and values of a request must match; these schemas have the rest.
 """
 
-import csv
-import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from daemon.artifacts.manifest import MODEL
 from daemon.schema.schema import Schema
 from web.columnar.formats import MEDIA_TYPES
+from web.http.payload import CSV
 from web.http.reply import JSON
 from web.openapi import model_columns, operations
 from web.openapi import schemas as contents
@@ -117,10 +116,10 @@ def _mlflow(model: Schema | None) -> dict[str, Json]:
         for name, (schema, _) in formats.items()
     ]
     sent = body({"oneOf": one_of}, {name: {name: example} for name, (_, example) in formats.items()})
-    one_row = {"value": _comma_separated(names, row)}
-    sent["requestBody"]["content"][mlflow.CSV] = {"schema": TEXT, "examples": {"one_row": one_row}}
+    one_row = {"value": model_columns.comma_separated(names, row)}
+    sent["requestBody"]["content"][CSV] = {"schema": TEXT, "examples": {"one_row": one_row}}
     sent["requestBody"]["content"] |= {kind: {} for kind in MEDIA_TYPES}
-    kinds = {JSON: ref("Invoked"), mlflow.CSV: TEXT}
+    kinds = {JSON: ref("Invoked"), CSV: TEXT}
     answers = {200: answer("A prediction for each row; CSV if the Accept header prefers it.", kinds, VERSION_HEADER)}
     invoke = operations.operation(MLFLOW_TAG, "Predict all rows", answers, POSTED, choosing(), errors=MLFLOW)
     none = answer("No model is loaded.", plain)
@@ -129,12 +128,6 @@ def _mlflow(model: Schema | None) -> dict[str, Json]:
         "/ping": _get(MLFLOW_TAG, "A model is loaded", {200: answer("Yes.", plain), 404: none}, errors=MLFLOW),
         "/version": _get(MLFLOW_TAG, "The version of MLflow", {200: answer("As text.", plain)}, errors=MLFLOW),
     }
-
-
-def _comma_separated(*lines: Iterable[Any]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(lines)
-    return buffer.getvalue()
 
 
 def _v2(model: Schema | None) -> dict[str, Json]:

@@ -16,6 +16,7 @@ from daemon.schema.schema import Schema
 from web import predict
 from web.columnar.formats import MEDIA_TYPES, Format
 from web.http import package_versions, payload, reply
+from web.http.payload import CSV
 from web.http.problems import Problem
 from web.http.reply import JSON, Reply
 from web.protocols import dataframes
@@ -25,7 +26,6 @@ from web.serving.inputs import Inputs
 from web.serving.predictor import Predictor
 from web.worker_state import Worker
 
-CSV = "text/csv"
 PLAIN = "text/plain; charset=utf-8"
 
 FORMATS: dict[str, Callable[[Schema, Any], Inputs]] = {
@@ -151,10 +151,7 @@ def _media_type(environ: WSGIEnvironment) -> str:
     if kind not in (JSON, CSV):
         binary = ", ".join(MEDIA_TYPES)
         raise Problem(415, f"The body must be {JSON} or {CSV}, not {kind!r:.80}.", hint=f"In binary: {binary}.")
-    for parameter in filter(None, parameters):
-        name, _, value = parameter.partition("=")
-        if name != "charset" or value.strip('"') not in ("utf-8", "utf8"):
-            raise Problem(415, f"The body must be UTF-8; the parameter {parameter!r:.80} of {kind} is not supported.")
+    payload.require_utf8(kind, parameters)
     return kind
 
 

@@ -1,0 +1,87 @@
+"""`POST /predict` with a CSV file: the same file comes back with the answers as further columns."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+from urllib.parse import parse_qs
+from wsgiref.types import WSGIEnvironment
+
+from daemon.schema.prediction_columns import answer_columns
+from daemon.schema.schema import Schema
+from web import predict as answering
+from web.http.payload import CSV
+from web.http.problems import Problem
+from web.http.reply import Reply
+from web.serving import call, csv_rows
+from web.serving.answered import Answered
+from web.serving.csv_rows import CsvRows
+from web.worker_state import Worker
+
+INLINE_BYTES = 4096
+"""Larger bodies are read in a lane: splitting them takes longer than other requests should wait."""
+
+CHOICES = {"true": True, "1": True, "false": False, "0": False}
+
+
+def predict(worker: Worker, environ: WSGIEnvironment) -> Reply:
+    """Answer every row, or none: raises Problem or InvalidFeatures, with lines, if one is bad."""
+    body = environ["wsgi.input"].read()
+    if len(body) > INLINE_BYTES and call.current().inline:
+        raise call.Deferred
+    wants_shares = _wants_shares(environ)
+    chosen = answering.predictor(worker, environ)
+    rows = csv_rows.read(chosen.schema, body)
+    _require_free(rows, chosen.schema, shares=wants_shares)
+    answered = answering.answer(worker, environ, chosen, csv_rows.inputs_of(chosen.schema, rows))
+    version = str(answered.predictor.version)
+    headers = {"Content-Type": f"{CSV}; charset=utf-8", "X-Model-Version": version}
+    return Reply(_text(rows, answered, shares=wants_shares).encode(), headers=headers)
+
+
+def _wants_shares(environ: WSGIEnvironment) -> bool:
+    """Whether the query asks for the probability of each class; raises Problem 422."""
+    texts = parse_qs(environ.get("QUERY_STRING") or "", keep_blank_values=True).get("proba", ["false"])
+    if texts[-1] not in CHOICES:
+        detail = f"'proba' must be true or false, not {texts[-1]!r:.60}."
+        raise Problem(422, detail, errors=[{"field": "proba", "detail": detail}])
+    return CHOICES[texts[-1]]
+
+
+def _require_free(rows: CsvRows, schema: Schema, *, shares: bool) -> None:
+    """Raise Problem 422 if a column has the name of an answer's."""
+    for name in answer_columns(schema.classes, shares=shares, ids=True):
+        if name in rows.names:
+            detail = f"Line 1: there is a column {name!r}, the name of an answer's column: rename or remove it."
+            raise Problem(422, detail, errors=[{"field": name, "detail": detail}])
+
+
+def _text(rows: CsvRows, answered: Answered, *, shares: bool) -> str:
+    """The answers beside the cells of the file, verbatim."""
+    classes = answered.predictor.classes
+    text = io.StringIO()
+    lines = csv.writer(text, delimiter=rows.delimiter, lineterminator="\n")
+    names = [rows.names[place] for place in rows.kept]
+    lines.writerow([*names, *answer_columns(classes, shares=shares, ids=True)])
+    cells: list[Sequence[Any]] = [[record[place] for record in rows.records] for place in rows.kept]
+    lines.writerows(zip(*cells, *_answers(answered, shares=shares), strict=True))
+    return text.getvalue()
+
+
+def _answers(answered: Answered, *, shares: bool) -> Iterator[Sequence[Any]]:
+    """The columns of `answer_columns`; numbers with the schema's decimal mark."""
+    schema, matrix = answered.predictor.schema, answered.matrix.tolist()
+    mark = schema.decimal
+
+    def texts(values: Sequence[float]) -> Sequence[Any]:
+        return values if mark == "." else [repr(value).replace(".", mark) for value in values]
+
+    yield answered.ids
+    if schema.classes:
+        yield answered.names
+        yield texts([row[code] for row, code in zip(matrix, answered.predictions, strict=True)])
+        if shares:
+            yield from (texts([row[code] for row in matrix]) for code in range(len(schema.classes)))
+    else:
+        yield texts(answered.predictions)
+    yield [answered.predictor.version] * len(matrix)
