@@ -57,6 +57,8 @@ ROOT = Path(__file__).resolve().parents[2]
         "month.month",
         "ingest.footprint",
         "ingest.store",
+        "ingest.take_over",
+        "ingest.leaders",
         "ingest.ingest_journals",
         "serve.install",
     ],
