@@ -4,6 +4,7 @@ After every kill the next start (or the supervisor) finishes the rest: every dro
 git and DVC are clean, a model is served.
 """
 
+import itertools
 import os
 import signal
 import time
@@ -47,6 +48,17 @@ def service(
     running.end()
 
 
+_numbers = itertools.count(100)
+
+
+def _drop_new(service: Service) -> list[str]:
+    """Drop rows that no other test of this module drops: the short form and the full one share a service."""
+    number = next(_numbers)
+    rows = flowers(number)
+    service.drop(f"drop-{number}.csv", rows)
+    return rows
+
+
 def _replaced(ask: Callable[[], object], gone: object) -> bool:
     """Whether there is one, and it is not the one that was killed."""
     return ask() not in (None, [], gone)
@@ -77,9 +89,8 @@ def test_killing_the_daemon_loses_and_doubles_nothing(service: Service, moments:
     """Each kill is followed by a restart on the same port; predictions go on meanwhile."""
     expected = service.rows()
     port = service.port
-    for number, moment in enumerate(moments):
-        rows = flowers(100 + number)
-        service.drop(f"drop-{number}.csv", rows)
+    for moment in moments:
+        rows = _drop_new(service)
         expected += parsed(rows)
         time.sleep(moment)
         service.kill()
@@ -123,9 +134,8 @@ def test_killing_the_trainer_keeps_the_served_model_and_trains_again(
     """A killed training is recorded as failed, the old version stays, and a new one comes without a human."""
     service.rest()
     expected, before = service.rows(), _newest(service)
-    for number, moment in enumerate(moments):
-        rows = flowers(300 + number)
-        service.drop(f"drop-{number}.csv", rows)
+    for moment in moments:
+        rows = _drop_new(service)
         expected += parsed(rows)
         time.sleep(moment)
         victim = wait_until(service.trainer)
