@@ -1,10 +1,5 @@
 """A leader and its serving nodes for tests: real services on ports of this machine, with a real PostgreSQL and a real S3 server."""
 
-import json
-import threading
-import time
-import urllib.request
-from collections import Counter
 from pathlib import Path
 
 from service import Service, wait_until
@@ -13,8 +8,6 @@ from stores import Bucket
 from daemon.core.journal import journal_server
 from daemon.core.node import node_status
 from daemon.core.node.node_status import NodeStatus
-
-FLOWER = json.dumps({"features": [5.1, 3.5, 1.4, 0.2]}).encode()
 
 
 def leader(root: Path, served: Path, url: str, bucket: Bucket) -> Service:
@@ -54,53 +47,3 @@ class Node(Service):
             seconds,
             f"version {version} on {self.name}: {self.status()} {self.log()[-1500:]}",
         )
-
-
-class Load:
-    """Requests at a constant rate to one address, from threads; counts answers by outcome."""
-
-    def __init__(self, url: str, rate: float, threads: int = 4) -> None:
-        self._url, self._pause = url, threads / rate
-        self.outcomes: Counter[str] = Counter()
-        self.slowest = 0.0
-        self._lock = threading.Lock()
-        self._ended = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
-
-    def __enter__(self) -> "Load":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        for thread in self._threads:
-            thread.join()
-
-    @property
-    def failed(self) -> int:
-        """Requests that got no prediction."""
-        return sum(count for outcome, count in self.outcomes.items() if not outcome.startswith("version "))
-
-    @property
-    def answered(self) -> int:
-        """Requests that got one."""
-        return self.outcomes.total() - self.failed
-
-    def _run(self) -> None:
-        due = time.monotonic()
-        while not self._ended.wait(max(0.0, due - time.monotonic())):
-            due += self._pause
-            began = time.monotonic()
-            outcome = self._ask()
-            with self._lock:
-                self.outcomes[outcome] += 1
-                self.slowest = max(self.slowest, time.monotonic() - began)
-
-    def _ask(self) -> str:
-        request = urllib.request.Request(f"{self._url}/predict", FLOWER, {"Content-Type": "application/json"})
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                return f"version {json.load(answer)['model_version']}"
-        except (OSError, ValueError, KeyError) as error:
-            return f"{type(error).__name__}: {error}"

@@ -14,7 +14,8 @@ import node_rights
 import postgres as servers
 import pytest
 import stores
-from nodes_serving import Load, Node, leader
+from load import Load
+from nodes_serving import Node, leader
 from service import Service, wait_until
 
 from benchmarks.postgres import Postgres
@@ -69,7 +70,7 @@ def test_nodes_follow_their_leader(tmp_path: Path, served: Path, own_postgres: P
         wait_until(lambda: one.tries(2), 30, f"the held version on a node: {one.log()[-1500:]}")
         assert two.tries(1)
         assert one.serves(1)
-        with Load(one.url, 50) as load:
+        with Load(one.port, fresh=1, kept=1, pause=0.02) as load:
             for version in (2, 1, 2):
                 lead.ask("/promote", {"version": version})
                 one.wait_serves(version)
@@ -89,7 +90,8 @@ def test_nodes_follow_their_leader(tmp_path: Path, served: Path, own_postgres: P
             one.wait_serves(1)
             two.wait_serves(1)
             time.sleep(0.2)
-        assert load.failed == 0, load.outcomes
+        assert (load.failures, load.refused) == ({}, 0)
+        assert load.answers
         sends_to_its_leader(one, lead)
         last = two.predict()
         two.stop()
