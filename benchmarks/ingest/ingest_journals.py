@@ -52,11 +52,9 @@ def services(folder: Path, server: Postgres, settings: Mapping[str, object]) -> 
         both = {}
         for place in ("file", "server"):
             (folder / place).mkdir(parents=True)
-            both[place] = service = Service(folder / place, **settings)
+            address = {"journal__url": server.url()} if place == "server" else {}
+            both[place] = service = Service(folder / place, **settings, **address)
             stack.callback(service.close)
-            service.home.make()
-            if place == "server":
-                server.place(service.home)
             service.start()
             service.wait_started()
         yield both
