@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 NEEDED_BY = {
-    "postgres": (("journal", "url"),),
+    "postgres": (("journal", "url"), ("mlflow", "url")),
     "s3": (("storage", "url"),),
 }
 """Settings that need an extra if they are not empty, by its name."""
+
+SERVERS = ("journal-server.json", "mlflow-server.json")
+"""Files of a home that name a PostgreSQL server."""
 
 
 def locks(lock: Path, extras: str) -> tuple[Path, ...]:
@@ -25,7 +28,7 @@ def locks(lock: Path, extras: str) -> tuple[Path, ...]:
 def needed(home: Path, variables: Mapping[str, str], environment: Path | None = None) -> list[str]:
     """The extras that a home needs by its retraind.toml, these variables, and those in the file `environment`.
 
-    A home whose journal is on a server needs no setting for it, only the file that names the server.
+    A home whose journal or MLflow database is on a server needs no setting for it, only the file that names the server.
     """
     settings, variables = _table(home / "retraind.toml"), {**_variables(environment), **variables}
     needs = {
@@ -33,7 +36,7 @@ def needed(home: Path, variables: Mapping[str, str], environment: Path | None = 
         for name, keys in NEEDED_BY.items()
         if any(_value(settings, section, key, variables) for section, key in keys)
     }
-    if (home / "registry" / "journal-server.json").exists():
+    if any((home / "registry" / name).exists() for name in SERVERS):
         needs.add("postgres")
     return sorted(needs)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.core.home import Home
 from daemon.core.settings import entries
 from installer import extras
 
@@ -43,9 +44,12 @@ def test_variables_of_the_unit(tmp_path: Path) -> None:
     assert extras.needed(tmp_path, {}, file) == ["postgres"]
 
 
-def test_journal_that_was_migrated_needs_no_setting(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", extras.SERVERS)
+def test_what_was_migrated_needs_no_setting(tmp_path: Path, name: str) -> None:
+    home = Home(tmp_path)
+    assert {home.journal_server.name, home.mlflow_server.name} == set(extras.SERVERS)
     (tmp_path / "registry").mkdir()
-    (tmp_path / "registry/journal-server.json").write_text("{}")
+    (tmp_path / "registry" / name).write_text("{}")
     assert extras.needed(tmp_path, {}) == ["postgres"]
 
 
