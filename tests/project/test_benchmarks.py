@@ -47,6 +47,7 @@ ROOT = Path(__file__).resolve().parents[2]
         "serve.nodes",
         "serve.node_faults",
         "serve.node_rate",
+        "serve.history",
         "serve.restart",
         "train.quality",
         "train.retrain",
