@@ -54,14 +54,10 @@ HANG_SECONDS = 60.0
 """A look that takes longer counts as hanging."""
 
 
-def join(home: Home, url: str) -> None:
-    """Take the id of the journal at `url` for a home that has no data yet; raises Unavailable."""
-    named = journal_server.named(home.journal)
-    if named is None or home_integrity.has_data_or_model(home):
-        return
-    with _rows(url) as rows:
-        journal = rows.journal()
-    if journal is not None and journal != named.journal:
+def join(home: Home, rows: LeaderRows) -> None:
+    """Take the id of the journal for a home that has no data yet; raises Unavailable."""
+    named, journal = journal_server.named(home.journal), rows.journal()
+    if named is not None and journal is not None and journal != named.journal:
         journal_server.write(home, JournalServer(named.url, journal))
         log.info("joined", journal=journal)
 
@@ -72,15 +68,16 @@ def lead(frame: "Frame", store: ObjectStore, url: str, reach: Callable[[Leader],
     `url` is that of this home's pages; `reach` opens the journal. Raises Stopped when the service must end.
     """
     home, settings = frame.home, frame.settings
-    leader = identity.identity(home, settings, url)
+    leader, fresh = identity.identity(home, settings, url), not home_integrity.has_data_or_model(home)
     while True:
         try:
-            _join(frame)
+            if fresh:
+                _join(frame)
             journal = reach(leader)
             break
         except AlreadyRunning as error:
             log.info("another_leads", reason=str(error))
-        leader = _until_turn(frame, store, identity.identity(home, settings, url))
+        leader = _until_turn(frame, store, identity.identity(home, settings, url), fresh=fresh)
     frame.stack.callback(journal.close)
     term = journal.term
     assert term is not None
@@ -97,20 +94,29 @@ def lead(frame: "Frame", store: ObjectStore, url: str, reach: Callable[[Leader],
 
 
 def _join(frame: "Frame") -> None:
-    """Take the id of the journal for a home that has no data yet, once the server can be asked."""
-    with suppress(Unavailable):  # opening the journal waits for the server
-        join(frame.home, frame.settings.journal.url)
+    """Take the id of the journal, once the server can be asked; raises Stopped."""
+    while True:
+        with frame.heartbeat.step("waiting for the journal's server", HANG_SECONDS), frame.wake.interruptible():
+            try:
+                with _rows(frame.settings.journal.url) as rows:
+                    join(frame.home, rows)
+            except Unavailable as error:
+                frame.heartbeat.complain(CheckName.JOURNAL, str(error))
+                time.sleep(AGAIN_SECONDS)
+                continue
+        frame.heartbeat.complain(CheckName.JOURNAL, "")
+        return
 
 
-def _until_turn(frame: "Frame", store: ObjectStore, leader: Leader) -> Leader:
+def _until_turn(frame: "Frame", store: ObjectStore, leader: Leader, *, fresh: bool) -> Leader:
     """Wait until the lock is free, or the leader silent and its session ended; returns who takes it.
 
-    Raises Stopped when the service must end.
+    `fresh`: the home has no data, and may have been here before the journal. Raises Stopped when the service must end.
     """
     log.info("standing_by", name=leader.name)
     notify(READY=1)
     _make_registry(frame.home)
-    wait = _Wait(frame, leader)
+    wait = _Wait(frame, fresh=fresh)
     with _following(frame, store, wait), frame.wake.interruptible():
         while True:
             try:
@@ -135,8 +141,8 @@ def deposed() -> None:
 class _Wait:
     """The wait of one standby: looks at the leader, and publishes what it sees."""
 
-    def __init__(self, frame: "Frame", leader: Leader) -> None:
-        self._frame, self._leader = frame, leader
+    def __init__(self, frame: "Frame", *, fresh: bool) -> None:
+        self._frame, self._fresh = frame, fresh
         self._stale = frame.settings.leader.stale_seconds
         self._again = False
         """Whether the connection to the server was lost."""
@@ -150,6 +156,9 @@ class _Wait:
         while True:
             with self._frame.heartbeat.step("standing by", HANG_SECONDS):
                 self._sight = rows.look()
+                if self._fresh and self._sight is not None:
+                    join(self._frame.home, rows)
+                    self._fresh = False
                 waited = time.monotonic() - connected
                 act = decisions.turn(self._sight, self._stale, waited, again=self._again)
                 if act is Turn.TAKE:
