@@ -2,6 +2,7 @@
 
 from typing import NotRequired, TypedDict
 
+from daemon.core.journal.notices import NoticeKind
 from daemon.core.states import (
     BatchKind,
     BatchState,
@@ -275,6 +276,25 @@ class DriftRow(DriftRecord):
 
     id: int
     at: str
+
+
+class NoticeRow(TypedDict):
+    """A notice that has fallen due, without its texts: they are those of its events."""
+
+    id: int
+    token: str
+    kind: NoticeKind
+    count: int
+    first: int
+    last: int
+    at: str
+
+
+class DeliveryRow(NoticeRow):
+    """A delivery of a notice that is still due: `delivery` is its number."""
+
+    delivery: int
+    target: str
 
 
 class EventRow(TypedDict):

@@ -152,6 +152,9 @@ class EventKind(StrEnum):
     MOVED = "moved"
     PROBLEM = "problem"
     HEALED = "healed"
+    UNHEALTHY = "unhealthy"
+    RECOVERED = "recovered"
+    SILENT = "silent"
 
 
 class CheckName(StrEnum):
@@ -175,6 +178,7 @@ class CheckName(StrEnum):
     PROJECTION = "projection"
     NODES = "nodes"
     LEADER = "leader"
+    NOTIFY = "notify"
     # Shown only while there is something to report
     HELD = "held"
     TRAINING = "training"

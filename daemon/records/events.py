@@ -1,9 +1,15 @@
-"""The history for people: events, and changes of the served version."""
+"""The history for people: events, notices about them, and changes of the served version."""
 
+import json
 from pathlib import Path
+from typing import TypedDict
 
+from daemon.core.journal.notices import DeliveryState
 from daemon.core.journal_rows import EventRow, SwapRow
-from daemon.records.query import newest, typed
+from daemon.records.query import newest, texts, typed
+
+SALT = "notify_salt"
+"""Key of the journal's random text that keeps the names of targets from revealing their addresses."""
 
 
 class Events:
@@ -30,3 +36,35 @@ class Swaps:
     def newest(self, limit: int = 100) -> list[SwapRow]:
         """Changes of the served version, newest first."""
         return newest(SwapRow, self._journal, "swaps", limit)
+
+
+class Delivery(TypedDict):
+    """The delivery of a notice to a target."""
+
+    id: int
+    """The number of the notice."""
+    at: str
+    """When it fell due."""
+    kind: str
+    """One of `daemon.core.journal.notices.NoticeKind`, or one of a later release."""
+    count: int
+    """Events that it reports."""
+    target: str
+    state: DeliveryState
+    detail: str | None
+    ended_at: str | None
+
+
+def deliveries(journal: Path, limit: int) -> list[Delivery]:
+    """The newest deliveries, newest first."""
+    query = """
+    SELECT notices.id, notices.at, notices.kind, notices.count, deliveries.target, deliveries.state, deliveries.detail,
+        deliveries.ended_at
+    FROM deliveries JOIN notices ON notices.id = deliveries.notice ORDER BY deliveries.id DESC LIMIT ?"""
+    return typed(Delivery, journal, query, limit)
+
+
+def salt(journal: Path) -> str:
+    """The journal's random text for the names of targets; empty before the service has used it."""
+    values = texts(journal, "SELECT value FROM meta WHERE key = ?", SALT)
+    return str(json.loads(values[0])) if values else ""

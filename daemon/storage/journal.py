@@ -23,6 +23,7 @@ from daemon.storage.entries.exams import Exams
 from daemon.storage.entries.held_drops import HeldDrops
 from daemon.storage.entries.key_values import KeyValues
 from daemon.storage.entries.labels import Labels
+from daemon.storage.entries.notices import Notices
 from daemon.storage.entries.requests import Requests
 from daemon.storage.entries.runs import Runs
 from daemon.storage.entries.segments import Segments
@@ -50,6 +51,7 @@ class Journal:
         self.drift_checks = DriftChecks(database)
         self.requests = Requests(database)
         self.events = Events(database)
+        self.notices = Notices(database)
         self.key_values = KeyValues(database)
         self.labels = Labels(database, self.key_values)
         self.swaps = Swaps(database, self.key_values)

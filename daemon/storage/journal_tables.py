@@ -212,6 +212,29 @@ events = Table(
     sqlite_autoincrement=True,
 )
 
+notices = Table(  # made if it is missing, like `deliveries`; older programs work without them
+    "notices",
+    tables,
+    Column("id", WHOLE, primary_key=True),
+    Column("token", String, nullable=False),  # names the notice at its receivers, however often it is sent
+    Column("kind", String, nullable=False),
+    Column("count", WHOLE, nullable=False),  # events that it reports
+    Column("first", WHOLE, nullable=False),  # the first and the last of them; their texts stay in `events` only
+    Column("last", WHOLE, nullable=False),
+    Column("at", String, nullable=False),  # when it fell due
+)
+
+deliveries = Table(
+    "deliveries",
+    tables,
+    Column("id", WHOLE, primary_key=True),
+    Column("notice", WHOLE, index=True, nullable=False),
+    Column("target", String, nullable=False),
+    Column("state", String, index=True, nullable=False),  # due -> sent | given up
+    Column("detail", String),  # why it was given up
+    Column("ended_at", String),
+)
+
 meta = Table("meta", tables, Column("key", String, primary_key=True), Column("value", String, nullable=False))
 
 MIGRATIONS = {

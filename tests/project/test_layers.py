@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 HEAVY = {
     "watchdog": {"daemon.inbox.watcher"},
+    "apprise": {"daemon.notify.targets.apprise_process"},  # only where `notify.urls_file` is set
     "botocore": {"daemon.objects.s3"},  # only where `storage.url` is set
     "dvc": {"daemon.dataset.dvc"},
     "mlflow": {"daemon.registry.registry"},  # in the trainer's process
@@ -43,6 +44,7 @@ HEAVY = {
         "daemon.storage.entries.key_values",
         "daemon.storage.entries.held_drops",
         "daemon.storage.entries.labels",
+        "daemon.storage.entries.notices",
         "daemon.storage.entries.requests",
         "daemon.storage.entries.runs",
         "daemon.storage.entries.segments",
@@ -141,6 +143,7 @@ HEAVY = {
         "daemon.cli.drop_commands",
         "daemon.cli.home_commands",
         "daemon.cli.model_commands",
+        "daemon.cli.notify_commands",
         "daemon.cli.predict_command",
         "daemon.cli.schema_commands",
         "daemon.cli.service_commands",
@@ -243,7 +246,7 @@ def test_command_line_and_service_start_without_heavy_libraries() -> None:
 
 def test_daemon_loads_only_what_takes_drops_and_serves() -> None:
     """What only a training needs is not even in reach: `parts` has every module of the loop, `loop` all of its duties."""
-    heavy = TRAINING | UNUSED | {"dvc", "onnx", "onnxruntime", "psycopg", "rich"}
+    heavy = TRAINING | UNUSED | {"dvc", "onnx", "onnxruntime", "psycopg", "rich", "daemon.notify"}
     arrays = (
         "import pyarrow; arrow_without_pandas.without_pandas(); pyarrow.table({'x': pyarrow.array([1])}).to_pydict()"
     )

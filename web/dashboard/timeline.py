@@ -47,6 +47,9 @@ GROUPS = {
         EventKind.MOVED,
         EventKind.PROBLEM,
         EventKind.HEALED,
+        EventKind.UNHEALTHY,
+        EventKind.RECOVERED,
+        EventKind.SILENT,
     ),
 }
 """Filters of the timeline, with the kinds of events that each shows. The stream's events have these kinds as names."""

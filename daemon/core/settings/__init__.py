@@ -8,6 +8,7 @@ from daemon.core.settings.leader import Leader
 from daemon.core.settings.loading import load
 from daemon.core.settings.monitoring import Drift, Journal, Log, Mlflow, Predictions
 from daemon.core.settings.node import Node
+from daemon.core.settings.notify import Notify
 from daemon.core.settings.promote import Promote
 from daemon.core.settings.server import Server
 from daemon.core.settings.settings import PREFIX, Settings, entries
@@ -26,6 +27,7 @@ __all__ = [
     "Log",
     "Mlflow",
     "Node",
+    "Notify",
     "Predictions",
     "Promote",
     "Retrain",

@@ -9,6 +9,7 @@ from daemon.core.settings.inbox import Inbox
 from daemon.core.settings.leader import Leader
 from daemon.core.settings.monitoring import Drift, Journal, Log, Mlflow, Predictions
 from daemon.core.settings.node import Node
+from daemon.core.settings.notify import Notify
 from daemon.core.settings.promote import Promote
 from daemon.core.settings.section import Section
 from daemon.core.settings.server import Server
@@ -43,6 +44,7 @@ class Settings(Section):
     data: Data = Field(default_factory=Data)
     leader: Leader = Field(default_factory=Leader)
     node: Node = Field(default_factory=Node)
+    notify: Notify = Field(default_factory=Notify)
     log: Log = Field(default_factory=Log)
 
 

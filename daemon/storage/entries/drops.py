@@ -38,6 +38,11 @@ class Drops:
         same = (drops.c.sha256 == sha256) & (drops.c.name == name) & (drops.c.state == DropState.REJECTED)
         return self._database.first(DropRow, select(drops).where(same).order_by(drops.c.id.desc()))
 
+    def last_decided_at(self) -> str | None:
+        """The time of the newest decision on a drop, UTC; None before the first."""
+        row = self._database.one(select(drops.c.decided_at).order_by(drops.c.id.desc()))
+        return None if row is None else str(row["decided_at"])
+
     def taken(self, sha256: str) -> DropRow | None:
         """The drop with these bytes whose rows the dataset holds, or held until they were forgotten."""
         in_dataset = drops.c.state.in_((DropState.ACCEPTED, DropState.FORGOTTEN))

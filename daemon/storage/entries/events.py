@@ -1,9 +1,11 @@
 """Events: the history for people, written in the same transaction as the fact."""
 
+from collections.abc import Collection
 from typing import TypedDict, Unpack
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
+from daemon.core.journal_rows import EventRow
 from daemon.core.states import EventKind, Level
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
@@ -29,6 +31,20 @@ class Events:
         """Record an event without a transition."""
         with self._database.writing() as connection:
             record_event(connection, kind, message, level=level, **about)
+
+    def newest_id(self) -> int:
+        """The number of the newest event; 0 if there is none."""
+        row = self._database.one(select(func.coalesce(func.max(events.c.id), 0).label("id")))
+        return 0 if row is None else int(row["id"])
+
+    def newest(self, kind: EventKind) -> EventRow | None:
+        """The newest event of a kind."""
+        return self._database.first(EventRow, select(events).where(events.c.kind == kind).order_by(events.c.id.desc()))
+
+    def after(self, number: int, kinds: Collection[EventKind], limit: int, until: int | None = None) -> list[EventRow]:
+        """Events of these kinds with a larger number, oldest first; with `until`, up to that number."""
+        query = select(events).where(events.c.id > number, events.c.kind.in_(kinds)).order_by(events.c.id).limit(limit)
+        return self._database.typed(EventRow, query if until is None else query.where(events.c.id <= until))
 
 
 def record_event(

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, bindparam, func, select, text
+from sqlalchemy import Column, Connection, Table, bindparam, func, inspect, select, text
 
 from daemon.storage.server import tables
 
@@ -26,9 +26,10 @@ RECENT = "age(xmin) <= txid_current() - :since"
 """Whether that transaction or a later one wrote a row; of a few more rows it says so, which is harmless."""
 
 
-def copied() -> list[Table]:
-    """The tables that belong to every copy."""
-    return [table for table in tables.tables.sorted_tables if table is not tables.state]
+def copied(source: Iterable[str]) -> list[Table]:
+    """The tables that belong to every copy, of those in `source`: a daemon that still runs may be older and lack some."""
+    names = set(source)
+    return [table for table in tables.tables.sorted_tables if table is not tables.state and table.name in names]
 
 
 def key_of(table: Table) -> Column[Any]:
@@ -41,8 +42,8 @@ def from_file(older: Path, newer: Path, target: Connection) -> int:
     with closing(sqlite3.connect(newer)) as source:
         source.row_factory = sqlite3.Row
         source.execute("ATTACH ? AS older", (str(older),))
-        count = 0
-        for table in copied():
+        count, names = 0, source.execute("SELECT name FROM older.sqlite_master WHERE type = 'table'")
+        for table in copied(row[0] for row in names):
             count += _remove(target, table, (row[0] for row in source.execute(_removed(table))))
             count += _replace(target, table, map(dict, source.execute(_changed(table))))
         return count
@@ -68,7 +69,7 @@ def _removed(table: Table) -> str:
 def from_server(source: Connection, since: int, target: Connection) -> int:
     """Apply what the transactions of a server wrote since `since` (NOW, when `target` was copied); returns its rows."""
     count = 0
-    for table in copied():
+    for table in copied(inspect(source).get_table_names()):
         recent = select(table).where(text(RECENT).bindparams(since=since))
         rows = [dict(row) for row in source.execute(recent).mappings()]
         count += _remove(target, table, _gone(source, target, table, rows))

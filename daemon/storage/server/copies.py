@@ -182,9 +182,10 @@ def _last_event(journal: Path) -> int:
 
 def _rows(journal: Path) -> int:
     with closing(sqlite3.connect(journal)) as connection:
+        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         return sum(
             int(connection.execute(f"SELECT COUNT(*) FROM {table.name}").fetchone()[0])
-            for table in catching_up.copied()
+            for table in catching_up.copied(names)
         )
 
 
@@ -219,7 +220,7 @@ def _clear(target: Connection, server: JournalServer, own: set[str]) -> None:
 def _copy(source: Connection, target: Connection) -> int:
     """Copy every table, in the order of its rows; returns the number of rows."""
     count = 0
-    for table in catching_up.copied():
+    for table in catching_up.copied(inspect(source).get_table_names()):
         order = table.c.rowid if "rowid" in table.c else catching_up.key_of(table)
         query = select(table).order_by(order).execution_options(yield_per=CHUNK)
         for rows in source.execute(query).mappings().partitions():
