@@ -34,7 +34,8 @@ class Checks:
     def __init__(self, parts: Parts, health: Health, inspection: SelfChecks) -> None:
         self._parts, self._health, self._inspection = parts, health, inspection
         self._started_at = utcnow()
-        self._last: Status | None = None
+        self.last: Status | None = None
+        """The newest status."""
 
     def status(self, now: float) -> Status:
         """The status of the daemon; `now` is monotonic seconds.
@@ -42,16 +43,16 @@ class Checks:
         While the journal can't be asked, what it said last, and why. Raises Unavailable.
         """
         try:
-            self._last = self._current(now)
+            self.last = self._current(now)
         except Exception as error:
             # Whatever it is: otherwise the heartbeat would repeat the last status, as if all were well.
-            if self._last is None:
+            if self.last is None:
                 raise
             reason = str(error).partition("\n")[0]
-            checks = self._last.checks | {CheckName.JOURNAL.value: Check(ok=False, detail=reason)}
+            checks = self.last.checks | {CheckName.JOURNAL.value: Check(ok=False, detail=reason)}
             checks |= {name.value: self._health.check(name, None, "") for name in self._health.problems}
-            self._last = self._last.model_copy(update={"heartbeat": now, "at": utcnow(), "checks": checks})
-        return self._last
+            self.last = self.last.model_copy(update={"heartbeat": now, "at": utcnow(), "checks": checks})
+        return self.last
 
     def _current(self, now: float) -> Status:
         parts, inbox = self._parts, self._parts.inbox
@@ -91,6 +92,8 @@ class Checks:
         if self._parts.nodes is not None:
             objection, fine = self._parts.nodes.objection(), self._parts.nodes.sentence()
             checks[CheckName.NODES] = self._health.check(CheckName.NODES, objection, fine)
+        if (notifier := self._parts.notifier) is not None:
+            checks[CheckName.NOTIFY] = self._health.check(CheckName.NOTIFY, notifier.problem, notifier.sentence)
         if waits := self._parts.ingestion.intake.holding.sentence():
             checks[CheckName.HELD] = Check(ok=True, detail=waits)
         if lacking := self._parts.retraining.lacking():

@@ -85,6 +85,8 @@ class Loop:
         """The work of about once a second: duties that are due, and the status with the heartbeat."""
         self._duties.run(now)
         self._publish(now)
+        if (notifier := self.parts.notifier) is not None and (status := self._checks.last) is not None:
+            self.health.guard(CheckName.NOTIFY, lambda: notifier.step(status.checks, now))
 
     def _step_safely(self, now: float) -> bool:
         """Do one step.

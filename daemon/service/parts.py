@@ -44,6 +44,7 @@ from daemon.tabular import arrow_without_pandas
 
 if TYPE_CHECKING:
     from daemon.nodes.leading import Leading
+    from daemon.notify.notifier import Notifier
 
 log = logs.Logger()
 
@@ -95,6 +96,8 @@ class Parts:
     """Runs in its own thread; None without a remote."""
     nodes: "Leading | None"
     """What serves serving nodes, if there may be any."""
+    notifier: "Notifier | None"
+    """Sends notices in its own threads; None without a target."""
 
 
 def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
@@ -127,7 +130,8 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     log.info("recovered", swept=swept, abandoned=abandoned)
     ours = home, settings, frame.wake, frame.heartbeat, workers, journal, history_copier, schedule
     made = promotion, retraining, inbox, watcher, ingestion, driftwatch, packing, store, upkeep
-    return Parts(*(*ours, *made, _start_projection(frame, store), serving_nodes.lead(frame, store, journal, workers)))
+    projection, nodes = _start_projection(frame, store), serving_nodes.lead(frame, store, journal, workers)
+    return Parts(*(*ours, *made, projection, nodes, _start_notifier(frame, journal)))
 
 
 def _open_store(frame: Frame) -> ObjectStore | None:
@@ -181,6 +185,18 @@ def _start_projection(frame: Frame, store: ObjectStore | None) -> RemoteCopies |
     projection.start()
     frame.stack.callback(projection.close)
     return projection
+
+
+def _start_notifier(frame: Frame, journal: Journal) -> "Notifier | None":
+    """Start sending notices; without a target nothing is imported."""
+    settings = frame.settings
+    if not settings.notify.is_on:
+        return None
+    from daemon.notify.notifier import Notifier
+
+    notifier = Notifier(frame.home, settings.notify, settings.server.public_url, journal, frame.wake)
+    frame.stack.callback(notifier.close)
+    return notifier
 
 
 def _open_inbox(frame: Frame) -> tuple[Inbox, Watcher]:

@@ -1,0 +1,1 @@
+"""Notices to people: grouped from the journal's events, recorded when they fall due, and sent in threads of their own."""

@@ -1,0 +1,1 @@
+"""Targets of notices: a webhook, a command, and the addresses that Apprise knows."""
