@@ -38,6 +38,7 @@ COMMANDS = {
     "migrate": "home_commands:migrate",
     "claim": "home_commands:claim",
     "token": "token_commands:app",
+    "notify": "notify_commands:app",
 }
 """The commands in the order of `--help`: modules of `daemon.cli`, and the name of the command in them."""
 
