@@ -64,7 +64,7 @@ HERE = Machine("", "127.0.0.1", "", "")
 def network(count: int) -> Iterator[Network]:
     """Make a bridge and machines on it; raises RuntimeError."""
     tag = secrets.token_hex(3)
-    base, bridge = f"10.213.{secrets.randbelow(254) + 1}", f"rt{tag}br"
+    base, bridge = _free_range(), f"rt{tag}br"
     machines = [
         Machine(f"rt{tag}-{number}", f"{base}.{number + 10}", f"rt{tag}p{number}", bridge)
         for number in range(1, count + 1)
@@ -81,6 +81,13 @@ def network(count: int) -> Iterator[Network]:
         yield Network(f"{base}.1", f"{base}.0/24", machines)
 
 
+def _free_range() -> str:
+    """The first three numbers of addresses that no interface has."""
+    taken = _ip("-4", "-o", "addr")
+    ranges = [base for number in range(1, 255) if (base := f"10.213.{number}") and f"{base}." not in taken]
+    return secrets.choice(ranges)
+
+
 def _connect(machine: Machine) -> None:
     """Lay the link; it goes with the namespace."""
     _ip("link", "add", machine.port, "type", "veth", "peer", "name", "eth0", "netns", machine.name)
@@ -93,7 +100,8 @@ def _connect(machine: Machine) -> None:
         _ip("-n", machine.name, *rest)
 
 
-def _ip(*arguments: str) -> None:
+def _ip(*arguments: str) -> str:
     done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout

@@ -112,9 +112,10 @@ class Agent:
         """Read the row once, act on it, and report."""
         row = session.desired()
         self._row, self._seen, self._away, self._refused = row, time.monotonic(), "", ""
+        self._finish()
+        self._trial.finish()
         if row is not None:
             self._leader = row.leader
-            self._finish()
             served = self._disk.served() if self._activated else None
             step = act(row, self._served, self._prepared, served)
             self._do(step, row, session)

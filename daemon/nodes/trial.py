@@ -27,6 +27,7 @@ class Trial:
         self._wanted = settings.mode == "manual" and (settings.shadow or settings.canary_share > 0)
         self._held: tuple[int, str] | None = (0, "")  # before the start, a version may have been held
         self._preparing: tuple[tuple[int, str], Future[None]] | None = None
+        self._prepared: tuple[int, str] | None = None
         self._again_at = 0.0
         self.problem = ""
         """The reason why workers can't try the held version; empty if they can."""
@@ -38,8 +39,21 @@ class Trial:
 
     @property
     def is_prepared(self) -> bool:
-        """Whether `follow` has something to do."""
+        """Whether `finish` has something to note."""
         return self._preparing is not None and self._preparing[1].done()
+
+    def finish(self) -> None:
+        """Note the result of a finished preparation."""
+        if self._preparing is None or not self._preparing[1].done():
+            return
+        (prepared, ended), self._preparing = self._preparing, None
+        error = ended.exception()
+        if error is None:
+            self._prepared = prepared
+            return
+        self._again_at = time.monotonic() + AGAIN_SECONDS
+        self.problem = f"Version {prepared[0]} can't be tried here: {error}"
+        log.warning("version_not_tried", reason=str(error))
 
     def follow(self, row: Desired, session: NodeSession) -> None:
         """Prepare, hold or withdraw the held version of a row; raises Unavailable."""
@@ -49,25 +63,13 @@ class Trial:
         if held is None:
             self._disk.withdraw()
             self._held, self.problem = None, ""
-        elif self._preparing is None:
-            self._begin(held)
-        elif self.is_prepared:
-            self._finish(held, session)
-
-    def _begin(self, held: tuple[int, str]) -> None:
-        if time.monotonic() >= self._again_at:
+        elif self._prepared == held:
+            self._hold(held, session)
+        elif self._preparing is None and time.monotonic() >= self._again_at:
             self._preparing = held, background.start("prepare", lambda: self._disk.prepare(*held))
 
-    def _finish(self, held: tuple[int, str], session: NodeSession) -> None:
-        """Hold the version that was prepared, unless another one waits by now."""
-        assert self._preparing is not None
-        (prepared, ended), self._preparing = self._preparing, None
-        if error := ended.exception():
-            self._again_at = time.monotonic() + AGAIN_SECONDS
-            self.problem = f"Version {prepared[0]} can't be tried here: {error}"
-            log.warning("version_not_tried", reason=str(error))
-            return
-        row = session.version(prepared[0])
-        if prepared == held and row is not None and row["bundle"] == prepared[1]:
+    def _hold(self, held: tuple[int, str], session: NodeSession) -> None:
+        row = session.version(held[0])
+        if row is not None and row["bundle"] == held[1]:
             self._disk.hold(row)
             self._held, self.problem = held, ""
