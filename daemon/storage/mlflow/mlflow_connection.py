@@ -40,13 +40,13 @@ def connect(server: MlflowServer, name: str, epoch: int | None = None) -> Connec
     address = server.url.replace(journal_address.SCHEME, "postgresql", 1)
     parameters = psycopg.conninfo.conninfo_to_dict(address)
     options: dict[str, Any] = {"application_name": name, **journal_server.PATIENCE, **parameters}
-    if epoch is not None:
-        options["options"] = f"{parameters.get('options', '')} -c retraind.epoch={epoch}".strip()
     connection: Connection = psycopg.connect(
         "", autocommit=True, prepare_threshold=None, row_factory=dict_row, cursor_factory=psycopg.RawCursor, **options
     )
     try:
         connection.execute(SETTINGS)
+        if epoch is not None:  # not in the connection's options, which poolers refuse
+            connection.execute("SELECT set_config('retraind.epoch', $1, false)", (str(epoch),))
         if connection.execute(OTHERS).fetchone():
             hint = "Give it another database or schema: both have a table `runs`."
             raise BadSettings(f"{server.url} has a journal, so MLflow's database can't be there.", hint=hint)
