@@ -14,6 +14,9 @@ from daemon.core.home import Home
 from daemon.core.journal import journal_address
 from daemon.storage import mlflow_tables
 from daemon.storage.mlflow.mlflow_session import Leader, MlflowOnServer
+from daemon.storage.model_versions import CHAMPION, NAME, ModelVersions
+
+VERSION = f"INSERT INTO model_versions (name, version, current_stage) VALUES ('{NAME}', ?, 'None')"
 
 
 def place(home: Home, postgres: Postgres) -> str:
@@ -31,6 +34,17 @@ def leading(home: Home, epoch: int | None, name: str = "") -> Iterator[MlflowOnS
     with closing(MlflowOnServer(server, Leader(name or "home", epoch))) as database:
         mlflow_tables.open_or_make(home, database)
         yield database
+
+
+def with_versions(home: Home, count: int = 3) -> ModelVersions:
+    """The database as a person sees it, with so many versions, the first of which is the champion; made without MLflow, which takes a second."""
+    mlflow_tables.open_or_make(home)
+    models = ModelVersions(home)
+    with models.database.writing() as transaction:
+        for number in range(1, count + 1):
+            transaction.execute(VERSION, (number,))
+    models.set_alias(CHAMPION, 1)
+    return models
 
 
 @contextmanager
