@@ -82,8 +82,8 @@ class Repository:
         """Append the revisions that another machine has made; what this can't do, `repair` does."""
         if (self._data / ".git/HEAD").exists():
             with contextlib.suppress(DatasetDamaged, OSError):
-                count = git_history.append(self._data, git_history.recorded(self._home.journal))
-                log.info("revisions_appended", revisions=count)
+                if count := git_history.append(self._data, git_history.recorded(self._home.journal)):
+                    log.info("revisions_appended", revisions=count)
 
     def scaffold(self) -> None:
         """Write DVC's settings and git's ignore files if they are gone; `dvc init --force` would remove the cache."""

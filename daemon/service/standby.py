@@ -193,7 +193,7 @@ class _Wait:
         record = self._sight.leadership if self._sight else None
         count, size = _waiting(self._frame.home)
         drops = f"{counted(count, 'drop')} {'waits' if count == 1 else 'wait'} here; " if count else ""
-        leads = record.sentence if record else "nobody leads"
+        leads = record.sentence if record else "no machine leads yet."
         behind = self.following.problem if self.following else ""
         copies = self.following.sentence if self.following else ""
         checks = {
