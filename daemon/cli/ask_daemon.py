@@ -33,7 +33,7 @@ def require_leader(place: Home) -> None:
     daemon = status.read(place.status)
     if daemon is not None and daemon.alive and daemon.state == "standby":
         leader = f", {daemon.leadership.url or daemon.leadership.leader}" if daemon.leadership else ""
-        raise BadSettings(f"{place.root} stands by: it decides nothing.", hint=f"Ask the leader{leader}.")
+        raise BadSettings(f"{place.root} stands by: this is the leader's work.", hint=f"Ask it{leader}.")
 
 
 def wait(place: Home, request: str) -> bool:

@@ -44,6 +44,7 @@ def _repair(place: Home) -> None:
     from daemon.objects.opening import open_store, owned
     from daemon.service import service
 
+    ask_daemon.require_leader(place)
     try:
         with service.locked(place):
             store = owned(open_store(settings.load(place.settings).storage), place)
@@ -63,6 +64,7 @@ def backup(
     Example: retraind backup /backups/churn.tar
     """
     place = read_only_home(home)
+    ask_daemon.require_leader(place)
     from daemon.backup import backup as backups
 
     facts = backups.backup(place, file.absolute())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from daemon.cli import ask_daemon
 from daemon.cli.options import HERE, HomeOption, JsonOption, load
 from daemon.core import file_modes
 from daemon.core.errors import BadSettings
@@ -149,6 +150,7 @@ def _changed(home: Home, ignore: list[str], kind: list[str], missing: list[str])
     """Change the schema and print a confirmation; returns the new schema."""
     from daemon.cli import schema_changes  # imported here, because it needs pyarrow
 
+    ask_daemon.require_leader(home)
     kinds = schema_changes.choices(kind) | dict.fromkeys(ignore, "ignore")
     before, changed = schema_changes.change(home, kinds, missing)
     if changed != before:

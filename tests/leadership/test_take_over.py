@@ -67,9 +67,15 @@ def refuse_what_only_the_leader_may_do(a: Machine, b: Machine) -> None:
     status, problem = b.ask("/promote", {"version": 1})
     assert status == 421
     assert str(a.port) in problem["hint"]
-    refused = retraind("promote", home=b.home, env=b.environment)
-    assert refused.returncode == Exit.USAGE
-    assert "stands by" in refused.stderr
+    for command in (
+        ["promote"],
+        ["backup", b.home.root / "a.tar"],
+        ["doctor", "--repair"],
+        ["schema", "--ignore", "x"],
+    ):
+        refused = retraind(*command, home=b.home, env=b.environment)
+        assert refused.returncode == Exit.USAGE, refused.stderr
+        assert "stands by" in refused.stderr
     b.drop("waits.csv", flowers(400))
     wait_until(lambda: "1 drop waits here; box-a (http" in _leader(b), 10, "the drop in the health")
     said = json.loads(retraind("status", "--json", home=b.home, env=b.environment).stdout)
