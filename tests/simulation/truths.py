@@ -49,6 +49,7 @@ class Truths:
         self._due = 0
         self._calm = 0
         self._wrote = -1
+        self._well_at = world.clock.now
 
     # After every step
 
@@ -67,7 +68,11 @@ class Truths:
         problems = life.loop.health.problems
         if broken := [text for text in problems.values() if text.startswith(("AttributeError", "TypeError"))]:
             raise Violated(f"it is not the world that is wrong: {broken}")
-        if problems and self.world.quiet > 3 * WAITS and self.world.idle > 0:
+        now = self.world.clock.now
+        if not problems or not self.world.quiet:
+            self._well_at = now
+        # A duty that has failed is tried again half a minute later, and large drops take many turns of no time.
+        if self.world.quiet > 3 * WAITS and self.world.idle > 0 and now - self._well_at > WAITS:
             raise Violated(f"it does not get well: {problems}")
 
     def _can_ask(self, journal: Journal) -> bool:
@@ -85,12 +90,8 @@ class Truths:
     def _look(self, journal: Journal) -> None:
         decided = journal.database.rows(select(drops.c.name, drops.c.sha256, drops.c.state))
         self.accepted = {row["sha256"] for row in decided if row["state"] == "accepted"}
-        twice = [
-            sha
-            for sha, n in Counter(row["sha256"] for row in decided if row["state"] in ("accepted", "forgotten")).items()
-            if n > 1
-        ]
-        if twice:
+        taken = Counter(row["sha256"] for row in decided if row["state"] in ("accepted", "forgotten"))
+        if twice := [sha256 for sha256, count in taken.items() if count > 1]:
             raise Violated(f"drops are accepted twice: {twice}")
         for row in decided:
             if row["state"] == "rejected" and row["sha256"] in self.accepted:
@@ -235,9 +236,7 @@ class Truths:
             if row is None or row["state"] not in ("done", "refused"):
                 raise Violated(f"{asked.what} {asked.identity[:8]} has no answer")
             if asked.known and row["state"] != "done":
-                raise Violated(
-                    f"{asked.what} {asked.identity[:8]} of a drop in the dataset is refused: {row['detail']}"
-                )
+                raise Violated(f"{asked.what} {asked.identity[:8]} of an accepted drop is refused: {row['detail']}")
             if asked.drop in self.accepted and row["state"] == "done":
                 raise Violated(f"{asked.drop[:8]} is forgotten, and its rows are in the dataset")
 
