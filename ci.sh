@@ -63,9 +63,9 @@ scratch() {
     trap 'rm -rf "$TMPDIR"' EXIT
 }
 
-# Half as many again as there are cores, because tests wait; more than four services at once would wait for each other.
+# Twice as many as there are cores, because tests wait; more than four services at once would wait for each other.
 workers() {
-    local count=$(($(nproc) * 3 / 2))
+    local count=$(($(nproc) * 2))
     echo $((count < 4 ? count : 4))
 }
 
