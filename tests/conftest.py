@@ -42,6 +42,7 @@ LONGEST = (
     "openapi/test_conformance.py",
     "behaviour/test_journal_on_server.py",
     "nodes/test_nodes.py",
+    "leadership/test_take_over.py",
     "objects/test_wiped_home.py",
     "simulation/test_simulation.py",
     "behaviour/test_end_to_end.py",

@@ -10,7 +10,7 @@ from benchmarks.ingest.leaders import LOSSES, counts, measure
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param(len(LOSSES), marks=pytest.mark.timeout(300)),
+        pytest.param(len(LOSSES), marks=[pytest.mark.slow, pytest.mark.timeout(300)]),
         pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.timeout(10_800)]),
     ],
 )
