@@ -160,10 +160,18 @@ def _holdout(right: int) -> dict[str, Any]:
 class Staff:
     """The HTTP workers as the loop sees them; `said` is what it is told of them at its next look."""
 
+    address: tuple[str, int] | None = None
+    """They listen nowhere."""
+
     def __init__(self) -> None:
         self.complaints: tuple[str, ...] = ()
         self.alive = 1
         self.said: list[str] = []
+
+    @property
+    def workers(self) -> "Staff":
+        """Those that the keeper keeps."""
+        return self
 
     def take_notices(self) -> list[str]:
         said, self.said = self.said, []
