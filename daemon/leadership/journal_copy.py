@@ -58,8 +58,15 @@ class JournalCopy:
             with follower.changing():
                 self._repository.catch_up()
                 self._repository.repair()
+                self._list()
             self._git_due, self._git_at = False, now + GIT_SECONDS
         self.complete = self._seen is not None
+
+    def _list(self) -> None:
+        """Write DVC's list of the newest revision, which DVC itself writes only where a revision is committed."""
+        if newest := self._repository.newest:
+            recorded = {name: row["md5"] for name, row in segments.current(self._home.journal).items()}
+            self._cache.compose(newest.dvc_md5, recorded)
 
     def _fetch(self, follower: Follower) -> None:
         self._home.data.mkdir(exist_ok=True)

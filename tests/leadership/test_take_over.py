@@ -83,6 +83,8 @@ def refuse_what_only_the_leader_may_do(a: Machine, b: Machine) -> None:
     assert (said["healthy"], *leads) == (True, "box-a", "First start."), said
     assert "retraind_leader 0.0" in b.ask("/prometheus_metrics")[1]
     assert not b.accepted("waits.csv")
+    wait_until(lambda: "Its copies are complete" in _leader(b), 30, "the copies")
+    assert "DVC's list" not in retraind("doctor", home=b.home, env=b.environment).stdout
 
 
 def kill_the_leader(leader: Machine, standby: Machine) -> None:
