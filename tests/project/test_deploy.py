@@ -68,6 +68,12 @@ def test_old_python_is_refused_with_what_to_install(tmp_path: Path) -> None:
     assert "Python 3.11 or newer is needed" in done.stderr
 
 
+def test_unknown_extra_is_refused_before_anything_is_installed(tmp_path: Path) -> None:
+    done = deploy("local", RETRAIND_EXTRAS="s3,redis", RETRAIND_HOME=str(tmp_path))
+    assert done.returncode == 1
+    assert "no extra 'redis'" in done.stderr
+
+
 def test_missing_engine_is_reported(tmp_path: Path) -> None:
     for tool in ("dirname", "bash", "git", "id"):
         (tmp_path / tool).symlink_to(str(shutil.which(tool)))
