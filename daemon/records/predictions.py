@@ -11,6 +11,9 @@ BY_ID = "SELECT prediction_id, model_version, features, prediction, prediction_n
 
 NEWEST = "SELECT features, prediction FROM predictions WHERE model_version = ? ORDER BY seq DESC LIMIT ?"
 
+OTHER = "other"
+"""The name of all classes but the most frequent ones."""
+
 Cell = str | float | bool | None
 """The JSON value of a feature; whole numbers are also numbers."""
 
@@ -103,6 +106,21 @@ class Predictions:
             values.append(str(version))
         rows = typed(_Stored, self._history, f"{query} ORDER BY seq DESC LIMIT ?", *values, limit)
         return [{**row, "features": json.loads(row["features"])} for row in rows]
+
+    def answers(self, version: int, limit: int, classes: int) -> dict[str, int]:
+        """The newest predictions of one version by class, most frequent first; beyond `classes` they are `other`.
+
+        Empty for a regression.
+        """
+        recent = "SELECT prediction_name FROM predictions WHERE model_version = ? ORDER BY seq DESC LIMIT ?"
+        query = (
+            f"SELECT prediction_name AS name, COUNT(*) AS n FROM ({recent}) "
+            "WHERE prediction_name IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1"
+        )
+        rows = ask(self._history, query, version, limit)
+        counts = {row["name"]: int(row["n"]) for row in rows[:classes]}
+        rest = sum(int(row["n"]) for row in rows[classes:])
+        return counts | ({OTHER: counts.get(OTHER, 0) + rest} if rest else {})
 
     def confidences(self, version: int, limit: int) -> list[float]:
         """Confidences (0-1) of the newest predictions of one version, newest first."""

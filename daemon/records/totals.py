@@ -1,11 +1,12 @@
-"""Totals since the journal began."""
+"""Totals since the journal began, and the newest drop, training and exam."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypedDict
 
 from daemon.core.states import DropState, RunState, VersionState
 from daemon.records.dialect import ARRIVAL, BY_ID
-from daemon.records.query import ask, number
+from daemon.records.query import ask, first, number, texts
 
 STATES: dict[str, tuple[str, ...]] = {
     "drops": tuple(state.value for state in DropState),
@@ -21,6 +22,30 @@ TOTALS = (
 """A query that the index `drops_totals` answers alone."""
 
 NEW_TOTALS = TOTALS.replace("GROUP BY", f"{BY_ID} WHERE id > ? GROUP BY")
+
+
+TIMES: tuple[Literal["drop", "training", "success"], ...] = ("drop", "training", "success")
+"""The keys of `Latest` with a time."""
+
+
+class ExamErrors(TypedDict):
+    """The error on a drop, and the usual one that it was compared with."""
+
+    error: float
+    usual: float
+
+
+class Latest(TypedDict):
+    """Times in UTC, ISO 8601; None before the first."""
+
+    drop: str | None
+    """When the newest drop was decided."""
+    training: str | None
+    """When the newest ended training ended."""
+    success: str | None
+    """When the newest training that registered a version ended."""
+    exam: ExamErrors | None
+    """The newest exam."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +85,20 @@ class Totals:
         """The number of labelled predictions."""
         # A label is never removed, and counting millions of them would take a while.
         return number(self._journal, f"SELECT MAX({ARRIVAL}) FROM labels") or 0
+
+    def latest(self) -> Latest:
+        """The newest of each, for alerts on what has not happened for long."""
+        ended = "SELECT ended_at FROM runs WHERE ended_at IS NOT NULL"
+        newest = "ORDER BY id DESC LIMIT 1"
+        drops = texts(self._journal, f"SELECT decided_at FROM drops {newest}")
+        runs = texts(self._journal, f"{ended} {newest}")
+        trained = texts(self._journal, f"{ended} AND state = ? {newest}", RunState.TRAINED)
+        return {
+            "drop": drops[0] if drops else None,
+            "training": runs[0] if runs else None,
+            "success": trained[0] if trained else None,
+            "exam": first(ExamErrors, self._journal, f"SELECT error, usual FROM exams {newest}"),
+        }
 
     def _count_drops(self) -> _Counted:
         """Totals of the drops. Except for forgetting, drops never change, so only those since the last call are read."""

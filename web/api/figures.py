@@ -1,10 +1,20 @@
 """The metrics of the service, as JSON and for Prometheus."""
 
+from daemon.records.versions import JudgedVersion
 from daemon.schema.scores import Agreement
 from web.api import node
 from web.http.reply import Reply, json_object
 from web.metrics import totals
 from web.worker_state import Worker
+
+RECENT = 1000
+"""Number of newest predictions that are counted by class."""
+
+CLASSES = 20
+"""Maximum number of classes with a count of their own; a label with more values would burden Prometheus."""
+
+VERSIONS = 20
+"""Number of newest versions whose scores are shown."""
 
 
 class ServedSummary(totals.Summary):
@@ -46,9 +56,21 @@ class Figures:
             records.drops.prequential(),
             records.held.total(),
             node.reports(worker),
+            self._versions(predictor.version if predictor else None),
+            records.totals.latest(),
+            records.predictions.answers(predictor.version, RECENT, CLASSES) if predictor else {},
         )
         body, content_type = prometheus.expose(report, accept)
         return Reply(body, 200, {"Content-Type": content_type})
+
+    def _versions(self, served: int | None) -> list[JudgedVersion]:
+        """The newest versions, and the served one."""
+        records = self._worker.records.versions
+        newest = records.newest(VERSIONS)
+        if served is None or any(row["version"] == served for row in newest):
+            return newest
+        champion = records.get(served)
+        return [*newest, champion] if champion else newest
 
     def summary(self) -> ServedSummary:
         """The content of GET /metrics."""

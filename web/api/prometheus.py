@@ -1,8 +1,9 @@
 """The metrics in the formats of Prometheus; the only module that imports prometheus-client."""
 
 import platform
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -14,8 +15,11 @@ from daemon.core.node.messages import NodeReport
 from daemon.core.states import RunState
 from daemon.core.status import Status
 from daemon.records.drops import Prequential
+from daemon.records.totals import TIMES, Latest
+from daemon.records.versions import JudgedVersion
 from daemon.schema import score_names
-from daemon.schema.scores import Agreement, Score
+from daemon.schema.scores import Agreement, Score, Scored
+from web.api.metric_families import DAEMON, FAMILIES
 from web.http import package_versions
 from web.metrics.counters import BOUNDS
 from web.metrics.totals import Totals
@@ -23,118 +27,6 @@ from web.protocols import routes
 from web.serving.predictor import Predictor
 
 Samples = list[tuple[list[str], float]]
-
-# The closed list of metrics: (name, kind, meaning with unit, labels). Counters get `_total` from the format.
-FAMILIES: tuple[tuple[str, str, str, list[str]], ...] = (
-    ("prediction_requests", "counter", "Prediction requests of all protocols, by HTTP status code.", ["code"]),
-    ("prediction_request_duration_seconds", "histogram", "Time from a prediction request to its answer.", []),
-    ("retraind_predictions", "counter", "Predictions answered, by model version (the newest 100).", ["version"]),
-    ("retraind_predictions_lost", "counter", "Predictions answered but not logged, for example on a full disk.", []),
-    ("retraind_http_requests", "counter", "Requests by route template and HTTP status code.", ["route", "code"]),
-    ("retraind_auth_failures", "counter", "Requests with a wrong token.", []),
-    ("retraind_http_workers", "gauge", "Running HTTP workers.", []),
-    (
-        "retraind_build_info",
-        "gauge",
-        "Always 1; the labels are the versions of retraind and Python.",
-        ["version", "python"],
-    ),
-    (
-        "retraind_model_info",
-        "gauge",
-        "Always 1; the labels describe the served model.",
-        ["version", "candidate", "backend"],
-    ),
-    ("retraind_model_load_failures", "counter", "Failed attempts of HTTP workers to load a promoted version.", []),
-    ("retraind_model_swaps", "counter", "Changes of the served version.", []),
-    ("retraind_versions", "gauge", "Registered versions by state.", ["state"]),
-    ("retraind_labels", "counter", "Predictions with a late label.", []),
-    ("retraind_live_score", "gauge", "Accuracy or R² of the served version on its late labels.", ["version"]),
-    (
-        "retraind_shadow_answers",
-        "gauge",
-        "Answers of the champion that were compared with the held version.",
-        ["version"],
-    ),
-    (
-        "retraind_shadow_agreement",
-        "gauge",
-        "Share of compared answers with the same label, 0-1 (classification).",
-        ["version"],
-    ),
-    (
-        "retraind_shadow_difference",
-        "gauge",
-        "Mean difference of probabilities or values between champion and held version.",
-        ["version"],
-    ),
-    ("retraind_shadow_dropped", "counter", "Answers not compared because the held version was too slow.", []),
-    (
-        "retraind_drift",
-        "gauge",
-        "Distance of a feature from the training data, 0-1 (share of values that changed).",
-        ["feature"],
-    ),
-    ("retraind_drift_features", "gauge", "Features of the served version that drifted.", []),
-    ("retraind_drift_share", "gauge", "Share of the compared features that drifted, 0-1.", []),
-    ("retraind_drift_alarm", "gauge", "1 while drift or a risen error needs attention, else 0.", []),
-    ("retraind_training_runs", "counter", "Finished trainings by outcome.", ["outcome"]),
-    ("retraind_drops", "counter", "Drops decided, by state.", ["state"]),
-    (
-        "retraind_exam_error",
-        "gauge",
-        "Error on the newest drops before training on them: a share, or a multiple of the expected error.",
-        [],
-    ),
-    ("retraind_drops_suspicious", "counter", "Accepted drops with a suspicious exam.", []),
-    ("retraind_drops_held", "gauge", "Suspicious drops that wait for a decision.", []),
-    ("retraind_rows", "gauge", "Rows in the dataset.", []),
-    ("retraind_rows_pending", "gauge", "Rows accepted since the last training.", []),
-    ("retraind_rows_refused", "counter", "Rows of drops that were rejected.", []),
-    ("retraind_inbox_backlog_files", "gauge", "Files in the inbox that are not read yet.", []),
-    ("retraind_inbox_backlog_bytes", "gauge", "Bytes in the inbox that are not read yet.", []),
-    ("retraind_free_bytes", "gauge", "Free bytes on the disk of the home folder.", []),
-    (
-        "retraind_projection_lag_batches",
-        "gauge",
-        "Committed batches that are not yet in the remotes of git and DVC.",
-        [],
-    ),
-    ("retraind_projection_lag_seconds", "gauge", "Age of the oldest of these batches.", []),
-    ("retraind_longest_step_seconds", "gauge", "Longest step of the daemon's loop in the last hour.", []),
-    ("retraind_daemon_up", "gauge", "1 while the daemon's loop runs, else 0.", []),
-    ("retraind_leader", "gauge", "1 on the machine that leads, 0 on one that stands by (`leader.standby`).", []),
-    (
-        "retraind_leader_epoch",
-        "gauge",
-        "Number of the present leadership; each change of the leader increments it.",
-        [],
-    ),
-    (
-        "retraind_node_generation",
-        "gauge",
-        "Generation of the desired version that a serving node has reached.",
-        ["node"],
-    ),
-    (
-        "retraind_node_generation_age_seconds",
-        "gauge",
-        "Time since a serving node confirmed its generation (on the leader: since it reported).",
-        ["node"],
-    ),
-    ("retraind_check_ok", "gauge", "1 while a check of the daemon passes, else 0.", ["check"]),
-)
-
-DAEMON = {
-    "retraind_rows": "rows",
-    "retraind_rows_pending": "rows_pending",
-    "retraind_inbox_backlog_files": "backlog_files",
-    "retraind_inbox_backlog_bytes": "backlog_bytes",
-    "retraind_free_bytes": "free_bytes",
-    "retraind_projection_lag_batches": "projection_batches",
-    "retraind_projection_lag_seconds": "projection_seconds",
-}
-"""Families whose one sample is a field of `daemon.core.status.Status`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +52,11 @@ class Report(Collector):
     """Drops that wait for a decision."""
     nodes: Sequence[NodeReport] = ()
     """On a leader all serving nodes, on a node itself."""
+    versions: Sequence[JudgedVersion] = ()
+    """Those whose scores are shown."""
+    latest: Latest | None = None
+    answers: Mapping[str, int] = field(default_factory=dict)
+    """The served version's newest predictions by class."""
 
     def collect(self) -> Iterator[Metric]:
         """All families of the closed list, including those without a sample yet."""
@@ -167,6 +64,8 @@ class Report(Collector):
             **self._serving(),
             **self._shadow(),
             **self._journal(),
+            **self._model(),
+            **self._latest(),
             **self._drift(),
             **self._daemon(),
             **self._leader(),
@@ -205,6 +104,28 @@ class Report(Collector):
             "retraind_live_score": [([str(model.version)], live)] if model and live is not None else [],
             "retraind_model_load_failures": [([], self.totals.load_failures)],
         }
+
+    def _model(self) -> dict[str, Samples]:
+        scores = [
+            ([str(row["version"]), holdout], score_names.value(score))
+            for row in self.versions
+            for holdout, score in _holdouts(row["scores"].get("challenger"))
+        ]
+        return {
+            "retraind_holdout_score": [(labels, score) for labels, score in scores if score is not None],
+            "retraind_recent_predictions": [([name], number) for name, number in self.answers.items()],
+        }
+
+    def _latest(self) -> dict[str, Samples]:
+        latest, exam = self.latest, self.latest["exam"] if self.latest else None
+        times = {name: latest[name] if latest else None for name in TIMES}
+        samples: dict[str, Samples] = {
+            f"retraind_last_{name}_timestamp_seconds": [([], datetime.fromisoformat(at).timestamp())] if at else []
+            for name, at in times.items()
+        }
+        samples["retraind_exam_last_error"] = [([], exam["error"])] if exam else []
+        samples["retraind_exam_usual_error"] = [([], exam["usual"])] if exam else []
+        return samples
 
     def _shadow(self) -> dict[str, Samples]:
         agreement = self.agreement
@@ -280,6 +201,11 @@ class Report(Collector):
             seen += number
             cumulative.append((bound, float(seen)))
         return HistogramMetricFamily(name, meaning, buckets=cumulative, sum_value=self.totals.seconds)
+
+
+def _holdouts(scored: Scored | None) -> list[tuple[str, Score | None]]:
+    """The scores of a version by the name of the holdout."""
+    return [("reference", scored.get("reference")), ("rolling", scored.get("rolling"))] if scored else []
 
 
 def expose(report: Report, accept: str) -> tuple[bytes, str]:
