@@ -43,7 +43,7 @@ def home(tmp_path: Path) -> Home:
         for number in range(1, 31):
             facts = {"scores": scores(number / 100), "bundle": pointer.manifest if number == 1 else "x"}
             state = VersionState.PROMOTED if number == 1 else VersionState.REFUSED
-            journal.versions.judge({**a_version(number), **facts}, state, "x")
+            journal.versions.judge(a_version(number) | facts, state, "x")
         batch = journal.batches.accept(a_batch(), [a_drop()])
         journal.exams.record([an_exam(0.2)], batch)
         journal.exams.record([an_exam(0.4)], batch)
