@@ -1,6 +1,6 @@
 """Groups of events that will be one notice: pure decisions on when it falls due."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -9,6 +9,8 @@ from daemon.core.journal_rows import EventRow
 from daemon.core.settings import Notify
 from daemon.core.states import EventKind, Level
 from daemon.notify.quiet_times import QuietTimes
+
+BY_TEXT = {event.value: kind for event, kind in KIND_OF.items()}
 
 
 @dataclass(frozen=True)
@@ -49,16 +51,17 @@ def kind_of(event: EventRow) -> NoticeKind | None:
     """The kind of notice that reports an event; None for what a person has decided about a drop."""
     if event["kind"] == EventKind.REJECTED and event["level"] == Level.INFO:
         return None
-    known = {kind.value: notice for kind, notice in KIND_OF.items()}
-    return known.get(event["kind"])
+    return BY_TEXT.get(event["kind"])
 
 
-def joined(groups: dict[NoticeKind, Group], events: Iterable[EventRow]) -> dict[NoticeKind, Group]:
-    """The groups with further events, which are in the order of their numbers."""
+def joined(
+    groups: dict[NoticeKind, Group], events: Iterable[EventRow], cursors: Mapping[NoticeKind, int]
+) -> dict[NoticeKind, Group]:
+    """The groups with further events, in the order of their numbers; those up to the cursor of their kind are left out."""
     groups = dict(groups)
     for event in events:
         kind = kind_of(event)
-        if kind is None:
+        if kind is None or event["id"] <= cursors[kind]:
             continue
         group = groups.get(kind)
         if group is None:

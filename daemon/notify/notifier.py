@@ -33,7 +33,7 @@ from daemon.storage.journal import Journal
 
 log = logs.Logger()
 
-MANY = 1000
+MANY = 5000
 """Maximum number of events that are considered in one step."""
 
 
@@ -58,7 +58,10 @@ class Notifier:
         self._unrecorded: list[Unrecorded] = []
         self._ended: list[tuple[int, DeliveryState, str | None]] = []
         self._sent = 0
-        self._seen = self._begin()
+        self._cursors = self._begin()
+        self._read = min(self._cursors.values())
+        """The number of the last event that was read."""
+        self._events = [event for kind in settings.kinds for event in EVENTS[kind]]
         self._writes = -1
 
     def close(self) -> None:
@@ -103,13 +106,13 @@ class Notifier:
         return salt
 
     def _begin(self) -> dict[NoticeKind, int]:
-        """By wanted kind, the last event that is reported; for a new kind, the newest event."""
+        """By wanted kind, the last event that needs no further notice; for a new kind, the newest event."""
         stored, newest = self._journal.notices.cursors(), self._journal.events.newest_id()
-        seen = {kind: stored.get(kind.value, newest) for kind in self._settings.kinds}
-        wanted = {kind.value: number for kind, number in seen.items()}
+        cursors = {kind: stored.get(kind.value, newest) for kind in self._settings.kinds}
+        wanted = {kind.value: number for kind, number in cursors.items()}
         if wanted != stored:
-            self._journal.notices.begin(wanted)
-        return seen
+            self._journal.notices.set_cursors(wanted)
+        return cursors
 
     def _collect(self, now: float) -> None:
         """Take the ends of attempts."""
@@ -164,14 +167,11 @@ class Notifier:
         if self._writes == self._journal.writes:
             return
         writes, now = self._journal.writes, datetime.now(UTC)
-        fresh = {kind: self._journal.events.after(seen, EVENTS[kind], MANY) for kind, seen in self._seen.items()}
-        # Only now, because each of these queries may have failed.
-        self._seen |= {kind: events[-1]["id"] for kind, events in fresh.items() if events}
-        for events in fresh.values():
-            recent = [event for event in events if not self._rules.is_stale(moment(event["at"]), now)]
-            self._groups = joined(self._groups, recent)
-        more = any(len(events) == MANY for events in fresh.values())
-        self._writes = -1 if more else writes
+        events = self._journal.events.after(self._read, self._events, MANY)
+        fresh = [event for event in events if not self._rules.is_stale(moment(event["at"]), now)]
+        self._groups = joined(self._groups, fresh, self._cursors)
+        self._read = events[-1]["id"] if events else self._read
+        self._writes = -1 if len(events) == MANY else writes
 
     def _record_notices(self) -> None:
         """Record the groups that are due as notices, and give up those that are too old."""
@@ -184,11 +184,17 @@ class Notifier:
             with self._journal.together():
                 for group in due:
                     self._journal.notices.record(group.kind, group.count, group.first, group.last, list(targets))
+                self._journal.notices.set_cursors(self._cursors_without(due))
             for group in due:
                 del self._groups[group.kind]
                 self._last_times[group.kind] = now
             self._due = self._journal.notices.due()
         self._give_up(now, set(targets))
+
+    def _cursors_without(self, due: list[Group]) -> dict[str, int]:
+        """The cursors once these groups are notices: before the first event of a group that waits, else after all that were read."""
+        waiting = {kind: group.first - 1 for kind, group in self._groups.items() if group not in due}
+        return {kind.value: max(waiting.get(kind, self._read), self._cursors[kind]) for kind in self._settings.kinds}
 
     def _give_up(self, now: datetime, targets: set[str]) -> None:
         for row in list(self._due):

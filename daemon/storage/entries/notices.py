@@ -13,12 +13,11 @@ from daemon.core.journal.notices import DeliveryState, NoticeKind
 from daemon.core.journal_rows import DeliveryRow, NoticeRow
 from daemon.core.status import utcnow
 from daemon.storage.database import Database
-from daemon.storage.entries import key_values
 from daemon.storage.entries.key_values import KeyValues
 from daemon.storage.journal_tables import deliveries, notices
 
 CURSORS = "notify_cursors"
-"""Key of the numbers of the last events that were considered, by kind of notice."""
+"""Key of the numbers of the last events that need no further notice, by kind of notice."""
 
 KEPT = 1000
 """Number of newest notices that are kept."""
@@ -31,15 +30,15 @@ class Notices:
         self._database = database
 
     def cursors(self) -> dict[str, int]:
-        """By kind of notice, the number of the last event that a notice has reported."""
+        """By kind of notice, the number of the last event that needs no further notice."""
         return KeyValues(self._database).get(CURSORS) or {}
 
-    def begin(self, cursors: dict[str, int]) -> None:
-        """Set the cursors: earlier events are never reported."""
+    def set_cursors(self, cursors: dict[str, int]) -> None:
+        """Set the cursors: up to them no event is reported again."""
         KeyValues(self._database).put(CURSORS, cursors)
 
     def record(self, kind: NoticeKind, count: int, first: int, last: int, targets: Sequence[str]) -> None:
-        """Record a notice that is due at these targets, and move the cursor of its kind behind its events."""
+        """Record a notice that is due at these targets."""
         with self._database.writing() as connection:
             values = {"token": secrets.token_hex(16), "kind": kind, "count": count, "first": first, "last": last}
             connection.execute(notices.insert(), {**values, "at": utcnow()})
@@ -47,7 +46,6 @@ class Notices:
             due = [{"notice": newest, "target": target, "state": DeliveryState.DUE} for target in targets]
             if due:
                 connection.execute(deliveries.insert(), due)
-            key_values.put(connection, CURSORS, {**self.cursors(), kind.value: last})
             connection.execute(deliveries.delete().where(deliveries.c.notice <= newest - KEPT))
             connection.execute(notices.delete().where(notices.c.id <= newest - KEPT))
 
