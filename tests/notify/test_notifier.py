@@ -14,7 +14,7 @@ from notifying import FINE, FULL, Stepping, notifying, settings
 from receivers import Receiver, http_receiver
 
 from daemon.core.home import Home
-from daemon.core.states import CheckName, DropState, EventKind, Level, VersionState
+from daemon.core.states import CheckName, DropState, EventKind, Level, RunState, VersionState
 from daemon.core.status import Check
 from daemon.notify.targets import configured
 from daemon.records import events as records
@@ -344,3 +344,18 @@ def test_event_without_a_kind_of_its_own_is_not_sent(home: Home) -> None:
         loop.journal.events.record(EventKind.PROBLEM, "Something.", level=Level.WARNING)
         loop.rest()
         assert not receiver.requests
+
+
+def test_kind_that_is_wanted_later_begins_with_new_events(home: Home) -> None:
+    """And a kind that was wanted all the time misses none."""
+    with http_receiver() as receiver:
+        with notifying(home, settings(receiver, kinds=["failed"])) as loop:
+            reject(loop.journal, 1)
+            loop.rest()
+        with notifying(home, settings(receiver, kinds=["failed", "rejected"])) as loop:
+            reject(loop.journal, 2)
+            run = loop.journal.runs.start("first model", "r", "m", 5)
+            loop.journal.runs.end(run, RunState.FAILED, "no memory")
+            loop.rest()
+        assert sorted(kinds(receiver)) == [("failed", 1), ("rejected", 1)]
+        assert "2.csv" in next(got for got in receiver.requests if got.document["kind"] == "rejected").document["text"]
