@@ -100,11 +100,7 @@ def measure(place: Pair, changes: int, seed: int) -> None:
 
 def main() -> None:
     """Change the leader so many times, and print times and counts."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.ingest.leaders",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--changes", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()

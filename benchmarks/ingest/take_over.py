@@ -157,11 +157,7 @@ def _start_again(service: Service) -> None:
 
 def main() -> None:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.ingest.take_over",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="losses of each kind")
     parser.add_argument("--log", action="store_true", help="print the log of both services")
     options = parser.parse_args()
