@@ -21,7 +21,7 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends git \
     && rm -rf /var/lib/apt/lists/* \
     && install -d -o 10001 -g 10001 -m 3770 /var/lib/retraind/inbox \
-    && install -d -o 10001 -g 10001 -m 0700 /var/lib/retraind/data /var/lib/retraind/logs \
+    && install -d -o 10001 -g 10001 -m 0700 /var/lib/retraind/outbox /var/lib/retraind/data /var/lib/retraind/logs \
        /var/lib/retraind/registry /var/lib/retraind/registry/tokens \
     && chown 10001:10001 /var/lib/retraind
 COPY --from=builder /opt/retraind /opt/retraind
@@ -35,7 +35,7 @@ ENV PATH=/opt/retraind/bin:$PATH \
     RETRAIND_SERVER__AUTH=always
 USER 10001:10001
 WORKDIR /var/lib/retraind
-VOLUME ["/var/lib/retraind/inbox", "/var/lib/retraind/data", "/var/lib/retraind/registry", "/var/lib/retraind/logs"]
+VOLUME ["/var/lib/retraind/inbox", "/var/lib/retraind/outbox", "/var/lib/retraind/data", "/var/lib/retraind/registry", "/var/lib/retraind/logs"]
 EXPOSE 5000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \

@@ -123,7 +123,7 @@ start_container() {
     local -a options=()
     "$engine" stop --time 60 retraind >/dev/null 2>&1 || true
     "$engine" rm --force retraind >/dev/null 2>&1 || true
-    for folder in inbox data registry logs; do
+    for folder in inbox outbox data registry logs; do
         mkdir -p "$home/$folder"
         options+=(--volume "$home/$folder:/var/lib/retraind/$folder")
     done
@@ -134,7 +134,7 @@ start_container() {
     if [ -f "$home/environment" ]; then options+=(--env-file "$home/environment"); fi
     # The files below the home stay the property of whoever deploys; root hands them to the image's own user.
     if [ "$(id -u)" -eq 0 ]; then
-        chown -R 10001:10001 "$home"/{data,registry,logs}
+        chown -R 10001:10001 "$home"/{outbox,data,registry,logs}
         # Others may write to the inbox, so only folders are handed over. A group that it was given stays: it may drop files.
         if [ "$(stat -L -c %u "$home/inbox")" != 10001 ]; then chown 10001:10001 "$home/inbox"; fi
         if [ -d "$home/inbox/rejected" ] && [ ! -L "$home/inbox/rejected" ]; then chown -R 10001 "$home/inbox/rejected"; fi
@@ -253,7 +253,7 @@ deploy_systemd() {
     ln -sfn "$prefix/venv/bin/retraind" /usr/local/bin/retraind
     # Members of the group retraind may drop files and read the reports; what others have dropped they can't take away.
     install -d -o retraind -g retraind -m 0750 "$state"
-    install -d -o retraind -g retraind -m 3770 "$state/inbox"
+    install -d -o retraind -g retraind -m 3770 "$state/inbox" "$state/inbox/predict"
     install_unit "$role"
     systemctl restart retraind || not_started "the unit does not start."
     await_ready 120 unit_ready || not_started "not ready in 120 s."

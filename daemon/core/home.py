@@ -31,6 +31,10 @@ class Home:
     inbox = SubPath("inbox")
     rejected = SubPath("inbox/rejected")
 
+    predict = SubPath("inbox/predict")
+    """Unlabelled files, whose answers come into `outbox`."""
+    outbox = SubPath("outbox")
+
     data = SubPath("data")
     segments = SubPath("data/dataset")
     orphans = SubPath("data/orphans")
@@ -66,6 +70,8 @@ class Home:
     """Durable requests to the loop: one small JSON file each."""
     workers = SubPath("registry/workers")
     """One lock and one counter snapshot per HTTP worker."""
+    outbox_records = SubPath("registry/outbox")
+    """What became of the files of `inbox/predict`: one small JSON file each, while the answers are in `outbox`."""
     dvc_site = SubPath("registry/dvc-site")
     """DVC's own state, which includes pickles: its default folder is writable for every user of the machine."""
     known = SubPath("registry/known")

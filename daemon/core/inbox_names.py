@@ -13,6 +13,9 @@ RESERVED = frozenset({"README.md"})
 """Names that explain the folder to people."""
 
 
+PREDICT = "predict"
+"""The folder of files to predict; see `daemon.predicting.outbox`."""
+
 LONGEST = 255
 """Bytes that a name can have on all usual file systems."""
 

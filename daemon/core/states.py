@@ -125,6 +125,8 @@ class EventKind(StrEnum):
     FORGOTTEN = DropState.FORGOTTEN
     PURGED = "purged"
     INBOX = "inbox"
+    ANSWERED = "answered"
+    UNANSWERED = "unanswered"
     # Trainings
     TRAINING = "training"
     CANDIDATE = "candidate"
@@ -182,6 +184,7 @@ class CheckName(StrEnum):
     # Shown only while there is something to report
     HELD = "held"
     TRAINING = "training"
+    OUTBOX = "outbox"
     ORPHANS = "orphans"
     PROMOTION = "promotion"
     REQUESTS = "requests"

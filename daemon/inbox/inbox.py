@@ -13,7 +13,7 @@ from itertools import islice
 from daemon.core import logs, shared_folder
 from daemon.core.errors import InvalidDrop, Unavailable
 from daemon.core.home import Home
-from daemon.core.inbox_names import ignored, real_names, shown
+from daemon.core.inbox_names import PREDICT, ignored, real_names, shown
 from daemon.core.settings import Inbox as Limits
 from daemon.core.shared_folder import Folder
 from daemon.inbox import drop_removal, rejected_folder
@@ -88,6 +88,8 @@ class Inbox:
             if ignored(entry.name) or entry.name == rejected_folder.NAME:
                 hidden |= entry.name.startswith(drop_removal.HIDDEN_PREFIX)
                 continue
+            if entry.name == PREDICT and entry.is_dir(follow_symlinks=False):
+                continue  # the outbox takes its files
             try:
                 status = entry.stat(follow_symlinks=False)
             except FileNotFoundError:

@@ -1,5 +1,6 @@
 """Answers to rows of text cells, as text cells: columns that are added to those of the file."""
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,8 @@ class Answered:
     good: NDArray[np.int64]
     """Their places in the piece, ascending."""
     bad: list[BadCell]
+    milliseconds: float
+    """How long checking and answering took."""
 
 
 class Answerer:
@@ -51,6 +54,7 @@ class Answerer:
 
     def answer(self, cells: pa.Table) -> Answered:
         """Check and answer rows of text cells."""
+        started = time.perf_counter()
         checked = unlabelled_rows.check(cells, self.schema)
         matrix = rows.matrix(checked.table, self.schema) if len(checked.good) else np.zeros((0, self.schema.width))
         answers = self._answers(matrix)
@@ -62,7 +66,8 @@ class Answerer:
             answered = answered.filter(pa.array(finite))
             matrix, answers, good = matrix[finite], answers[finite], good[finite]
         codes = named(answers, self.version.model.costs) if self.schema.classes else None
-        return Answered(answered, matrix, answers, codes, good, bad)
+        milliseconds = round((time.perf_counter() - started) * 1000, 3)
+        return Answered(answered, matrix, answers, codes, good, bad, milliseconds)
 
     def _answers(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         if not len(matrix):

@@ -57,7 +57,11 @@ def _open(name: str) -> int:
 
 
 def _source(fd: int, name: str, schema: Schema, most: int) -> Source:
-    content = _content(fd, name, most)
+    return source_of(_content(fd, name, most), schema)
+
+
+def source_of(content: Content, schema: Schema) -> Source:
+    """The rows of a file that was opened; raises InvalidDrop if it is not one of rows."""
     with content.open() as file:
         is_parquet = file.read(len(MAGIC)) == MAGIC
     if not is_parquet:

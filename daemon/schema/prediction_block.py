@@ -12,6 +12,9 @@ from typing import Any, NotRequired, TypedDict, cast
 
 import orjson
 
+CELLS = 8192
+"""Features and answers of one line, so that no write delays those of other requests: as text, 87 kB of numbers."""
+
 
 class Block(TypedDict):
     """Rows that follow one another in a request."""

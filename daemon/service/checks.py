@@ -96,6 +96,9 @@ class Checks:
             checks[CheckName.NOTIFY] = self._health.check(CheckName.NOTIFY, notifier.problem, notifier.sentence)
         if waits := self._parts.ingestion.intake.holding.sentence():
             checks[CheckName.HELD] = Check(ok=True, detail=waits)
+        outbox = self._parts.outbox
+        if outbox.sentence or outbox.problem:
+            checks[CheckName.OUTBOX] = self._health.check(CheckName.OUTBOX, outbox.problem, outbox.sentence)
         if lacking := self._parts.retraining.lacking():
             checks[CheckName.TRAINING] = Check(ok=self._parts.promotion.served() is not None, detail=lacking)
         more = [name for name in self._health.problems if name not in checks]

@@ -68,6 +68,11 @@ def duties(parts: Parts, health: Health, follower: RegistryFollower) -> list[Dut
             log.warning(kind.value, detail=sentence)
             health.record_event(kind, sentence, level=Level.WARNING)
 
+    def answer(now: float) -> None:
+        served = promotion.served()
+        for notice in parts.outbox.step(now, served[0] if served else None):
+            health.record_event(notice.kind, notice.sentence, level=notice.level)
+
     storage = [Duty(CheckName.STORAGE, STORAGE_SECONDS, parts.ingestion.stored.tend)]
     return [
         Duty(CheckName.WORKERS, 0.0, lambda _: report(EventKind.WORKER, parts.workers.take_notices())),
@@ -83,6 +88,7 @@ def duties(parts: Parts, health: Health, follower: RegistryFollower) -> list[Dut
         ),
         Duty(CheckName.JOURNAL, TRIM_SECONDS, lambda _: parts.journal.trim(kept)),
         Duty(CheckName.PACKING, PACK_SECONDS, parts.packing.step),
+        Duty(CheckName.OUTBOX, 0.0, answer),
         Duty(CheckName.DRIFT, 0.0, lambda now: parts.driftwatch.step(now, promotion.served())),
         *(storage if parts.store is not None else ()),
     ]

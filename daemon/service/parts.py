@@ -25,6 +25,7 @@ from daemon.ingest.ingestion import Ingestion
 from daemon.ingest.reading.late_labels import Labels
 from daemon.objects.opening import open_store, owned
 from daemon.objects.store import ObjectStore
+from daemon.predicting.outbox.keeper import OutboxKeeper
 from daemon.processes.child import Trainer
 from daemon.processes.stop_signals import Wake
 from daemon.processes.worker_keeper import WorkerKeeper
@@ -94,6 +95,7 @@ class Parts:
     """Runs in its own thread; None without a store."""
     projection: RemoteCopies | None
     """Runs in its own thread; None without a remote."""
+    outbox: OutboxKeeper
     nodes: "Leading | None"
     """What serves serving nodes, if there may be any."""
     notifier: "Notifier | None"
@@ -127,11 +129,12 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     driftwatch = stack.enter_context(closing(DriftWatch(home, settings.drift, journal)))
     packing = stack.enter_context(closing(Repacking(home, journal)))
     upkeep = _start_upkeep(frame, store, dataset, promotion, models)
+    outbox = stack.enter_context(closing(OutboxKeeper(home, settings, frame.wake)))
     log.info("recovered", swept=swept, abandoned=abandoned)
     ours = home, settings, frame.wake, frame.heartbeat, workers, journal, history_copier, schedule
     made = promotion, retraining, inbox, watcher, ingestion, driftwatch, packing, store, upkeep
     projection, nodes = _start_projection(frame, store), serving_nodes.lead(frame, store, journal, workers)
-    return Parts(*(*ours, *made, projection, nodes, _start_notifier(frame, journal)))
+    return Parts(*(*ours, *made, projection, outbox, nodes, _start_notifier(frame, journal)))
 
 
 def _open_store(frame: Frame) -> ObjectStore | None:

@@ -37,7 +37,7 @@ def table(column: int) -> dict[str, int]:
 def check(home: Home, column: int) -> None:
     """Every file and folder of the home has the mode of the table."""
     expected = table(column)
-    assert len(expected) == 6
+    assert len(expected) == 9
     for at, folders, names in os.walk(home.root):
         for name in (*folders, *names):
             path = Path(at, name)
@@ -47,6 +47,8 @@ def check(home: Home, column: int) -> None:
                 assert mode == expected[shown], f"{shown} {mode:o}"
             elif place.startswith("inbox/rejected/"):
                 assert mode == expected["inbox/rejected/*"], f"{shown} {mode:o}"
+            elif place.startswith("outbox/"):
+                assert mode == expected["outbox/*"], f"{shown} {mode:o}"
             elif place.startswith(("data/", "logs/", "registry/")):
                 assert not mode & 0o077 or place.startswith(KEPT), f"{shown} {mode:o}"
             else:
@@ -74,6 +76,8 @@ def use(service: Service) -> None:
     assert service.ask("/add_training_data", {"features": [5.1, 3.5, 1.4, 0.2], "target": "setosa"})[0] == 202
     wait_until(lambda: not service.drops(), 100)
     wait_until(lambda: (answer := service.predict()) and answer["model_version"] >= 2, 200)
+    (home.predict / "new.csv").write_text("sepal_length,sepal_width,petal_length,petal_width\n5.1,3.5,1.4,0.2\n")
+    wait_until((home.outbox / "new.predictions.csv").exists, 100)
     command = [sys.executable, "-m", "daemon", "forget", "--purge", "iris.csv", "--home", str(home.root)]
     assert subprocess.run(command, cwd=ROOT).returncode == 0
     wait_until(lambda: len([path for path in home.logs.iterdir() if path.name.startswith("predictions.db")]) == 3)

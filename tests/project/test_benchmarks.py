@@ -58,8 +58,6 @@ ROOT = Path(__file__).resolve().parents[2]
         "month.month",
         "ingest.footprint",
         "ingest.store",
-        "ingest.take_over",
-        "ingest.leaders",
         "ingest.ingest_journals",
         "serve.install",
     ],

@@ -130,6 +130,7 @@ HEAVY = {
         "daemon.predicting.answers",
         "daemon.predicting.csv_lines",
         "daemon.predicting.file_answers",
+        "daemon.predicting.outbox.prediction_file",
         "daemon.predicting.sources",
         "daemon.predicting.parquet_source",
         "daemon.predicting.parquet_reader",  # a process of its own

@@ -9,7 +9,7 @@ import pytest
 from logged import Named
 
 from daemon.schema import prediction_block
-from web.serving import answered_rows, inputs
+from web.serving import inputs
 from web.serving.answered import AnsweredRow
 from web.serving.answered_rows import AnsweredRows, joined
 from web.serving.inputs import Inputs
@@ -46,7 +46,7 @@ def test_one_row_is_logged_and_answered_as_among_others(classes: list[str], shar
 def test_many_rows_are_lines_of_bounded_size_that_hold_what_was_sent(
     whole: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answered_rows, "BLOCK_CELLS", 70)
+    monkeypatch.setattr(prediction_block, "CELLS", 70)
     sent: list[list[Any]] = [[number / 7, 1e-300 * number, -number / 3, 0.1] for number in range(35)]
     if not whole:
         sent[20][1] = 5

@@ -17,6 +17,8 @@ GROUPS = {
         EventKind.FORGOTTEN,
         EventKind.PURGED,
         EventKind.INBOX,
+        EventKind.ANSWERED,
+        EventKind.UNANSWERED,
     ),
     "training": (
         EventKind.TRAINING,

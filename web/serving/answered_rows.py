@@ -17,9 +17,6 @@ from daemon.schema.prediction_block import Block
 from web.serving.inputs import Inputs, Matrix
 from web.serving.predictor import Predictor
 
-BLOCK_CELLS = 8192
-"""Features and answers of one line of the log, so that no write delays those of other requests: as text, 87 kB of numbers."""
-
 
 @dataclass
 class AnsweredRows:
@@ -103,7 +100,7 @@ class AnsweredRows:
 
     def lines(self, inputs: Inputs, caller: str) -> Iterator[bytes]:
         """The blocks of the log about these rows, each a line, with the name of the caller; `inputs` has the same rows."""
-        step = max(1, BLOCK_CELLS // (inputs.matrix.shape[1] + self.matrix.shape[1]))
+        step = max(1, prediction_block.CELLS // (inputs.matrix.shape[1] + self.matrix.shape[1]))
         at, classes = utcnow(), self.predictor.classes or None
         for start in range(0, len(self), step):
             end = min(start + step, len(self))

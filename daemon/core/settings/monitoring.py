@@ -59,6 +59,15 @@ class Predictions(Section):
         0.0, ge=0, description="Age (days) at which predictions are removed from the history. 0 keeps them."
     )
 
+    outbox_days: float = Field(
+        30.0, ge=0, description="Age (days) at which answers in `outbox` are removed. 0 keeps them."
+    )
+    outbox_bytes: int = Field(
+        10_737_418_240,
+        gt=0,
+        description="Size (bytes) of `outbox` above which files in `inbox/predict` wait.",
+    )
+
 
 class Journal(Section):
     """The place of the journal, and limits of its entries."""
