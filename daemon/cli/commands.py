@@ -18,6 +18,7 @@ COMMANDS = {
     "serve": "service_commands:serve",
     "ingest": "drop_commands:ingest",
     "predict": "predict_command:predict",
+    "explain": "predict_command:explain",
     "retrain": "model_commands:retrain",
     "promote": "model_commands:promote",
     "refuse": "model_commands:refuse",

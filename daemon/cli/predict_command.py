@@ -1,4 +1,4 @@
-"""The command that predicts a file: predict."""
+"""Commands on predictions: predict answers a file, explain says what moved an answer."""
 
 import json
 import os
@@ -73,3 +73,29 @@ def _report(summary: "Summary", files: "Files", json_: bool) -> None:
             where = f"row {one.record + 1}" + (f", {one.column}" if one.column else "")
             typer.echo(f"  {printable(where)}: {printable(one.reason)}", err=True)
         typer.echo("  --bad FILE writes all of them, with their lines.", err=True)
+
+
+def explain(
+    row: Annotated[str, typer.Argument(metavar="ROW", help="A row in JSON (object or list), or a prediction_id.")],
+    version: Annotated[
+        int | None,
+        typer.Option(min=1, max=requests.LARGEST, help="Default: the version that answered, or that serves."),
+    ] = None,
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Show what moved the answer to one row, by feature (Shapley values).
+
+    Example: retraind explain '{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}'
+    """
+    place, _ = load(home)
+    from daemon.cli.report import explanation
+    from daemon.predicting import explaining, served_version
+
+    if row.lstrip().startswith(("{", "[")):
+        features, answered_by = explaining.parsed(row), None
+    else:
+        features, answered_by = explaining.logged(place, row)
+    number = version or answered_by or served_version.served(place)
+    explained = explaining.explain(place, served_version.load(place, number), features)
+    typer.echo(json.dumps(explained)) if json_ else explanation.show(explained)

@@ -31,7 +31,7 @@ from daemon.storage.journal import Journal
 
 def test_there_are_the_commands_that_are_promised() -> None:
     """Each one of the list, and no other."""
-    promised = "run serve ingest predict retrain status versions drops accept reject lineage reproduce forget promote refuse rollback init schema doctor token backup restore migrate claim notify"
+    promised = "run serve ingest predict explain retrain status versions drops accept reject lineage reproduce forget promote refuse rollback init schema doctor token backup restore migrate claim notify"
     assert sorted(promised.split()) == COMMANDS
 
 

@@ -153,6 +153,7 @@ HEAVY = {
     "rich": {
         "daemon.cli.follow",
         "daemon.cli.report.drops",
+        "daemon.cli.report.explanation",
         "daemon.cli.report.lineage_tree",
         "daemon.cli.report.schema_table",
         "daemon.cli.report.terminal",

@@ -1,0 +1,20 @@
+"""What moved an answer, as a table for people."""
+
+from rich.table import Column, Table
+
+from daemon.cli.report.terminal import CONSOLE, printable
+from daemon.predicting.explaining import Explained
+
+
+def show(explained: Explained) -> None:
+    """Print the contributions, the largest first, and the answer that they lead to."""
+    table = Table(Column("feature"), Column("value"), Column("contribution", justify="right"))
+    for entry in explained["features"]:
+        error = f" ± {entry['error']:.2g}" if "error" in entry else ""
+        table.add_row(printable(entry["feature"]), printable(entry["value"]), f"{entry['contribution']:+.4g}{error}")
+    CONSOLE.print(table)
+    of = f"probability {explained['answer']:.4g}" if isinstance(explained["prediction"], str) else "value"
+    CONSOLE.print(
+        f"Version {explained['version']} answers {printable(explained['prediction'])} ({of}). Over training rows the mean is "
+        f"{explained['base']:.4g}; the contributions are the difference ({explained['method']})."
+    )

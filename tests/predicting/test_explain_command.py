@@ -1,0 +1,71 @@
+"""`retraind explain`: a real bundle with its sample of training rows, a row and a logged prediction."""
+
+import json
+from pathlib import Path
+
+import bundles
+import numpy as np
+import pytest
+from commands import forked
+from sites import Client
+
+from daemon.artifacts import bundle, reference_sample
+from daemon.artifacts.bundle import Manifest
+from daemon.core.errors import Exit
+from daemon.core.home import Home
+from daemon.core.settings import Settings
+from daemon.storage.prediction_history import HistoryCopier
+
+ROW = json.dumps(dict(zip(bundles.NAMES, bundles.SETOSA, strict=True)))
+
+
+@pytest.fixture
+def explaining(home: Home) -> Home:
+    """A home that serves version 1, whose bundle has a sample of training rows."""
+    pointer = bundles.make(home, 1)
+    folder = home.bundle(1)
+    rows = np.random.default_rng(0).normal(5, 1, (200, 4))
+    model = bundle.load(folder, pointer.manifest)
+    files = reference_sample.write(folder, rows, rows, model.answers, 0)
+    manifest = Manifest.model_validate_json((folder / bundle.MANIFEST).read_bytes())
+    sealed = bundle.seal(folder, manifest.model_copy(update={"files": manifest.files | files}))
+    bundles.point(home, pointer.model_copy(update={"manifest": sealed}))
+    return home
+
+
+def test_contributions_lead_from_the_mean_to_the_answer(explaining: Home) -> None:
+    done = forked("explain", ROW, "--json", home=explaining)
+    assert done.returncode == Exit.OK, done.stderr
+    explained = json.loads(done.stdout)
+    assert (explained["version"], explained["prediction"]) == (1, "setosa")
+    assert explained["method"] == "exact Shapley values"
+    total = sum(entry["contribution"] for entry in explained["features"])
+    assert total == pytest.approx(explained["answer"] - explained["base"], abs=1e-9)
+    assert {entry["feature"]: entry["value"] for entry in explained["features"]} == json.loads(ROW)
+
+
+def test_logged_prediction_is_explained_by_its_version(explaining: Home) -> None:
+    _, _, text = Client(explaining).ask("POST", "/predict", json.dumps({"features": bundles.SETOSA}).encode())
+    copier = HistoryCopier(explaining, Settings())
+    copier.copy()
+    copier.close()
+    bundles.point(explaining, bundles.make(explaining, 2, favourite=2))
+    done = forked("explain", json.loads(text)["prediction_id"], home=explaining)
+    assert done.returncode == Exit.OK, done.stderr
+    assert "petal_length" in done.stdout
+    assert "Version 1 answers setosa" in done.stdout
+
+
+def test_mistakes_have_their_codes(explaining: Home, tmp_path: Path) -> None:
+    bundles.record(explaining, bundles.make(explaining, 2))
+    for arguments, code, part in [
+        (("{",), Exit.USAGE, "is not JSON"),
+        (("[1, 2]",), Exit.USAGE, "has 2 values"),
+        (('{"colour": 1}',), Exit.USAGE, "no column"),
+        (("nothing-1",), Exit.NOT_FOUND, "prediction"),
+        ((ROW, "--version", 9), Exit.NOT_FOUND, "no version 9"),
+        ((ROW, "--version", 2), Exit.NOT_FOUND, "no sample of its training rows"),
+    ]:
+        done = forked("explain", *arguments, home=explaining)
+        assert (done.returncode, done.stdout) == (code, ""), done.stderr
+        assert part in done.stderr
