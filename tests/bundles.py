@@ -9,7 +9,7 @@ import orjson
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from daemon.artifacts import bundle
+from daemon.artifacts import bundle, reference_sample
 from daemon.artifacts.bundle import Manifest, Pointer
 from daemon.artifacts.linear_model import Form
 from daemon.core import durable
@@ -68,6 +68,16 @@ def add_twin(home: Home, version: int) -> str:
     files = manifest.files | {f"{bundle.TWIN}{name}": sha256 for name, sha256 in manifest.files.items()}
     twin = bundle.Twin(backend=manifest.backend, input=manifest.input, difference=0.0, trained_rows=100)
     return bundle.seal(folder, manifest.model_copy(update={"files": files, "twin": twin}))
+
+
+def with_sample(home: Home, pointer: Pointer) -> Pointer:
+    """Give a bundle a sample of training rows, as those of trainings have; returns what the pointer would say."""
+    folder = home.bundle(pointer.version)
+    rows = np.array(orjson.loads((folder / bundle.PROBE).read_bytes())["rows"], dtype=np.float64)
+    files = reference_sample.write(folder, rows, rows, bundle.load(folder, pointer.manifest).answers, 0)
+    manifest = Manifest.model_validate_json((folder / bundle.MANIFEST).read_bytes())
+    sealed = bundle.seal(folder, manifest.model_copy(update={"files": manifest.files | files}))
+    return pointer.model_copy(update={"manifest": sealed})
 
 
 def make_prices(home: Home, version: int, schema: Schema = PRICES) -> Pointer:

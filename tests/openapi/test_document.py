@@ -39,7 +39,8 @@ def served(root: Path, schema: Schema = bundles.SCHEMA, settings: Settings | Non
     home = Home(root)
     home.make()
     home.schema.write_bytes(schema.dump())
-    bundles.point(home, bundles.make(home, 1) if schema.classes else bundles.make_prices(home, 1, schema))
+    made = bundles.make(home, 1) if schema.classes else bundles.make_prices(home, 1, schema)
+    bundles.point(home, bundles.with_sample(home, made))
     return Client(home, settings)
 
 

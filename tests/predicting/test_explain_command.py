@@ -4,13 +4,10 @@ import json
 from pathlib import Path
 
 import bundles
-import numpy as np
 import pytest
 from commands import forked
 from sites import Client
 
-from daemon.artifacts import bundle, reference_sample
-from daemon.artifacts.bundle import Manifest
 from daemon.core.errors import Exit
 from daemon.core.home import Home
 from daemon.core.settings import Settings
@@ -22,14 +19,7 @@ ROW = json.dumps(dict(zip(bundles.NAMES, bundles.SETOSA, strict=True)))
 @pytest.fixture
 def explaining(home: Home) -> Home:
     """A home that serves version 1, whose bundle has a sample of training rows."""
-    pointer = bundles.make(home, 1)
-    folder = home.bundle(1)
-    rows = np.random.default_rng(0).normal(5, 1, (200, 4))
-    model = bundle.load(folder, pointer.manifest)
-    files = reference_sample.write(folder, rows, rows, model.answers, 0)
-    manifest = Manifest.model_validate_json((folder / bundle.MANIFEST).read_bytes())
-    sealed = bundle.seal(folder, manifest.model_copy(update={"files": manifest.files | files}))
-    bundles.point(home, pointer.model_copy(update={"manifest": sealed}))
+    bundles.point(home, bundles.with_sample(home, bundles.make(home, 1)))
     return home
 
 

@@ -11,7 +11,7 @@ from bottle import Bottle, HTTPError, request, response
 
 from daemon.artifacts.manifest import MODEL
 from daemon.core.scopes import Scope
-from web.api import commands, direct_route, docs, health, node, predict, sign_in, standby
+from web.api import commands, direct_route, docs, explain, health, node, predict, sign_in, standby
 from web.api.dashboard import Dashboard
 from web.api.direct_route import Answer, Check, DirectRoute
 from web.api.figures import Figures
@@ -138,6 +138,8 @@ def make_app(worker: Worker) -> App:
         app.route(path, "POST", _checked(route, _permit(access, path), payload.typed, access.hosts.site, inflate))
     checks = _permit(access, "/predict"), payload.typed_rows, access.hosts.site, inflate
     app.route("/predict", "POST", DirectRoute(worker, predict.predict, *checks))
+    checks = _permit(access, "/explain"), payload.typed, access.hosts.site, inflate
+    app.route("/explain", "POST", DirectRoute(worker, explain.explain, *checks))
     for path, sign in zip(sign_in.PATHS, (sign_in.begin, sign_in.end), strict=True):
         app.route(path, "POST", _checked(_signing(access, sign), _permit(access, path), access.hosts.site))
     _add_protocols(app, worker, inflate)

@@ -23,6 +23,7 @@ TABLE: dict[str, Scope | None] = {
     "/static/<name>": OPEN,
     "/docs/<release>/<name>": OPEN,
     "/predict": Scope.PREDICT,
+    "/explain": Scope.PREDICT,
     "/add_training_data": Scope.WRITE,
     "/trigger_retrain": Scope.WRITE,
     "/promote": Scope.ADMIN,

@@ -47,6 +47,12 @@ class Features(Body):
         return self
 
 
+class Row(Body):
+    """`POST /explain`: one row (values in the order of the columns, or by name)."""
+
+    features: list[Any] | dict[str, Any]
+
+
 class Labelled(Body):
     """`POST /add_training_data`: one row and its target: a class by code or name, or a number."""
 

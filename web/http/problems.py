@@ -9,7 +9,7 @@ from typing import NotRequired, TypedDict
 import orjson
 from bottle import HTTPResponse
 
-from daemon.core.errors import BadSchema, Crowded, InvalidFeatures, RetraindError
+from daemon.core.errors import BadSchema, Crowded, InvalidFeatures, NotFound, RetraindError
 
 PROBLEM = "application/problem+json"
 
@@ -64,6 +64,8 @@ def explain(error: Exception) -> Problem | None:
         return Problem(422, str(error), errors=[{"field": error.field or "features", "detail": str(error)}])
     if isinstance(error, Crowded):
         return Problem(429, str(error.args[0]), hint=error.hint, Retry_After=str(error.seconds))
+    if isinstance(error, NotFound):
+        return Problem(404, str(error.args[0]), hint=error.hint)
     if isinstance(error, BadSchema):
         return Problem(503, str(error.args[0]), hint=error.hint)
     if isinstance(error, RetraindError):

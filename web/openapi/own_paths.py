@@ -76,7 +76,20 @@ def _predicting(model: Schema | None) -> dict[str, Json]:
         (*WITH_BODY, 404, 507),
         [*choosing(), shares],
     )
-    return {"/predict": {"post": {**predict, **sent}}}
+    return {"/predict": {"post": {**predict, **sent}}, **_explaining(model)}
+
+
+def _explaining(model: Schema | None) -> dict[str, Json]:
+    request = {"type": "object", "properties": {"features": ref("Row")}, "required": ["features"]}
+    explain = operation(
+        PREDICT,
+        "What moved the answer to one row, by feature",
+        {200: answer("Shapley values, the largest first.", {JSON: ref("Explanation")}, VERSION_HEADER)},
+        (*WITH_BODY, 404),
+        choosing(),
+    )
+    sent = body({**request, "additionalProperties": False}, {"one row": {"features": rows_sample(model)}})
+    return {"/explain": {"post": {**explain, **sent}}}
 
 
 def _csv_example(model: Schema | None) -> Json:

@@ -71,7 +71,13 @@ def predictions(schema: Schema | None) -> dict[str, Json]:
         prediction |= {"prediction": {**code, "description": "The code of the class, from 0."}}
         prediction |= {"prediction_name": {"enum": schema.classes}, "confidence": SHARE, "probabilities": classes}
     common: Json = {"model_version": VERSION, "latency_ms": {**NUMBER, "minimum": 0}}
+    moved = {"feature": TEXT, "value": {}, "contribution": NUMBER, "error": NUMBER}
+    explained = {"version": VERSION, "prediction": {"type": ["string", "number"]}, "answer": NUMBER, "base": NUMBER}
     return {
+        "Explanation": record(
+            "Contributions that add up to `answer` minus `base`, the mean answer to training rows.",
+            {**explained, "method": TEXT, "features": array(record("One feature.", moved, "error"))},
+        ),
         "Prediction": record("The answer to one row of many.", prediction),
         "OneAnswer": record("The answer to one row.", {**prediction, **common}),
         "ManyAnswers": record(
