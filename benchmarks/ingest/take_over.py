@@ -28,6 +28,7 @@ SETTINGS = {
     "retrain__schedule": "",
     "retrain__threshold_rows": 1_000_000,
     "leader__standby": "true",
+    "server__auth": "none",
     "server__workers": 1,
     "inbox__settle_seconds": 0.1,
 }

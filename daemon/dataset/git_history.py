@@ -35,6 +35,9 @@ KEPT = 3
 
 FRESH = "git.new"
 
+NEAR = 20
+"""Number of commits at the end of a repository that are compared with the journal."""
+
 BATCH, MD5, WAS = "Batch-Id", "Dvc-Md5", "Remade-From"
 """Trailers of a commit: the batch, DVC's md5 of the dataset, and, for a rebuilt commit, the one that the journal names.
 """
@@ -171,17 +174,25 @@ def set_aside(data: Path) -> list[Path]:
 def append(data: Path, history: Sequence[Recorded]) -> int:
     """Append the revisions that an intact repository lacks at the end of `history`, as if another machine had made them.
 
-    Returns their number; 0 if there are none, or if the repository ends otherwise. Raises DatasetDamaged, OSError.
+    Commits at its end that `history` does not have were never recorded, and leave the branch. Returns the number of
+    appended revisions; 0 if there are none, or if the repository has no revision of `history` near its end. Raises
+    DatasetDamaged, OSError.
     """
-    trailers = "".join(f"%(trailers:key={key},valueonly,separator=)%x00" for key in (BATCH, MD5))
-    seq, md5, *_ = git_command.run(data, "log", "-1", f"--format={trailers}", "HEAD").split("\0")
-    ends = [place for place, entry in enumerate(history) if (str(entry.seq), entry.dvc_md5) == (seq, md5)]
-    if not ends or ends[0] + 1 == len(history):
-        return 0
-    lacking = history[ends[0] + 1 :]
-    git_command.run(data, "fast-import", "--quiet", stdin=_stream(data, lacking, "refs/heads/main^0"))
-    git_command.run(data, "read-tree", "HEAD")
-    durable.write(data / POINTER, pointer(history[-1]))
+    places = {(str(entry.seq), entry.dvc_md5): place for place, entry in enumerate(history)}
+    form = "%H%x00" + "%x00".join(f"%(trailers:key={key},valueonly,separator=)" for key in (BATCH, MD5))
+    for line in git_command.run(data, "log", f"-{NEAR}", f"--format={form}", "HEAD").splitlines():
+        commit, seq, md5 = line.split("\0")
+        if (seq, md5) in places:
+            return _append(data, history[places[seq, md5] + 1 :], commit)
+    return 0
+
+
+def _append(data: Path, lacking: Sequence[Recorded], base: str) -> int:
+    """Append revisions after the commit `base`; returns their number."""
+    if lacking:
+        git_command.run(data, "fast-import", "--quiet", "--force", stdin=_stream(data, lacking, base))
+        git_command.run(data, "read-tree", "HEAD")
+        durable.write(data / POINTER, pointer(lacking[-1]))
     return len(lacking)
 
 

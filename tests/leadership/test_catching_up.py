@@ -17,7 +17,7 @@ from daemon.core import requests
 from daemon.core.home import Home
 from daemon.core.states import RequestState
 from daemon.dataset.dvc_cache import Cache, places
-from daemon.dataset.git_history import damage
+from daemon.dataset.git_history import damage, trailers
 from daemon.dataset.git_repository import Repository
 from daemon.leadership import purged_copies
 from daemon.leadership.catching_up import catch_up
@@ -69,6 +69,21 @@ def test_history_of_git_gets_the_revisions_of_the_other_machine(stored: Parts, b
     assert repository._git("rev-list", "--count", "HEAD") == "4"
     repository.catch_up()
     assert repository.head() == head
+
+
+def test_commit_that_was_never_recorded_leaves_the_branch(stored: Parts, behind: Home) -> None:
+    """The leader was killed between git and the journal, and the next one has made this batch of other segments."""
+    newest = stored.dataset.revision()
+    assert newest is not None
+    repository = Repository(behind, Cache(behind.data), pytest.fail)
+    name = ("-c", "user.name=a", "-c", "user.email=a@b")
+    message = f"Batch 3{trailers(3, 'f00.dir')}"
+    repository._git(*name, "commit", "-q", "--allow-empty", "-m", message)
+    repository.catch_up()
+    repository.repair()
+    assert damage(behind.data, newest) is None
+    assert "f00.dir" not in repository._git("log")
+    assert repository._git("rev-list", "--count", "HEAD") == "4"
 
 
 def test_purged_rows_do_not_come_back_from_a_home_that_did_not_purge(
