@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 
 from benchmarks.figures import figure, machine, percentile, show
 from benchmarks.harness import wait_for
@@ -65,10 +66,7 @@ def _wait_for_empty_inbox(leader: Machine) -> None:
 
 def counts(place: Pair) -> dict[str, int]:
     """Rows and transactions after `drain`, and those that must not exist."""
-    leader, _ = place.roles()
-    known = recorded.current(leader.home.journal)
-    tables = segments.read(leader.home.segments, {name: row["sha256"] for name, row in known.items()})
-    rows = Counter(length for _, table in tables for length in table["sepal_length"].to_pylist())
+    rows = wait_for("the rows to be read", lambda: _rows(place), pause=1.0)
     dropped = [length for one in place.machines for length in one.dropped]
     [(stale,)] = place.postgres.sql(STALE.format(schema=place.schema))
     [(writes,)] = place.postgres.sql(f"SELECT count(*) FROM {place.schema}.audit")
@@ -80,6 +78,16 @@ def counts(place: Pair) -> dict[str, int]:
         "transactions of a deposed leader": int(stale),
         "epochs": place.epoch()[0],
     }
+
+
+def _rows(place: Pair) -> Counter[float] | None:
+    """The first column of every row of the leader's dataset; None if a merge has replaced a segment meanwhile."""
+    leader, _ = place.roles()
+    known = {name: row["sha256"] for name, row in recorded.current(leader.home.journal).items()}
+    with suppress(FileNotFoundError):
+        tables = segments.read(leader.home.segments, known)
+        return Counter(length for _, table in tables for length in table["sepal_length"].to_pylist())
+    return None
 
 
 def measure(place: Pair, changes: int, seed: int) -> None:

@@ -11,7 +11,7 @@ from bottle import Bottle, HTTPError, request, response
 
 from daemon.artifacts.manifest import MODEL
 from daemon.core.scopes import Scope
-from web.api import commands, direct_route, docs, explain, health, node, predict, sign_in, standby
+from web.api import commands, direct_route, docs, explain, health, node, predict, sign_in
 from web.api.dashboard import Dashboard
 from web.api.direct_route import Answer, Check, DirectRoute
 from web.api.figures import Figures
@@ -149,8 +149,8 @@ def make_app(worker: Worker) -> App:
 def _own(worker: Worker, routes: dict[str, Route]) -> dict[str, Route]:
     """The routes of a node, which refuses those of its leader; on a standby, those that write are guarded."""
     if worker.settings.leader.standby:
-        guarded = routes.keys() & standby.COMMANDS
-        routes = routes | {path: standby.guarded(worker, path, routes[path]) for path in guarded}
+        guarded = routes.keys() & node.COMMANDS
+        routes = routes | {path: node.guarded(worker, path, routes[path]) for path in guarded}
     if not node.is_node(worker):
         return routes
     return routes | {path: node.refuse(worker, path) for path in routes.keys() & node.LEADERS}
@@ -179,7 +179,7 @@ def _status(worker: Worker, figures: Figures) -> dict[str, Route]:
         "/health": lambda: _json(*health.health(worker, full=_may_read())),
         "/livez": lambda: _json(200, {"status": "alive"}),
         "/readyz": lambda: _json(*health.readiness(worker, full=_may_read())),
-        "/leadz": lambda: _json(*standby.leading(worker)),
+        "/leadz": lambda: _json(*node.leading(worker)),
         "/metrics": lambda: _reply(figures.metrics(request.get_header("Accept", ""))),
         "/prometheus_metrics": lambda: _reply(figures.exposition(request.get_header("Accept", ""))),
     }

@@ -1,8 +1,9 @@
-"""Answers that differ on a serving node: the paths of the leader, and the node's progress."""
+"""Answers that differ on a serving node and on a standby: the paths of their leader, and who that is."""
 
 from collections.abc import Callable, Sequence
-from typing import Never
+from typing import Any, Never
 
+from daemon.core.leader.leadership import Leadership
 from daemon.core.node import node_status
 from daemon.core.node.messages import NodeReport
 from daemon.core.status import Check
@@ -81,3 +82,43 @@ def reports(worker: Worker) -> Sequence[NodeReport]:
         return worker.slot.status.nodes if worker.slot.status else ()
     status = node_status.read(worker.home.node)
     return () if status is None else [status.report.model_copy(update={"generation": status.served, "age": status.age})]
+
+
+# A standby
+
+STATE = "standby"
+
+COMMANDS = frozenset(
+    {"/add_training_data", "/trigger_retrain", "/promote", "/refuse", "/rollback", "/accept", "/reject"}
+)
+"""Paths that write."""
+
+
+def leadership(worker: Worker) -> Leadership | None:
+    """Who leads; None without `leader.standby`."""
+    return worker.slot.status.leadership if worker.slot.status else None
+
+
+def stands_by(worker: Worker) -> bool:
+    """Whether the daemon of this worker stands by."""
+    return worker.slot.status is not None and worker.slot.status.state == STATE
+
+
+def leading(worker: Worker) -> tuple[int, dict[str, str]]:
+    """The answer of `/leadz`: 200 while this machine leads, or needs no leader; 503 on a standby and on a serving node."""
+    status = worker.slot.status
+    leads = status is not None and status.alive and status.state == "ready"
+    return (200, {"status": "leads"}) if leads else (503, {"status": "does not lead"})
+
+
+def guarded(worker: Worker, path: str, route: Callable[..., Any]) -> Callable[..., Any]:
+    """The route of a path that writes: 421 with the leader's address while this machine stands by."""
+
+    def call(**parts: str) -> Any:
+        if stands_by(worker):
+            record = leadership(worker)
+            hint = f"Ask the leader, {record.url or record.leader}." if record else "Ask the leader."
+            raise Problem(421, f"{path} belongs to the leader, and this machine stands by.", hint=hint)
+        return route(**parts)
+
+    return call
