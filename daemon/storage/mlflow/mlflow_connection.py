@@ -29,9 +29,6 @@ Connection = psycopg.Connection[Mapping[str, Any]]
 
 DriverError = psycopg.Error
 
-Lost = psycopg.OperationalError
-"""Raised for a connection that is gone."""
-
 Undefined = psycopg.errors.UndefinedTable
 
 

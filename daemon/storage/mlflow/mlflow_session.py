@@ -18,7 +18,6 @@ from daemon.storage.mlflow import mlflow_fence
 from daemon.storage.mlflow.mlflow_connection import (
     Connection,
     DriverError,
-    Lost,
     NoTable,
     Undefined,
     connect,
@@ -193,7 +192,7 @@ class MlflowOnServer:
 
     def _opened(self, first: str) -> Connection:
         if (kept := self._kept) is not None:
-            with suppress(Lost):
+            with suppress(DriverError):
                 kept.execute(first.encode())
                 return kept
             kept.close()
