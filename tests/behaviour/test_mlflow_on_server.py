@@ -1,6 +1,7 @@
 """A whole service whose journal and MLflow database are on a PostgreSQL server, with its files in an object store."""
 
 import gc
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 import stores
 from mlflow import MlflowClient, pyfunc
+from mlflow_servers import session
 from service import REPOSITORY, Service, flowers, wait_until
+from sharing import pair
 from stores import Bucket
 from test_gate import trained, versions
 from test_wiped_home import machine
@@ -18,6 +21,7 @@ from test_wiped_home import machine
 from benchmarks.postgres import Postgres
 from daemon.cli import doctor
 from daemon.core.databases import mlflow_server
+from daemon.core.errors import Exit
 from daemon.storage.mlflow import mlflow_copies
 from daemon.storage.model_versions import CHAMPION, NAME, PREVIOUS
 
@@ -113,3 +117,45 @@ def loads_from_the_store(service: Service, bucket: Bucket, monkeypatch: pytest.M
     wait_until(lambda: files <= bucket.names(), 30, "all of MLflow's files in the store")
     assert pyfunc.load_model(location).predict(np.array([[5.1, 3.5, 1.4, 0.2]])).tolist() == [0]
     gc.collect()  # ends the threads of MLflow's download
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_standby_goes_on_with_the_same_database(
+    tmp_path: Path, served: Path, bucket: Bucket, own_server: Postgres
+) -> None:
+    """The leader is stopped, the standby takes over and trains the next version; what goes on afterwards has no say."""
+    address = own_server.url()
+    leader, standby = pair(tmp_path, served, own_server.url(), bucket, RETRAIND_MLFLOW__URL=address)
+    mlflow_copies.move_to_server(leader.home, address)
+    (leader.home.registry / mlflow_copies.MOVED).unlink()
+    try:
+        leader.start()
+        leader.wait_leads()
+        serves(leader, 1)
+        assert epoch(address) == 1
+        standby.start_standby()
+        leader.signal(signal.SIGSTOP)
+        standby.wait_leads()
+        serves(standby, 1)
+        assert epoch(address) == 2
+        assert trained(standby, "more.csv", flowers(1, 30)) == 2
+        leader.signal(signal.SIGCONT)
+        assert leader.process is not None
+        assert leader.process.wait(15) == Exit.JOURNAL_TAKEN
+        serves(standby, versions(standby)[2]["version"] if versions(standby)[2]["state"] == "promoted" else 1)
+        assert sorted(int(one.version) for one in client(standby).search_model_versions()) == [1, 2]
+        assert not standby.home.mlflow.exists()
+    finally:
+        if leader.process is not None and leader.process.poll() is None:
+            leader.signal(signal.SIGCONT)
+        leader.end()
+        standby.end()
+
+
+def epoch(address: str) -> int:
+    """The newest epoch that MLflow's database knows."""
+    with session(address) as connection:
+        row = connection.execute("SELECT epoch FROM retraind_home").fetchone()
+    assert row is not None
+    return int(row["epoch"])
