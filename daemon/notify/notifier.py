@@ -144,8 +144,8 @@ class Notifier:
             self._record(findings)
         except (Unavailable, OSError) as error:
             log.error("notice_not_recorded", reason=str(error))
-            for finding in findings:
-                self._send_unrecorded(finding)
+            for kind in sorted({KIND_OF[finding.kind] for finding in findings} & set(self._settings.kinds)):
+                self._send_unrecorded(kind, [finding for finding in findings if KIND_OF[finding.kind] == kind])
 
     def _record(self, findings: list[Finding]) -> None:
         if not findings:
@@ -155,12 +155,11 @@ class Notifier:
                 self._journal.events.record(finding.kind, finding.message, level=finding.level)
             self._journal.key_values.put(REPORTED, self._health.reported)
 
-    def _send_unrecorded(self, finding: Finding) -> None:
-        kind = KIND_OF[finding.kind]
-        if kind in self._settings.kinds:
-            event = _unrecorded_event(finding)
-            unrecorded = notice.compose(self._origin, secrets.token_hex(16), kind, event["at"], 1, [event])
-            self._unrecorded += [Unrecorded(name, unrecorded) for name in self._targets.current()]
+    def _send_unrecorded(self, kind: NoticeKind, findings: list[Finding]) -> None:
+        at = utcnow()
+        events = [notice.unrecorded(finding.kind, at, finding.level, finding.message) for finding in findings]
+        urgent = notice.compose(self._origin, secrets.token_hex(16), kind, at, len(events), events[: notice.LINES])
+        self._unrecorded += [Unrecorded(name, urgent) for name in self._targets.current()]
 
     def _take_events(self) -> None:
         """Sort new events into groups, if the journal has changed since the last time."""

@@ -222,14 +222,17 @@ def test_failure_of_the_journal_is_sent_although_it_cannot_be_recorded(home: Hom
             with loop.journal.database.writing() as connection:
                 connection.exec_driver_sql("PRAGMA busy_timeout=50")
             other.execute("BEGIN IMMEDIATE")
-            broken = {CheckName.JOURNAL.value: Check(ok=False, detail="The journal can't be written.")}
+            broken = {
+                name.value: Check(ok=False, detail="The journal can't be written.")
+                for name in (CheckName.JOURNAL, CheckName.WORK)
+            }
             loop.until(lambda: receiver.requests, broken)
             for _ in range(5):
                 loop.step(broken)
             other.rollback()
-        assert kinds(receiver) == [("unhealthy", 1)]
+        assert kinds(receiver) == [("unhealthy", 2)]
         loop.until(lambda: len(receiver.requests) == 2, FINE)
-        assert kinds(receiver)[1] == ("healed", 1)
+        assert kinds(receiver)[1] == ("healed", 2)
         loop.rest()
 
 
