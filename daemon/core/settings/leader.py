@@ -28,7 +28,7 @@ class Leader(Section):
         3.0,
         ge=0.5,
         le=600,
-        description="With `leader.standby`: time (seconds, by the clock of the journal's server) without a beat after which a standby ends the leader's session and takes over.",
+        description="With `leader.standby`: time (seconds) without a beat, by the clock of the journal's server, after which a standby ends the leader's session and takes over.",
     )
 
     @model_validator(mode="after")
