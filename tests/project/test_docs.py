@@ -7,7 +7,7 @@ import pages
 import pytest
 from running import COMMANDS
 
-from web.api.metric_families import FAMILIES
+from web.metrics.families import FAMILIES
 from web.openapi import document
 
 ROOT = Path(__file__).parents[2]

@@ -19,9 +19,9 @@ from daemon.records.totals import TIMES, Latest
 from daemon.records.versions import JudgedVersion
 from daemon.schema import score_names
 from daemon.schema.scores import Agreement, Score, Scored
-from web.api.metric_families import DAEMON, FAMILIES
 from web.http import package_versions
 from web.metrics.counters import BOUNDS
+from web.metrics.families import DAEMON, FAMILIES
 from web.metrics.totals import Totals
 from web.protocols import routes
 from web.serving.predictor import Predictor
