@@ -225,6 +225,10 @@ def sweep(home: Home) -> int:
     shared = (home.inbox, home.requests, home.workers, home.registry)  # HTTP workers write there at present
     swept = sum(durable.sweep(place, seconds=60) for place in shared)
     swept += durable.sweep(home.data) if home.data.is_dir() else 0
+    if (home.registry / "moving").exists():
+        from daemon.storage.server import copies
+
+        copies.sweep(home)
     return swept + SegmentFolder(home).sweep() + sweep_rejected(home)
 
 

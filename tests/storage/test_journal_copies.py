@@ -18,6 +18,7 @@ from daemon.core.journal import journal_address, journal_server
 from daemon.core.states import DropState, EventKind, RequestState, VersionState
 from daemon.records.query import ask
 from daemon.records.records import Records
+from daemon.service.parts import sweep
 from daemon.storage.journal import Journal
 from daemon.storage.journal_tables import tables
 from daemon.storage.server import copies
@@ -194,6 +195,38 @@ def test_what_is_written_while_a_journal_is_copied_goes_with_it(home: Home, post
         newest = newest_event(home)
         journal.events.record(EventKind.STARTED, "in the file")
         assert newest_event(home) == newest + 1
+
+
+def test_daemon_that_starts_meanwhile_spares_the_copies(
+    home: Home, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person may take hours to stop it; what a killed move left is removed."""
+    monkeypatch.setattr("time.time", lambda: 4e9)
+    fill(home)
+    before = everything(home)
+
+    @contextmanager
+    def restarted(_: int) -> Iterator[None]:
+        sweep(home)
+        with pytest.raises(AlreadyRunning, match="retraind migrate"):
+            copies.move_to_server(home, address)
+        yield
+
+    address = postgres.url()
+    copies.move_to_server(home, address, restarted)
+    copies.move_to_file(home, lambda _: restarted_on_server(home))
+    assert everything(home) == before
+    (home.registry / copies.SCRATCH).mkdir()
+    (home.registry / copies.SCRATCH / "later.db").touch()
+    sweep(home)
+    assert not (home.registry / copies.SCRATCH).exists()
+
+
+@contextmanager
+def restarted_on_server(home: Home) -> Iterator[None]:
+    """A start, of a home whose journal is on a server."""
+    sweep(home)
+    yield
 
 
 def test_journal_that_has_gone_to_a_file_is_not_continued_on_the_server(

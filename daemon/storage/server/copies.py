@@ -3,18 +3,19 @@
 A move copies the bulk while the daemon writes, and what was written since once it is stopped.
 """
 
+import os
 import secrets
+import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.exc import DatabaseError
 
 from daemon.core import durable
-from daemon.core.errors import BadSettings, NotFound, RetraindError
+from daemon.core.errors import AlreadyRunning, BadSettings, NotFound, RetraindError
 from daemon.core.home import Home
 from daemon.core.journal import home_identity, journal_address, journal_server
 from daemon.core.journal.journal_server import JournalServer
@@ -24,6 +25,9 @@ from daemon.storage.server.catching_up import CHUNK
 
 MOVED = "journal.db.moved"
 """Name of the file after a server has taken over the journal."""
+
+SCRATCH = "moving"
+"""Folder in `registry/` of a move; the copies in it need twice the room of the journal."""
 
 LAST_EVENT = {
     "sqlite": text("SELECT seq FROM sqlite_sequence WHERE name = 'events'"),
@@ -99,11 +103,9 @@ def move_to_file(home: Home, stopped: Stopped = nullcontext) -> str:
     server = journal_server.beside(home.journal)
     if server is None:
         raise NotFound(f"{home.root} has no journal on a server.")
-    begun, is_copy = (
-        home.registry / f"{durable.MARK}journal.{secrets.token_hex(6)}{durable.TMP}",
-        home_identity.is_copy(home),
-    )
-    try:
+    is_copy = home_identity.is_copy(home)
+    with _scratch(home) as folder:
+        begun = folder / "journal.db"
         since = to_file(server, begun)
         with stopped(_rows(begun)), opened(server, "retraind migrate") as source:
             source.execution_options(isolation_level="REPEATABLE READ")
@@ -117,8 +119,6 @@ def move_to_file(home: Home, stopped: Stopped = nullcontext) -> str:
                 home_identity.write(home, server.journal)
                 _retire(source)
             durable.remove(home.journal_server)
-    finally:
-        begun.unlink(missing_ok=True)
     return (
         f"{home.journal} is now the journal. The tables at {server.url} stay: drop them when you no longer need them."
     )
@@ -158,9 +158,30 @@ def _make_single(path: Path) -> None:
 
 @contextmanager
 def _scratch(home: Home) -> Iterator[Path]:
-    """A folder for snapshots of the file, which need as much room as it has."""
-    with tempfile.TemporaryDirectory(dir=home.registry, prefix=durable.MARK, suffix=durable.TMP) as folder:
-        yield Path(folder)
+    """The folder for copies on their way; raises AlreadyRunning if another move uses it.
+
+    It has no name of an unfinished file, because a daemon that starts meanwhile removes those.
+    """
+    folder = home.registry / SCRATCH
+    folder.mkdir(mode=0o700, exist_ok=True)
+    fd = durable.try_lock(folder / "lock")
+    if fd is None:
+        raise AlreadyRunning(f"Another `retraind migrate` runs in {home.root}.", hint="Wait for its end.")
+    try:
+        for path in folder.iterdir():
+            if path.name != "lock":
+                path.unlink()
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(fd)
+
+
+def sweep(home: Home) -> None:
+    """Remove what a killed move left; one that is under way is spared."""
+    if (home.registry / SCRATCH).exists():
+        with suppress(AlreadyRunning), _scratch(home):
+            pass
 
 
 def _snapshot(journal: Path, path: Path) -> Path:
