@@ -6,7 +6,8 @@ different epochs never have equal bytes, and `StoreUpkeep` puts lost objects aga
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 from daemon.core.errors import JournalTaken
@@ -67,6 +68,10 @@ class FencedStore:
         if not rows.leads(self._epoch):
             raise JournalTaken("Another machine leads, so nothing is removed from the store.")
         return self._store.delete([name])
+
+    def abort_uploads(self, prefix: str, before: datetime, spared: Collection[str]) -> int:
+        """Remove the parts of unfinished puts, whoever leads: such a put is repeated."""
+        return self._store.abort_uploads(prefix, before, spared)
 
     def versioned(self) -> bool:
         """Whether the bucket keeps earlier versions of deleted objects."""

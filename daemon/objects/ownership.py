@@ -10,7 +10,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -112,6 +112,11 @@ class OwnedStore:
                 require(self._store, self._journal)
                 log.info("store_owned", place=self.place)
             self._checked_at = now
+
+    def abort_uploads(self, prefix: str, before: datetime, spared: Collection[str]) -> int:
+        """Remove the parts of unfinished puts. Raises NotOwner."""
+        self._require(DELETE_SECONDS)
+        return self._store.abort_uploads(prefix, before, spared)
 
     def get(self, name: str, target: Path, sha256: str, *, mode: int = 0o600) -> None:
         """Fetch an object; any home may."""

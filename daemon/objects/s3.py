@@ -7,8 +7,9 @@ machine's role), and no text that leaves this module contains them.
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,8 +19,11 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError, PartialCredentialsError
 
-from daemon.objects import arrival, server_certificate
+from daemon.core import logs
+from daemon.objects import arrival, multipart, server_certificate
 from daemon.objects.store import Entry, ObjectLost, StoreUnavailable
+
+log = logs.Logger()
 
 T = TypeVar("T")
 
@@ -30,7 +34,7 @@ CONNECTIONS = 16
 
 PIECE_BYTES = 1_048_576
 
-GONE = {"get": {"NoSuchKey"}, "look at": {"404", "NoSuchKey", "NotFound"}}
+GONE = {"get": {"NoSuchKey"}, "look at": {"404", "NoSuchKey", "NotFound"}, "abort": {"NoSuchUpload"}}
 """Error codes that say that an object is missing, by action. Any server answers 404, so for a put it says nothing of objects.
 """
 
@@ -41,7 +45,7 @@ PRECONDITION = {"PreconditionFailed", "412"}
 
 KEYS = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile in ~/.aws, for the user that runs retraind."
 
-RIGHTS = "Grant s3:GetObject, s3:PutObject, s3:ListBucket, s3:DeleteObject, s3:ListBucketVersions and s3:DeleteObjectVersion on this prefix."
+RIGHTS = "Grant s3:GetObject, s3:PutObject, s3:ListBucket, s3:DeleteObject, s3:ListBucketVersions, s3:DeleteObjectVersion, s3:ListBucketMultipartUploads and s3:AbortMultipartUpload on this prefix."
 
 CERTIFICATE = "Name the file with the certificate of its authority in AWS_CA_BUNDLE, and the host as in its certificate in storage.endpoint."
 
@@ -100,6 +104,9 @@ class S3Store:
 
     def put(self, name: str, source: Path | bytes) -> None:
         """Store an object; see `daemon.objects.store.ObjectStore`."""
+        if isinstance(source, Path) and source.stat().st_size > multipart.SINGLE_BYTES:
+            multipart.put(self._ask, self._client, name, source)
+            return
         with BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
             md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()
             file.seek(0)
@@ -165,6 +172,22 @@ class S3Store:
         pages = self._pages("list_object_versions", name)
         entries = (one for page in pages for kind in ("Versions", "DeleteMarkers") for one in page.get(kind, ()))
         return [one["VersionId"] for one in entries if one["Key"] == self._key(name)]
+
+    def abort_uploads(self, prefix: str, before: datetime, spared: Collection[str]) -> int:
+        """Remove the parts of puts that a killed process left; see `daemon.objects.store.ObjectStore`."""
+        begin = len(self._key(""))
+        try:
+            pages = self._pages("list_multipart_uploads", prefix)
+            uploads = [one for page in pages for one in page.get("Uploads", ())]
+        except Refused as refused:  # by a server without parts, or without this right
+            log.warning("uploads_not_listed", reason=str(refused))
+            return 0
+        old = [one for one in uploads if one["Initiated"] < before and one["Key"][begin:] not in spared]
+        for one in old:
+            with suppress(ObjectLost):
+                name, abort = one["Key"][begin:], self._client.abort_multipart_upload
+                self._ask("abort", name, abort, UploadId=one["UploadId"])
+        return len(old)
 
     def versioned(self) -> bool:
         """Whether the bucket keeps earlier versions of deleted objects."""

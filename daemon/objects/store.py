@@ -4,7 +4,8 @@ A name ends in the hash of the bytes, so a late or repeated put changes nothing.
 which some S3-compatible servers silently ignore. Only the journal says which objects count.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -56,7 +57,7 @@ class ObjectStore(Protocol):
     def put(self, name: str, source: Path | bytes) -> None:
         """Store an object; it is durable when this returns, and a repetition changes nothing.
 
-        Raises OSError for an unreadable file.
+        A large file is put in parts. Raises OSError for an unreadable file.
         """
 
     def get(self, name: str, target: Path, sha256: str, *, mode: int = 0o600) -> None:
@@ -79,6 +80,12 @@ class ObjectStore(Protocol):
 
     def delete(self, names: Iterable[str]) -> int:
         """Remove objects with all their versions for good, skipping missing ones; returns their number."""
+
+    def abort_uploads(self, prefix: str, before: datetime, spared: Collection[str]) -> int:
+        """Remove the parts of unfinished puts that began `before`, of names with this prefix that are not `spared`.
+
+        Returns the number of puts. A put that is still under way fails.
+        """
 
     def versioned(self) -> bool:
         """Whether the bucket keeps earlier versions of deleted objects; `delete` removes these as well."""

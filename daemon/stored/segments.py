@@ -195,7 +195,10 @@ class StoredSegments:
                 self._store.delete([by_md5(md5)])
 
     def sweep(self, age: timedelta = KEPT) -> int:
-        """Remove old objects that no entry of the journal names; returns their number. Raises StoreUnavailable."""
+        """Remove old objects that no entry of the journal names, and parts of such; returns the number of objects.
+
+        Raises StoreUnavailable.
+        """
         if self._store is None or self._journal is None:
             return 0
         unnamed, before = self._unnamed(), (datetime.now(UTC) - age).isoformat()
@@ -203,6 +206,9 @@ class StoredSegments:
         spared = named | self._under_way
         old = {name: md5 for name, (md5, at) in unnamed.items() if name not in spared and at < before}
         count = self._store.delete(map(by_md5, old.values()))
+        # A purge must not break the put of a bundle; one that is left is removed after a day.
+        under_way = {by_md5(unnamed[name][0]) for name in self._under_way & unnamed.keys()}
+        self._store.abort_uploads("" if age else MD5, datetime.now(UTC) - age, under_way)
         if old.keys() | named:
             rest = {name: entry for name, entry in unnamed.items() if name not in old and name not in named}
             self._journal.key_values.put(UNNAMED, rest)

@@ -155,6 +155,12 @@ class Bucket:
         assert isinstance(store, S3Store)
         return store
 
+    def direct(self) -> S3Store:
+        """The store without the link, which at the end of a large answer resets the connection."""
+        store = open_store(self.settings.model_copy(update={"endpoint": self.server.endpoint}))
+        assert isinstance(store, S3Store)
+        return store
+
     def names(self) -> set[str]:
         """The names of all objects."""
         return {entry.name for entry in self.store.listing()}
