@@ -1,12 +1,13 @@
 """Totals since the journal began, and the newest drop, training and exam."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypedDict
 
 from daemon.core.states import DropState, RunState, VersionState
 from daemon.records.dialect import ARRIVAL, BY_ID
-from daemon.records.query import ask, first, number, texts
+from daemon.records.query import Row, ask, first, number, texts
 
 STATES: dict[str, tuple[str, ...]] = {
     "drops": tuple(state.value for state in DropState),
@@ -15,13 +16,28 @@ STATES: dict[str, tuple[str, ...]] = {
 }
 """Every state in the journal's tables, so that counters exist at zero from the start."""
 
-TOTALS = (
-    "SELECT state, COUNT(*) AS n, COALESCE(SUM(rows_accepted), 0) AS accepted, COALESCE(SUM(rows_refused), 0) AS refused, "
-    "COALESCE(SUM(rows_read), 0) AS read, MAX(id) AS last FROM drops GROUP BY state"
+DROPS = (
+    "SELECT 'drops' AS kind, state, COUNT(*) AS n, COALESCE(SUM(rows_accepted), 0) AS accepted, "
+    "COALESCE(SUM(rows_refused), 0) AS refused, COALESCE(SUM(rows_read), 0) AS read, MAX(id) AS last FROM drops "
 )
+
+REST = " UNION ALL ".join(
+    f"SELECT '{kind}', state, COUNT(*), 0, 0, 0, 0 FROM {table} {condition} GROUP BY state"
+    for kind, table, condition in (
+        ("runs", "runs", ""),
+        ("versions", "versions", ""),
+        ("forgotten", "drops", f"WHERE state = '{DropState.FORGOTTEN.value}'"),
+    )
+)
+
+TOTALS = f"{DROPS} GROUP BY state"
 """A query that the index `drops_totals` answers alone."""
 
-NEW_TOTALS = TOTALS.replace("GROUP BY", f"{BY_ID} WHERE id > ? GROUP BY")
+ALL = f"{TOTALS} UNION ALL {REST}"
+"""All counts in one query, because each costs a connection to the file, or a round trip to the server."""
+
+NEW = f"{DROPS} {BY_ID} WHERE id > ? GROUP BY state UNION ALL {REST}"
+"""The same, with only the drops after an id."""
 
 
 TIMES: tuple[Literal["drop", "training", "success"], ...] = ("drop", "training", "success")
@@ -57,6 +73,18 @@ class _Counted:
     drops: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATES["drops"], 0))
     rows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("accepted", "refused", "rejected"), 0))
 
+    def more(self, counts: Sequence[Row]) -> "_Counted":
+        """With counts of later drops by state. Except for forgetting, drops never change."""
+        drops, rows, last = dict(self.drops), dict(self.rows), self.last
+        for row in counts:
+            state = DropState.ACCEPTED.value if row["state"] == DropState.FORGOTTEN else row["state"]
+            drops[state] += row["n"]
+            rows["accepted"] += int(row["accepted"])
+            rows["refused"] += int(row["refused"]) if state == DropState.ACCEPTED else 0
+            rows["rejected"] += int(row["read"]) if row["state"] == DropState.REJECTED else 0
+            last = max(last, row["last"])
+        return _Counted(self.inode, last, drops, rows)
+
 
 class Totals:
     """Counts of the journal's entries; the counts of drops are cached, and only new drops are read."""
@@ -72,13 +100,17 @@ class Totals:
         still counts as accepted, because totals never fall.
         """
         counts = {table: dict.fromkeys(states, 0) for table, states in STATES.items()}
-        for table in ("runs", "versions"):
-            for row in ask(self._journal, f"SELECT state, COUNT(*) AS n FROM {table} GROUP BY state"):
-                counts[table][row["state"]] = row["n"]
-        counted = self._count_drops()
-        counts |= {"drops": dict(counted.drops), "rows": dict(counted.rows)}
-        for row in ask(self._journal, "SELECT COUNT(*) AS n FROM drops WHERE state = ?", DropState.FORGOTTEN):
-            counts["drops"][DropState.FORGOTTEN.value] = row["n"]
+        counted, inode = self._counted, _inode(self._journal)
+        if counted.inode != inode:
+            counted = _Counted(inode)
+        rows = ask(self._journal, NEW, counted.last) if counted.last else ask(self._journal, ALL)
+        # A single assignment of an immutable value: two threads may read the same rows, but none is counted twice.
+        self._counted = counted = counted.more([row for row in rows if row["kind"] == "drops"])
+        for row in rows:
+            if row["kind"] in counts and row["kind"] != "drops":
+                counts[row["kind"]][row["state"]] = row["n"]
+        forgotten = sum(row["n"] for row in rows if row["kind"] == "forgotten")
+        counts |= {"drops": counted.drops | {DropState.FORGOTTEN.value: forgotten}, "rows": dict(counted.rows)}
         return counts
 
     def labels(self) -> int:
@@ -99,23 +131,6 @@ class Totals:
             "success": trained[0] if trained else None,
             "exam": first(ExamErrors, self._journal, f"SELECT error, usual FROM exams {newest}"),
         }
-
-    def _count_drops(self) -> _Counted:
-        """Totals of the drops. Except for forgetting, drops never change, so only those since the last call are read."""
-        counted, inode = self._counted, _inode(self._journal)
-        if counted.inode != inode:
-            counted = _Counted(inode)
-        drops, rows, last = dict(counted.drops), dict(counted.rows), counted.last
-        for row in ask(self._journal, NEW_TOTALS, last) if last else ask(self._journal, TOTALS):
-            state = DropState.ACCEPTED.value if row["state"] == DropState.FORGOTTEN else row["state"]
-            drops[state] += row["n"]
-            rows["accepted"] += int(row["accepted"])
-            rows["refused"] += int(row["refused"]) if state == DropState.ACCEPTED else 0
-            rows["rejected"] += int(row["read"]) if row["state"] == DropState.REJECTED else 0
-            last = max(last, row["last"])
-        # A single assignment of an immutable value: two threads may read the same rows, but none is counted twice.
-        self._counted = _Counted(inode, last, drops, rows)
-        return self._counted
 
 
 def _inode(path: Path) -> int | None:
