@@ -23,6 +23,7 @@ from daemon.ingest.clearing import Clearing
 from daemon.ingest.drop_opening import DropOpening
 from daemon.ingest.exam_runner import ExamRunner, Sampled
 from daemon.ingest.held_drops import ReviewQueue
+from daemon.ingest.label_wait import AGAIN_SECONDS, LabelWait
 from daemon.ingest.read_attempts import TRIES, Attempts
 from daemon.ingest.reading import known_row_filter
 from daemon.ingest.reading.known_row_filter import KnownRowFilter
@@ -60,6 +61,7 @@ class BatchIntake:
         self.evaluation = ExamRunner(home, journal)
         self.holding = ReviewQueue(home, inbox, journal, holds=self._limits.suspicious == "hold")
         self.known_rows = KnownRowFilter(home, journal, skips=self._limits.known_rows == "skip")
+        self.label_wait = LabelWait()
         self._schema = SchemaUpdates(home, journal)
         self._opening = DropOpening(inbox, journal, self._attempts, self.holding)
         self._record = BatchRecord(inbox, journal, self._attempts, self.evaluation, self.known_rows, clearing)
@@ -125,6 +127,8 @@ class BatchIntake:
 
     def _take_small(self, drops: Sequence[Drop], reader: Reader, current: Schema, refused: Refused) -> Iterator[None]:
         readings, table = reader.read(drops)
+        if self._postpone(readings):
+            return
         yield
         sealed = None
         if table is not None:
@@ -152,6 +156,8 @@ class BatchIntake:
                     sampled.add(rest)
                 yield
             known_row_filter.conclude(reading)
+            if self._postpone([reading]):
+                return
             sealed = None
             if reading.rows_accepted:
                 self.evaluation.examine([reading], sampled.table())
@@ -176,6 +182,16 @@ class BatchIntake:
             sealed.discard()
             raise
         return True
+
+    def _postpone(self, readings: Sequence[Reading]) -> bool:
+        """Let late labels wait whose predictions a serving node may still have; the others are then read again."""
+        early = [
+            reading.drop.name for reading in readings if self.label_wait.waits(reading.drop.sha256, reading.unknown)
+        ]
+        if early:
+            self._attempts.postpone(early, self._begun_at + AGAIN_SECONDS)
+            self.known_rows.give_up()
+        return bool(early)
 
     def _hold(self, readings: Sequence[Reading]) -> bool:
         """Hold the suspicious drops; True if there are any.

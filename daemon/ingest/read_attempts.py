@@ -5,7 +5,7 @@ alone TRIES times is rejected, and all others are read.
 """
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from daemon.core import logs
 from daemon.core.inbox_names import shown
@@ -82,6 +82,11 @@ class Attempts:
             self._note(0, 0, {})
         else:
             self._note(self._tries, 0, self._drops)
+
+    def postpone(self, names: Iterable[str], until: float) -> None:
+        """End the attempt, and skip these drops until a time (monotonic seconds), because they can't be decided yet."""
+        self._later |= dict.fromkeys(names, until)
+        self.end()
 
     def skip_unreadable(self, name: str, error: OSError, now: float) -> None:
         """Skip an unreadable drop for a while, and report it once.

@@ -185,6 +185,7 @@ class Agent:
             state=self._state(row, failed),
             version=served[0] if served else None,
             problem=self._away or self._refused or failed or self._trial.problem or self._shipping.problem,
+            unshipped=self._shipping.unshipped(),
         )
 
     def _state(self, row: Desired | None, failed: str) -> NodeState:

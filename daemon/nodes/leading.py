@@ -41,6 +41,10 @@ class Leading:
         """All nodes of the last hour."""
         return self._reports.now()
 
+    def complete_until(self) -> float:
+        """The time (monotonic seconds) up to which all predictions of nodes are in `logs/`."""
+        return self._reports.complete_until
+
     def objection(self) -> str | None:
         """The problem of the nodes; None if there is none."""
         return self._publisher.objection() or self._receiving.problem

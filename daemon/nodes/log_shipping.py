@@ -6,6 +6,8 @@ once.
 
 import os
 import threading
+from datetime import UTC, datetime
+from pathlib import Path
 
 from daemon.core import durable, logs
 from daemon.core.errors import Unavailable
@@ -13,7 +15,7 @@ from daemon.core.home import Home
 from daemon.core.node import node_status
 from daemon.core.settings import Settings
 from daemon.objects.store import ObjectStore, by_sha256
-from daemon.storage.history_logs import LogFiles
+from daemon.storage.history_logs import LogFiles, began_at
 from daemon.storage.server import log_rows
 from daemon.storage.server.node_session import NodeSession
 
@@ -57,6 +59,11 @@ class LogShipping:
                     log.warning("predictions_not_shipped", reason=str(error))
                 self.problem = f"Logged predictions wait on this node: {error}"
 
+    def unshipped(self) -> float:
+        """Age (seconds) of the oldest prediction that may be in a file here; 0 if there is none."""
+        began = [began_at(path) for path in self._files.all() if _has_lines(path)]
+        return max(0.0, (datetime.now(UTC) - min(began)).total_seconds()) if began else 0.0
+
     def ship(self) -> int:
         """Ship every finished file; returns the number. Raises Unavailable, OSError."""
         with self._alone:
@@ -80,3 +87,10 @@ class LogShipping:
         finally:
             session.close()
         return len(finished)
+
+
+def _has_lines(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:  # shipped meanwhile
+        return False

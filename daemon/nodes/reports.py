@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from daemon.core import logs
 from daemon.core.node.messages import NodeReport
+from daemon.storage.server import log_rows
 from daemon.storage.server.node_session import NodeSession
 
 log = logs.Logger()
@@ -14,6 +15,9 @@ log = logs.Logger()
 LOOK_SECONDS = 1.0
 STEP_SECONDS = 0.25
 """Maximum delay until a stop is noticed."""
+
+MARGIN_SECONDS = 0.25
+"""Time that may pass between a node's look at its files and the time of its report."""
 
 CHANNEL = "retraind_nodes"
 
@@ -24,6 +28,8 @@ class Reports:
     def __init__(self, url: str, wake: Callable[[], object]) -> None:
         self._url, self._wake = url, wake
         self._read: tuple[float, tuple[NodeReport, ...]] = (time.monotonic(), ())
+        self.complete_until = float("-inf")
+        """The time up to which every prediction of these nodes has been shipped, and its file is in `logs/`."""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="nodes", daemon=True)
 
@@ -58,12 +64,19 @@ class Reports:
         try:
             session.listen(CHANNEL)
             while not self._ended.is_set():
-                self._read = time.monotonic(), session.reports()
+                self._look(session)
                 until = time.monotonic() + LOOK_SECONDS
                 while not self._ended.is_set() and (left := until - time.monotonic()) > 0:
                     if session.wait(min(left, STEP_SECONDS)):
-                        self._read = time.monotonic(), session.reports()
+                        self._look(session)
                         self._wake()
                         break
         finally:
             session.close()
+
+    def _look(self, session: NodeSession) -> None:
+        now, reports = time.monotonic(), session.reports()
+        self._read = now, reports
+        if not log_rows.waiting(session):  # asked after the reports: a node ships a file before it reports that
+            oldest = max((report.unshipped for report in reports), default=0.0)
+            self.complete_until = max(self.complete_until, now - oldest - MARGIN_SECONDS)

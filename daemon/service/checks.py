@@ -91,6 +91,7 @@ class Checks:
             checks[CheckName.PROJECTION] = self._health.check(CheckName.PROJECTION, projection.problem, fine)
         if self._parts.nodes is not None:
             objection, fine = self._parts.nodes.objection(), self._parts.nodes.sentence()
+            fine = "; ".join(filter(None, (fine, self._parts.ingestion.intake.label_wait.sentence())))
             checks[CheckName.NODES] = self._health.check(CheckName.NODES, objection, fine)
         if (notifier := self._parts.notifier) is not None:
             checks[CheckName.NOTIFY] = self._health.check(CheckName.NOTIFY, notifier.problem, notifier.sentence)

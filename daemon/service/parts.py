@@ -134,6 +134,8 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     ours = home, settings, frame.wake, frame.heartbeat, workers, journal, history_copier, schedule
     made = promotion, retraining, inbox, watcher, ingestion, driftwatch, packing, store, upkeep
     projection, nodes = _start_projection(frame, store), serving_nodes.lead(frame, store, journal, workers)
+    if nodes is not None:
+        ingestion.intake.label_wait.complete_until = nodes.complete_until
     return Parts(*(*ours, *made, projection, outbox, nodes, _start_notifier(frame, journal)))
 
 

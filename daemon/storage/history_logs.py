@@ -2,6 +2,7 @@
 
 import os
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 from daemon.core import durable
@@ -40,6 +41,11 @@ class LogFiles:
             return True
         os.close(fd)
         return False
+
+
+def began_at(path: Path) -> datetime:
+    """The time at which a log file was begun, in its name."""
+    return datetime.strptime(path.stem.split("-")[2], "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC)
 
 
 def _serves(pid: str) -> bool:

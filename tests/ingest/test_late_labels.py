@@ -1,12 +1,13 @@
 """daemon.ingest.reading.late_labels: late labels joined with real predictions, real bundles and a real journal."""
 
+import time
 from contextlib import closing
 from typing import Any
 
 import bundles
 import orjson
 import pytest
-from ingesting import Parts
+from ingesting import HEADER, Parts, row
 from label_schemas import PRICES, WIDE
 
 from daemon.artifacts import bundle
@@ -16,6 +17,8 @@ from daemon.core.home import Home
 from daemon.core.journal_rows import DropRecord
 from daemon.core.settings import Inbox, Settings
 from daemon.core.states import VersionState
+from daemon.ingest import label_wait
+from daemon.ingest.label_wait import AGAIN_SECONDS
 from daemon.ingest.reading.late_labels import Joined, Labels
 from daemon.records.records import Records
 from daemon.schema.column import Column
@@ -242,3 +245,51 @@ def test_labels_come_as_a_drop_and_become_rows_once(home: Home, iris: bytes) -> 
     assert (odd["state"], odd["line"], odd["rows_read"]) == ("rejected", 3, 2)
     assert (home.rejected / "odd.csv").exists()
     parts.close()
+
+
+EARLY = "species,prediction_id\nvirginica,p1\nsetosa,p2\n"
+"""Labels for two predictions."""
+
+
+@pytest.mark.engines(server=False)
+def test_labels_wait_for_the_log_of_a_node_and_other_drops_do_not(home: Home, iris: bytes) -> None:
+    """Until the node has shipped all that it logged before they came; they are quarantined only for what is unknown then."""
+    parts = Parts(home)
+    wait = parts.ingestion.intake.label_wait
+    complete = [time.monotonic() - 10.0]
+    wait.complete_until = lambda: complete[0]
+    bundles.point(home, bundles.make(home, 1))
+    setosa = {"features": bundles.SETOSA, "prediction_name": "setosa"}
+    predicted(home, {**setosa, "prediction_id": "p1"})
+    parts.drop("early.csv", EARLY)
+    parts.drop("rows.csv", HEADER + row(1.0))
+    parts.run()
+    assert (parts.waiting, parts.lengths) == (["early.csv"], [1.0])
+    assert wait.sentence() == "1 file of late labels waits for predictions of nodes."
+    parts.run()
+    assert parts.waiting == ["early.csv"]
+    predicted(home, {**setosa, "prediction_id": "p2"})
+    parts.drop("unknown.csv", "species,prediction_id\nsetosa,p9\n")
+    parts.now += AGAIN_SECONDS
+    parts.run()
+    assert (parts.waiting, parts.lengths) == (["unknown.csv"], [1.0, 5.1, 5.1])
+    complete[0] = time.monotonic()
+    parts.now += AGAIN_SECONDS
+    parts.run()
+    assert (parts.waiting, wait.sentence()) == ([], "")
+    assert parts.drops()[-1] == ("unknown.csv", "rejected")
+
+
+@pytest.mark.engines(server=False)
+def test_labels_do_not_wait_for_a_lost_node_for_ever(home: Home, iris: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = Parts(home)
+    parts.ingestion.intake.label_wait.complete_until = lambda: float("-inf")
+    bundles.point(home, bundles.make(home, 1))
+    predicted(home, {"prediction_id": "p1", "features": bundles.SETOSA, "prediction_name": "setosa"})
+    parts.drop("early.csv", EARLY)
+    parts.run()
+    assert parts.waiting == ["early.csv"]
+    monkeypatch.setattr(label_wait, "MOST_SECONDS", 0.0)
+    parts.now += AGAIN_SECONDS
+    parts.run()
+    assert (parts.waiting, parts.lengths) == ([], [5.1])

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,13 +15,16 @@ from daemon.core import durable
 from daemon.core.errors import Unavailable
 from daemon.core.home import Home
 from daemon.core.journal import journal_server
+from daemon.core.node.messages import NodeReport, NodeState
 from daemon.core.settings import Settings
 from daemon.nodes.log_receiving import LogReceiving
 from daemon.nodes.log_shipping import LogShipping
+from daemon.nodes.reports import Reports
 from daemon.objects.store import ObjectLost
 from daemon.storage.journal import Journal
 from daemon.storage.prediction_history import HistoryCopier
 from daemon.storage.server import log_rows, node_rows
+from daemon.storage.server.node_session import NodeSession
 
 server = pytest.fixture(scope="module")(stores.server)
 bucket = pytest.fixture(stores.bucket)
@@ -41,10 +45,10 @@ class Pair:
         self.journal = Journal.open(self.leader.journal)
         with self.journal.database.writing() as connection:
             self.epoch = node_rows.lead(connection, "here").epoch
-        self._settings = Settings.model_validate(
+        self.settings = Settings.model_validate(
             {"role": "node", "journal": {"url": url}, "storage": bucket.settings.model_dump(), "node": {"name": "one"}}
         )
-        self._store, self._url = bucket.store, url
+        self.store, self.url = bucket.store, url
 
     def log(self, number: int) -> None:
         """A finished log file with one prediction."""
@@ -62,15 +66,15 @@ class Pair:
         (self.node.logs / name).write_text(json.dumps(line) + "\n")
 
     def ship(self) -> None:
-        LogShipping(self.node, self._settings, self._store).ship()
+        LogShipping(self.node, self.settings, self.store).ship()
 
     def receive(self) -> None:
-        LogReceiving(self.leader, self._url, self._store, lambda: self.epoch).receive(self.epoch)
+        LogReceiving(self.leader, self.url, self.store, lambda: self.epoch).receive(self.epoch)
         self.copy()
 
     def copy(self) -> None:
         """Make the history."""
-        copier = HistoryCopier(self.leader, self._settings)
+        copier = HistoryCopier(self.leader, self.settings)
         copier.copy()
         copier.close()
 
@@ -171,3 +175,35 @@ def test_object_that_is_lost_keeps_no_other_file_waiting(pair: Pair, bucket: sto
         pair.receive()
     pair.copy()
     assert pair.history() == ["p-2"]
+
+
+def test_leader_knows_until_when_it_has_the_predictions_of_its_nodes(pair: Pair) -> None:
+    """Not before a node has shipped its files, nor before these are in `logs/`; a silent node keeps the time back."""
+    session = NodeSession(pair.url, "test")
+    reports = Reports(pair.url, lambda: None)
+
+    def look() -> float:
+        shipping = LogShipping(pair.node, pair.settings, pair.store)
+        report = NodeReport(
+            name="one", generation=1, state=NodeState.SERVING, version=1, unshipped=shipping.unshipped()
+        )
+        session.report(report, news=False)
+        reports._look(session)
+        return reports.complete_until
+
+    began = time.monotonic()
+    assert look() >= began - 1
+    pair.log(1)
+    before = look()
+    assert before < time.monotonic()
+    logged = time.monotonic()
+    pair.ship()
+    assert look() < logged, "shipped, and not taken yet"
+    pair.receive()
+    time.sleep(0.3)
+    assert look() > logged
+    pair.log(2)
+    held = look()
+    time.sleep(0.1)
+    assert look() == held
+    session.close()

@@ -78,6 +78,8 @@ class NodeReport(BaseModel):
     version: int | None
     """The version that it serves."""
     problem: str = ""
+    unshipped: float = 0.0
+    """Age (seconds) of the oldest logged prediction that the node has not shipped; 0 if it has shipped all."""
     age: float = 0.0
     """Seconds since the report, by the database's clock."""
 

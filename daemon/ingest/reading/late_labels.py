@@ -50,6 +50,8 @@ class Joined:
     """Ids that already had the same label, from an earlier drop or an earlier row of this drop."""
     records: list[JoinedLabel]
     """For the journal, aligned with `rows`."""
+    unknown: int = 0
+    """Number of `bad` ids that the history does not have."""
 
 
 class Prediction(NamedTuple):
@@ -123,7 +125,7 @@ class _Work:
         self._cells: list[list[str]] = []
         self._rows: list[int] = []
         self._bad: list[BadCell] = []
-        self._duplicates = 0
+        self._duplicates = self._unknown = 0
         self._records: list[JoinedLabel] = []
 
     def add(self, row: int, identity: str, label: str) -> None:
@@ -151,7 +153,8 @@ class _Work:
         names = [*self._schema.features, self._schema.target]
         columns = zip(*self._cells, strict=True) if self._cells else ((),) * len(names)
         table = pa.table({name: pa.array(column, pa.string()) for name, column in zip(names, columns, strict=True)})
-        return Joined(table, np.array(self._rows, dtype=np.int64), self._bad, self._duplicates, self._records)
+        rows = np.array(self._rows, dtype=np.int64)
+        return Joined(table, rows, self._bad, self._duplicates, self._records, self._unknown)
 
     def _find(self, identity: str, truth: str) -> Prediction:
         if not identity:
@@ -163,6 +166,7 @@ class _Work:
             reason = f"The prediction is labelled {self._labelled[identity]!r:.80} already, and a label stays: remove this row."
             raise InvalidDrop(reason, column=self._schema.target)
         if identity not in self._predictions:
+            self._unknown += 1
             reason = (
                 f"{identity!r:.80} is not in the prediction history, which keeps the newest predictions.keep_rows. "
             )

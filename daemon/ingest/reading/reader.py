@@ -144,6 +144,7 @@ class Reader:
         joined = self._join(ids, truths, self.schema, ChainMap(reading.truths, self._pending))
         reading.bad += [BadRecord(int(records[bad.row]), bad.column, bad.reason) for bad in joined.bad]
         reading.rows_duplicate += joined.duplicates
+        reading.unknown += joined.unknown
         checked = rows.check(joined.cells, self.schema, self._policy)
         self.schema = checked.schema
         labelled = records[joined.rows]

@@ -29,6 +29,8 @@ class Reading:
     """Rows with features that the dataset has only with another target."""
     rows_left_out: int = 0
     """Known rows that are not accepted again."""
+    unknown: int = 0
+    """Late labels of predictions that the history does not have."""
     bad: list[BadRecord] = field(default_factory=list)
     labelled: list[LabelRecord] = field(default_factory=list)
     truths: dict[str, str] = field(default_factory=dict)

@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS nodes (
     at timestamptz NOT NULL)""",
     "ALTER TABLE desired ADD COLUMN IF NOT EXISTS challenger bigint",
     "ALTER TABLE desired ADD COLUMN IF NOT EXISTS challenger_manifest text",
+    "ALTER TABLE nodes ADD COLUMN IF NOT EXISTS shipped timestamptz",  # all predictions before are shipped
     log_rows.TABLE,
 )
 

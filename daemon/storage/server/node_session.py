@@ -24,13 +24,15 @@ DESIRED = "SELECT * FROM desired"
 """All columns, because those of a later release may be missing."""
 
 REPORT = """
-INSERT INTO nodes (name, generation, state, version, problem, at)
-VALUES (%(name)s, %(generation)s, %(state)s, %(version)s, %(problem)s, clock_timestamp())
+INSERT INTO nodes (name, generation, state, version, problem, at, shipped)
+VALUES (%(name)s, %(generation)s, %(state)s, %(version)s, %(problem)s, clock_timestamp(),
+    clock_timestamp() - %(unshipped)s * interval '1 second')
 ON CONFLICT (name) DO UPDATE SET generation = excluded.generation, state = excluded.state, version = excluded.version,
-    problem = excluded.problem, at = excluded.at"""
+    problem = excluded.problem, at = excluded.at, shipped = excluded.shipped"""
 
 REPORTS = """
-SELECT name, generation, state, version, problem, EXTRACT(epoch FROM clock_timestamp() - at)::float8 AS age FROM nodes
+SELECT name, generation, state, version, problem, EXTRACT(epoch FROM clock_timestamp() - at)::float8 AS age,
+    EXTRACT(epoch FROM clock_timestamp() - COALESCE(shipped, at))::float8 AS unshipped FROM nodes
 WHERE at > clock_timestamp() - interval '1 hour' ORDER BY name"""
 """Nodes that have not reported for this long are not shown."""
 
