@@ -4,7 +4,7 @@ from contextlib import ExitStack, suppress
 
 from daemon.core.errors import AlreadyRunning, RetraindError
 from daemon.core.home import Home
-from daemon.core.journal import journal_server
+from daemon.core.journal import home_identity, journal_server
 from daemon.core.journal.journal_server import JournalServer
 from daemon.core.settings import Settings
 from daemon.objects import ownership
@@ -25,6 +25,10 @@ def claim(home: Home, settings: Settings) -> list[str]:
         sentences.append(f"The journal at {server.url} is now that of this home.")
     if (store := open_store(settings.storage)) is not None:
         sentences.append(_claim_store(home, store))
+    if home_identity.is_copy(home):
+        with service.locked(home):
+            home_identity.settle(home)
+        sentences.append("MLflow's database on its server is that of this home.")
     return sentences or ["There is nothing to claim: the journal is that of this home, and it uses no object store."]
 
 

@@ -16,6 +16,7 @@ from daemon.promotion import registry_recovery
 from daemon.service.heartbeat import START_SECONDS
 from daemon.storage import artifact_paths, mlflow_tables
 from daemon.storage.journal import Journal
+from daemon.storage.journal_tables import MLFLOW_HOME
 from daemon.storage.mlflow import mlflow_database
 from daemon.storage.mlflow.mlflow_database import MlflowDatabase
 from daemon.storage.model_versions import LAYOUT, ModelVersions
@@ -29,9 +30,6 @@ T = TypeVar("T")
 
 AWAY_SECONDS = 1.0
 """Interval of attempts to reach the database's server."""
-
-IDENTITY = "mlflow_home"
-"""The journal's key for the id by which MLflow's database on a server knows its home."""
 
 
 def open_models(frame: "Frame", journal: Journal) -> ModelVersions:
@@ -107,10 +105,10 @@ def _database(home: Home, journal: Journal) -> MlflowDatabase:
 
 def _identity(journal: Journal) -> str:
     """The home's id, made at its first use."""
-    known = journal.key_values.get(IDENTITY)
+    known = journal.key_values.get(MLFLOW_HOME)
     if known is None:
         known = secrets.token_hex(16)
-        journal.key_values.put(IDENTITY, known)
+        journal.key_values.put(MLFLOW_HOME, known)
     return str(known)
 
 

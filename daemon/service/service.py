@@ -58,9 +58,10 @@ def run(home: Home, settings: Settings, wake: Wake) -> None:
         wake.watch(home.requests)
         prepare(home, settings)
         journal_server.settle(home, settings.journal.url)
-        if not settings.leader.standby:  # homes of one leader share its journal
-            journal_server.require_original(home)
         mlflow_server.settle(home, settings.mlflow.url, settings.storage.url)
+        if not settings.leader.standby:  # homes of one leader share its databases
+            journal_server.require_original(home)
+            mlflow_server.require_original(home)
         heartbeat = Heartbeat(home.status, starting(home))
         stack.callback(heartbeat.stop)
         heartbeat.start()

@@ -235,6 +235,9 @@ deliveries = Table(
     Column("ended_at", String),
 )
 
+MLFLOW_HOME = "mlflow_home"
+"""The key of the id by which MLflow's database on a server knows its home; a copy of a home gets its own."""
+
 meta = Table("meta", tables, Column("key", String, primary_key=True), Column("value", String, nullable=False))
 
 MIGRATIONS = {

@@ -16,9 +16,11 @@ from benchmarks.postgres import Postgres
 from daemon.backup import backup as backups
 from daemon.backup import restore as restoring
 from daemon.cli import doctor
+from daemon.core.databases import mlflow_server
+from daemon.core.databases.mlflow_server import MlflowServer
 from daemon.core.errors import AlreadyRunning, BadSettings, NotFound
 from daemon.core.home import Home
-from daemon.core.journal import home_identity, journal_server
+from daemon.core.journal import home_identity, journal_address, journal_server
 from daemon.core.settings import Settings
 from daemon.core.states import EventKind
 from daemon.objects import opening, ownership
@@ -247,3 +249,15 @@ def test_home_of_an_earlier_version_is_no_copy(on_server: Home) -> None:
     identity = home_identity.read(on_server)
     assert identity is not None
     assert identity.id == journal_server.identity(on_server)
+
+
+def test_copy_of_a_home_does_not_write_mlflows_database_on_the_server(home: Home, tmp_path: Path) -> None:
+    """With its journal in the file: a file for MLflow's database, or a claim, makes it start."""
+    mlflow_server.write(home, MlflowServer(f"{journal_address.SCHEME}://db/mlflow", ""))
+    mlflow_server.require_original(home)
+    copy = copied(home, tmp_path / "again")
+    with pytest.raises(BadSettings, match=r"MLflow's database at .*migrate --mlflow file.*retraind claim"):
+        mlflow_server.require_original(copy)
+    assert claiming.claim(copy, Settings()) == ["MLflow's database on its server is that of this home."]
+    mlflow_server.require_original(copy)
+    mlflow_server.require_original(home)

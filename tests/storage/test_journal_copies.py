@@ -20,7 +20,7 @@ from daemon.records.query import ask
 from daemon.records.records import Records
 from daemon.service.parts import sweep
 from daemon.storage.journal import Journal
-from daemon.storage.journal_tables import tables
+from daemon.storage.journal_tables import MLFLOW_HOME, tables
 from daemon.storage.server import copies
 
 
@@ -254,12 +254,15 @@ def test_copy_of_a_home_gets_a_journal_of_its_own(home: Home, postgres: Postgres
     copy = Home(tmp_path / "copy")
     shutil.copytree(home.root, copy.root)
     with closing(Journal.open(home.journal)) as journal:
+        journal.key_values.put(MLFLOW_HOME, "the original")
         copies.move_to_file(copy)
         before = everything(copy)
         journal.events.record(EventKind.STARTED, "on the server")
     assert everything(copy) == before
     assert len(everything(home)["events"]) == len(before["events"]) + 1
     assert journal_server.identity(copy) not in ("", journal_server.identity(home))
+    with Journal.reading(copy.journal) as journal:
+        assert journal.key_values.get(MLFLOW_HOME) is None
     Journal.open(home.journal).close()
 
 

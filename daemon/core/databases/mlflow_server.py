@@ -12,6 +12,7 @@ from pathlib import Path
 from daemon.core import durable
 from daemon.core.errors import BadSettings, RetraindError
 from daemon.core.home import Home
+from daemon.core.journal import home_identity
 
 NAME = "mlflow-server.json"
 """The file, in the folder of `mlflow.db`."""
@@ -66,6 +67,14 @@ def settle(home: Home, url: str, store: str) -> None:
     server = MlflowServer(address, f"{store}/{FOLDER}" if store else "")
     if address and server != known:
         write(home, server)
+
+
+def require_original(home: Home) -> None:
+    """Raise BadSettings for a copy of a home whose database is on a server; call while holding the home's lock."""
+    server = beside(home)
+    if server is not None:
+        home_identity.require_original(home, f"MLflow's database at {server.url}", "retraind migrate --mlflow file")
+        home_identity.settle(home)
 
 
 def write(home: Home, server: MlflowServer) -> None:

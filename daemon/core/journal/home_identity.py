@@ -10,7 +10,7 @@ import secrets
 from dataclasses import asdict, dataclass
 
 from daemon.core import durable
-from daemon.core.errors import RetraindError
+from daemon.core.errors import BadSettings, RetraindError
 from daemon.core.home import Home
 
 UNKNOWN = 0
@@ -41,6 +41,15 @@ def is_copy(home: Home) -> bool:
     """Whether the file was copied from another home."""
     identity = read(home)
     return identity is not None and identity.inode != home.identity.stat().st_ino
+
+
+def require_original(home: Home, part: str, remedy: str) -> None:
+    """Raise BadSettings for a copy of a home to which `part` belongs; the command `remedy` gives the copy its own."""
+    if is_copy(home):
+        raise BadSettings(
+            f"{home.root} is a copy of another home, to which {part} belongs.",
+            hint=f"`{remedy}` gives the copy its own. If the other home is gone for good, run `retraind claim`.",
+        )
 
 
 def settle(home: Home) -> str:

@@ -90,11 +90,7 @@ def require_original(home: Home) -> None:
     server = beside(home.journal)
     if server is None:
         return
-    if home_identity.is_copy(home):
-        raise BadSettings(
-            f"{home.root} is a copy of another home, to which the journal at {server.url} belongs.",
-            hint="`retraind migrate file` gives the copy its own journal. If the other home is gone for good, run `retraind claim`.",
-        )
+    home_identity.require_original(home, f"the journal at {server.url}", "retraind migrate file")
     if home_identity.read(home) is None:
         home_identity.write(home, server.journal)
 

@@ -19,6 +19,7 @@ from daemon.core.errors import AlreadyRunning, BadSettings, NotFound, RetraindEr
 from daemon.core.home import Home
 from daemon.core.journal import home_identity, journal_address, journal_server
 from daemon.core.journal.journal_server import JournalServer
+from daemon.storage import journal_tables
 from daemon.storage.database_file import DatabaseFile
 from daemon.storage.server import catching_up, session, tables
 from daemon.storage.server.catching_up import CHUNK
@@ -112,6 +113,8 @@ def move_to_file(home: Home, stopped: Stopped = nullcontext) -> str:
             if not is_copy:
                 session.lock(source, server)
             _catch_up(source, since, begun)
+            if is_copy:
+                _make_other(begun)
             _take_place(begun, home.journal)
             if is_copy:
                 home_identity.settle(home)
@@ -128,6 +131,13 @@ def _catch_up(source: Connection, since: int, path: Path) -> None:
     with closing(DatabaseFile.open(path)) as database, database.writing() as target, source.begin():
         catching_up.from_server(source, since, target)
         _continue_events(source, target)
+    _make_single(path)
+
+
+def _make_other(path: Path) -> None:
+    """Let the copy of another home's journal not pass for that one in MLflow's database."""
+    with closing(DatabaseFile.open(path)) as database, database.writing() as target:
+        target.execute(journal_tables.meta.delete().where(journal_tables.meta.c.key == journal_tables.MLFLOW_HOME))
     _make_single(path)
 
 
