@@ -83,9 +83,12 @@ def restore(
     place, _ = load(home)
     from daemon.backup import backup as backups
     from daemon.backup import restore as restoring
+    from daemon.service import claiming
 
     manifest = restoring.restore(file, place)
     typer.echo(f"retraind: {place.root} restored as of {manifest.made}: {backups.counts(manifest.facts)}.", err=True)
+    for sentence in claiming.advice(settings.load(place.settings)):
+        typer.echo(f"retraind: {sentence}", err=True)
     _judge(place, json_)
 
 

@@ -3,6 +3,7 @@
 from contextlib import ExitStack, suppress
 
 from daemon.core.errors import AlreadyRunning, RetraindError
+from daemon.core.databases import mlflow_server
 from daemon.core.home import Home
 from daemon.core.journal import home_identity, journal_server
 from daemon.core.journal.journal_server import JournalServer
@@ -21,15 +22,32 @@ def claim(home: Home, settings: Settings) -> list[str]:
     StoreUnavailable, RetraindError.
     """
     sentences = []
-    if (server := _server(home, settings.journal.url)) is not None and _claim_journal(home, server):
+    server = None if settings.leader.standby else _server(home, settings.journal.url)  # homes of one leader share it
+    if server is not None and _claim_journal(home, server):
         sentences.append(f"The journal at {server.url} is now that of this home.")
     if (store := open_store(settings.storage)) is not None:
         sentences.append(_claim_store(home, store))
-    if home_identity.is_copy(home):
+    if mlflow_server.beside(home) is not None and home_identity.is_copy(home):
         with service.locked(home):
             home_identity.settle(home)
         sentences.append("MLflow's database on its server is that of this home.")
     return sentences or ["There is nothing to claim: the journal is that of this home, and it uses no object store."]
+
+
+def advice(settings: Settings) -> list[str]:
+    """Sentences on what a restored home shares by its settings with the home that was backed up."""
+    sentences = []
+    if settings.journal.url:
+        sentences.append(
+            "journal.url names a server, but the restored journal is a file: remove the setting, or `retraind migrate` "
+            "it to an empty database."
+        )
+    if settings.storage.url:
+        sentences.append(
+            f"{settings.storage.url} belongs to the home that was backed up: if that is gone for good, run "
+            "`retraind claim`; otherwise set another storage.url."
+        )
+    return sentences
 
 
 def _server(home: Home, url: str) -> JournalServer | None:

@@ -105,6 +105,9 @@ def test_restored_home_claims_the_prefix_of_the_lost_one(original: Parts, bucket
     """And if that was not lost after all, it stops: also a removal that has begun."""
     home = restored(original.home, tmp_path / "again")
     copy = Parts(home, store=owned(home, bucket))
+    [advised] = claiming.advice(Settings(storage=bucket.settings))
+    assert "retraind claim" in advised
+    assert claiming.advice(Settings()) == []
     [sentence] = claiming.claim(home, Settings(storage=bucket.settings))
     assert f"It was that of {socket.gethostname()}:{original.home.root}" in sentence
     assert "already" in claiming.claim(home, Settings(storage=bucket.settings))[0]
