@@ -2,8 +2,8 @@
 
 from contextlib import ExitStack, suppress
 
-from daemon.core.errors import AlreadyRunning, RetraindError
 from daemon.core.databases import mlflow_server
+from daemon.core.errors import AlreadyRunning, RetraindError
 from daemon.core.home import Home
 from daemon.core.journal import home_identity, journal_server
 from daemon.core.journal.journal_server import JournalServer

@@ -185,3 +185,33 @@ def test_home_with_a_journal_is_not_started_with_another(tmp_path: Path, served:
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, env=environment, timeout=60)
     assert done.returncode == Exit.USAGE
     assert "retraind migrate" in done.stderr
+
+
+@pytest.mark.timeout(300)
+def test_journal_moves_while_its_service_runs(tmp_path: Path, served: Path, postgres: Postgres) -> None:
+    """The command waits until the service is stopped; what is dropped until then goes with it, and predictions go on."""
+    service = Service(tmp_path / "home").copied(served)
+    try:
+        service.start().wait_served(1)
+        service.rest()
+        expected = service.rows()
+        for place, to in enumerate((postgres.url(), "file")):
+            command = [sys.executable, "-m", "daemon", "migrate", to, "--home", str(service.home.root)]
+            moving = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+            assert moving.stderr is not None
+            assert "rows are copied. Stop or restart the service now" in moving.stderr.readline()
+            rows = flowers(800 + place)
+            service.drop(f"meanwhile-{place}.csv", rows)
+            expected += parsed(rows)
+            service.wait_ingested()
+            service.kill()  # its workers answer on
+            assert moving.wait(30) == Exit.OK, moving.stderr.read()
+            assert service.predict() is not None
+            assert service.home.journal.exists() == (to == "file")
+            service.start(port=service.port)
+            service.wait_served(1)
+            service.rest()
+            assert service.rows() == expected
+            assert service.ask("/health")[0] == 200, service.ask("/health")
+    finally:
+        service.end()
