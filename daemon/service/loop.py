@@ -50,6 +50,7 @@ class Loop:
         self.parts.ingestion.upkeep.has_opened(time.monotonic())
         while not self._wake.stopping:
             now = time.monotonic()
+            self._lead(now)  # before the status: nodes that have prepared a version wait for this
             self.tick(now)
             if taken := self.parts.journal.taken():
                 raise JournalTaken(taken)
@@ -99,11 +100,15 @@ class Loop:
             nonlocal again
             again = self.step(now)
 
-        if (nodes := self.parts.nodes) is not None:
-            self.health.guard(CheckName.NODES, lambda: nodes.step(self.parts.promotion.pointer(), now))
+        self._lead(now)
         if not self.health.guard(CheckName.WORK, step, step="looking", again=AGAIN):
             self._retry_at = now + RETRY_SECONDS
         return again
+
+    def _lead(self, now: float) -> None:
+        """Make the nodes follow the pointer."""
+        if (nodes := self.parts.nodes) is not None:
+            self.health.guard(CheckName.NODES, lambda: nodes.step(self.parts.promotion.pointer(), now))
 
     def _collect(self, now: float) -> bool:
         ended = self.parts.retraining.collect(now)
