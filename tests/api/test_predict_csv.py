@@ -165,6 +165,8 @@ def test_other_types_and_choices_are_refused(flowers: Client) -> None:
     assert refused(flowers, TEXT, kind="text/csv; charset=latin-1")[0] == 415
     assert refused(flowers, TEXT, query="proba=maybe") == (422, refused(flowers, TEXT, query="proba=maybe")[1])
     assert refused(flowers, TEXT, query="version=9")[0] == 503
+    body = json.dumps({"instances": ROWS}).encode()
+    assert refused(flowers, body, kind="application/json", query="proba=maybe")[0] == 422
 
 
 # Reading as drops are read

@@ -17,10 +17,13 @@ from web.worker_state import Worker
 
 def predict(worker: Worker, environ: WSGIEnvironment) -> Reply:
     """`{"features": …}` is one row and returns one answer; `{"instances": […]}` are many rows and return `predictions`; CSV returns CSV."""
+    wants_shares = payload.flag(
+        environ, "proba"
+    )  # refused for JSON, too, if it is wrong; a JSON answer always has them
     if payload.is_csv(environ):
         from web.api import predict_csv  # imported here, because few workers get CSV
 
-        return predict_csv.predict(worker, environ)
+        return predict_csv.predict(worker, environ, wants_shares=wants_shares)
     text, chosen = environ["wsgi.input"].read(), None
     if many := json_rows.of(text):
         chosen = answering.predictor(worker, environ)

@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from typing import Any
-from urllib.parse import parse_qs
 from wsgiref.types import WSGIEnvironment
 
 from daemon.schema.prediction_columns import answer_columns
@@ -21,15 +20,12 @@ from web.worker_state import Worker
 INLINE_BYTES = 4096
 """Larger bodies are read in a lane: splitting them takes longer than other requests should wait."""
 
-CHOICES = {"true": True, "1": True, "false": False, "0": False}
 
-
-def predict(worker: Worker, environ: WSGIEnvironment) -> Reply:
+def predict(worker: Worker, environ: WSGIEnvironment, *, wants_shares: bool) -> Reply:
     """Answer every row, or none: raises Problem or InvalidFeatures, with lines, if one is bad."""
     body = environ["wsgi.input"].read()
     if len(body) > INLINE_BYTES and call.current().inline:
         raise call.Deferred
-    wants_shares = _wants_shares(environ)
     chosen = answering.predictor(worker, environ)
     rows = csv_rows.read(chosen.schema, body)
     _require_free(rows, chosen.schema, shares=wants_shares)
@@ -37,15 +33,6 @@ def predict(worker: Worker, environ: WSGIEnvironment) -> Reply:
     version = str(answered.predictor.version)
     headers = {"Content-Type": f"{CSV}; charset=utf-8", "X-Model-Version": version}
     return Reply(_text(rows, answered, shares=wants_shares).encode(), headers=headers)
-
-
-def _wants_shares(environ: WSGIEnvironment) -> bool:
-    """Whether the query asks for the probability of each class; raises Problem 422."""
-    texts = parse_qs(environ.get("QUERY_STRING") or "", keep_blank_values=True).get("proba", ["false"])
-    if texts[-1] not in CHOICES:
-        detail = f"'proba' must be true or false, not {texts[-1]!r:.60}."
-        raise Problem(422, detail, errors=[{"field": "proba", "detail": detail}])
-    return CHOICES[texts[-1]]
 
 
 def _require_free(rows: CsvRows, schema: Schema, *, shares: bool) -> None:

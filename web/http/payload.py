@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Self, TypeVar
+from urllib.parse import parse_qs
 from wsgiref.types import WSGIEnvironment
 
 import orjson
@@ -146,6 +147,17 @@ def number(query: Mapping[str, str], name: str, default: int | None, low: int, h
         detail = f"{name!r} must be a whole number from {low} to {high}, not {text!r:.60}."
         raise Problem(422, detail, errors=[{"field": name, "detail": detail}])
     return int(text)
+
+
+def flag(environ: WSGIEnvironment, name: str) -> bool:
+    """`true` or `false` of the query string, false without it; raises Problem 422."""
+    query = environ.get("QUERY_STRING")
+    texts = parse_qs(query, keep_blank_values=True).get(name, []) if query else []
+    for text in texts:
+        if text not in ("true", "false"):
+            detail = f"{name!r} must be true or false, not {text!r:.60}."
+            raise Problem(422, detail, errors=[{"field": name, "detail": detail}])
+    return texts[-1:] == ["true"]
 
 
 def typed(environ: WSGIEnvironment) -> None:
