@@ -64,6 +64,8 @@ def _end_requests(home: Home, journal: Journal) -> None:
     waiting = requests.pending(home)
     for request in waiting:
         journal.requests.take(request.id, request.kind, str(request.version or ""), request.at.isoformat())
-        reason = "Another machine has led since this was asked; ask again."
-        journal.requests.end(request.id, RequestState.REFUSED, reason)
+        row = journal.requests.get(request.id)
+        if row is None or row["state"] == RequestState.QUEUED:  # a kill may have left the file of an answered one
+            reason = "Another machine has led since this was asked; ask again."
+            journal.requests.end(request.id, RequestState.REFUSED, reason)
     requests.consume(home, *waiting)

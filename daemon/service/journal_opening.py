@@ -36,8 +36,19 @@ def open_journal(frame: "Frame", store: "ObjectStore | None", workers: "WorkerKe
     else:
         journal = _reach_journal(frame, identity.identity(frame.home, frame.settings, url))
         frame.stack.callback(journal.close)
+        _catch_up(frame, journal)
     journal_match.require_batch(frame.home, journal.batches.last())
     return journal
+
+
+def _catch_up(frame: "Frame", journal: Journal) -> None:
+    """Bring the home up to the journal if it had a standby, which led last."""
+    if journal.term is None or not journal.term.overtaken:
+        return
+    from daemon.leadership.catching_up import catch_up
+
+    with frame.heartbeat.step("catching up with the journal", START_SECONDS):
+        catch_up(frame.home, journal)
 
 
 def _reach_journal(frame: "Frame", leader: Leader | None) -> Journal:

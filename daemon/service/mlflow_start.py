@@ -56,31 +56,32 @@ def in_order(frame: "Frame", journal: Journal, models: ModelVersions) -> bool:
     """Create MLflow's database if there is none, and close the runs of killed trainings; False: the trainer must do it.
 
     A new one gets the versions that the journal has. A process of a killed daemon may hold the database for minutes while it still migrates it.
+    Raises Unavailable and OSError if a file may lag behind the journal; a database on a server is that of all leaders.
     """
     home, database = frame.home, models.database
+    behind = database.in_file and journal.term is not None and journal.term.overtaken
 
     def prepare() -> bool:
         made = mlflow_tables.open_or_make(home, database)
-        if not made and not database.in_file:  # the loop must not run without the versions that the journal has
+        if not made and (
+            behind or not database.in_file
+        ):  # the loop must not run without the versions that the journal has
             migrate(home)
             database.complete()
         mlflow_tables.kill_runs(home, database)
-        if made or not database.in_file:
+        if made or behind or not database.in_file:
             registry_recovery.recover(home, journal, database)
-        if made and database.in_file and _has_another_leader_written(frame, journal):
+        if behind:
             registry_recovery.follow(home, journal, database)
-        return made or not database.in_file
+        return made or behind or not database.in_file
 
     try:
         return _patiently(frame, database, "preparing MLflow's database", prepare)
     except (Unavailable, OSError) as error:
+        if behind and database.exists():  # its aliases would count as the wish of a person
+            raise
         log.warning("mlflow_not_in_order", reason=str(error))
         return False
-
-
-def _has_another_leader_written(frame: "Frame", journal: Journal) -> bool:
-    """Whether a file may lag behind the journal; a database on a server is that of all leaders."""
-    return frame.settings.leader.standby and journal.term is not None and journal.term.overtaken
 
 
 def migrate(home: Home) -> None:

@@ -124,6 +124,7 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     abandoned = retraining.recover()
     if not mlflow_start.in_order(frame, journal, models):
         trainer.keep_awake(time.monotonic())  # it retries, and the health says why
+    journal.database.settle()
     inbox, watcher = _open_inbox(frame)
     ingestion = _open_ingestion(frame, inbox, dataset, journal, history_copier)
     driftwatch = stack.enter_context(closing(DriftWatch(home, settings.drift, journal)))

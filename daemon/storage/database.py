@@ -55,6 +55,9 @@ class Database:
         """The reason why this process must end: its state in memory may differ from the journal."""
         return None
 
+    def settle(self) -> None:
+        """Note that the files of this home are up to the journal, after another home led; raises Unavailable."""
+
     def checkpoint(self) -> None:
         """Erase removed rows from the place of the database's last writes, too."""
 

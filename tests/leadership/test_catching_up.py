@@ -120,6 +120,18 @@ def test_pointer_and_requests_of_before_are_out_of_date(promoted: Promoting) -> 
     assert requests.pending(promoted.home) == []
 
 
+def test_request_that_was_answered_before_the_kill_keeps_its_answer(promoted: Promoting) -> None:
+    """The file of the request was still there when another machine took over."""
+    request = requests.submit(promoted.home, "promote", version=1)
+    promoted.journal.requests.take(request.id, request.kind, "1", request.at.isoformat())
+    promoted.journal.requests.end(request.id, RequestState.DONE, "Version 1 will be served.")
+    catch_up(promoted.home, promoted.journal)
+    ended = promoted.journal.requests.get(request.id)
+    assert ended is not None
+    assert ended["state"] == RequestState.DONE
+    assert requests.pending(promoted.home) == []
+
+
 def test_versions_of_a_local_registry_follow_the_journal(promoted: Promoting) -> None:
     """One that was registered here and never judged goes: its number may belong to another one by now."""
     first, second = promoted.champion(), promoted.champion(favourite=1)

@@ -57,6 +57,34 @@ def test_command_that_opens_the_journal_is_no_other_home(placed: Home) -> None:
         assert journal.term.overtaken
 
 
+def test_home_stays_behind_until_it_has_caught_up(placed: Home) -> None:
+    """A start that is killed before leaves the next one as far behind; so does a command in between."""
+    for first in (A, B):
+        Journal.open(placed.journal, first).close()
+    for leader in (A, A, None, replace(A, beats=False), A):
+        with closing(Journal.open(placed.journal, leader)) as journal:
+            assert journal.term is not None
+            assert journal.term.overtaken
+    with closing(Journal.open(placed.journal, A)) as journal:
+        journal.database.settle()
+        assert journal.term is not None
+        assert journal.term.reason == "box-a started again."
+    with closing(Journal.open(placed.journal, A)) as journal:
+        assert journal.term is not None
+        assert not journal.term.overtaken
+
+
+def test_home_without_standbys_is_overtaken_only_by_one_with_them(placed: Home) -> None:
+    """A new container of the same home has another name."""
+    single, renamed = replace(A, beats=False), replace(A, home="container-2:/home", beats=False)
+    overtaken = []
+    for leader in (single, renamed, B, single):
+        with closing(Journal.open(placed.journal, leader)) as journal:
+            assert journal.term is not None
+            overtaken.append(journal.term.overtaken)
+    assert overtaken == [False, False, True, True]
+
+
 def test_reconnecting_process_keeps_its_epoch_and_names_its_new_session(placed: Home, postgres: Postgres) -> None:
     with closing(Journal.open(placed.journal, A)) as journal:
         accept(journal, 1)

@@ -103,6 +103,12 @@ class DatabaseServer(Database):
         """The reason why this process must end: its state in memory may differ from the journal."""
         return self._taken
 
+    def settle(self) -> None:
+        """Note in the leadership's row that this home is up to the journal; until then each start catches up again."""
+        if self.term is not None and self.term.overtaken:
+            with self.writing() as connection:
+                leadership.settle(connection, self.term.epoch, self._leader.home)
+
     def rows(self, query: Any) -> Sequence[RowMapping]:
         """The rows of a query, which is repeated once if the connection was lost; raises Unavailable."""
         if self.connection.in_transaction():

@@ -29,7 +29,10 @@ WHERE locktype = 'relation' AND mode = 'RowShareLock' AND relation = 'leadership
 )
 """A stopped leader may hold the row in a transaction of MLflow's, and would keep the next one waiting."""
 
-LAST = text("SELECT leader, home FROM leadership FOR UPDATE")
+LAST = text("SELECT leader, home, beat IS NOT NULL AS beats FROM leadership FOR UPDATE")
+
+BEHIND = " (behind)"
+"""Follows the home of a leader whose files are not up to the journal yet; a kill before that must not be forgotten."""
 
 BEGIN = text(
     """
@@ -45,24 +48,42 @@ RETURNING epoch, began"""
 
 KEEP = text("UPDATE leadership SET pid = pg_backend_pid() WHERE epoch = :epoch")
 
+SETTLE = text("UPDATE leadership SET home = :home WHERE epoch = :epoch")
+
 EPOCH = text("SELECT epoch FROM leadership")
 
 
 def begin(connection: Connection, leader: Leader) -> Term:
     """Start the next epoch within the caller's transaction, whose session holds the journal's lock.
 
-    A command, which has no home, leaves the home of the last leader in the row.
+    A command, which has no home, leaves the home of the last leader in the row. A home that was overtaken stays behind
+    until `settle`.
     """
     connection.execute(TABLE)
     if leader.beats:
         connection.execute(END_READERS)
     last = connection.execute(LAST).mappings().first()
     before = None if last is None else str(last["leader"])
-    again = last is not None and last["home"] == leader.home
+    again = last is not None and last["home"] in (leader.home, leader.home + BEHIND)
+    overtaken = last is not None and _overtaken(leader, str(last["home"]), beat=last["beats"])
     reason = reason_of_change(leader, before, again=again)
-    values = {"name": leader.name, "url": leader.url, "home": leader.home, "boot": leader.boot, "beats": leader.beats}
+    values = {"name": leader.name, "url": leader.url, "boot": leader.boot, "beats": leader.beats}
+    values["home"] = leader.home + BEHIND if overtaken and leader.home else leader.home
     epoch, began = connection.execute(BEGIN, values | {"reason": reason}).one()
-    return Term(recorded(epoch, leader.name, leader.url, began, reason), overtaken=last is not None and not again)
+    return Term(recorded(epoch, leader.name, leader.url, began, reason), overtaken)
+
+
+def _overtaken(leader: Leader, home: str, *, beat: bool) -> bool:
+    """Whether the home of `leader` may lag behind `home`, which led last; `beat`: that had a standby.
+
+    Without standbys, it is the same home under another name, such as that of a new container.
+    """
+    return home != leader.home and (leader.beats or beat or home.endswith(BEHIND))
+
+
+def settle(connection: Connection, epoch: int, home: str) -> None:
+    """Note that a home which was overtaken is up to the journal."""
+    connection.execute(SETTLE, {"epoch": epoch, "home": home})
 
 
 def keep(connection: Connection, epoch: int) -> bool:

@@ -11,6 +11,7 @@ from daemon.core.errors import AlreadyRunning, RetraindError, Unavailable
 from daemon.core.journal import journal_server
 from daemon.core.journal.journal_server import JournalServer
 from daemon.core.leader.identity import Leader
+from daemon.storage.server.leadership import BEHIND
 
 LOCK_CLASS = 0x72657472
 """The first half of the key of our locks, `retr`; the second half is derived from the schema's name."""
@@ -29,7 +30,7 @@ WHERE {LOCKED}""")
 
 OWN = text(f"""
 SELECT pid FROM pg_locks JOIN leadership USING (pid)
-WHERE {LOCKED} AND (epoch = :epoch OR (home = :home AND boot = :boot AND home <> ''))""")
+WHERE {LOCKED} AND (epoch = :epoch OR (home IN (:home, :behind) AND boot = :boot AND home <> ''))""")
 """The session of this process, or of an earlier one of its home, if it has the lock."""
 
 END = text("SELECT pg_terminate_backend(:pid)")
@@ -113,7 +114,7 @@ def _own(connection: Connection, leader: Leader | None, epoch: int, values: dict
     """The session of our own that has the lock; None if it is another's."""
     if leader is None or not connection.execute(text("SELECT to_regclass('leadership')")).scalar_one():
         return None
-    own = {"epoch": epoch, "home": leader.home, "boot": leader.boot}
+    own = {"epoch": epoch, "home": leader.home, "behind": leader.home + BEHIND, "boot": leader.boot}
     return connection.execute(OWN, values | own).scalar()
 
 
