@@ -60,12 +60,11 @@ def _discard_schema(home: Home, journal: Journal) -> None:
 
 
 def _end_requests(home: Home, journal: Journal) -> None:
-    """Refuse requests that this home took while it led: they may be long out of date."""
+    """Refuse requests that this home or the leader before it took: they may be long out of date, or done in part."""
     waiting = requests.pending(home)
     for request in waiting:
         journal.requests.take(request.id, request.kind, str(request.version or ""), request.at.isoformat())
-        row = journal.requests.get(request.id)
-        if row is None or row["state"] == RequestState.QUEUED:  # a kill may have left the file of an answered one
-            reason = "Another machine has led since this was asked; ask again."
-            journal.requests.end(request.id, RequestState.REFUSED, reason)
+    for row in journal.requests.queued():  # an answered one may still have its file
+        reason = "Another machine has led since this was asked; ask again."
+        journal.requests.end(row["id"], RequestState.REFUSED, reason)
     requests.consume(home, *waiting)

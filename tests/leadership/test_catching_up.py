@@ -132,6 +132,16 @@ def test_request_that_was_answered_before_the_kill_keeps_its_answer(promoted: Pr
     assert requests.pending(promoted.home) == []
 
 
+def test_request_whose_file_is_on_the_other_machine_is_ended(promoted: Promoting) -> None:
+    """Otherwise it would wait for good; a purge may be done in part, so the person must ask again."""
+    promoted.journal.requests.take("0" * 32, "forget", "a drop, purge", "2026-01-01T00:00:00.000Z")
+    catch_up(promoted.home, promoted.journal)
+    ended = promoted.journal.requests.get("0" * 32)
+    assert ended is not None
+    assert ended["state"] == RequestState.REFUSED
+    assert promoted.journal.requests.queued() == []
+
+
 def test_versions_of_a_local_registry_follow_the_journal(promoted: Promoting) -> None:
     """One that was registered here and never judged goes: its number may belong to another one by now."""
     first, second = promoted.champion(), promoted.champion(favourite=1)
