@@ -59,7 +59,8 @@ class BatchIntake:
         self._dataset, self._journal, self._labels = dataset, journal, labels
         self._attempts = Attempts(journal)
         self.evaluation = ExamRunner(home, journal)
-        self.holding = ReviewQueue(home, inbox, journal, holds=self._limits.suspicious == "hold")
+        holds, shared = self._limits.suspicious == "hold", settings.leader.standby
+        self.holding = ReviewQueue(home, inbox, journal, holds=holds, shared=shared)
         self.known_rows = KnownRowFilter(home, journal, skips=self._limits.known_rows == "skip")
         self.label_wait = LabelWait()
         self._schema = SchemaUpdates(home, journal)

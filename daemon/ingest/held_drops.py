@@ -37,10 +37,15 @@ class Suspect(NamedTuple):
 
 
 class ReviewQueue:
-    """The drops that wait for a person; used by the loop thread. With `holds`, suspicious drops wait."""
+    """The drops that wait for a person; used by the loop thread.
 
-    def __init__(self, home: Home, inbox: Inbox, journal: Journal, *, holds: bool) -> None:
-        self._home, self._inbox, self._journal, self.holds = home, inbox, journal, holds
+    With `holds`, suspicious drops wait. If the journal is `shared` with a standby, some are in the inbox of another machine.
+    """
+
+    def __init__(self, home: Home, inbox: Inbox, journal: Journal, *, holds: bool, shared: bool = False) -> None:
+        self._home, self._inbox, self._journal, self.holds, self._shared = home, inbox, journal, holds, shared
+        self._here: set[str] = set()
+        """The sha256 of held drops that were seen in this inbox since the start."""
         self._known: tuple[int, Sequence[HeldRow]] = (-1, ())
 
     def _rows(self) -> Sequence[HeldRow]:
@@ -93,12 +98,15 @@ class ReviewQueue:
     def look(self) -> None:
         """Record which held files were renamed or have left the inbox. Call it after a scan."""
         files, unread = self._inbox.skipped.files, self._inbox.unread
+        self._here |= files.keys()
         for row in self._rows():
             if row["state"] == Hold.LET_IN:  # until its rows are accepted, or it is rejected for another reason
                 continue
             waits, names = row["state"] == Hold.WAITING, [shown(name) for name in files.get(row["sha256"], [])]
             if row["bytes"] in unread:  # a file of this size may be this drop, renamed or touched
                 continue
+            if not names and self._shared and row["sha256"] not in self._here:
+                continue  # it was held by another leader, and is in the inbox of that machine
             if not names:
                 self._journal.held.remove(row, report=waits)
             elif row["name"] not in names:

@@ -8,6 +8,8 @@ from holding import ODD, REASON, ask_for, held, messages, sha256
 from ingesting import Parts
 from test_exam_runner import flowers, serve
 
+from daemon.core.settings.leader import Leader
+
 pytestmark = pytest.mark.engines(full=True)
 
 parts = pytest.fixture(holding.parts)
@@ -74,6 +76,24 @@ def test_one_that_was_removed_while_the_service_was_down_waits_no_more(parts: Pa
     parts.reopen()
     parts.run()
     assert held(parts) == []
+
+
+def test_one_in_the_inbox_of_another_leader_waits_on(parts: Parts) -> None:
+    """A standby that leads by now has not got the file: that is no sign that a person removed it."""
+    parts.drop("odd.csv", ODD)
+    parts.run()
+    file = parts.home.inbox / "odd.csv"
+    kept = file.rename(parts.home.root / "odd.csv")
+    parts.settings = parts.settings.model_copy(update={"leader": Leader(standby=True)})
+    parts.reopen()
+    parts.run()
+    assert held(parts) == [("odd.csv", REASON)]
+    kept.rename(file)
+    parts.run()
+    assert parts.waiting == ["odd.csv"]
+    file.unlink()
+    parts.run()
+    assert held(parts) == [], "here it was seen"
 
 
 def test_a_file_that_replaces_it_is_another_drop(parts: Parts) -> None:
