@@ -1,6 +1,7 @@
 """Predictions in the history: a version's inputs and answers."""
 
 import json
+import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
@@ -110,14 +111,17 @@ class Predictions:
     def answers(self, version: int, limit: int, classes: int) -> dict[str, int]:
         """The newest predictions of one version by class, most frequent first; beyond `classes` they are `other`.
 
-        Empty for a regression.
+        Empty for a regression, and while the history is damaged: it is replaced, and metrics must not wait for that.
         """
         recent = "SELECT prediction_name FROM predictions WHERE model_version = ? ORDER BY seq DESC LIMIT ?"
         query = (
             f"SELECT prediction_name AS name, COUNT(*) AS n FROM ({recent}) "
             "WHERE prediction_name IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1"
         )
-        rows = ask(self._history, query, version, limit)
+        try:
+            rows = ask(self._history, query, version, limit)
+        except sqlite3.Error:
+            return {}
         counts = {row["name"]: int(row["n"]) for row in rows[:classes]}
         rest = sum(int(row["n"]) for row in rows[classes:])
         return counts | ({OTHER: counts.get(OTHER, 0) + rest} if rest else {})
