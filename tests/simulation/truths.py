@@ -18,7 +18,7 @@ from daemon.cli import doctor
 from daemon.core import durable, requests, status
 from daemon.core.errors import Unavailable
 from daemon.core.home import Home
-from daemon.core.inbox_names import BAD_ROWS, REPORT
+from daemon.core.inbox_names import BAD_ROWS, PREDICT, REPORT
 from daemon.dataset.dataset import Dataset
 from daemon.inbox.drop_removal import HIDDEN_PREFIX
 from daemon.retraining import policy
@@ -179,7 +179,7 @@ class Truths:
     def unrest(self, life: "Life") -> list[str]:
         """What is still to come."""
         problems = life.loop.health.problems
-        files = [name for name in os.listdir(self.home.inbox) if name != "rejected"]
+        files = [name for name in os.listdir(self.home.inbox) if name not in (PREDICT, "rejected")]
         reasons = [f"in the inbox: {files}"] if files else []
         pending = [one.kind for one in requests.pending(self.home)]
         reasons += [f"asked for: {pending}"] if pending else []

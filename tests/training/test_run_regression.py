@@ -61,7 +61,7 @@ def test_target_from_before_absurd_ones_were_refused_is_left_out(
     workshop = Workshop(mlflow_home, PRICES)
     cells = prices(80)
     cells["price"][:40:4] = ["1e200"] * 10
-    monkeypatch.setattr("daemon.tabular.rows.BOUND", np.inf)
+    monkeypatch.setattr("daemon.tabular.checks.cells.BOUND", np.inf)
     workshop.add(cells)
     manifest = workshop.train("linear")
     assert manifest.twin is not None
