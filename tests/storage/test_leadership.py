@@ -16,6 +16,7 @@ from daemon.core.home import Home
 from daemon.core.journal import journal_server
 from daemon.core.leader.identity import Leader, reason_of_change
 from daemon.storage.journal import Journal
+from daemon.storage.server import copies, node_rows
 
 A = Leader("box-a", "http://box-a:8000", "box-a:/home", "boot", beats=True)
 B = Leader("box-b", "http://box-b:8000", "box-b:/home", "boot", beats=True)
@@ -148,6 +149,23 @@ def test_stopped_writer_outside_does_not_keep_the_next_leader_waiting(placed: Ho
             assert journal.term.epoch == 2
         with pytest.raises(psycopg.OperationalError):
             stopped.execute("SELECT 1")
+
+
+def test_epochs_and_generations_go_on_after_a_move_to_another_place(placed: Home, postgres: Postgres) -> None:
+    """MLflow's database and the nodes know the last ones, and would refuse the leader for good."""
+    Journal.open(placed.journal, A).close()
+    with closing(Journal.open(placed.journal, B)) as journal, journal.database.writing() as connection:
+        row = node_rows.lead(connection, "http://box-b:8000")
+        assert row.generation == 0
+        assert node_rows.write(connection, row.model_copy(update={"generation": 7}))
+    copies.move_to_file(placed)
+    url = postgres.url()
+    copies.move_to_server(placed, url)
+    with closing(Journal.open(placed.journal, A)) as journal:
+        assert journal.term is not None
+        assert (journal.term.epoch, journal.term.overtaken) == (3, False)
+        with journal.database.writing() as connection:
+            assert node_rows.lead(connection, "http://box-a:8000").generation == 7
 
 
 def test_file_has_no_epoch(home: Home) -> None:

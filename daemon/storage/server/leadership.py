@@ -5,7 +5,8 @@ An epoch protects what is outside of that session from a deposed leader: a later
 invalid. A reader that must not miss a change locks the row with FOR KEY SHARE: the next leader changes the key, so it
 waits, but beats do not.
 
-The table does not belong to the journal: it does not move with it.
+The table does not belong to the journal: it does not move with it. The journal has a copy of the last epoch, because
+MLflow's database, which may stay where it is, refuses smaller ones.
 """
 
 from sqlalchemy import Connection, text
@@ -37,13 +38,20 @@ BEHIND = " (behind)"
 BEGIN = text(
     """
 INSERT INTO leadership (epoch, leader, url, home, boot, pid, began, beat, reason) VALUES (
-    1, :name, :url, :home, :boot, pg_backend_pid(), clock_timestamp(),
+    :least, :name, :url, :home, :boot, pg_backend_pid(), clock_timestamp(),
     CASE WHEN :beats THEN clock_timestamp() END, :reason)
-ON CONFLICT (single) DO UPDATE SET epoch = leadership.epoch + 1, leader = excluded.leader, url = excluded.url,
+ON CONFLICT (single) DO UPDATE SET epoch = GREATEST(leadership.epoch + 1, :least), leader = excluded.leader, url = excluded.url,
     home = COALESCE(NULLIF(excluded.home, ''), leadership.home),
     boot = CASE WHEN excluded.home = '' THEN '' ELSE excluded.boot END,
     pid = excluded.pid, began = excluded.began, beat = excluded.beat, reason = excluded.reason
 RETURNING epoch, began"""
+)
+
+SEEN = text("SELECT value FROM meta WHERE key = 'epoch'")
+
+NOTE = text(
+    """
+INSERT INTO meta (key, value) VALUES ('epoch', :epoch) ON CONFLICT (key) DO UPDATE SET value = excluded.value"""
 )
 
 KEEP = text("UPDATE leadership SET pid = pg_backend_pid() WHERE epoch = :epoch")
@@ -69,7 +77,9 @@ def begin(connection: Connection, leader: Leader) -> Term:
     reason = reason_of_change(leader, before, again=again)
     values = {"name": leader.name, "url": leader.url, "boot": leader.boot, "beats": leader.beats}
     values["home"] = leader.home + BEHIND if overtaken and leader.home else leader.home
+    values["least"] = int(connection.execute(SEEN).scalar() or 0) + 1
     epoch, began = connection.execute(BEGIN, values | {"reason": reason}).one()
+    connection.execute(NOTE, {"epoch": str(epoch)})
     return Term(recorded(epoch, leader.name, leader.url, began, reason), overtaken)
 
 

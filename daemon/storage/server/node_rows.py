@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from daemon.core.node.messages import Desired
+from daemon.storage.entries import key_values
 from daemon.storage.server import log_rows
 
 TABLES = (
@@ -29,7 +30,7 @@ CREATE TABLE IF NOT EXISTS nodes (
 
 LEAD = """
 INSERT INTO desired
-SELECT true, 0, leadership.epoch, NULL, NULL, 'none', :leader, clock_timestamp() FROM leadership
+SELECT true, COALESCE((SELECT value::bigint FROM meta WHERE key = 'generation'), 0), leadership.epoch, NULL, NULL, 'none', :leader, clock_timestamp() FROM leadership
 ON CONFLICT (single) DO UPDATE SET epoch = excluded.epoch, leader = excluded.leader
 RETURNING *"""
 
@@ -50,7 +51,9 @@ def lead(connection: Connection, leader: str) -> Desired:
     """
     for statement in TABLES:
         connection.execute(text(statement))
-    return _desired(connection.execute(text(LEAD), {"leader": leader}).mappings().one())
+    row = _desired(connection.execute(text(LEAD), {"leader": leader}).mappings().one())
+    _note(connection, row)
+    return row
 
 
 def read(connection: Connection) -> Desired:
@@ -64,9 +67,15 @@ def write(connection: Connection, desired: Desired) -> bool:
     False if another leader has started a newer epoch.
     """
     count = connection.execute(text(WRITE), desired.model_dump(mode="json")).rowcount
+    _note(connection, desired)
     connection.execute(text(FORGET))
     connection.execute(text("SELECT pg_notify('retraind_desired', '')"))
     return bool(count)
+
+
+def _note(connection: Connection, row: Desired) -> None:
+    """Keep the generation in the journal: nodes refuse a smaller one, also after a move of the journal."""
+    key_values.put(connection, "generation", row.generation)
 
 
 def _desired(row: Mapping[Any, Any]) -> Desired:
