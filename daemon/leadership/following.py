@@ -1,7 +1,8 @@
-"""The threads that follow the leader while a home stands by: one for its pointer, one for all other copies."""
+"""The threads that follow the leader while a home stands by: for its pointer, for all other copies, for the engines."""
 
 from daemon.core.home import Home
-from daemon.leadership import journal_copy, served_copy
+from daemon.leadership import engines, journal_copy, served_copy
+from daemon.leadership.engines import Engines
 from daemon.leadership.follower import Follower
 from daemon.leadership.journal_copy import JournalCopy
 from daemon.leadership.served_copy import ServedCopy
@@ -9,7 +10,7 @@ from daemon.objects.store import ObjectStore
 
 
 class Following:
-    """Two threads, because a swap must not wait for the copy of a large segment."""
+    """Three threads, because a swap must not wait for the copy of a large segment."""
 
     def __init__(self, home: Home, url: str, store: ObjectStore) -> None:
         """`url` is the journal's server."""
@@ -17,6 +18,7 @@ class Following:
         self._threads = (
             Follower(url, "standby pointer", served_copy.CHANNEL, served.follow),
             Follower(url, "standby copies", journal_copy.CHANNEL, self._copy.follow),
+            Follower(url, "standby engines", engines.CHANNEL, Engines(home, store).follow),
         )
 
     def start(self) -> None:

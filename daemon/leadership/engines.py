@@ -1,0 +1,36 @@
+"""The engines that a take-over needs besides the journal's server: a standby asks them now and then.
+
+So its status tells that one can't be reached, or is another home's, while the leader still works.
+"""
+
+import time
+
+from daemon.core.home import Home
+from daemon.core.journal import journal_server
+from daemon.leadership.follower import Follower
+from daemon.objects import ownership
+from daemon.objects.store import ObjectStore
+from daemon.storage.mlflow import mlflow_database
+from daemon.storage.server.node_session import NodeSession
+
+ASK_SECONDS = 15.0
+"""Interval of the questions while they are answered."""
+
+CHANNEL = "retraind_desired"
+
+
+class Engines:
+    """Object store and MLflow's database of a home that stands by; for the thread of a Follower."""
+
+    def __init__(self, home: Home, store: ObjectStore) -> None:
+        self._home, self._store = home, store
+        self._asked_at = float("-inf")
+
+    def follow(self, _session: NodeSession, _follower: Follower) -> None:
+        """Ask both, if that is due; raises NotOwner, Unavailable."""
+        now = time.monotonic()
+        if now - self._asked_at < ASK_SECONDS:
+            return
+        ownership.require(self._store, journal_server.identity(self._home))
+        mlflow_database.of(self._home).exists()
+        self._asked_at = now
