@@ -1,15 +1,18 @@
 """On a leader: moves the log files that nodes have shipped to `logs/`, each once, from where the history is copied.
 
 The order is: bytes durable under a hidden name, row *taken*, rename, object removed, row *done*. After a kill in
-between, the next pass completes the rest. Only the leader of the newest epoch can take a file.
+between, the next pass completes the rest. Only the leader of the newest epoch can take a file. If the leader of another
+home has taken it, but the object is still there, it may have died before the rename: the file is taken again.
 """
 
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from daemon.core import durable, logs
 from daemon.core.home import Home
+from daemon.core.leader import identity
 from daemon.objects.store import ObjectDamaged, ObjectLost, ObjectStore, by_sha256
 from daemon.storage.server import log_rows
 from daemon.storage.server.log_rows import LogRow
@@ -27,6 +30,7 @@ class LogReceiving:
 
     def __init__(self, home: Home, url: str, store: ObjectStore, epoch: Callable[[], int | None]) -> None:
         self._logs, self._url, self._store, self._epoch = home.logs, url, store, epoch
+        self._here, self._swept = identity.place(home), False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="receiving", daemon=True)
         self.problem: str | None = None
@@ -62,6 +66,7 @@ class LogReceiving:
         """
         session, lost = NodeSession(self._url, f"retraind logs {os.getpid()}"), None
         try:
+            self._sweep(session)
             rows = log_rows.waiting(session)
             for row in rows:
                 try:
@@ -78,9 +83,11 @@ class LogReceiving:
     def _receive(self, row: LogRow, epoch: int, session: NodeSession) -> bool:
         """Complete the remaining steps for one file; False if another leader has taken over."""
         hidden = self._logs / f"{HIDDEN}{row.sha256}"
-        if not row.taken:
-            self._store.get(by_sha256(row.sha256), hidden, row.sha256)
-            if not log_rows.take(session, row.sha256, epoch):
+        if not row.taken or row.taker not in (self._here, None):
+            if not self._fetched(row, hidden):
+                log_rows.end(session, row.sha256)
+                return True
+            if not log_rows.take(session, row.sha256, epoch, self._here):
                 return False
         if hidden.exists():
             hidden.rename(self._logs / name(row))
@@ -88,6 +95,26 @@ class LogReceiving:
         self._store.delete([by_sha256(row.sha256)])
         log_rows.end(session, row.sha256)
         return True
+
+    def _fetched(self, row: LogRow, hidden: Path) -> bool:
+        """Fetch a file; False if the home that has taken it has removed the object, which it does last."""
+        try:
+            self._store.get(by_sha256(row.sha256), hidden, row.sha256)
+        except ObjectLost:
+            if row.taken:
+                return False
+            raise
+        return True
+
+    def _sweep(self, session: NodeSession) -> None:
+        """Remove, once, files that this home had begun to take before another one took them."""
+        if self._swept:
+            return
+        own = log_rows.taken(session, self._here)
+        for path in self._logs.glob(f"{HIDDEN}*"):
+            if path.name.removeprefix(HIDDEN) not in own:
+                durable.remove(path)
+        self._swept = True
 
 
 def name(row: LogRow) -> str:

@@ -143,6 +143,33 @@ def test_killed_at_any_step_each_line_counts_once(
     assert pair.history() == ["p-1", "p-2"]
 
 
+@pytest.mark.parametrize("moment", ["rename", "removal"])
+def test_file_that_a_lost_leader_had_taken_is_taken_by_the_next(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bucket: stores.Bucket, moment: str
+) -> None:
+    """Its home has the bytes under a hidden name only, or has just named them: the next leader's history needs them."""
+
+    def killed(*_arguments: object) -> None:
+        raise Killed
+
+    pair.log(1)
+    pair.ship()
+    place: tuple[type, str] = (Path, "rename") if moment == "rename" else (type(pair.store), "delete")
+    with monkeypatch.context() as patch:
+        patch.setattr(place[0], place[1], killed)
+        with pytest.raises(Killed):
+            pair.receive()
+    first, pair.leader = pair.leader, Home(tmp_path / "second")
+    pair.leader.make()
+    pair.receive()
+    assert pair.history() == ["p-1"]
+    assert bucket.names() == set()
+    pair.leader = first  # which leads again
+    pair.receive()
+    assert list(first.logs.glob("*shipped*")) == []
+    assert pair.history() == ([] if moment == "rename" else ["p-1"])
+
+
 def test_leader_that_was_replaced_takes_nothing(pair: Pair) -> None:
     pair.log(1)
     pair.ship()

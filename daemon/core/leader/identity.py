@@ -54,10 +54,13 @@ def anonymous() -> Leader:
 
 def identity(home: Home, settings: Settings, url: str) -> Leader:
     """The daemon of a home, whose pages are at `url`."""
-    machine = socket.gethostname()
-    place = f"{machine}:{home.root.resolve()}:{home.registry.stat().st_ino}"  # a copy is another home
-    name, beats = settings.leader.name or machine, settings.leader.standby
-    return Leader(name, url, place, boot_id(), beats)
+    name, beats = settings.leader.name or socket.gethostname(), settings.leader.standby
+    return Leader(name, url, place(home), boot_id(), beats)
+
+
+def place(home: Home) -> str:
+    """The same for each start in one home of one machine, different for every other home."""
+    return f"{socket.gethostname()}:{home.root.resolve()}:{home.registry.stat().st_ino}"  # a copy is another home
 
 
 def after_silence(leader: Leader, seconds: float | None) -> Leader:

@@ -1,6 +1,7 @@
 """Rows for the log files of predictions that nodes have put into the object store.
 
 The state of a row is `shipped`, then `taken` (the leader has the bytes, durably), then `done` (the object is removed).
+`taker` is the home whose leader has taken it: another home does not have these bytes.
 A row stays for a month, so a node that repeats a file after a crash finds that it was shipped.
 """
 
@@ -11,19 +12,24 @@ from daemon.storage.server.node_session import NodeSession
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS node_logs (
-    sha256 text PRIMARY KEY, name text NOT NULL, node text NOT NULL, state text NOT NULL, at timestamptz NOT NULL)"""
+    sha256 text PRIMARY KEY, name text NOT NULL, node text NOT NULL, state text NOT NULL, at timestamptz NOT NULL,
+    taker text)"""
+
+MIGRATION = "ALTER TABLE node_logs ADD COLUMN IF NOT EXISTS taker text"
 
 KNOWN = "SELECT sha256 FROM node_logs WHERE sha256 = %(sha256)s"
 
 SHIP = """
 INSERT INTO node_logs VALUES (%(sha256)s, %(name)s, %(node)s, 'shipped', clock_timestamp()) ON CONFLICT DO NOTHING"""
 
-WAITING = "SELECT sha256, name, node, state FROM node_logs WHERE state <> 'done' ORDER BY at LIMIT 100"
+WAITING = "SELECT sha256, name, node, state, taker FROM node_logs WHERE state <> 'done' ORDER BY at LIMIT 100"
 
 TAKE = """
-UPDATE node_logs SET state = 'taken' WHERE sha256 = %(sha256)s AND state = 'shipped'
+UPDATE node_logs SET state = 'taken', taker = %(taker)s WHERE sha256 = %(sha256)s AND state <> 'done'
     AND EXISTS (SELECT 1 FROM leadership WHERE epoch = %(epoch)s FOR KEY SHARE)
 RETURNING sha256"""
+
+TAKEN = "SELECT sha256 FROM node_logs WHERE state = 'taken' AND COALESCE(taker, %(taker)s) = %(taker)s"
 
 END = "UPDATE node_logs SET state = 'done' WHERE sha256 = %(sha256)s"
 
@@ -38,7 +44,9 @@ class LogRow(NamedTuple):
     """The name on its node."""
     node: str
     taken: bool
-    """Whether the leader has its bytes."""
+    """Whether a leader has its bytes."""
+    taker: str | None
+    """The home of that leader; None also for a row that an older retraind has taken."""
 
 
 def is_known(session: NodeSession, sha256: str) -> bool:
@@ -55,15 +63,20 @@ def ship(session: NodeSession, sha256: str, name: str, node: str) -> bool:
 def waiting(session: NodeSession) -> Sequence[LogRow]:
     """Some of the files that are not completed, oldest first; raises Unavailable."""
     rows = session.ask(WAITING)
-    return [LogRow(row["sha256"], row["name"], row["node"], row["state"] == "taken") for row in rows]
+    return [LogRow(row["sha256"], row["name"], row["node"], row["state"] == "taken", row["taker"]) for row in rows]
 
 
-def take(session: NodeSession, sha256: str, epoch: int) -> bool:
-    """Record that the leader of an epoch has the bytes; False if another leader has started a newer epoch.
+def taken(session: NodeSession, taker: str) -> set[str]:
+    """The files that this home may have taken and has not completed; raises Unavailable."""
+    return {row["sha256"] for row in session.ask(TAKEN, {"taker": taker})}
+
+
+def take(session: NodeSession, sha256: str, epoch: int, taker: str) -> bool:
+    """Record that the leader of an epoch, in the home `taker`, has the bytes; False if another leader has started a newer epoch.
 
     Raises Unavailable.
     """
-    return bool(session.ask(TAKE, {"sha256": sha256, "epoch": epoch}))
+    return bool(session.ask(TAKE, {"sha256": sha256, "epoch": epoch, "taker": taker}))
 
 
 def end(session: NodeSession, sha256: str) -> None:

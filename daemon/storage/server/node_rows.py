@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS nodes (
     "ALTER TABLE desired ADD COLUMN IF NOT EXISTS challenger_manifest text",
     "ALTER TABLE nodes ADD COLUMN IF NOT EXISTS shipped timestamptz",  # all predictions before are shipped
     log_rows.TABLE,
+    log_rows.MIGRATION,
 )
 
 LEAD = """
