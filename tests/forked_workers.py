@@ -74,6 +74,8 @@ def run(session: pytest.Session, count: int) -> None:
     os.write(entrance, b"".join(map(NUMBER.pack, range(len(modules)))))
     os.close(entrance)
     assert (threads := threading.active_count()) == 1, f"a process with {threads} threads must not fork"
+    # Made before the forks, so that they share it: otherwise nobody finds and ends the servers that they start.
+    session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
     gc.collect()
     gc.freeze()  # what the collection has made is shared with the forks, and stays so
     workers = [_fork(session, modules, queue, number) for number in range(count)]

@@ -1,4 +1,4 @@
-"""moto's S3 server, one for all of a run of tests; a plugin of pytest."""
+"""moto's S3 server, one for the tests of a process; a plugin of pytest."""
 
 import contextlib
 import os
@@ -52,12 +52,12 @@ def start(folder: Path) -> str:
 
 @pytest.fixture(scope="session")
 def moto(pytestconfig: pytest.Config) -> Moto:
-    """The server that all tests share: each takes buckets of its own."""
+    """The server that the tests share: each takes buckets of its own."""
     base = run_wide.folder(pytestconfig)
     return Moto(int(run_wide.noted(base, NAME, lambda: start(base)).split()[0]))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """End the server that the tests have shared."""
-    if note := run_wide.forgotten(run_wide.folder(session.config), NAME):
+    for note in run_wide.forgotten(run_wide.folder(session.config), NAME):
         os.kill(int(note.split()[1]), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""PostgreSQL for tests: Debian's, one server for all of a run, with a schema for each home that keeps its journal there."""
+"""PostgreSQL for tests: Debian's, one server for the tests of a process, with a schema for each home that keeps its journal there."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -48,7 +48,7 @@ def shared(base: Path) -> Postgres:
 
 def end(base: Path) -> None:
     """End the server of a run, if there is one."""
-    if note := run_wide.forgotten(base, NAME):
+    for note in run_wide.forgotten(base, NAME):
         Postgres(Path(note)).remove()
 
 

@@ -1,4 +1,7 @@
-"""Servers that all processes of a run of tests share: started by the first test that needs one, ended with the run."""
+"""Servers that the tests of a process share: started by the first one that needs it, ended with the run.
+
+The workers of xdist share theirs. A fork of `--workers` has its own, in a folder below that of the run.
+"""
 
 import fcntl
 import os
@@ -9,10 +12,10 @@ import pytest
 
 
 def folder(config: pytest.Config) -> Path:
-    """The temporary folder that all processes of a run share."""
+    """The temporary folder with the notes on the servers of this process."""
     factory: pytest.TempPathFactory = config._tmp_path_factory  # type: ignore[attr-defined]
     base = factory.getbasetemp()
-    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER", "").startswith("gw") else base
 
 
 def noted(base: Path, name: str, start: Callable[[], str]) -> str:
@@ -25,11 +28,12 @@ def noted(base: Path, name: str, start: Callable[[], str]) -> str:
     return note.read_text()
 
 
-def forgotten(base: Path, name: str) -> str | None:
-    """The note on a server that must now be ended, by the process that has started the others; None if there is none."""
-    note = base / f"{name}.note"
-    if "PYTEST_XDIST_WORKER" in os.environ or not note.exists():
-        return None
-    text = note.read_text()
-    note.unlink()
-    return text
+def forgotten(base: Path, name: str) -> list[str]:
+    """The notes on the servers that must now be ended, by the process that has started the others."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return []
+    notes = [*base.glob(f"{name}.note"), *base.glob(f"fork*/{name}.note")]
+    texts = [note.read_text() for note in notes]
+    for note in notes:
+        note.unlink()
+    return texts

@@ -30,6 +30,17 @@ def test_all_modules_run_and_a_module_stays_in_one_process(tmp_path: Path) -> No
     assert 1 <= len({pid for _, pid in lines}) <= 2
 
 
+def test_forks_share_the_folder_of_the_run(tmp_path: Path) -> None:
+    """In it the run finds the servers that they have started, and ends them."""
+    (tmp_path / "pytest.ini").touch()
+    body = "import time\ndef test_a(tmp_path):\n    open('bases', 'a').write(f'{tmp_path.parents[1]}\\n')\n    time.sleep(0.3)\n"
+    for number in range(4):
+        (tmp_path / f"test_{number}.py").write_text(body)
+    assert run(tmp_path)[0] == 0
+    bases = (tmp_path / "bases").read_text().split()
+    assert (len(bases), len(set(bases))) == (4, 1)
+
+
 def test_failure_is_shown_with_its_output_and_a_warning_with_its_text(tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").touch()
     (tmp_path / "test_bad.py").write_text("def test_bad():\n    print('before')\n    assert 1 == 2\n")
