@@ -6,51 +6,22 @@ different epochs never have equal bytes, and `StoreUpkeep` puts lost objects aga
 """
 
 import os
-from collections.abc import Collection, Iterable, Iterator
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Iterable
 
 from daemon.core.errors import JournalTaken
-from daemon.objects.store import Entry, ObjectStore
+from daemon.objects.store import ObjectStore
+from daemon.objects.wrapped_store import WrappedStore
 from daemon.storage.server.leader_rows import LeaderRows
 from daemon.storage.server.node_session import NodeSession
 
 
-class FencedStore:
+class FencedStore(WrappedStore):
     """An `ObjectStore` that removes nothing unless the epoch is the newest; then `delete` raises JournalTaken."""
 
     def __init__(self, store: ObjectStore, url: str, epoch: int) -> None:
         """`url` is the journal's server."""
-        self._store, self._url, self._epoch = store, url, epoch
-
-    @property
-    def place(self) -> str:
-        """The location of the store, for people."""
-        return self._store.place
-
-    def put(self, name: str, source: Path | bytes) -> None:
-        """Store an object."""
-        self._store.put(name, source)
-
-    def get(self, name: str, target: Path, sha256: str, *, mode: int = 0o600) -> None:
-        """Fetch an object."""
-        self._store.get(name, target, sha256, mode=mode)
-
-    def check(self) -> None:
-        """Raise StoreUnavailable if objects must not be put or deleted here now."""
-        self._store.check()
-
-    def read(self, name: str) -> bytes:
-        """The bytes of a small object."""
-        return self._store.read(name)
-
-    def has(self, name: str) -> bool:
-        """Whether there is an object with this name."""
-        return self._store.has(name)
-
-    def listing(self, prefix: str = "") -> Iterator[Entry]:
-        """The objects with names that begin with `prefix`."""
-        return self._store.listing(prefix)
+        super().__init__(store)
+        self._url, self._epoch = url, epoch
 
     def delete(self, names: Iterable[str]) -> int:
         """Remove objects, one after the other; raises JournalTaken, Unavailable."""
@@ -68,19 +39,3 @@ class FencedStore:
         if not rows.leads(self._epoch):
             raise JournalTaken("Another machine leads, so nothing is removed from the store.")
         return self._store.delete([name])
-
-    def abort_uploads(self, prefix: str, before: datetime, spared: Collection[str]) -> int:
-        """Remove the parts of unfinished puts, whoever leads: such a put is repeated."""
-        return self._store.abort_uploads(prefix, before, spared)
-
-    def versioned(self) -> bool:
-        """Whether the bucket keeps earlier versions of deleted objects."""
-        return self._store.versioned()
-
-    def refuses_overwriting(self, name: str) -> bool:
-        """Whether a conditional put of an existing object fails."""
-        return self._store.refuses_overwriting(name)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._store.close()

@@ -10,14 +10,15 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from daemon.core import logs
 from daemon.core.home import Home
-from daemon.objects.store import Entry, ObjectLost, ObjectStore, StoreUnavailable
+from daemon.objects.store import ObjectLost, ObjectStore, StoreUnavailable
+from daemon.objects.wrapped_store import WrappedStore
 
 log = logs.Logger()
 
@@ -70,18 +71,14 @@ def require(store: ObjectStore, journal: str) -> bool:
     return owner is not None
 
 
-class OwnedStore:
+class OwnedStore(WrappedStore):
     """An object store in which only the owner puts and deletes. `journal` is the id of the home's journal."""
 
     def __init__(self, store: ObjectStore, journal: str, home: Home) -> None:
-        self._store, self._journal, self._home = store, journal, home
+        super().__init__(store)
+        self._journal, self._home = journal, home
         self._checking = threading.Lock()
         self._checked_at = float("-inf")
-
-    @property
-    def place(self) -> str:
-        """The location of the store, for people."""
-        return self._store.place
 
     def check(self) -> None:
         """Raise NotOwner if another home owns the prefix."""
@@ -117,31 +114,3 @@ class OwnedStore:
         """Remove the parts of unfinished puts. Raises NotOwner."""
         self._require(DELETE_SECONDS)
         return self._store.abort_uploads(prefix, before, spared)
-
-    def get(self, name: str, target: Path, sha256: str, *, mode: int = 0o600) -> None:
-        """Fetch an object; any home may."""
-        self._store.get(name, target, sha256, mode=mode)
-
-    def read(self, name: str) -> bytes:
-        """The bytes of a small object; any home may read it."""
-        return self._store.read(name)
-
-    def has(self, name: str) -> bool:
-        """Whether there is an object with this name."""
-        return self._store.has(name)
-
-    def listing(self, prefix: str = "") -> Iterator[Entry]:
-        """The objects with names that begin with `prefix`."""
-        return self._store.listing(prefix)
-
-    def versioned(self) -> bool:
-        """Whether the bucket keeps earlier versions of deleted objects."""
-        return self._store.versioned()
-
-    def refuses_overwriting(self, name: str) -> bool:
-        """Whether a conditional put of an existing object fails."""
-        return self._store.refuses_overwriting(name)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._store.close()
