@@ -151,8 +151,8 @@ class Pair:
     def _roles(self) -> tuple[Machine, Machine] | None:
         self.revive()
         leader = self.epoch()[1]
-        one, other = sorted(self.machines, key=lambda machine: machine.name != leader)
-        return (one, other) if other.stands_by() else None
+        leading, other = sorted(self.machines, key=lambda machine: machine.name != leader)
+        return (leading, other) if other.stands_by() else None
 
     def change(self, loss: str) -> None:
         """Lose the leader; wait until another epoch has accepted a batch, and start again what has ended."""
@@ -185,11 +185,11 @@ class Pair:
 
     def revive(self) -> None:
         """Start a machine whose process has ended by itself, as systemd would."""
-        for one in self.machines:
-            code = one.ended()
+        for machine in self.machines:
+            code = machine.ended()
             if code is not None:
                 self.codes[f"by itself: exit code {code}"] += 1
-                one.start()
+                machine.start()
 
 
 @contextmanager
@@ -212,9 +212,9 @@ def pair() -> Iterator[Pair]:
         both[1].home.make()
         place = Pair(both, postgres, url)
         postgres.sql(*(statement.format(schema=place.schema) for statement in AUDIT))
-        for one in both:
-            one.start()
-            stack.callback(_end, one)
+        for machine in both:
+            machine.start()
+            stack.callback(_end, machine)
             time.sleep(2)
         yield place
 
@@ -240,17 +240,17 @@ def _served(folder: Path, url: str, storage: Storage) -> Home:
         "storage__endpoint": storage.endpoint,
         "leader__standby": "true",
     }
-    one = Service(folder, leader__name="a", retrain__schedule="", **own)
+    service = Service(folder, leader__name="a", retrain__schedule="", **own)
     try:
-        one.start()
-        one.wait_started()
-        one.terminate()
+        service.start()
+        service.wait_started()
+        service.terminate()
     finally:
-        one.close()
-    return one.home
+        service.close()
+    return service.home
 
 
-def _end(one: Machine) -> None:
+def _end(machine: Machine) -> None:
     with suppress(ProcessLookupError, ChildProcessError):
-        os.kill(one.pid, signal.SIGKILL)
-        os.waitpid(one.pid, 0)
+        os.kill(machine.pid, signal.SIGKILL)
+        os.waitpid(machine.pid, 0)

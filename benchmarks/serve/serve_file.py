@@ -87,8 +87,8 @@ def run(command: list[str]) -> Run:
 def _peak(pid: int) -> float:
     """The most memory that a process has had (MB); 0 if it is gone."""
     with suppress(OSError):
-        found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-        return int(found[1]) / 1024 if found else 0.0
+        peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+        return int(peak[1]) / 1024 if peak else 0.0
     return 0.0
 
 

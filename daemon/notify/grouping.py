@@ -35,12 +35,12 @@ class Rules:
 
     def is_due(self, group: Group, last: datetime | None, now: datetime) -> bool:
         """Whether a group is a notice now; `last` is when the one before it of its kind fell due."""
-        wanted = self._settings
-        if now < group.since + timedelta(seconds=wanted.group_seconds):
+        settings = self._settings
+        if now < group.since + timedelta(seconds=settings.group_seconds):
             return False
-        if last is not None and now < last + timedelta(seconds=wanted.every_seconds):
+        if last is not None and now < last + timedelta(seconds=settings.every_seconds):
             return False
-        return group.kind in wanted.urgent or not self._quiet.cover(now)
+        return group.kind in settings.urgent or not self._quiet.cover(now)
 
     def is_stale(self, at: datetime, now: datetime) -> bool:
         """Whether an event or notice is too old to be sent."""

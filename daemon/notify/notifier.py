@@ -109,9 +109,9 @@ class Notifier:
         """By wanted kind, the last event that needs no further notice; for a new kind, the newest event."""
         stored, newest = self._journal.notices.cursors(), self._journal.events.newest_id()
         cursors = {kind: stored.get(kind.value, newest) for kind in self._settings.kinds}
-        wanted = {kind.value: number for kind, number in cursors.items()}
-        if wanted != stored:
-            self._journal.notices.set_cursors(wanted)
+        positions = {kind.value: number for kind, number in cursors.items()}
+        if positions != stored:
+            self._journal.notices.set_cursors(positions)
         return cursors
 
     def _collect(self, now: float) -> None:

@@ -50,9 +50,11 @@ class ParquetSource:
         reasons = {one.record: one for one in bad}
         for piece in self.pieces():
             for place in np.flatnonzero(np.isin(piece.records, list(reasons))).tolist():
-                one = reasons[int(piece.records[place])]
+                bad_record = reasons[int(piece.records[place])]
                 cells = [piece.cells[name][place].as_py() for name in self.names]
-                line = bad_rows.joined(",", [str(one.record + 1), one.column or "", one.reason, *cells])
+                line = bad_rows.joined(
+                    ",", [str(bad_record.record + 1), bad_record.column or "", bad_record.reason, *cells]
+                )
                 yield (line + "\n").encode()
 
 

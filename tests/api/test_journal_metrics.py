@@ -62,26 +62,26 @@ def samples(home: Home) -> dict[str, float]:
 
 
 def test_newest_and_served_versions_have_scores(home: Home) -> None:
-    found = {name: value for name, value in samples(home).items() if name.startswith("retraind_holdout_score")}
-    numbers = sorted({int(re.findall(r'version="(\d+)"', name)[0]) for name in found})
+    metrics = {name: value for name, value in samples(home).items() if name.startswith("retraind_holdout_score")}
+    numbers = sorted({int(re.findall(r'version="(\d+)"', name)[0]) for name in metrics})
     assert numbers == [1, *range(11, 31)]
-    assert found['retraind_holdout_score{holdout="rolling",version="30"}'] == 0.3
-    assert found['retraind_holdout_score{holdout="reference",version="1"}'] == 0.9
+    assert metrics['retraind_holdout_score{holdout="rolling",version="30"}'] == 0.3
+    assert metrics['retraind_holdout_score{holdout="reference",version="1"}'] == 0.9
 
 
 def test_times_and_exams_are_those_of_the_newest(home: Home) -> None:
-    found = samples(home)
-    times = {name: found[f"retraind_last_{name}_timestamp_seconds"] for name in ("drop", "training", "success")}
+    metrics = samples(home)
+    times = {name: metrics[f"retraind_last_{name}_timestamp_seconds"] for name in ("drop", "training", "success")}
     assert 1.7e9 < times["drop"] <= times["success"] <= times["training"]
-    assert (found["retraind_exam_last_error"], found["retraind_exam_usual_error"]) == (0.4, 0.05)
+    assert (metrics["retraind_exam_last_error"], metrics["retraind_exam_usual_error"]) == (0.4, 0.05)
 
 
 def test_home_without_any_of_them_has_no_samples(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.make()
-    found = samples(home)
+    metrics = samples(home)
     names = ("retraind_last_", "retraind_exam_", "retraind_holdout_", "retraind_recent_")
-    assert [name for name in found if name.startswith(names)] == []
+    assert [name for name in metrics if name.startswith(names)] == []
 
 
 def test_predictions_are_counted_by_a_bounded_number_of_classes(home: Home) -> None:
@@ -96,9 +96,9 @@ def test_predictions_are_counted_by_a_bounded_number_of_classes(home: Home) -> N
         wait_until(lambda: len(Predictions(home.history).newest(2000)) == len(rows), 20)
     finally:
         copier.stop()
-    found = {name: value for name, value in samples(home).items() if name.startswith("retraind_recent_predictions")}
-    assert len(found) == 21
-    assert sum(found.values()) == 1000
-    assert found['retraind_recent_predictions{class="late"}'] == 600
-    assert found['retraind_recent_predictions{class="setosa"}'] == 360
-    assert found['retraind_recent_predictions{class="other"}'] == 40 - 18
+    metrics = {name: value for name, value in samples(home).items() if name.startswith("retraind_recent_predictions")}
+    assert len(metrics) == 21
+    assert sum(metrics.values()) == 1000
+    assert metrics['retraind_recent_predictions{class="late"}'] == 600
+    assert metrics['retraind_recent_predictions{class="setosa"}'] == 360
+    assert metrics['retraind_recent_predictions{class="other"}'] == 40 - 18

@@ -34,11 +34,11 @@ def panels() -> list[dict[str, Any]]:
 
 def expressions() -> list[str]:
     """Every query of the dashboard, with the variables filled in as Grafana does."""
-    found = [target["expr"] for panel in panels() for target in panel["targets"]]
-    found += [annotation["expr"] for annotation in board()["annotations"]["list"]]
+    expressions = [target["expr"] for panel in panels() for target in panel["targets"]]
+    expressions += [annotation["expr"] for annotation in board()["annotations"]["list"]]
     for name, value in VARIABLES.items():
-        found = [expression.replace(name, value) for expression in found]
-    return found
+        expressions = [expression.replace(name, value) for expression in expressions]
+    return expressions
 
 
 def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:

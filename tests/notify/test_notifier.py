@@ -105,14 +105,14 @@ def test_events_of_a_time_without_a_notifier_are_sent_after_the_restart(home: Ho
 def test_due_notice_of_an_earlier_process_is_sent_once(home: Home) -> None:
     """As a kill between due and sent leaves it."""
     with http_receiver() as receiver:
-        port, wanted = receiver.port, settings(receiver)
-    with notifying(home, wanted) as loop:
+        port, configured = receiver.port, settings(receiver)
+    with notifying(home, configured) as loop:
         reject(loop.journal, 1)
         loop.until(lambda: loop.notifier.problem)
     assert deliveries(home) == {"due": 1}
     with http_receiver(port) as receiver:
         for _ in range(3):
-            with notifying(home, wanted) as loop:
+            with notifying(home, configured) as loop:
                 loop.rest()
         assert kinds(receiver) == [("rejected", 1)]
     assert deliveries(home) == {"sent": 1}
@@ -143,8 +143,8 @@ def test_webhook_that_is_down_for_a_while_gets_everything_in_order(home: Home) -
 def test_slow_target_delays_neither_the_loop_nor_another_target(home: Home) -> None:
     ran = home.root / "ran"
     with http_receiver() as receiver:
-        wanted = settings(receiver, command=["/bin/sh", "-c", f"cat >> {ran}"])
-        with notifying(home, wanted) as loop:
+        configured = settings(receiver, command=["/bin/sh", "-c", f"cat >> {ran}"])
+        with notifying(home, configured) as loop:
             receiver.holds.clear()
             reject(loop.journal, 1)
             loop.until(ran.exists)
@@ -259,18 +259,18 @@ def test_silence_is_reported_once_until_the_next_drop(home: Home, monkeypatch: p
 
 def test_notice_is_given_up_when_it_is_old_or_its_target_is_gone(home: Home) -> None:
     with http_receiver() as receiver:
-        wanted = settings(receiver)
-    with notifying(home, wanted) as loop:
+        configured = settings(receiver)
+    with notifying(home, configured) as loop:
         reject(loop.journal, 1)
         loop.until(lambda: loop.notifier.problem)
     with notifying(home, settings(receiver, keep_hours=1e-9)) as loop:
         loop.rest()
     assert deliveries(home) == {"given up": 1}
-    with notifying(home, wanted) as loop:
+    with notifying(home, configured) as loop:
         reject(loop.journal, 2)
         loop.until(lambda: loop.notifier.problem)
     ran = home.root / "ran"
-    other = wanted.model_copy(update={"webhook": "", "command": ["/bin/sh", "-c", f"cat >> {ran}"]})
+    other = configured.model_copy(update={"webhook": "", "command": ["/bin/sh", "-c", f"cat >> {ran}"]})
     with notifying(home, other) as loop:
         loop.rest()
     assert deliveries(home) == {"given up": 2}
@@ -305,14 +305,14 @@ def notifying_again(home: Home, loop: Stepping) -> Iterator[Stepping]:
 def test_forgotten_cells_are_in_no_copy(home: Home) -> None:
     """A notice has the numbers of its events only, so removing their texts removes all."""
     with http_receiver() as receiver:
-        wanted = settings(receiver)
-    with notifying(home, wanted) as loop:
+        configured = settings(receiver)
+    with notifying(home, configured) as loop:
         drop = a_drop("hush.csv", "c" * 64, reason="hush")
         loop.journal.drops.refuse(drop, DropState.REJECTED, "hush.csv: 'hush' is not a number.")
         loop.until(lambda: loop.notifier.problem)
         loop.journal.erasures.blank_refused("c" * 64)
-    with http_receiver(int(wanted.webhook.split(":")[2].split("/")[0])) as receiver:
-        with notifying(home, wanted) as loop:
+    with http_receiver(int(configured.webhook.split(":")[2].split("/")[0])) as receiver:
+        with notifying(home, configured) as loop:
             loop.rest()
         [got] = receiver.requests
     assert got.document["count"] == 1

@@ -125,8 +125,8 @@ class Ceph:
         folders = [self._root / library / machine for library in LIBRARIES for machine in (MACHINE, ".")]
         libraries = ":".join(map(str, [*folders, self._root / "usr/lib" / MACHINE / "ceph"]))
         python = str(self._root / "usr/lib/python3/dist-packages")
-        found = {"LD_LIBRARY_PATH": libraries, "PYTHONPATH": python} if self._root != Path("/") else {}
-        return {**os.environ, **found, "CEPH_CONF": str(self._folder / "ceph.conf")}
+        variables = {"LD_LIBRARY_PATH": libraries, "PYTHONPATH": python} if self._root != Path("/") else {}
+        return {**os.environ, **variables, "CEPH_CONF": str(self._folder / "ceph.conf")}
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError), urllib.request.urlopen(self.endpoint, timeout=5) as answer:

@@ -92,9 +92,9 @@ def test_values_that_can_not_work_are_refused(charts: Any, case: str, objection:
 def test_settings_of_the_pods_are_those_of_the_program(
     charts: Any, case: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    found = manifests(charts, case)
-    leader = accepted(found["ConfigMap", "churn-leader"]["data"], monkeypatch, tmp_path)
-    node = accepted(found["ConfigMap", "churn-nodes"]["data"], monkeypatch, tmp_path)
+    rendered = manifests(charts, case)
+    leader = accepted(rendered["ConfigMap", "churn-leader"]["data"], monkeypatch, tmp_path)
+    node = accepted(rendered["ConfigMap", "churn-nodes"]["data"], monkeypatch, tmp_path)
     assert (leader.role, leader.leader.standby, node.role) == ("leader", True, "node")
     assert leader.storage == node.storage
     assert {"churn-leader", "churn-nodes.models.svc"} <= set(node.server.allowed_hosts)

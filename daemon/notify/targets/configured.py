@@ -32,8 +32,8 @@ class Targets:
 
     def current(self) -> dict[str, Target]:
         """The targets by name. If a file can't be used, its targets are those of before."""
-        wanted = self._settings
-        state: State = tuple(_stamp(self._path(name)) for name in (wanted.urls_file, wanted.secret_file))
+        settings = self._settings
+        state: State = tuple(_stamp(self._path(name)) for name in (settings.urls_file, settings.secret_file))
         if state != self._state:
             self._state = state
             problems = [self._read(name, source) for name, source in self._sources.items()]

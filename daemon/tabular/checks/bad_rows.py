@@ -31,8 +31,8 @@ def lines(content: Content, header: Header, bad: Iterable[BadRecord]) -> Iterato
     """The other lines of the report, each with the 1-based line of its row, in the order of the file."""
     by_record = {one.record: one for one in bad}
     for record, line, text in csv_table.locate(content, header, by_record):
-        one = by_record[record]
-        yield line, _remarked(header, (str(line), one.column or "", one.reason), text)
+        bad_record = by_record[record]
+        yield line, _remarked(header, (str(line), bad_record.column or "", bad_record.reason), text)
 
 
 def _remarked(header: Header, remarks: Sequence[str], text: str) -> bytes:
