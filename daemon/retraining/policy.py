@@ -64,9 +64,13 @@ def due(facts: Facts, settings: Retrain, now: datetime) -> str | None:
 def needed(trained_on: int | None, settings: Retrain) -> int:
     """The number of new rows that start a training: the threshold, or the share of the earlier rows if that is more.
 
+    0 if rows alone start none (`retrain.threshold_rows = 0`).
+
     With a fixed number, the n-th training would have n times the rows of the first, so the total cost would grow with
     the square of the rows. With growth by a share g, it stays below (1 + g) / g times the cost of the last training.
     """
+    if settings.threshold_rows == 0:
+        return 0
     return max(settings.threshold_rows, math.ceil(round(settings.growth * (trained_on or 0), 6)))
 
 
@@ -76,7 +80,7 @@ def _requested_or_due(facts: Facts, settings: Retrain) -> str | None:
         return f"{Trigger.REQUESTED}, {counted(new, 'new row')}"
     if facts.trained_on is None:
         return Trigger.FIRST
-    if new < least:
+    if new < least or least == 0:
         return None
     if least > settings.threshold_rows:
         return f"{counted(new, 'new row')} on {facts.trained_on:,} (retrain.growth = {settings.growth:g})"

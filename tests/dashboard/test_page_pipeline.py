@@ -48,3 +48,14 @@ def test_a_training_shows_its_stage(well: Story) -> None:
 def test_what_a_training_waits_for_is_reported(well: Story, pending: int, said: str) -> None:
     """The page says why no training runs: too few rows, or the pause between two trainings."""
     assert said in well.document(alive(rows_pending=pending))["now"]["sentence"]
+
+
+def test_only_the_schedule_starts_trainings(well: Story) -> None:
+    """With `retrain.threshold_rows = 0` no number of rows is waited for, so none is shown."""
+    planned = {"threshold_rows": 0, "next_schedule": "2026-12-01T03:00:00+00:00"}
+    document = well.document(alive(rows_pending=20, **planned))
+    assert document["now"]["sentence"] == "20 new rows; the next training starts on retrain.schedule."
+    assert well.document(alive(**planned))["now"]["sentence"] == "Waiting for drops."
+    shown = [entry["label"] for tile in document["tiles"] for entry in tile["facts"]]
+    assert "next training" in shown
+    assert "to next training" not in shown

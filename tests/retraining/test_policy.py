@@ -110,3 +110,18 @@ def test_without_growth_the_threshold_alone_decides() -> None:
     facts = replace(NEW, rows=100_050, trained_on=100_000)
     assert policy.due(facts, Retrain(growth=0), NOW) == "50 new rows (retrain.threshold_rows = 50)"
     assert policy.due(facts, Retrain(), NOW) is None
+
+
+def test_rows_start_nothing_where_only_the_schedule_shall() -> None:
+    """`threshold_rows = 0`: no number of rows starts a training, except the first one; schedule, requests and alarms do."""
+    weekly, many = Retrain(threshold_rows=0), replace(NEW, rows=1_000_000)
+    assert policy.needed(many.trained_on, weekly) == 0
+    assert policy.due(many, weekly, NOW) is None
+    assert policy.due(replace(many, trained_on=None, last_start=None), weekly, NOW) == "first model"
+    for facts, reason in [
+        (replace(many, schedule_due=True), "schedule"),
+        (replace(many, requested=True), "requested"),
+        (replace(many, drifted=DRIFT), "drift"),
+        (replace(many, forgotten=True), "rows were forgotten"),
+    ]:
+        assert (policy.due(facts, weekly, NOW) or "").startswith(reason)

@@ -148,7 +148,8 @@ def _pending(status: Status) -> list[Fact]:
         share = min(1.0, status.rows_pending / status.threshold_rows)
         notes.append({**fact("to next training", text, "retrain.threshold_rows, growth"), "share": share})
     if status.next_schedule:
-        notes.append(fact("or on schedule", at=status.next_schedule, note="retrain.schedule"))
+        label = "or on schedule" if status.threshold_rows else "next training"
+        notes.append(fact(label, at=status.next_schedule, note="retrain.schedule"))
     waiting = f"{status.backlog_files:,} files, {size(status.backlog_bytes)}" if status.backlog_files else "empty"
     return [*notes, fact("inbox", waiting, "now")]
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, TypedDict, TypeVar
 
 from daemon.core.states import BatchState, DropState, RunState, VersionState
+from daemon.schema.score_names import counted
 from web.dashboard.facts import Facts
 from web.dashboard.tiles import size
 
@@ -60,6 +61,8 @@ def _sentence(facts: Facts, all_steps: list[Step]) -> str:
         return f"Waiting for drops; {missing:,} more rows start a training (retrain.threshold_rows, retrain.growth)."
     if status.threshold_rows:
         return f"{status.rows_pending:,} new rows are enough; the training starts after the pause of retrain.cooldown_seconds."
+    if status.rows_pending and status.next_schedule:
+        return f"{counted(status.rows_pending, 'new row')}; the next training starts on retrain.schedule."
     return "Waiting for drops."
 
 

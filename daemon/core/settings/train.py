@@ -12,7 +12,11 @@ from daemon.core.settings.section import Section
 class Retrain(Section):
     """When a training starts."""
 
-    threshold_rows: int = Field(50, ge=1, description="A training starts after this many new rows.")
+    threshold_rows: int = Field(
+        50,
+        ge=0,
+        description="A training starts after this many new rows. 0: new rows alone start none, except the first training.",
+    )
     growth: float = Field(
         0.1,
         ge=0,
