@@ -18,6 +18,7 @@ from daemon.core.errors import BundleRefused, RetraindError
 from daemon.core.home import Home
 from daemon.core.journal import journal_server
 from daemon.core.journal_rows import SegmentRow
+from daemon.core.settings import candidate_packages
 from daemon.dataset import git_history
 from daemon.dataset.dvc_cache import Cache
 from daemon.objects import ownership, probe
@@ -72,6 +73,7 @@ def _daemon_checks(home: Home) -> Iterator[Finding]:
 
 def _examine(home: Home) -> Iterator[Finding]:
     yield _look("settings", lambda: f"{sum(1 for _ in settings.entries())} settings, {home.settings} is valid.")
+    yield _look("candidates", lambda: _candidates(home))
     yield _look("schema", lambda: _describe(schema.load(home.schema)))
     yield _look("journal", lambda: _journal(home))
     yield _look("folders", lambda: _folders(home))
@@ -98,6 +100,13 @@ def _count(home: Home) -> int:
     if not home_access.has_journal(home):
         return 0
     return versions.count(home.journal)
+
+
+def _candidates(home: Home) -> str:
+    names = settings.load(home.settings).train.candidates
+    if absent := candidate_packages.objection(names):
+        raise PartFailed(absent)
+    return f"{len(names)} in the settings, all installed."
 
 
 def _describe(home_schema: Schema | None) -> str:

@@ -184,6 +184,7 @@ class CheckName(StrEnum):
     # Shown only while there is something to report
     HELD = "held"
     TRAINING = "training"
+    CANDIDATES = "candidates"
     OUTBOX = "outbox"
     ORPHANS = "orphans"
     PROMOTION = "promotion"

@@ -10,6 +10,7 @@ import shutil
 from datetime import UTC, datetime
 
 from daemon.core.errors import RetraindError
+from daemon.core.settings import candidate_packages
 from daemon.core.states import CheckName
 from daemon.core.status import Check, Status, utcnow
 from daemon.objects.store import ObjectStore
@@ -102,6 +103,8 @@ class Checks:
             checks[CheckName.OUTBOX] = self._health.check(CheckName.OUTBOX, outbox.problem, outbox.sentence)
         if lacking := self._parts.retraining.lacking():
             checks[CheckName.TRAINING] = Check(ok=self._parts.promotion.served() is not None, detail=lacking)
+        if absent := candidate_packages.objection(self._parts.settings.train.candidates):
+            checks[CheckName.CANDIDATES] = Check(ok=False, detail=absent)
         more = [name for name in self._health.problems if name not in checks]
         checks |= {name: self._health.check(name, None, "") for name in more}
         return {name.value: check for name, check in checks.items()}

@@ -21,8 +21,8 @@ from daemon.core.databases import mlflow_server
 from daemon.core.errors import AlreadyRunning
 from daemon.core.home import Home
 from daemon.core.journal import journal_server
-from daemon.core.settings import Settings
-from daemon.core.states import EventKind
+from daemon.core.settings import Settings, candidate_packages
+from daemon.core.states import EventKind, Level
 from daemon.core.status import Status, utcnow
 from daemon.inbox.settling import Settling
 from daemon.processes.child import Trainer
@@ -112,6 +112,9 @@ def _run_loop(
     journal = loop.parts.journal
     journal.events.record(EventKind.STARTED, f"The daemon has started (pid {os.getpid()}).")
     log.info("started", home=str(home.root), pid=os.getpid())
+    if absent := candidate_packages.objection(settings.train.candidates):
+        log.warning("candidates_not_installed", detail=absent)
+        journal.events.record(EventKind.PROBLEM, absent, level=Level.WARNING)
     notify(READY=1)
     loop.run()
     notify(STOPPING=1)

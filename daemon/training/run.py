@@ -32,7 +32,7 @@ from daemon.training.evaluation.reference_answers import Remembered
 from daemon.training.mlflow_log import RunLogger, is_small
 from daemon.training.progress import Progress
 from daemon.training.refit import Served
-from daemon.training.selection import candidates, cross_validation, tuning
+from daemon.training.selection import candidates, cross_validation, foreign, tuning
 from daemon.training.selection.comparison import Outcome
 from daemon.training.winner import Winner, choose_winner, serve_winner
 from daemon.training.work import Work
@@ -77,6 +77,7 @@ def _end_failed(work: Work) -> None:
 def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     """The registered version, and the remaining work for people."""
     job, schema, settings = work.job, work.schema, work.job.train
+    settings, absent = foreign.usable(settings)
     competing = candidates.plan(schema, settings)
     cross_validation.metric_of(schema.task, settings)
     costs = work.costs
@@ -92,6 +93,7 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
         schema, *data.training, settings, units=data.training_units, times=data.training_times
     )
     outcome = tuning.choose(competing, trial, served.manifest.scores if served else {}, progress)
+    outcome.left_out.update(absent)
     work.staging.mkdir(parents=True)
     winner = choose_winner(work, data, outcome, progress)
     figures, answered = _figures(work, served, data, winner, outcome)

@@ -3,6 +3,7 @@
 import math
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -281,6 +282,21 @@ def test_candidate_of_the_extra_says_what_to_install(name: str, monkeypatch: pyt
     assert "retraind[boost]" in str(refused.value.hint)
     monkeypatch.setattr(foreign, "installed", list)
     assert name not in {one.name for one in candidates.plan(MIXED, Train())}
+
+
+def test_candidate_whose_package_can_not_be_imported_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is not installed, and one that is and lacks a library; the others stay, and without others it is an error."""
+    (tmp_path / "half_installed.py").write_text("raise OSError('libgomp.so.1: cannot open shared object file')")
+    monkeypatch.syspath_prepend(tmp_path)
+    names = ["nowhere.trees:Forest", "half_installed:Forest"]
+    settings, left_out = foreign.usable(Train(candidates=[*names, "tree"]))
+    assert settings.candidates == ["tree"]
+    assert left_out["nowhere.trees:Forest"] == "nowhere.trees:Forest: the package nowhere is not installed."
+    assert "OSError: libgomp.so.1" in left_out["half_installed:Forest"]
+    with pytest.raises(TrainingFailed, match=r"can be used\. nowhere\.trees:Forest: the package nowhere"):
+        foreign.usable(Train(candidates=names))
 
 
 def test_grid_says_more_than_the_setting_for_all() -> None:

@@ -6,9 +6,12 @@ from typing import Any
 
 from sklearn.utils import get_tags
 
+from daemon.core import logs
 from daemon.core.errors import TrainingFailed
-from daemon.core.settings import EXTRA
+from daemon.core.settings import EXTRA, Train, candidate_packages
 from daemon.schema.schema import Task
+
+log = logs.Logger()
 
 PACKAGED: dict[str, dict[Task, str]] = {
     "lightgbm": {"classification": "lightgbm:LGBMClassifier", "regression": "lightgbm:LGBMRegressor"},
@@ -28,6 +31,32 @@ def installed() -> list[str]:
 def is_foreign(name: str) -> bool:
     """Whether a candidate comes from a package that retraind does not depend on."""
     return ":" in name or name.partition("(")[0] in EXTRA
+
+
+def objection(name: str) -> str:
+    """The reason why a candidate's package can't be imported, for people; empty if it can."""
+    module = PACKAGED[name]["regression"] if name in PACKAGED else name
+    try:
+        importlib.import_module(module.partition(":")[0])
+    except (ImportError, OSError) as error:  # OSError: a library that it loads is missing, such as libgomp
+        absent = candidate_packages.absent([name]).get(name)
+        return absent or f"{name}: its package can't be imported: {type(error).__name__}: {error}."[:300]
+    return ""
+
+
+def usable(settings: Train) -> tuple[Train, dict[str, str]]:
+    """The settings without the candidates whose package can't be imported here, and why; raises TrainingFailed if none is left.
+
+    A package may be gone after an update of the environment. The other candidates train a version nevertheless.
+    """
+    objections = {name: objection(name) for name in settings.candidates if is_foreign(name)}
+    left_out = {name: reason for name, reason in objections.items() if reason}
+    for name, reason in left_out.items():
+        log.warning("candidate_left_out", candidate=name, reason=reason)
+    kept = [name for name in settings.candidates if name not in left_out]
+    if not kept:
+        raise TrainingFailed(f"No candidate of train.candidates can be used. {' '.join(left_out.values())}")
+    return settings.model_copy(update={"candidates": kept}), left_out
 
 
 def imported(path: str, task: Task, seed: int) -> Any:
