@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from daemon.cli.report.home_access import reading
 from daemon.core.errors import BadSchema, Unavailable
 from daemon.core.home import Home
+from daemon.core.validation import words
 from daemon.dataset import segments
 from daemon.records import segments as recorded_segments
 from daemon.schema import schema, schema_file
@@ -79,7 +80,8 @@ def altered(original: Schema, kinds: Mapping[str, Choice], missing: Iterable[str
             missing_values=list(dict.fromkeys([*original.missing_values, *missing])),
         )
     except ValidationError as error:
-        raise BadSchema(f"{error.errors()[0]['msg']}.", hint="Nothing was changed.") from None
+        reason = words.sentence(error.errors()[0])
+        raise BadSchema(f"The changed schema is not valid: {reason}.", hint="Nothing was changed.") from None
 
 
 def _of_kind(column: Column, kind: Choice, home: Home | None) -> Column:

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from daemon.core import durable
 from daemon.core.errors import Crowded
 from daemon.core.home import Home
+from daemon.core.validation import words
 
 LARGEST = 2**53
 """Identifiers above this are no longer exact in a JSON reader that knows only doubles."""
@@ -158,8 +159,7 @@ def _reason(error: _Untrusted | ValidationError | orjson.JSONDecodeError) -> str
         return str(error)
     if isinstance(error, orjson.JSONDecodeError):
         return f"not valid JSON, {error}"
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
+    return words.sentence(error.errors()[0])
 
 
 def consume(home: Home, *taken: Request) -> None:

@@ -12,6 +12,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from daemon.core.errors import BadSchema, InvalidFeatures, NotFound
+from daemon.core.validation import words
 from daemon.schema.cell_notation import Notation
 from daemon.schema.class_labels import Classes
 from daemon.schema.column import Column, is_nothing
@@ -174,9 +175,7 @@ def parse(text: bytes, origin: str) -> Schema:
     try:
         return Schema.model_validate_json(text)
     except ValidationError as error:
-        problems = "; ".join(
-            ".".join(map(str, item["loc"])) + ": " * bool(item["loc"]) + item["msg"] for item in error.errors()
-        )
+        problems = "; ".join(map(words.sentence, error.errors()))
         hint = "Correct the file, or move it away and make a new one with `retraind init FILE --target COL`."
         raise BadSchema(f"{origin}: {problems}.", hint=hint) from None
 

@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from daemon.core.errors import BadSchema
+from daemon.core.validation import words
 from daemon.schema.cell_notation import CERTAIN, Order
 from daemon.schema.class_labels import number
 from daemon.schema.column import MOST_CATEGORIES, Column, Kind
@@ -57,7 +58,7 @@ def of(
     try:
         schema, left_out = _decide(profile, target, task, kinds)
     except ValidationError as error:
-        reason = error.errors()[0]["msg"]
+        reason = words.clause(error.errors()[0])
         raise BadSchema(f"{path}: {reason}.", hint="Change the file, or write data/schema.json by hand.") from None
     except ValueError as error:
         raise BadSchema(f"{path}: {error}.", hint="Change the file, or write data/schema.json by hand.") from None

@@ -61,7 +61,7 @@ def test_kind_and_markers_change() -> None:
     [
         ({"b": "ignore"}, [], "no column 'b'. It has: a, zip"),
         ({"y": "ignore"}, [], "is the target"),
-        ({"a": "ignore", "zip": "ignore"}, [], "at least 1 item"),
+        ({"a": "ignore", "zip": "ignore"}, [], "columns: it must have at least 1 entry"),
         ({}, [" NA"], "spaces around it"),
     ],
 )

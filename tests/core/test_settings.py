@@ -98,7 +98,7 @@ def test_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
         ("[sever]\nport = 1", ["'sever'", "'server'"]),
         ("zzzzzz = 1", ["'zzzzzz'", "docs/settings.md"]),
         ("[server]\nport = 70000", ["server.port = 70000", "65535"]),
-        ("[server]\nport = 'x'", ["server.port = 'x'", "integer"]),
+        ("[server]\nport = 'x'", ["server.port = 'x'", "line 2", "whole number"]),
         ("[promote]\nmode = 'yes'", ["promote.mode = 'yes'", "'auto' or 'manual'"]),
         ("[train]\ncandidates = ['forrest']", ["train.candidates", "'forrest'", "'forest'"]),
         ("[train]\ncandidates = []", ["train.candidates"]),
@@ -128,9 +128,9 @@ def test_bad_value_is_reported_where_it_was_read(tmp_path: Path, monkeypatch: py
     said = str(caught.value)
     for part in [
         "--port: server.port = 99999:",
-        "RETRAIND_SERVER__WORKERS: server.workers = 'many':",
+        "environment: RETRAIND_SERVER__WORKERS: server.workers = 'many':",
         "RETRAIND_TRAIN__CANDIDATES: train.candidates",
-        "retraind.toml: train.folds = 1:",
+        "retraind.toml, line 4: train.folds = 1: it must be at least 2",
     ]:
         assert part in said
 

@@ -159,8 +159,8 @@ def test_what_is_no_request_is_set_aside_with_the_reason(home: Home) -> None:
     assert [sentence.partition(" is not a request")[0] for sentence in said] == [
         f"registry/requests/{name}" for name in contents
     ]
-    assert "version: Input should be less than or equal to 9007199254740992" in said[0]
-    assert "kind: Input should be 'retrain'" in said[1]
+    assert "version: it must be at most 9007199254740992" in said[0]
+    assert "kind: it must be 'retrain'" in said[1]
     for name, text in contents.items():
         assert (home.requests / f"{name}.unreadable").read_text() == text
     assert requests.set_aside(home) == []

@@ -148,7 +148,9 @@ def test_schema_survives_its_file(tmp_path: Path) -> None:
     assert schema.load(path) != SCHEMA
     path.write_bytes(SCHEMA.dump()[:-20])
     for _ in range(2):
-        with pytest.raises(BadSchema, match=rf"^{path}: Invalid JSON.*move it away.*retraind init FILE --target COL"):
+        with pytest.raises(
+            BadSchema, match=rf"^{path}: it is not valid JSON.*move it away.*retraind init FILE --target COL"
+        ):
             schema.load(path)
     path.unlink()
     assert schema.load(path) is None

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
 from urllib.parse import parse_qs
 from wsgiref.types import WSGIEnvironment
 
@@ -11,8 +11,12 @@ import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from daemon.core.requests import LARGEST
+from daemon.core.validation import words
 from web.http.problems import FieldError, Problem
 from web.http.reply import JSON
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 def _whole(value: Any) -> Any:
@@ -116,21 +120,20 @@ def check(kind: type[M], document: Any) -> M:
         return kind.model_validate(document)
     except ValidationError as error:
         errors: list[FieldError] = [
-            {"field": ".".join(map(str, item["loc"])) or "body", "detail": _detail(kind, item["type"], item["msg"])}
-            for item in error.errors()[:10]
+            {"field": words.place(item) or "body", "detail": _detail(kind, item)} for item in error.errors()[:10]
         ]
         text = "; ".join(f"{item['field']}: {item['detail']}" for item in errors)
         raise Problem(422, f"The body is not valid: {text:.500}.", errors=errors) from None
 
 
-def _detail(kind: type[BaseModel], fault: str, message: str) -> str:
-    """An error of pydantic in words that do not need knowledge of pydantic."""
+def _detail(kind: type[BaseModel], problem: "ErrorDetails") -> str:
+    """A fault in words that do not need knowledge of pydantic."""
     fields = ", ".join(map(repr, kind.model_fields))
-    if fault == "extra_forbidden":
+    if problem["type"] == "extra_forbidden":
         return f"unknown field; known fields: {fields}"
-    if fault == "model_type":
+    if problem["type"] == "model_type":
         return f"must be an object with the fields {fields}"
-    return {"missing": "required field is missing"}.get(fault, message.removeprefix("Value error, "))
+    return "required field is missing" if problem["type"] == "missing" else words.clause(problem)
 
 
 def whole(text: str, digits: int) -> int | None:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from daemon.core.errors import BadSettings
 from daemon.core.settings import sources
 from daemon.core.settings.settings import PREFIX, Settings, entries, variable
+from daemon.core.validation import toml_lines, words
 
 ADDRESSES = ("url", "endpoint", "git_remote")
 """Settings that no text shows if they are refused: that may be because they have a password."""
@@ -30,16 +31,16 @@ def load(file: Path, flags: Mapping[str, Any] | None = None) -> Settings:
 def _explain(error: ValidationError, file: Path, flags: Mapping[str, Any]) -> Iterator[str]:
     names = [key for key, _, _ in entries()] + list(Settings.model_fields)
     for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
+        key, source = words.place(problem), _source(problem["loc"], file, flags)
         if problem["type"] == "extra_forbidden":
-            yield f"{file.name}: there is no setting {key!r}.{_nearest(key, names)}"
+            yield f"{source}: there is no setting {key!r}.{_nearest(key, names)}"
         else:
-            said = "…" if key.rpartition(".")[2] in ADDRESSES else repr(problem["input"])
-            yield f"{_source(problem['loc'], file, flags)}: {key} = {said}: {problem['msg']}."
+            said = "…" if key.rpartition(".")[2] in ADDRESSES else f"{problem['input']!r:.200}"
+            yield f"{source}: {key} = {said}: {words.clause(problem)}."
 
 
 def _source(loc: tuple[int | str, ...], file: Path, flags: Mapping[str, Any]) -> str:
-    """The source of the value at `loc`, for the person who corrects it."""
+    """The source of the value at `loc`, for the person who corrects it: a flag, a variable, or file and line."""
     level: Any = flags
     for part in loc:
         level = level.get(part) if isinstance(level, Mapping) else None
@@ -47,7 +48,11 @@ def _source(loc: tuple[int | str, ...], file: Path, flags: Mapping[str, Any]) ->
         return f"--{loc[-1]}"
     # A problem may lie within a value: train.candidates.0.
     names = [variable(".".join(map(str, loc[:end]))) for end in range(1, len(loc) + 1)]
-    return next((name for name in names if os.environ.get(name)), file.name)
+    variable_name = next((name for name in names if os.environ.get(name)), None)
+    if variable_name is not None:
+        return f"environment: {variable_name}"
+    line = toml_lines.line_of(file.read_text(), loc) if file.is_file() else None
+    return f"{file}, line {line}" if line else str(file)
 
 
 def _nearest(key: str, names: list[str]) -> str:

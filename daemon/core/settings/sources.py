@@ -58,7 +58,17 @@ def _file(file: Path) -> dict[str, Any]:
         return {}
     try:
         return tomllib.loads(file.read_bytes().decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadSettings(f"{file}: not valid TOML: {error}.", hint="Correct the line that it names.") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise BadSettings(f"{file}, line {line}: not valid TOML: it is not UTF-8.", hint="Save it as UTF-8.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise BadSettings(_no_toml(file, str(error)), hint="Correct that line.") from None
     except OSError as error:
         raise BadSettings(f"{file}: it can't be read: {error.strerror}.", hint="Let this user read it.") from None
+
+
+def _no_toml(file: Path, fault: str) -> str:
+    """The parser's sentence, which ends with the place: `Expected … (at line 3, column 7)`."""
+    reason, _, place = fault.rstrip(")").rpartition(" (at ")
+    where = place if place.startswith("line ") else "at its end"
+    return f"{file}, {where}: not valid TOML: {reason[:1].lower()}{reason[1:]}."
