@@ -1,5 +1,6 @@
 """Commands of the program in a process that is forked, which spares each the second in which Python starts and imports."""
 
+import ctypes
 import os
 import posix
 import sys
@@ -23,11 +24,15 @@ SEEN = {"COLUMNS": "200", "NO_COLOR": "1"}
 
 
 def forked(
-    *arguments: object, home: Home | None = None, env: dict[str, str] | None = None, cwd: Path = ROOT
+    *arguments: object,
+    home: Home | None = None,
+    env: dict[str, str] | None = None,
+    cwd: Path = ROOT,
+    confined: bool = False,
 ) -> CompletedProcess[str]:
     """Run `retraind ARGUMENTS` to its end, as a process with its own output and exit code.
 
-    `env` replaces the environment. Not while this process has the home's journal open: SQLite's locks don't survive a fork.
+    `env` replaces the environment, `confined`: root may then read and write its own files only. Not while this process has the home's journal open: SQLite's locks don't survive a fork.
     """
     arguments += () if home is None else ("--home", home.root)
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -37,8 +42,8 @@ def forked(
                 [str(argument) for argument in arguments],
                 {**os.environ, **SEEN} if env is None else env,
                 cwd,
-                out.fileno(),
-                err.fileno(),
+                (out.fileno(), err.fileno()),
+                confined,
             )
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         out.seek(0)
@@ -46,18 +51,29 @@ def forked(
         return CompletedProcess([*map(str, arguments)], code, out.read().decode(), err.read().decode())
 
 
-def _child(arguments: Sequence[str], env: dict[str, str], cwd: Path, out: int, err: int) -> NoReturn:
+def _give_up_capabilities() -> None:
+    """Make root a user like any other. Under another id it could not import, if Python is installed in root's own folder."""
+    version = 0x20080522  # _LINUX_CAPABILITY_VERSION_3
+    header, none = (ctypes.c_uint32 * 2)(version, 0), (ctypes.c_uint32 * 6)()
+    assert ctypes.CDLL(None).capset(header, none) == 0
+
+
+def _child(
+    arguments: Sequence[str], env: dict[str, str], cwd: Path, outputs: tuple[int, int], confined: bool
+) -> NoReturn:
     """What the fork does; nothing of the test goes on in it."""
     code = 1
     try:
         lighten()
-        os.dup2(out, 1)
-        os.dup2(err, 2)
+        os.dup2(outputs[0], 1)
+        os.dup2(outputs[1], 2)
         sys.stdin = os.fdopen(os.open(os.devnull, os.O_RDONLY))
         sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
         os.environ.clear()
         os.environ.update(env)
         os.chdir(cwd)
+        if confined:
+            _give_up_capabilities()
         sys.argv = ["retraind", *arguments]
         commands.main()
         code = 0

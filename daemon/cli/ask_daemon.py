@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from daemon.cli.options import load
+from daemon.cli.options import opened
 from daemon.core import requests, status
 from daemon.core.errors import BadSettings, Exit
 from daemon.core.home import Home
@@ -16,7 +16,7 @@ from daemon.core.states import RequestState
 
 def submit(home: Path, json_: bool, kind: requests.Kind, **fields: Any) -> bool:
     """Submit a request; True if the daemon answered and its answer was printed. Raises BadSettings in the home of a serving node."""
-    place, loaded = load(home)
+    place, loaded = opened(home, writes=True)
     if loaded.role == "node":
         status_of_node = node_status.read(place.node)
         leader = f", {status_of_node.leader}" if status_of_node and status_of_node.leader else ""

@@ -5,13 +5,15 @@ module of the command that is called is imported, and commands import their modu
 the start of `run` must not wait for MLflow.
 """
 
+import sqlite3
 import sys
 from importlib import import_module
 
 import typer
 
+from daemon.cli.report import failures
 from daemon.core import file_modes
-from daemon.core.errors import RetraindError
+from daemon.core.errors import Exit, RetraindError
 
 COMMANDS = {
     "run": "service_commands:run",
@@ -52,6 +54,7 @@ def application(only: str = "") -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
     for name in [only] if only else COMMANDS:
         module, _, place = COMMANDS[name].partition(":")
@@ -74,6 +77,12 @@ def main() -> None:
     except RetraindError as error:
         typer.echo(f"retraind: {error}", err=True)
         sys.exit(error.exit)
+    except (OSError, sqlite3.Error) as error:
+        sentence = failures.sentence(error)
+        if sentence is None:
+            raise
+        typer.echo(f"retraind: {sentence}", err=True)
+        sys.exit(Exit.FAILED)
 
 
 def _nothing() -> None:

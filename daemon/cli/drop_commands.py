@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from daemon.cli.ask_daemon import submit, warn_if_down
-from daemon.cli.options import HERE, HomeOption, JsonOption, limit_option, load, read_only_home
+from daemon.cli.options import HERE, HomeOption, JsonOption, limit_option, opened
 from daemon.core import requests, settings
 from daemon.core.errors import NotFound
 from daemon.core.home import Home
@@ -22,7 +22,7 @@ def ingest(
 
     Example: retraind ingest examples/iris-more.csv
     """
-    place, _ = load(home)
+    place, _ = opened(home, writes=True)
     from daemon.core import durable
     from daemon.core.inbox_names import ignored
 
@@ -47,7 +47,7 @@ def drops(
 
     Example: retraind drops iris-more.csv
     """
-    place = read_only_home(home)
+    place, _ = opened(home)
     from daemon.cli.report import drops as report
 
     if key is None:
@@ -83,7 +83,7 @@ def reject(
 
 
 def _decide(home: Path, json_: bool, kind: requests.Kind, drop: str) -> None:
-    place, _ = load(home)
+    place, _ = opened(home, writes=True)
     from daemon.cli.report import drops
 
     submit(home, json_, kind, drop=drops.held(place, drop)["sha256"])
@@ -108,7 +108,7 @@ def forget(
 
     Example: retraind forget poison.csv
     """
-    place, _ = load(home)
+    place, _ = opened(home, writes=not find)
     from daemon.cli.report import drops
 
     target = drops.to_forget(place, drop)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from daemon.cli import ask_daemon
-from daemon.cli.options import HERE, HomeOption, JsonOption, load, read_only_home
+from daemon.cli.options import HERE, HomeOption, JsonOption, made, opened
 from daemon.core import requests, settings
 from daemon.core.errors import AlreadyRunning, Exit
 from daemon.core.home import Home
@@ -23,7 +23,7 @@ def doctor(
 
     Example: retraind doctor --repair
     """
-    place = read_only_home(home)
+    place, _ = opened(home, writes=repair)
     if repair:
         _repair(place)
     _judge(place, json_)
@@ -63,7 +63,7 @@ def backup(
 
     Example: retraind backup /backups/churn.tar
     """
-    place = read_only_home(home)
+    place, _ = opened(home)
     ask_daemon.require_leader(place)
     from daemon.backup import backup as backups
 
@@ -80,7 +80,7 @@ def restore(
 
     Example: retraind restore /backups/churn.tar --home ~/churn-again
     """
-    place, _ = load(home)
+    place, _ = made(home)
     from daemon.backup import backup as backups
     from daemon.backup import restore as restoring
     from daemon.service import claiming
@@ -101,7 +101,7 @@ def migrate(
 
     Example: retraind migrate postgresql+psycopg://retraind@db.example/churn
     """
-    place, _ = load(home)
+    place, _ = opened(home, writes=True)
     from daemon.service import service
     from daemon.storage.mlflow import mlflow_copies
     from daemon.storage.server import copies
@@ -126,7 +126,7 @@ def claim(home: HomeOption = HERE) -> None:
 
     Example: retraind claim --home ~/churn-again
     """
-    place, loaded = load(home)
+    place, loaded = opened(home, writes=True)
     from daemon.service import claiming
 
     for sentence in claiming.claim(place, loaded):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from daemon.cli.ask_daemon import submit
-from daemon.cli.options import HERE, HomeOption, JsonOption, limit_option, load, read_only_home, version_argument
+from daemon.cli.options import HERE, HomeOption, JsonOption, limit_option, opened, version_argument
 from daemon.core import requests
 from daemon.core.errors import Exit
 
@@ -30,7 +30,7 @@ def retrain(
 
 
 def _follow(home: Path, json_: bool, *, force: bool) -> None:
-    place, _ = load(home)
+    place, _ = opened(home, writes=True)
     from daemon.cli import follow
 
     place.make()
@@ -86,7 +86,7 @@ def versions(
 
     Example: retraind versions
     """
-    place = read_only_home(home)
+    place, _ = opened(home)
     from daemon.cli.report import versions as report
 
     listed = report.listed(place, limit)
@@ -106,7 +106,7 @@ def lineage(
 
     Example: retraind lineage 3
     """
-    place, _ = load(home)
+    place, _ = opened(home)
     from daemon.cli.report import lineage_tree
 
     chain = lineage_tree.read(place, version, limit)
@@ -122,7 +122,7 @@ def reproduce(
 
     Example: retraind reproduce 3
     """
-    place, loaded = load(home)
+    place, loaded = opened(home)
     os.nice(loaded.train.nice)
     from daemon.objects.opening import open_store
     from daemon.training import reproduction, reproduction_verdict

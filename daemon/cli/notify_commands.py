@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.options import HERE, HomeOption, JsonOption, limit_option, load, read_only_home
+from daemon.cli.options import HERE, HomeOption, JsonOption, limit_option, opened
 from daemon.core.errors import BadSettings, Exit
 from daemon.core.status import utcnow
 from daemon.records import events
@@ -32,7 +32,8 @@ def show(
         if source is not None and source.name == "COMMANDLINE":
             raise BadSettings("--home comes before the command.", hint="Put it after test.")
         return
-    rows = events.deliveries(read_only_home(home).journal, limit)
+    place, _ = opened(home)
+    rows = events.deliveries(place.journal, limit)
     if json_:
         typer.echo(json.dumps(rows))
         return
@@ -48,7 +49,7 @@ def send_test(home: HomeOption = HERE) -> None:
 
     Example: retraind notify test
     """
-    place, settings = load(home)
+    place, settings = opened(home)
     if not settings.notify.is_on:
         hint = "Set notify.urls_file, notify.webhook or notify.command (docs/operations.md)."
         raise BadSettings(f"{place.settings} names no target for notices.", hint=hint)

@@ -5,11 +5,16 @@ from typing import Annotated, Any
 
 import typer
 
+from daemon.cli import home_opening
 from daemon.core import logs, requests, settings
 from daemon.core.home import Home
 
 HomeOption = Annotated[
-    Path, typer.Option("--home", envvar="RETRAIND_HOME", help="The home folder with inbox/, data/ and registry/.")
+    Path,
+    # `readable`: `home_opening` says why a folder can't be read, and Typer would not.
+    typer.Option(
+        "--home", envvar="RETRAIND_HOME", readable=False, help="The home folder with inbox/, data/ and registry/."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 HERE = Path()
@@ -25,21 +30,30 @@ def limit_option(meaning: str) -> Any:
     return typer.Option(min=1, max=requests.LARGEST, help=meaning)
 
 
-def load(home: Path, **flags: Any) -> tuple[Home, settings.Settings]:
-    """The home and its settings, overridden by `flags` (of `[server]`); raises BadSettings."""
+def opened(home: Path, *, writes: bool = False) -> tuple[Home, settings.Settings]:
+    """A home and its settings, for a command that reads it or with `writes` changes it; raises WrongHome, BadSettings."""
     place = Home(home.absolute())
+    home_opening.require(place, writes=writes)
+    return place, _configured(place)
+
+
+def made(home: Path) -> tuple[Home, settings.Settings]:
+    """A home that exists or is to be made, and its settings; raises WrongHome, BadSettings."""
+    place = Home(home.absolute())
+    home_opening.require_place(place)
+    return place, _configured(place)
+
+
+def served(home: Path, **flags: Any) -> tuple[Home, settings.Settings]:
+    """The home of a service, a folder that may be empty, and its settings overridden by `flags` of `[server]`."""
+    place = Home(home.absolute())
+    home_opening.require_folder(place)
     server = {key: value for key, value in flags.items() if value is not None}
-    loaded = settings.load(place.settings, {"server": server} if server else None)
+    return place, _configured(place, {"server": server} if server else None)
+
+
+def _configured(place: Home, flags: dict[str, Any] | None = None) -> settings.Settings:
+    """The settings of a home, by which this process now logs."""
+    loaded = settings.load(place.settings, flags)
     logs.configure(loaded.log)
-    return place, loaded
-
-
-def read_only_home(home: Path) -> Home:
-    """The home that a command only reads.
-
-    Warns if it is not a home yet, because a misspelt path looks like an empty home.
-    """
-    place, _ = load(home)
-    if not place.registry.exists():
-        typer.echo(f"retraind: {place.root} is not a retraind home yet. Is --home right?", err=True)
-    return place
+    return loaded

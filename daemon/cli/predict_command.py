@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.options import HERE, HomeOption, JsonOption, load
+from daemon.cli.options import HERE, HomeOption, JsonOption, opened
 from daemon.core import requests
 from daemon.core.errors import BadSettings, Exit
 
@@ -40,7 +40,7 @@ def predict(
 
     Example: retraind predict customers.csv -o answers.csv
     """
-    place, loaded = load(home)
+    place, loaded = opened(home)
     if json_ and output is None:
         raise BadSettings("--json needs -o: standard output has the answers.", hint="Name a file with -o.")
     os.nice(loaded.train.nice)
@@ -88,7 +88,7 @@ def explain(
 
     Example: retraind explain '{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}'
     """
-    place, _ = load(home)
+    place, _ = opened(home)
     from daemon.cli.report import explanation
     from daemon.predicting import explaining, served_version
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from daemon.cli import ask_daemon
-from daemon.cli.options import HERE, HomeOption, JsonOption, load
+from daemon.cli.options import HERE, HomeOption, JsonOption, made, opened
 from daemon.core import file_modes
 from daemon.core.errors import BadSettings
 from daemon.core.home import Home
@@ -45,7 +45,7 @@ def init(
 
     Example: retraind init churn.csv --target churned
     """
-    place, loaded = load(home)
+    place, loaded = made(home)
     from daemon.cli import schema_changes
 
     _require_new(place)
@@ -137,10 +137,10 @@ def schema_(
 
     Example: retraind schema --ignore customer --kind zip=category --missing NA
     """
-    place, _ = load(home)
+    asked = ignore or kind or missing
+    place, _ = opened(home, writes=bool(asked))
     from daemon.cli.report import schema_table
 
-    asked = ignore or kind or missing
     present = _changed(place, ignore or [], kind or [], missing or []) if asked else schema.require(place.schema)
     lines = schema_table.of_schema(present)
     typer.echo(json.dumps(schema_table.as_json(present, lines, []))) if json_ else schema_table.show(lines)

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.options import HERE, HomeOption, JsonOption, load, read_only_home
+from daemon.cli import home_opening
+from daemon.cli.options import HERE, HomeOption, JsonOption, opened, served
 from daemon.core.errors import Exit
 from daemon.processes.stop_signals import Wake
 
@@ -20,7 +21,7 @@ def run(
     Example: retraind run --port 5000
     """
     wake = _listening()
-    place, loaded = load(home, host=host, port=port)
+    place, loaded = served(home, host=host, port=port)
     from daemon.service import service
 
     (service.serve if loaded.role == "node" else service.run)(place, loaded, wake)
@@ -36,7 +37,9 @@ def serve(
     Example: retraind serve --port 5001
     """
     wake = _listening()
-    place, loaded = load(home, host=host, port=port)
+    place, loaded = served(home, host=host, port=port)
+    if loaded.role != "node":  # a node's home is made by its first start, with what its leader serves
+        home_opening.require(place, writes=True)
     from daemon.service import service
 
     service.serve(place, loaded, wake)
@@ -47,7 +50,7 @@ def show_status(home: HomeOption = HERE, json_: JsonOption = False) -> None:
 
     Example: retraind status --json
     """
-    place = read_only_home(home)
+    place, _ = opened(home)
     from daemon.cli.report import health
 
     facts = health.read(place)

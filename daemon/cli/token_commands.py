@@ -8,7 +8,7 @@ import typer
 
 from daemon.access import tokens
 from daemon.access.tokens import Token
-from daemon.cli.options import HERE, HomeOption, JsonOption, load
+from daemon.cli.options import HERE, HomeOption, JsonOption, opened
 from daemon.core.errors import BadSettings, NotFound
 from daemon.core.scopes import Scope
 
@@ -30,7 +30,7 @@ def show(context: typer.Context, home: HomeOption = HERE) -> None:
         if source is not None and source.name == "COMMANDLINE":
             raise BadSettings("--home comes before the command.", hint="Put it after create, list or revoke.")
         return
-    place, _ = load(home)
+    place, _ = opened(home)
     if not place.token.exists():
         raise NotFound(f"There is no {place.token} yet.", hint="The first `retraind run` makes it.")
     typer.echo(place.token.read_text().strip())
@@ -49,7 +49,7 @@ def create(
 
     Example: retraind token create shop --scope predict --days 90
     """
-    place, _ = load(home)
+    place, _ = opened(home, writes=True)
     place.make()
     lasts = timedelta(days=days) if days is not None else None
     typer.echo(tokens.create(place, name, scope, lasts))
@@ -61,7 +61,7 @@ def list_(home: HomeOption = HERE, json_: JsonOption = False) -> None:
 
     Example: retraind token list
     """
-    place, _ = load(home)
+    place, _ = opened(home)
     rows = [_row(token, used) for token, used in tokens.known(place)]
     if json_:
         typer.echo(json.dumps(rows))
@@ -78,7 +78,7 @@ def revoke(name: Name, home: HomeOption = HERE) -> None:
 
     Example: retraind token revoke shop
     """
-    place, _ = load(home)
+    place, _ = opened(home, writes=True)
     if name == tokens.FILE:
         raise BadSettings(f"{name} is a file.", hint=f"Remove {place.token}; the next start makes another.")
     tokens.revoke(place, name)

@@ -59,6 +59,12 @@ class BadSettings(RetraindError):
     exit = Exit.USAGE
 
 
+class WrongHome(RetraindError):
+    """Raised when a folder is no home that this user and this release can use."""
+
+    exit = Exit.USAGE
+
+
 class BadSchema(RetraindError):
     """Raised when a schema is missing, unreadable or contradicts itself."""
 

@@ -6,12 +6,14 @@ and its queue is emptied.
 
 import contextlib
 import ctypes
+import errno
+import os
 import socket
 import struct
 from collections.abc import Collection
 from pathlib import Path
 
-from daemon.core.errors import PortTaken
+from daemon.core.errors import BadSettings, PortTaken, RetraindError
 
 BACKLOG = 1024
 ATTACH_FILTER, ATTACH_REUSEPORT_FILTER = 26, 51
@@ -22,7 +24,7 @@ DROP_NEW = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 
 
 
 def bind(host: str, port: int, *, ours: Collection[int] = ()) -> socket.socket:
-    """Bind a TCP socket; raises PortTaken.
+    """Bind a TCP socket; raises PortTaken, or BadSettings for an address that this machine or this user does not have.
 
     SO_REUSEPORT lets us bind beside the workers of a killed daemon, which have the pids `ours`. If only these listen at
     the address, the new socket listens once the first new worker can answer. Until then all connections go to the old
@@ -43,10 +45,26 @@ def bind(host: str, port: int, *, ours: Collection[int] = ()) -> socket.socket:
             )  # clients that connect before the first worker answers wait instead of being refused
     except OSError as error:
         listener.close()
-        hint = "Stop it, or set server.port to a free one (`--port 0` finds one)."
-        raise PortTaken(f"Can't listen on {host}:{port}: {error}.", hint=hint) from None
+        raise _refusal(host, port, error) from None
     listener.setblocking(False)
     return listener
+
+
+def _refusal(host: str, port: int, error: OSError) -> RetraindError:
+    """The error for an address that can't be listened on: what is wrong with it, and which setting to change."""
+    if isinstance(error, socket.gaierror):
+        return BadSettings(
+            f"server.host = {host!r} can't be resolved: {error.strerror}.", hint="Name an address of this machine."
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        hint = "Take one of its own, such as 127.0.0.1, or 0.0.0.0 for all of them."
+        return BadSettings(f"server.host = {host!r} is not an address of this machine.", hint=hint)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        hint = "Take one above 1023, and let a proxy listen on the other (docs/operations.md)."
+        return BadSettings(f"server.port = {port} may not be used by user {os.geteuid()}.", hint=hint)
+    hint = "Stop it, or set server.port to a free one (`--port 0` finds one)."
+    reason = "another program uses it" if error.errno in (errno.EADDRINUSE, None) else str(error.strerror)
+    return PortTaken(f"Can't listen on {host}:{port}: {reason}.", hint=hint)
 
 
 def refuse_new(listener: socket.socket) -> None:

@@ -15,9 +15,9 @@ from sqlalchemy.exc import DatabaseError
 
 from daemon.core.errors import RetraindError
 from daemon.core.home_integrity import OpenedFile
+from daemon.core.journal.journal_format import FORMAT
 from daemon.storage import journal_tables
 from daemon.storage.database import Database
-from daemon.storage.journal_tables import FORMAT
 
 BUSY_SECONDS = 2.0
 """Maximum wait of a reader for a lock."""

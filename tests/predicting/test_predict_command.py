@@ -193,6 +193,7 @@ def test_mistakes_have_their_codes(flower_home: Home, tmp_path: Path) -> None:
     file = tmp_path / "f.csv"
     file.write_text(FLOWER_FILE)
     empty = Home(tmp_path / "empty")
+    empty.make()
     cases = [
         ((tmp_path / "gone.csv",), flower_home, Exit.NOT_FOUND, "No such file"),
         ((tmp_path,), flower_home, Exit.NOT_FOUND, "is a folder"),

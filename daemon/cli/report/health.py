@@ -72,7 +72,7 @@ def read(home: Home) -> Health:
         checks["model"]["detail"] = f"{serving} {_lacks(home, pointer)}".strip()
     except sqlite3.Error as error:
         damage["journal"] = (
-            damage["journal"] or f"{journal_server.shown(home)} can't be read: {error}. See `retraind doctor`."
+            damage.get("journal") or f"{journal_server.shown(home)} can't be read: {error}. See `retraind doctor`."
         )
     checks |= {name: {"ok": False, "detail": detail} for name, detail in damage.items() if detail}
     return {

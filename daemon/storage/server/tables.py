@@ -21,9 +21,9 @@ from sqlalchemy import (
 )
 
 from daemon.core.errors import BadSettings, RetraindError
+from daemon.core.journal.journal_format import FORMAT
 from daemon.core.journal.journal_server import JournalServer
 from daemon.storage import journal_tables
-from daemon.storage.journal_tables import FORMAT
 
 tables = MetaData()
 
