@@ -209,7 +209,7 @@ def test_mistakes_have_their_codes(flower_home: Home, tmp_path: Path) -> None:
         assert (done.returncode, done.stdout) == (code, ""), done.stderr
         assert part in done.stderr
     assert file.read_text() == FLOWER_FILE
-    assert not empty.root.exists()
+    assert list(empty.bundles.iterdir()) == []
 
 
 def test_damaged_bundle_answers_nothing(flower_home: Home, tmp_path: Path) -> None:
