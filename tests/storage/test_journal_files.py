@@ -11,10 +11,10 @@ from journal_entries import a_batch, a_drop
 
 from daemon.core.errors import RetraindError
 from daemon.core.home import Home
+from daemon.core.journal.journal_format import FORMAT
 from daemon.core.states import DropState
 from daemon.records import drops
 from daemon.storage.journal import Journal
-from daemon.storage.journal_tables import FORMAT
 
 
 @pytest.mark.parametrize("name", ["a b", "50%20 #1?x=y", "ü", "'; DROP"])
