@@ -1,4 +1,4 @@
-"""web.dashboard.page: a real journal and pointer on disk, the document's answers, the page, and the page in a real browser."""
+"""web.pages.overview: a real journal and pointer on disk, the document's answers, the page, and the page in a real browser."""
 
 import os
 import re
@@ -19,9 +19,9 @@ from stories import HOSTILE, Story, alive, states
 from daemon.core.home import Home
 from daemon.core.states import EventKind, Level
 from daemon.records.records import Records
-from web.dashboard import page as dashboard
 from web.dashboard.document import document
-from web.dashboard.page import render
+from web.pages import templates
+from web.pages.overview import render
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -79,7 +79,7 @@ def test_the_page_fits_its_content_security_policy(well: Story) -> None:
     sources = re.findall(r'(?:src|href)="([^"#][^"]*)"', page)
     assert sources
     assert all("//" not in source and not source.startswith("/") for source in sources)
-    assert all(dashboard.asset(source.removeprefix("static/")) for source in sources if source.startswith("static/"))
+    assert all(templates.asset(source.removeprefix("static/")) for source in sources if source.startswith("static/"))
 
 
 def test_curl_lines_survive_a_shell(well: Story) -> None:
@@ -90,13 +90,13 @@ def test_curl_lines_survive_a_shell(well: Story) -> None:
 
 
 def test_assets_are_a_closed_set() -> None:
-    name = dashboard.asset_name("dashboard.css")
-    asset = dashboard.asset(name)
+    name = templates.asset_name("dashboard.css")
+    asset = templates.asset(name)
     assert asset is not None
     assert asset[1].startswith("text/css")
     assert re.fullmatch(r"dashboard\.[0-9a-f]{12}\.css", name)
     for outside in ("dashboard.css", "../dashboard.py", "", "/etc/passwd"):
-        assert dashboard.asset(outside) is None
+        assert templates.asset(outside) is None
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_assets_are_a_closed_set() -> None:
 )
 def test_relative_times(seconds: float, said: str) -> None:
     now = datetime(2026, 1, 2, tzinfo=UTC)
-    assert dashboard.ago(now - timedelta(seconds=seconds), now) == said
+    assert templates.ago(now - timedelta(seconds=seconds), now) == said
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def address(well: Story) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body, kind = dashboard.asset(self.path.removeprefix("/static/")) or (b"", "text/html; charset=utf-8")
+            body, kind = templates.asset(self.path.removeprefix("/static/")) or (b"", "text/html; charset=utf-8")
             if self.path == "/dashboard":
                 body = render(well.document(alive())).encode()
             self.send_response(200 if body else 404)
@@ -144,7 +144,7 @@ def test_a_browser_shows_the_answers_and_runs_no_foreign_script(address: str, tm
     command = [CHROMIUM, *flags.split(), *quiet.split(), f"--user-data-dir={tmp_path / 'browser'}", address]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     page = done.stdout
-    assert re.search(r'<html lang="en" data-up="" class="scripted"', page), done.stderr
+    assert re.search(r'<html lang="en" data-up="" data-path="/dashboard" class="scripted"', page), done.stderr
     assert address.removesuffix("/dashboard") + "</span>/predict" in page, "the script has not run to its end"
     assert len(re.findall(r'<article class="tile ', page)) == 4
     assert "The gate's sentence about version 1." in page

@@ -21,7 +21,7 @@ from daemon.records.records import Records
 from web.auth.access import LOCAL
 from web.dashboard import health
 from web.dashboard.document import gather
-from web.dashboard.page import render
+from web.pages.overview import render
 
 story, well = pytest.fixture(stories.story), pytest.fixture(stories.well)
 

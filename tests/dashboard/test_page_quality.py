@@ -17,7 +17,7 @@ from daemon.schema.row_encoding import encode
 from daemon.schema.scores import Scores
 from web.dashboard import quality
 from web.dashboard.document import gather
-from web.dashboard.page import render
+from web.pages.overview import render
 
 story, well = pytest.fixture(stories.story), pytest.fixture(stories.well)
 

@@ -16,7 +16,7 @@ from daemon.schema.scores import Scores, WorldChange
 from web.dashboard import chart
 from web.dashboard import serving as champion
 from web.dashboard.document import gather
-from web.dashboard.page import render
+from web.pages.overview import render
 
 story, well = pytest.fixture(stories.story), pytest.fixture(stories.well)
 

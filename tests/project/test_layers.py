@@ -163,7 +163,7 @@ HEAVY = {
     "bottle": {"web.api.app", "web.api.direct_route", "web.http.problems"},
     "granian": {"web.server.granian"},
     "uvloop": {"web.server.granian"},
-    "jinja2": {"web.dashboard.page"},
+    "jinja2": {"web.pages.templates"},
     "prometheus_client": {"web.api.prometheus"},
 }
 
@@ -233,10 +233,13 @@ def loaded(code: str) -> set[str]:
 def test_worker_loads_no_heavy_library() -> None:
     """An HTTP worker is up in a blink: what pages, metrics and the OpenAPI document need comes with the first request for them."""
     others = TRAINING | UNUSED | {"dvc", "psycopg", "pyarrow", "rich", "sqlalchemy", "typer", "watchdog"}
-    late = {"jinja2", "prometheus_client", "web.dashboard", "web.openapi"}
+    late = {"jinja2", "prometheus_client", "web.dashboard", "web.openapi", "web.pages"}
     assert not loaded("import web.server.__main__") & (others | late)
     assert (
-        not loaded("import web.server.__main__, web.dashboard.page, web.api.prometheus, web.openapi.document") & others
+        not loaded(
+            "import web.server.__main__, web.pages.overview, web.pages.table, web.api.prometheus, web.openapi.document"
+        )
+        & others
     )
 
 

@@ -11,7 +11,7 @@ from bottle import Bottle, HTTPError, request, response
 
 from daemon.artifacts.manifest import MODEL
 from daemon.core.scopes import Scope
-from web.api import commands, direct_route, docs, explain, health, node, predict, sign_in
+from web.api import commands, direct_route, docs, explain, health, node, pages, predict, sign_in
 from web.api.dashboard import Dashboard
 from web.api.direct_route import Answer, Check, DirectRoute
 from web.api.figures import Figures
@@ -63,7 +63,8 @@ class App(Bottle):  # type: ignore[misc]
 
     def default_error_handler(self, res: HTTPError) -> bytes:
         """404 and 405, as Bottle raises them."""
-        problem = errors.in_format_of(_missing(res, request.environ), request.path)
+        problem = pages.in_html(_missing(res, request.environ), request.environ)
+        problem = errors.in_format_of(problem, request.path)
         if allowed := problem.get_header("Allow"):
             response.set_header("Allow", allowed)
         res.content_type = response.content_type = problem.content_type
@@ -158,18 +159,18 @@ def _own(worker: Worker, routes: dict[str, Route]) -> dict[str, Route]:
 
 def _pages(worker: Worker, figures: Figures) -> dict[str, Route]:
     """GET: pages for browsers, and their files."""
-    dashboard, pages = Dashboard(worker, figures), docs.Pages(worker)
+    dashboard, described = Dashboard(worker, figures), docs.Pages(worker)
     return {
         "/": lambda: _reply(dashboard.root(request.get_header("Accept", "text/html"), up(request.environ))),
         "/sign-in": lambda: _reply(sign_in.page(request.environ)),
-        "/dashboard": lambda: _reply(dashboard.page(request.environ[CALLER], up(request.environ))),
+        **{path: _replying(page) for path, page in pages.Pages(worker, dashboard).routes().items()},
         "/dashboard/data": lambda: _json(200, dashboard.document()),
         "/static/<name>": lambda name: _reply(dashboard.asset(name)),
         "/openapi.json": lambda: _reply(
-            pages.description(request.get_header("If-None-Match", ""), secured=request.environ[CALLER] is not LOCAL)
+            described.description(request.get_header("If-None-Match", ""), secured=request.environ[CALLER] is not LOCAL)
         ),
-        "/docs": lambda: _reply(pages.page(up(request.environ))),
-        "/docs/<release>/<name>": lambda release, name: _reply(pages.asset(release, name)),
+        "/docs": lambda: _reply(described.page(up(request.environ))),
+        "/docs/<release>/<name>": lambda release, name: _reply(described.asset(release, name)),
     }
 
 
@@ -256,7 +257,7 @@ def _checked(route: Route, *checks: Check) -> Route:
             raise
         except Exception as error:  # noqa: BLE001 - unexpected ones are raised again
             problem = direct_route.problem_of(error, request.path)
-            raise problem from problem.__cause__
+            raise pages.in_html(problem, request.environ) from problem.__cause__
 
     return call
 
@@ -278,6 +279,10 @@ def _rule(path: str) -> str:
 
 def _signing(access: Access, sign: Callable[[Access, WSGIEnvironment], Reply]) -> Route:
     return lambda: _reply(sign(access, request.environ))
+
+
+def _replying(page: Callable[..., Reply]) -> Route:
+    return lambda **parts: _reply(page(request.environ, request.query, **parts))
 
 
 def _reply(reply: Reply) -> bytes:

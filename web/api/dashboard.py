@@ -1,23 +1,23 @@
-"""The dashboard over HTTP: the page, its data, and its style sheets, scripts and pictures."""
+"""The data of the pages over HTTP, and their style sheets, scripts and pictures."""
 
 import sqlite3
 from typing import TYPE_CHECKING
 
 from web.api import health
 from web.api.figures import Figures
-from web.auth.access import Caller
 from web.http.problems import Problem
 from web.http.reply import FOR_EVER, Reply, json_object
 from web.worker_state import Worker
 
 if TYPE_CHECKING:
     from web.dashboard.document import Document
+    from web.dashboard.facts import Facts
 
 
 class Dashboard:
-    """The dashboard of one worker.
+    """The facts of one worker for its pages.
 
-    Its modules are imported at the first request for them, because the page needs Jinja.
+    The modules for them are imported at the first request.
     """
 
     def __init__(self, worker: Worker, figures: Figures) -> None:
@@ -42,18 +42,25 @@ class Dashboard:
         except sqlite3.Error as error:
             return document.without_records(worker.home, worker.slot.status, worker.settings, checks, error)
 
-    def page(self, caller: Caller, up: str) -> Reply:
-        """The dashboard, with the buttons that the caller may use; links go by way of `up`."""
-        from web.dashboard import page
+    def facts(self) -> "Facts":
+        """The facts behind the state of the service; raises sqlite3.Error if the records can't be read."""
+        from web.dashboard import document
 
-        html = page.render(self.document(), caller, up)
-        return Reply(html.encode(), 200, {"Content-Type": "text/html; charset=utf-8"})
+        worker = self._worker
+        return document.gather(
+            worker.home,
+            worker.records,
+            worker.slot.status,
+            self._figures.summary(),
+            worker.settings,
+            health.checks(worker),
+        )
 
     def asset(self, name: str) -> Reply:
-        """A style sheet, script or picture of the dashboard; its name carries a hash, so it may be cached forever."""
-        from web.dashboard import page
+        """A style sheet, script or picture of the pages; its name carries a hash, so it may be cached forever."""
+        from web.pages import templates
 
-        asset = page.asset(name)
+        asset = templates.asset(name)
         if asset is None:
             raise Problem(404, f"There is no file {name!r:.200}.")
         body, content_type = asset

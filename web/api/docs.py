@@ -54,9 +54,9 @@ class Pages:
 
     def page(self, up: str) -> Reply:
         """Swagger UI over the document; links start with `up`."""
-        from web.dashboard import page as dashboard
+        from web.pages import templates
 
-        page = dashboard.render_docs(swagger_release(), up)
+        page = templates.render_docs(swagger_release(), up)
         return Reply(page.encode(), headers={"Content-Type": "text/html; charset=utf-8"})
 
     def asset(self, release: str, name: str) -> Reply:

@@ -7,6 +7,7 @@ from daemon.core.leader.leadership import Leadership
 from daemon.core.node import node_status
 from daemon.core.node.messages import NodeReport
 from daemon.core.status import Check
+from web.auth import path_scopes
 from web.http.problems import Problem
 from web.worker_state import Worker
 
@@ -27,8 +28,8 @@ LEADERS = frozenset(
         "/drift",
         "/events",
         "/requests/<key>",
-        "/dashboard",
         "/dashboard/data",
+        *path_scopes.PAGES,
     }
 )
 """Paths whose answers only a leader has."""

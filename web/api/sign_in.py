@@ -1,17 +1,22 @@
 """Signing in and out with a browser: a form takes a token, and a cookie then replaces it."""
 
+import re
 from collections.abc import Mapping
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 from wsgiref.types import WSGIEnvironment
 
 from daemon.core.scopes import Scope, granted
-from web.auth.access import CALLER, LOCAL, PAGES, Access
+from web.auth.access import CALLER, LOCAL, Access
 from web.http.problems import Problem
 from web.http.reply import Reply
 from web.http.wsgi_environ import up
 
 FORM = "application/x-www-form-urlencoded"
 MOST_BYTES = 4096
+MOST_GOAL = 2000
+"""Maximum length of the address of a page; a query with filters is far shorter."""
+ADDRESS = re.compile(rf"/[\w\-.~%!$&'()*+,;=:@/?]{{1,{MOST_GOAL}}}", re.ASCII)
+"""The characters of a path with a query; no others may get into a header."""
 PATHS = ("/sign-in", "/sign-out")
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 
@@ -69,7 +74,10 @@ def _body(environ: WSGIEnvironment) -> str:
 def _goal(text: str) -> str:
     """The page to redirect to: one of ours, never an address from outside."""
     asked = parse_qs(text).get("next", [""])[0]
-    return asked if asked in PAGES else PAGES[0]
+    parts = unquote(asked.partition("?")[0]).split("/")[1:]
+    # A browser resolves dots in a path, even encoded ones.
+    ours = parts in (["dashboard"], ["docs"]) or (parts[:1] == ["dashboard"] and {"", ".", ".."}.isdisjoint(parts))
+    return asked if ours and ADDRESS.fullmatch(asked) else "/dashboard"
 
 
 def _lead(environ: WSGIEnvironment, path: str, cookie: str = "") -> Reply:
@@ -83,6 +91,6 @@ def _form(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Reply:
-    from web.dashboard import page as dashboard
+    from web.pages import templates
 
-    return Reply(dashboard.render_sign_in(goal, problem, up(environ)).encode(), status, {**HTML, **(headers or {})})
+    return Reply(templates.render_sign_in(goal, problem, up(environ)).encode(), status, {**HTML, **(headers or {})})

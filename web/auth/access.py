@@ -22,9 +22,6 @@ from web.http.wsgi_environ import up
 CALLER = "retraind.caller"
 """Key of the Caller in the environment of a request; no header has such a key."""
 
-PAGES = ("/dashboard", "/docs")
-"""Pages from which a browser without a session is sent to sign in, and then back."""
-
 CHALLENGE = 'Bearer realm="retraind"'
 HINT = "Send a token as Authorization: Bearer TOKEN; `retraind token create` makes one."
 
@@ -85,9 +82,8 @@ class Access:
         if caller.token:
             hint = f"`retraind token create NAME --scope {scope}` makes one that may."
             raise Problem(403, f"The token {caller.name!r} does not have the scope {scope.value!r}.", hint=hint)
-        path = environ["PATH_INFO"]
-        if path in PAGES and "text/html" in environ.get("HTTP_ACCEPT", ""):
-            raise Problem(303, "Sign in first.", Location=f"{up(environ)}sign-in?next={quote(path)}")
+        if path_scopes.is_page(template) and "text/html" in environ.get("HTTP_ACCEPT", ""):
+            raise Problem(303, "Sign in first.", Location=f"{up(environ)}sign-in?next={_goal(environ)}")
         raise Problem(401, f"This needs a token with the scope {scope.value!r}.", hint=HINT, WWW_Authenticate=CHALLENGE)
 
     def still_admitted(self, caller: Caller) -> bool:
@@ -137,3 +133,9 @@ class Access:
 
 def _holder(token: Token, session: str = "") -> Caller:
     return Caller(granted(token.scopes), token.name, f"token {token.name}", token.id, session)
+
+
+def _goal(environ: WSGIEnvironment) -> str:
+    """The address of a page, to be shown after signing in, as a value in a query."""
+    path, query = quote(environ["PATH_INFO"].encode("latin-1")), environ["QUERY_STRING"]
+    return quote(f"{path}?{query}" if query else path)

@@ -36,6 +36,7 @@ TABLE: dict[str, Scope | None] = {
     "/prometheus_metrics": Scope.READ,
     "/dashboard": Scope.READ,
     "/dashboard/data": Scope.READ,
+    "/dashboard/versions": Scope.READ,
     "/openapi.json": Scope.READ,
     "/docs": Scope.READ,
     "/predictions/history": Scope.READ,
@@ -58,6 +59,9 @@ TABLE: dict[str, Scope | None] = {
 }
 """Path templates of the routes, and their scopes."""
 
+PAGES = frozenset(path for path in TABLE if path.startswith("/dashboard") and path != "/dashboard/data")
+"""Path templates of the pages for people."""
+
 BELOW: dict[str, Scope] = {V2: Scope.PREDICT, V1: Scope.PREDICT}
 """The model and all paths below it: description, readiness and predictions."""
 
@@ -76,3 +80,8 @@ def needed(template: str) -> Scope | None:
         if path == base or path.startswith((f"{base}/", f"{base}:")):
             return scope
     raise KeyError(f"web.auth.path_scopes has no entry for {template}")
+
+
+def is_page(template: str) -> bool:
+    """Whether a path template is that of a page: a browser without a session is sent to sign in, and then back."""
+    return template in PAGES or template == "/docs"

@@ -1,10 +1,8 @@
 """The document: everything that the dashboard shows, gathered at one moment, as a JSON object."""
 
-import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TypedDict
 
 from pydantic import ValidationError
@@ -34,6 +32,10 @@ from web.metrics.totals import Summary
 
 VERSIONS, DROPS, EVENTS, PREDICTIONS = 60, 30, 100, 200
 """Number of entries of each kind that the page uses; /versions, /drops and /events have the rest."""
+
+
+EMPTY = ".without-records"
+"""A folder that no home has: a home there reads as empty."""
 
 
 class Question(Tile):
@@ -102,7 +104,7 @@ def document(
     facts = gather(home, records, status, metrics, settings, checks)
     tiles = _tiles(facts)
     return {
-        "at": facts.now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "at": time_of(facts),
         "verdict": health.verdict(tiles),
         "tiles": tiles,
         "now": steps(facts),
@@ -113,6 +115,16 @@ def document(
         "service": sections.service(facts),
         "teach": quick_start.commands(home, facts),
     }
+
+
+def time_of(facts: Facts) -> str:
+    """The UTC time at which facts were read, in the form of the journal."""
+    return facts.now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def verdict(facts: Facts) -> Verdict:
+    """The state of the service, as the page begins with it."""
+    return health.verdict(_tiles(facts))
 
 
 def _tiles(facts: Facts) -> list[Question]:
@@ -155,8 +167,10 @@ def without_records(
 ) -> Document:
     """The page while the records can't be read: it reports that, instead of showing an empty home."""
     why = Check(ok=False, detail=f"The records can't be read: {error}.")
-    results = checks if any(not check.ok for check in checks.values()) else {**checks, CheckName.RECORDS.value: why}
-    return document(home, Records(Home(Path(os.devnull))), status, {}, settings, results)
+    # Another check may give the cause; those that other parts of the page report do not.
+    explained = any(not check.ok and name not in health.ELSEWHERE for name, check in checks.items())
+    results = checks if explained else {**checks, CheckName.RECORDS.value: why}
+    return document(home, Records(Home(home.root / EMPTY)), status, {}, settings, results)
 
 
 def gather(

@@ -12,7 +12,7 @@ import orjson
 from daemon.schema import score_caveats, score_names
 from daemon.schema.schema import Schema
 from web.auth import path_scopes
-from web.openapi import model_columns, operations, own_paths, protocol_paths, schemas
+from web.openapi import model_columns, operations, own_paths, page_paths, protocol_paths, schemas
 from web.openapi.schemas import Json
 from web.serving.predictor import Predictor
 
@@ -72,7 +72,8 @@ def document(
     """
     model = predictor.schema if predictor else None
     tags = [{"name": name, "description": text} for name, text in {**own_paths.TAGS, **protocol_paths.TAGS}.items()]
-    paths = _named(_routed({**own_paths.paths(model, data), **protocol_paths.paths(model)}, sticky))
+    described = {**own_paths.paths(model, data), **page_paths.paths(), **protocol_paths.paths(model)}
+    paths = _named(_routed(described, sticky))
     parts: Json = {"schemas": _schemas(model, data), "responses": operations.responses()}
     return {
         "openapi": "3.1.0",

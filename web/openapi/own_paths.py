@@ -53,6 +53,12 @@ def rows_sample(model: Schema | None) -> Any:
     return model_columns.sample(model) if model else [1.0]
 
 
+def codes(parameters: Sequence[Json]) -> list[int]:
+    """The problems of a GET with these parameters: 404 for a key, 422 for a query."""
+    places = {parameter["in"] for parameter in parameters}
+    return [*([404] if "path" in places else []), *([422] if "query" in places else [])]
+
+
 def _predicting(model: Schema | None) -> dict[str, Json]:
     request = {"type": "object", "properties": {"features": ref("Row")}, "required": ["features"]}
     limits = {"minItems": 1, "maxItems": most_rows(model) if model else payload.MOST_ROWS}
@@ -205,14 +211,12 @@ def _other_records() -> dict[str, Json]:
 
 def _inspect(summary: str, schema: Json, parameters: Sequence[Json] = (), **more: Json) -> Json:
     """A GET that returns `schema` as JSON and `more` by content type, with 404 for a key and 422 for a query."""
-    places = {parameter["in"] for parameter in parameters}
-    codes = [*([404] if "path" in places else []), *([422] if "query" in places else [])]
     answers = {200: answer("The requested data.", {JSON: schema, **more})}
-    return {"get": operation(INSPECT, summary, answers, codes, parameters)}
+    return {"get": operation(INSPECT, summary, answers, codes(parameters), parameters)}
 
 
 def _operating() -> dict[str, Json]:
-    return {**_checks(), **_figures(), **_pages()}
+    return {**_checks(), **_figures(), **_description()}
 
 
 def _checks() -> dict[str, Json]:
@@ -245,14 +249,13 @@ def _figures() -> dict[str, Json]:
     }
 
 
-def _pages() -> dict[str, Json]:
+def _description() -> dict[str, Json]:
     page = answer("A page.", {"text/html": TEXT})
     tag: Json = {"ETag": {"schema": TEXT, "required": True, "description": "Changes with the served version."}}
     description = answer("An OpenAPI document.", {JSON: schemas.OBJECT}, tag)
     unchanged: Json = {"description": "Unchanged since the ETag in If-None-Match."}
     match = header("If-None-Match", TEXT, "The ETag of the document that you have.")
     return {
-        "/dashboard": _operate("The dashboard", {200: page}),
         "/docs": _operate("This document as a page", {200: page}),
         "/openapi.json": _operate("This document", {200: description, 304: unchanged}, match),
     }

@@ -9,7 +9,8 @@ const STALE_SECONDS = 10;
 const UP = document.documentElement.dataset.up; // the way to the root of the service, whatever a proxy puts before it
 const HERE = new URL(UP || ".", location.href).href.replace(/\/$/, "");
 const find = (id) => document.getElementById(id);
-const EVENTS = ["message", "status", ...JSON.parse(find("main").dataset.kinds)];
+const KINDS = find("main").dataset.kinds; // absent on the page of an error, which has nothing that could change
+const EVENTS = ["message", "status", ...JSON.parse(KINDS ?? "[]")];
 
 // Times
 
@@ -127,12 +128,16 @@ function tick() {
   if (Date.now() - fresh > (streaming() ? CHECK_MS : POLL_MS)) refresh();
 }
 
-// A browser allows six connections to one host; a hidden tab must not hold one.
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) return connect(), refresh();
-  clearTimeout(retry);
-  stream?.close();
-});
+function follow() {
+  connect();
+  setInterval(tick, 1000);
+  // A browser allows six connections to one host; a hidden tab must not hold one.
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) return connect(), refresh();
+    clearTimeout(retry);
+    stream?.close();
+  });
+}
 
 // Requests
 
@@ -160,7 +165,7 @@ async function post(url, body) {
   const headers = { "content-type": "application/json" };
   const answer = await fetch(UP + url, { method: "POST", headers, body: JSON.stringify(body) });
   if (answer.status !== 401) return answer;
-  location.assign(`${UP}sign-in?next=/dashboard`); // the session has ended
+  location.assign(`${UP}sign-in?next=${encodeURIComponent(document.documentElement.dataset.path)}`); // the session has ended
   return null;
 }
 
@@ -233,5 +238,4 @@ find("theme").addEventListener("click", () => {
 
 showTheme();
 localise(document);
-connect();
-setInterval(tick, 1000);
+if (KINDS) follow();

@@ -1,7 +1,4 @@
-"""The page made from the document of facts, the pages for signing in and for the interface, and their files.
-
-The page answers its questions without JavaScript; the script only keeps it up to date and sends two requests.
-"""
+"""The templates of all pages, and the files that pages load: style sheets, scripts and pictures."""
 
 import math
 import re
@@ -13,40 +10,26 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from daemon.core import durable
-from daemon.core.states import EventKind
 from daemon.schema import score_names
-from web.auth.access import LOCAL, Caller
-from web.dashboard.chart import points
-from web.dashboard.document import Document
-from web.dashboard.health import moment
-from web.dashboard.timeline import GROUPS
-
-CHARTS = ((720, 40), (340, 12))
-"""Width in pixels and maximum number of versions of the chart, for wide and for narrow screens."""
 
 UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 
 
-def render(document: Document, caller: Caller = LOCAL, up: str = "") -> str:
-    """The page as HTML, with the buttons that `caller` may use and links that start with `up`; every value is escaped."""
-    versions = list(reversed(document["versions"]))
-    charts = [points(versions, width, most) for width, most in CHARTS]
-    now = moment(document["at"])
-    template = _pages.get_template("dashboard.html")
-    context = {"charts": charts, "groups": list(GROUPS), "kinds": list(EventKind), "caller": caller, "up": up}
-    return template.render(**document, **context, ago=lambda at: ago(moment(at), now))
+def render(template: str, **context: object) -> str:
+    """The HTML of a template of `web/templates`; every value is escaped, and every name in the template must have one."""
+    return _templates.get_template(template).render(**context)
 
 
 def render_sign_in(goal: str, problem: str, up: str) -> str:
     """The page for signing in, which leads to `goal`; `problem` is the error of the last attempt."""
-    return _pages.get_template("sign-in.html").render(goal=goal, problem=problem, up=up)
+    return render("sign-in.html", goal=goal, problem=problem, up=up)
 
 
 def render_docs(release: str, up: str) -> str:
     """The page of the HTTP interface; `release` is that of Swagger UI."""
-    return _pages.get_template("docs.html").render(release=release, up=up)
+    return render("docs.html", release=release, up=up)
 
 
 def asset(name: str) -> tuple[bytes, str] | None:
@@ -98,7 +81,7 @@ def _load_assets() -> tuple[dict[str, tuple[bytes, str]], dict[str, str]]:
 
 
 _assets, _hashed = _load_assets()
-_pages = Environment(
+_templates = Environment(
     loader=PackageLoader("web"),
     autoescape=True,
     finalize=_visible,
@@ -106,5 +89,5 @@ _pages = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_pages.filters |= {"number": _number, "plain": score_names.plain, "stamp": _stamp}
-_pages.globals |= {"asset_name": asset_name}
+_templates.filters |= {"number": _number, "plain": score_names.plain, "stamp": _stamp}
+_templates.globals |= {"asset_name": asset_name}

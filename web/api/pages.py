@@ -1,0 +1,85 @@
+"""The pages for people over HTTP: one route for each path of `web.auth.path_scopes.PAGES`, and errors as pages."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+from wsgiref.types import WSGIEnvironment
+
+from web.api.dashboard import Dashboard
+from web.auth import path_scopes
+from web.auth.access import CALLER
+from web.http import wsgi_environ
+from web.http.problems import Problem
+from web.http.reply import Reply
+from web.worker_state import Worker
+
+if TYPE_CHECKING:
+    from web.pages.frame import Place
+
+HTML = "text/html; charset=utf-8"
+
+
+class Pages:
+    """The pages of one worker.
+
+    Their modules are imported at the first request for one, because they need Jinja.
+    """
+
+    def __init__(self, worker: Worker, dashboard: Dashboard) -> None:
+        self._worker, self._dashboard = worker, dashboard
+
+    def routes(self) -> dict[str, Callable[..., Reply]]:
+        """The pages by path; each takes environment, query and the variable part of its path, if there is one."""
+        others = path_scopes.PAGES - {"/dashboard"}
+        return {"/dashboard": self._overview, **{path: partial(self._page, path) for path in others}}
+
+    def _overview(self, environ: WSGIEnvironment, _query: Mapping[str, str]) -> Reply:
+        """The overview also works while the records can't be read."""
+        from web.pages import overview
+
+        return _html(overview.render(self._dashboard.document(), environ[CALLER], _place(environ)))
+
+    def _page(self, path: str, environ: WSGIEnvironment, query: Mapping[str, str], key: str = "") -> Reply:
+        """A page of `web.pages.table`; raises Problem, and sqlite3.Error if the records can't be read."""
+        from web.dashboard import document
+        from web.pages import frame, table
+
+        page, facts = table.PAGES[path], self._dashboard.facts()
+        asked = frame.PageRequest(self._worker.home, self._worker.records, facts, environ[CALLER], key, query)
+        state = document.time_of(facts), document.verdict(facts)
+        data = page.data.format(key=quote(key, safe=""))
+        if data and environ["QUERY_STRING"]:
+            data += f"?{environ['QUERY_STRING']}"
+        return _html(frame.render(page.template, page.content(asked), *state, _place(environ), environ[CALLER], data))
+
+
+def wanted(environ: WSGIEnvironment) -> bool:
+    """Whether an error is shown as a page: a browser is at an address of the pages."""
+    path = f"{environ['PATH_INFO']}/"
+    return path.startswith("/dashboard/") and "text/html" in environ.get("HTTP_ACCEPT", "")
+
+
+def in_html(problem: Problem, environ: WSGIEnvironment) -> Problem:
+    """A problem as a page with its sentence, if that is `wanted`; redirects stay as they are."""
+    if not wanted(environ) or problem.status_code < HTTPStatus.BAD_REQUEST:
+        return problem
+    from web.pages import frame
+
+    status = HTTPStatus(problem.status_code)
+    page = frame.render_problem(status, status.phrase, problem.detail, problem.hint, _place(environ))
+    problem.body, problem.content_type = page.encode(), HTML
+    return problem
+
+
+def _place(environ: WSGIEnvironment) -> "Place":
+    from web.pages.frame import Place
+
+    query = environ["QUERY_STRING"]
+    path = quote(environ["PATH_INFO"].encode("latin-1"))
+    return Place(f"{path}?{query}" if query else path, wsgi_environ.up(environ))
+
+
+def _html(text: str) -> Reply:
+    return Reply(text.encode(), headers={"Content-Type": HTML})

@@ -1,0 +1,19 @@
+"""The pages for people as paths of an OpenAPI document. The same paths without `/dashboard` have their data."""
+
+from web.openapi.operations import answer, operation
+from web.openapi.own_paths import BEFORE, LIMIT, OPERATE, codes
+from web.openapi.schemas import TEXT, Json
+
+
+def paths() -> dict[str, Json]:
+    """The path of each page."""
+    return {
+        "/dashboard": _page("The overview"),
+        "/dashboard/versions": _page("The versions", LIMIT, BEFORE),
+    }
+
+
+def _page(summary: str, *parameters: Json) -> Json:
+    """A page with the parameters of its data."""
+    page = answer("A page.", {"text/html": TEXT})
+    return {"get": operation(OPERATE, summary, {200: page}, codes(parameters), parameters)}

@@ -1,0 +1,22 @@
+"""The overview: the state of the service and everything behind it, on one page.
+
+It answers its questions without JavaScript; the script only keeps it up to date and sends requests.
+"""
+
+from web.auth.access import LOCAL, Caller
+from web.dashboard.chart import points
+from web.dashboard.document import Document
+from web.dashboard.timeline import GROUPS
+from web.pages import frame
+from web.pages.frame import OVERVIEW, Place
+
+CHARTS = ((720, 40), (340, 12))
+"""Width in pixels and maximum number of versions of the chart, for wide and for narrow screens."""
+
+
+def render(document: Document, caller: Caller = LOCAL, place: Place = OVERVIEW) -> str:
+    """The page as HTML, with the buttons that `caller` may use."""
+    versions = list(reversed(document["versions"]))
+    charts = [points(versions, width, most) for width, most in CHARTS]
+    content = {**document, "charts": charts, "groups": list(GROUPS)}
+    return frame.render("overview.html", content, document["at"], document["verdict"], place, caller, "dashboard/data")

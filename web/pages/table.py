@@ -1,0 +1,26 @@
+"""The pages by their paths."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from web.pages import versions
+from web.pages.frame import PageRequest
+
+
+class Page(NamedTuple):
+    """A page: the template, the function that makes its content, and the address of that content for programs."""
+
+    template: str
+    content: Callable[[PageRequest], Mapping[str, object]]
+    data: str = ""
+    """Relative to the root of the service, `{key}` is the variable part; the query is appended. Empty without one."""
+
+
+PAGES: Mapping[str, Page] = {
+    "/dashboard/versions": Page("versions.html", versions.content, "versions"),
+}
+"""Each path of `web.auth.path_scopes.PAGES` with its page, except the overview, which also works without records.
+
+A function that makes content raises Problem for a missing thing (404) and for a wrong query (422), and sqlite3.Error if
+the records can't be read.
+"""
