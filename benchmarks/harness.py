@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks.network import HERE, Machine
-from daemon.core import durable
-from daemon.core.home import Home
-from daemon.core.journal_rows import EventRow
-from daemon.records.records import Records
+from retraind.daemon.core import durable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import EventRow
+from retraind.daemon.records.records import Records
 
 T = TypeVar("T")
 
@@ -96,7 +96,7 @@ class Service:
 
     def start(self) -> float:
         """Start, on the port of the last time; returns the moment before the process was made (monotonic seconds)."""
-        program = [*self.machine.within, sys.executable, "-m", "daemon", self.command]
+        program = [*self.machine.within, sys.executable, "-m", "retraind.daemon", self.command]
         command = [*program, "--home", str(self.home.root), "--host", self.machine.address, "--port", str(self.port)]
         with self._out.open("wb") as out, self._log.open("ab") as log:
             started = time.monotonic()

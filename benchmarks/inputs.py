@@ -11,10 +11,10 @@ import pyarrow.parquet
 from sklearn.datasets import load_iris
 
 from benchmarks.rows import header
-from daemon.core.home import Home
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.service.bootstrap import FEATURES, TARGET
+from retraind.daemon.core.home import Home
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.service.bootstrap import FEATURES, TARGET
 
 WIDE = tuple(f"x{number:02}" for number in range(19))
 WIDE_TARGET = "y"

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from daemon.core.home import Home
-from daemon.core.journal import journal_address, journal_server
-from daemon.core.journal.journal_server import JournalServer
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_address, journal_server
+from retraind.daemon.core.journal.journal_server import JournalServer
 
 WAIT = "30"
 """Seconds in which a server must have started or stopped."""

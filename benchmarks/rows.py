@@ -4,7 +4,7 @@ import random
 
 from sklearn.datasets import load_iris
 
-from daemon.service.bootstrap import FEATURES, TARGET
+from retraind.daemon.service.bootstrap import FEATURES, TARGET
 
 _iris = load_iris()
 

@@ -1,6 +1,6 @@
-"""`retraind` and `python -m daemon`: handles signals from its first instruction on, then reads the command line.
+"""`retraind` and `python -m retraind.daemon`: handles signals from its first instruction on, then reads the command line.
 
-The imports of `daemon.cli.commands` take a moment, in which the first process of a container would ignore SIGTERM.
+The imports of `retraind.daemon.cli.commands` take a moment, in which the first process of a container would ignore SIGTERM.
 """
 
 import sys
@@ -18,10 +18,10 @@ def main() -> None:
     """Entry point of the program."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
-    from daemon.core import garbage_collector
+    from retraind.daemon.core import garbage_collector
 
     with garbage_collector.importing():
-        from daemon.cli.commands import main as command
+        from retraind.daemon.cli.commands import main as command
 
     # From here on cleanup may be needed, so both signals end the command with an exception.
     signal.signal(signal.SIGTERM, _end)

@@ -1,6 +1,6 @@
 """Blends: the weighted mean of several models' answers, which beats each model if their errors differ.
 
-Caruana et al., "Ensemble selection from libraries of models", 2004. `daemon.training.selection.blending` decides on
+Caruana et al., "Ensemble selection from libraries of models", 2004. `retraind.daemon.training.selection.blending` decides on
 members and weights. Bundles name the classes of this module, so they must stay here.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
-from daemon import model
+from retraind.daemon import model
 
 Matrix = NDArray[np.float64]
 

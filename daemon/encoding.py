@@ -20,8 +20,8 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import TargetEncoder
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from daemon.schema.text_words import BITS, MASK, SLOTS
-from daemon.tabular import row_hashes
+from retraind.daemon.schema.text_words import BITS, MASK, SLOTS
+from retraind.daemon.tabular import row_hashes
 
 Matrix = NDArray[np.float64]
 

@@ -24,7 +24,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from daemon.schema.schema import Schema
+from retraind.daemon.schema.schema import Schema
 
 Matrix = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -196,7 +196,7 @@ class NativeBoostingRegressor(_Native, HistGradientBoostingRegressor):  # type: 
 class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A classifier whose probabilities are raised to a power, p not below FLOOR, and normalised: temperature scaling.
 
-    `slope` is a parameter, determined by `daemon.training.selection.calibration`; `fit` only fits the classifier. No
+    `slope` is a parameter, determined by `retraind.daemon.training.selection.calibration`; `fit` only fits the classifier. No
     label changes.
     """
 

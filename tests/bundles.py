@@ -9,16 +9,16 @@ import orjson
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from daemon.artifacts import bundle, reference_sample
-from daemon.artifacts.bundle import Manifest, Pointer
-from daemon.artifacts.linear_model import Form
-from daemon.core import durable
-from daemon.core.home import Home
-from daemon.core.states import VersionState
-from daemon.schema.column import Column
-from daemon.schema.row_encoding import encode
-from daemon.schema.schema import Schema
-from daemon.storage.journal import Journal
+from retraind.daemon.artifacts import bundle, reference_sample
+from retraind.daemon.artifacts.bundle import Manifest, Pointer
+from retraind.daemon.artifacts.linear_model import Form
+from retraind.daemon.core import durable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import VersionState
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.row_encoding import encode
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.storage.journal import Journal
 
 Array = NDArray[np.float64]
 

@@ -13,8 +13,8 @@ from typing import NoReturn
 
 from forks import lighten
 
-from daemon.cli import commands
-from daemon.core.home import Home
+from retraind.daemon.cli import commands
+from retraind.daemon.core.home import Home
 
 ROOT = Path(__file__).parent.parent
 commands.application()  # imports the modules of all commands

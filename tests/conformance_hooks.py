@@ -6,8 +6,8 @@ from typing import Any
 
 import schemathesis
 
-from web.http.payload import CSV, VISIBLE
-from web.openapi.own_paths import CHOICE
+from retraind.web.http.payload import CSV, VISIBLE
+from retraind.web.openapi.own_paths import CHOICE
 
 
 @schemathesis.hook

@@ -25,10 +25,10 @@ from postgres import Place
 from service import Service
 from sites import Client, Site
 
-from daemon.core.home import Home
-from daemon.schema.schema import Schema, load
-from daemon.service import bootstrap
-from daemon.storage.journal import Journal
+from retraind.daemon.core.home import Home
+from retraind.daemon.schema.schema import Schema, load
+from retraind.daemon.service import bootstrap
+from retraind.daemon.storage.journal import Journal
 
 pytest_plugins = ["forked_workers", "journal_engines", "moto_server"]
 
@@ -187,7 +187,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from mlflow.store.db import utils
 
-    from daemon.registry.registry import Registry
+    from retraind.daemon.registry.registry import Registry
 
     # For each database that it opens MLflow loads all of its migrations, to learn which is the newest.
     utils._get_latest_schema_revision = functools.cache(utils._get_latest_schema_revision)

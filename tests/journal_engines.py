@@ -8,7 +8,7 @@ import run_wide
 from postgres import Place
 
 from benchmarks.postgres import Postgres
-from daemon.core.home import Home
+from retraind.daemon.core.home import Home
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -55,6 +55,6 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Place]:
         return
     server: Postgres = request.getfixturevalue("postgres")
     yield server.place
-    from daemon.records.server import reader
+    from retraind.daemon.records.server import reader
 
     reader.close()  # each test has an address of its own, for which connections would be kept

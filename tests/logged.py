@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import orjson
 
-from daemon.core.home import Home
-from daemon.schema import prediction_block
-from web.serving.answered_rows import AnsweredRows
-from web.serving.inputs import Inputs
-from web.serving.predictor import Predictor
+from retraind.daemon.core.home import Home
+from retraind.daemon.schema import prediction_block
+from retraind.web.serving.answered_rows import AnsweredRows
+from retraind.web.serving.inputs import Inputs
+from retraind.web.serving.predictor import Predictor
 
 
 class Named(Predictor):

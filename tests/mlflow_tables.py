@@ -10,9 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.postgres import Postgres, programs
-from daemon.core.home import Home
-from daemon.storage import mlflow_tables
-from daemon.storage.mlflow.mlflow_database import MlflowFile
+from retraind.daemon.core.home import Home
+from retraind.daemon.storage import mlflow_tables
+from retraind.daemon.storage.mlflow.mlflow_database import MlflowFile
 
 STATEMENTS = "SELECT sql || ';' FROM sqlite_master WHERE sql IS NOT NULL AND name != 'sqlite_sequence' ORDER BY rowid"
 
@@ -62,14 +62,14 @@ def rows_on_server(server: Postgres, url: str) -> Iterator[str]:
 
 def make_on_server(url: str) -> None:
     """Have MLflow make its tables."""
-    from daemon.registry import migrations, registry
+    from retraind.daemon.registry import migrations, registry
 
     assert registry
     migrations._open(url)
 
 
 if __name__ == "__main__":
-    from daemon.registry import migrations
+    from retraind.daemon.registry import migrations
 
     head = f"-- MLflow {version('mlflow')}"
     with tempfile.TemporaryDirectory() as folder:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from daemon.core import settings
+from retraind.daemon.core import settings
 
 ROOT = Path(__file__).parent.parent
 

@@ -7,9 +7,9 @@ import pytest
 import run_wide
 
 from benchmarks.postgres import Postgres, programs
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
-from daemon.storage.server import copies
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.storage.server import copies
 
 NAME = "postgres"
 

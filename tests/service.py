@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 import postgres
 import pyarrow as pa
 
-from daemon.core.home import Home
-from daemon.core.status import read as read_status
-from daemon.dataset.segments import read
-from daemon.storage.journal import Journal
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.status import read as read_status
+from retraind.daemon.dataset.segments import read
+from retraind.daemon.storage.journal import Journal
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ def wait_until(ask: Callable[[], T | None], seconds: float = 150, what: str = ""
 class Service:
     """One home and the processes that serve it."""
 
-    command: tuple[str, ...] = (sys.executable, "-m", "daemon")
+    command: tuple[str, ...] = (sys.executable, "-m", "retraind.daemon")
     folder: Path = REPOSITORY
     """Where it is started."""
 
@@ -135,7 +135,7 @@ class Service:
 
     def trainer(self) -> int | None:
         """Pid of the process that waits for jobs."""
-        return next((pid for pid in children(self.pid) if "daemon.training" in _command(pid)), None)
+        return next((pid for pid in children(self.pid) if "retraind.daemon.training" in _command(pid)), None)
 
     # HTTP
 

@@ -15,13 +15,13 @@ from typing import Any
 import bundles
 from postgres import Place
 
-from daemon.core.home import Home
-from daemon.core.settings import Settings
-from daemon.core.status import Status, publish, utcnow
-from web.api.app import make_app
-from web.http.client_address import FORWARDED, PROXIED
-from web.serving.predictor import Follower
-from web.worker_state import Worker
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.core.status import Status, publish, utcnow
+from retraind.web.api.app import make_app
+from retraind.web.http.client_address import FORWARDED, PROXIED
+from retraind.web.serving.predictor import Follower
+from retraind.web.worker_state import Worker
 
 ROOT = Path(__file__).parent.parent
 JSON = {"Content-Type": "application/json"}
@@ -55,7 +55,7 @@ class Site:
     def start(self) -> "subprocess.Popen[bytes]":
         fd = self.listener.fileno()
         options = ["--home", str(self.home.root), "--slot", "0", "--fd", str(fd)]
-        command = [sys.executable, "-m", "web.server", *options, "--settings", self.settings.model_dump_json()]
+        command = [sys.executable, "-m", "retraind.web.server", *options, "--settings", self.settings.model_dump_json()]
         with (self.home.root / "worker.log").open("ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, pass_fds=[fd], stderr=log, stdout=log)
         return self.process

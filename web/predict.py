@@ -8,18 +8,18 @@ from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import parse_qs
 from wsgiref.types import WSGIEnvironment
 
-from daemon.core.errors import InvalidFeatures
-from web.auth.access import CALLER
-from web.http import payload
-from web.http.problems import Problem
-from web.serving import call
-from web.serving.agreement import ChampionAnswers
-from web.serving.answered import Answered, AnsweredRow
-from web.serving.answered_rows import AnsweredRows, joined
-from web.serving.inputs import Inputs, Matrix, from_rows
-from web.serving.inputs import joined as joined_inputs
-from web.serving.predictor import Predictor
-from web.worker_state import Worker
+from retraind.daemon.core.errors import InvalidFeatures
+from retraind.web.auth.access import CALLER
+from retraind.web.http import payload
+from retraind.web.http.problems import Problem
+from retraind.web.serving import call
+from retraind.web.serving.agreement import ChampionAnswers
+from retraind.web.serving.answered import Answered, AnsweredRow
+from retraind.web.serving.answered_rows import AnsweredRows, joined
+from retraind.web.serving.inputs import Inputs, Matrix, from_rows
+from retraind.web.serving.inputs import joined as joined_inputs
+from retraind.web.serving.predictor import Predictor
+from retraind.web.worker_state import Worker
 
 Meanwhile = Callable[[AnsweredRows], object]
 

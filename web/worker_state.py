@@ -5,21 +5,21 @@ import secrets
 import threading
 import time
 
-from daemon.core.home import Home
-from daemon.core.settings import Settings
-from daemon.records.records import Records
-from web.auth.access import Access
-from web.columnar.client import Columnar
-from web.metrics import totals
-from web.metrics.counters import Counters, Snapshot
-from web.metrics.totals import Totals
-from web.serving.canary import Challenger
-from web.serving.group_commit import Durability
-from web.serving.pipelined import Pipelined
-from web.serving.prediction_log import PredictionLog
-from web.serving.predictor import Slot
-from web.serving.shadow import Shadow
-from web.serving.version_cache import VersionCache
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.records.records import Records
+from retraind.web.auth.access import Access
+from retraind.web.columnar.client import Columnar
+from retraind.web.metrics import totals
+from retraind.web.metrics.counters import Counters, Snapshot
+from retraind.web.metrics.totals import Totals
+from retraind.web.serving.canary import Challenger
+from retraind.web.serving.group_commit import Durability
+from retraind.web.serving.pipelined import Pipelined
+from retraind.web.serving.prediction_log import PredictionLog
+from retraind.web.serving.predictor import Slot
+from retraind.web.serving.shadow import Shadow
+from retraind.web.serving.version_cache import VersionCache
 
 
 class Worker:

@@ -13,8 +13,8 @@ import numpy as np
 from benchmarks.figures import show
 from benchmarks.gate.attacks import ATTACKS, Attack
 from benchmarks.gate.line import FIRST, Rows, World
-from daemon.ingest.exam_scores import Exam, ExpectedError, examine
-from daemon.training.selection import candidates
+from retraind.daemon.ingest.exam_scores import Exam, ExpectedError, examine
+from retraind.daemon.training.selection import candidates
 
 SIZES = (20, 50, 200, 1000)
 """Rows of a drop."""

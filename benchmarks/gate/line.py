@@ -14,23 +14,23 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 
-from daemon import model
-from daemon.artifacts.bundle import Manifest, Model
-from daemon.core import durable
-from daemon.core.settings import Inbox, Promote, Train
-from daemon.dataset import segment_writer
-from daemon.gate import rules as verdicts
-from daemon.schema.arrival_times import Era, Window
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.schema.scores import Scores
-from daemon.tabular import rows
-from daemon.training.data.holdout_assignment import PastAssignment
-from daemon.training.data.revision import Data
-from daemon.training.evaluation import baseline_comparison, holdouts, new_reference
-from daemon.training.evaluation.reference_answers import Remembered
-from daemon.training.progress import Progress
-from daemon.training.selection import candidates, comparison
+from retraind.daemon import model
+from retraind.daemon.artifacts.bundle import Manifest, Model
+from retraind.daemon.core import durable
+from retraind.daemon.core.settings import Inbox, Promote, Train
+from retraind.daemon.dataset import segment_writer
+from retraind.daemon.gate import rules as verdicts
+from retraind.daemon.schema.arrival_times import Era, Window
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.schema.scores import Scores
+from retraind.daemon.tabular import rows
+from retraind.daemon.training.data.holdout_assignment import PastAssignment
+from retraind.daemon.training.data.revision import Data
+from retraind.daemon.training.evaluation import baseline_comparison, holdouts, new_reference
+from retraind.daemon.training.evaluation.reference_answers import Remembered
+from retraind.daemon.training.progress import Progress
+from retraind.daemon.training.selection import candidates, comparison
 
 FIRST = 1000
 """Clean rows of the first drop; a poisoned one has as many, so half of all rows come from it."""

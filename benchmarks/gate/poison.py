@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.figures import show
 from benchmarks.gate.attacks import ATTACKS, DAYS, DRIPS, Attack, Case, Change, Changing
 from benchmarks.gate.line import CANDIDATES, FIRST, Judged, Line, World
-from daemon.core.settings import Promote
+from retraind.daemon.core.settings import Promote
 
 DAMAGE = 0.02
 """What a challenger must lose in accuracy on clean rows to count as damaged: the default promote.tolerance."""

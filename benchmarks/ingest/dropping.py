@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from benchmarks.harness import Service
-from daemon.records import query
+from retraind.daemon.records import query
 
 PATIENCE = 3600.0
 """Seconds for the largest drop; a service that ends is noticed at once."""

@@ -16,7 +16,7 @@ from benchmarks.figures import show
 from benchmarks.harness import Client, Service, running
 from benchmarks.ingest.dropping import ask
 from benchmarks.ingest.ingest_small import QUIET
-from daemon.core.home import Home
+from retraind.daemon.core.home import Home
 
 DAY = 86_400
 ROWS = 4

@@ -19,13 +19,13 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet
 
-from daemon.core.home import Home
-from daemon.core.journal_rows import SegmentRow
-from daemon.core.status import utcnow
-from daemon.dataset import segment_tiers, segment_writer, segments
-from daemon.dataset.dvc_cache import SECURED
-from daemon.dataset.segment_folder import SegmentFolder
-from daemon.storage.journal import Journal
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import SegmentRow
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.dataset import segment_tiers, segment_writer, segments
+from retraind.daemon.dataset.dvc_cache import SECURED
+from retraind.daemon.dataset.segment_folder import SegmentFolder
+from retraind.daemon.storage.journal import Journal
 
 _TOGETHER = 2000
 """Batches in one transaction."""

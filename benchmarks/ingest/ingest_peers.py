@@ -14,7 +14,7 @@ from benchmarks import inputs
 from benchmarks.harness import wait_for
 from benchmarks.peer import QUIET
 from benchmarks.rows import header, lines
-from daemon.service.bootstrap import FEATURES, TARGET
+from retraind.daemon.service.bootstrap import FEATURES, TARGET
 
 WATCH = """
 import subprocess, sys, time

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from benchmarks.figures import ratio, spread
-from daemon.core.home import Home
-from daemon.dataset import segment_writer, segments
-from daemon.storage.journal import Journal
+from retraind.daemon.core.home import Home
+from retraind.daemon.dataset import segment_writer, segments
+from retraind.daemon.storage.journal import Journal
 
 TARGET = 1.5
 """What the project promises."""

@@ -15,9 +15,9 @@ from typing import Any
 
 from benchmarks.figures import figure, percentile, ratio, show
 from benchmarks.postgres import Postgres
-from daemon.core.home import Home
-from daemon.records.records import Records
-from daemon.storage.journal import Journal
+from retraind.daemon.core.home import Home
+from retraind.daemon.records.records import Records
+from retraind.daemon.storage.journal import Journal
 
 BATCHES = 200
 """Batches of a round, for each of the two."""

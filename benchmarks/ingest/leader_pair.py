@@ -21,19 +21,19 @@ from pathlib import Path
 from benchmarks.harness import Service, wait_for
 from benchmarks.ingest.store import moto
 from benchmarks.postgres import Postgres
-from daemon.core import logs, status
-from daemon.core.errors import RetraindError
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
-from daemon.core.settings import Inbox, Journal, Leader, Log, Retrain, Server, Settings, Storage
-from daemon.dataset import dvc
-from daemon.processes.child import Trainer
-from daemon.processes.stop_signals import Wake
-from daemon.processes.worker_keeper import WorkerKeeper
-from daemon.service import service
-from daemon.service.heartbeat import Heartbeat
-from daemon.service.loop import Loop
-from daemon.service.parts import Frame, open_parts
+from retraind.daemon.core import logs, status
+from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.core.settings import Inbox, Journal, Leader, Log, Retrain, Server, Settings, Storage
+from retraind.daemon.dataset import dvc
+from retraind.daemon.processes.child import Trainer
+from retraind.daemon.processes.stop_signals import Wake
+from retraind.daemon.processes.worker_keeper import WorkerKeeper
+from retraind.daemon.service import service
+from retraind.daemon.service.heartbeat import Heartbeat
+from retraind.daemon.service.loop import Loop
+from retraind.daemon.service.parts import Frame, open_parts
 
 HEADER = "sepal_length,sepal_width,petal_length,petal_width,species\n"
 

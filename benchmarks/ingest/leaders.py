@@ -17,8 +17,8 @@ from contextlib import suppress
 from benchmarks.figures import figure, machine, percentile, show
 from benchmarks.harness import wait_for
 from benchmarks.ingest.leader_pair import Machine, Pair, pair
-from daemon.dataset import segments
-from daemon.records import segments as recorded
+from retraind.daemon.dataset import segments
+from retraind.daemon.records import segments as recorded
 
 DROP_SECONDS = 0.15
 """Interval of the drops of each machine."""

@@ -25,17 +25,17 @@ import pyarrow as pa
 from benchmarks.figures import figure, percentile, show
 from benchmarks.harness import wait_for
 from benchmarks.network import HERE, Machine
-from daemon.core import logs
-from daemon.core.home import Home
-from daemon.core.journal_rows import DropRecord
-from daemon.core.settings import Log, Storage
-from daemon.core.status import utcnow
-from daemon.dataset.segment_folder import SegmentFolder
-from daemon.dataset.segment_writer import Segment
-from daemon.objects.opening import open_store
-from daemon.objects.store import ObjectStore, by_md5
-from daemon.storage.journal import Journal
-from daemon.stored.segments import StoredSegments
+from retraind.daemon.core import logs
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import DropRecord
+from retraind.daemon.core.settings import Log, Storage
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.dataset.segment_folder import SegmentFolder
+from retraind.daemon.dataset.segment_writer import Segment
+from retraind.daemon.objects.opening import open_store
+from retraind.daemon.objects.store import ObjectStore, by_md5
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.stored.segments import StoredSegments
 
 SIZES = {10: 1, 1_000: 1, 100_000: 10}
 """Rows of a segment (a small drop, a day's file, a large one) and by how much fewer of them are put: moto keeps all in memory."""

@@ -20,8 +20,8 @@ from benchmarks.harness import Service, wait_for
 from benchmarks.ingest.store import moto
 from benchmarks.network import HERE, Machine, missing, network
 from benchmarks.postgres import Postgres
-from daemon.core import status
-from daemon.core.status import Status
+from retraind.daemon.core import status
+from retraind.daemon.core.status import Status
 
 SETTINGS = {
     "retrain__cooldown_seconds": 0,

@@ -21,9 +21,9 @@ from benchmarks.harness import PATIENCE, ROOT, Client, Service, wait_for
 from benchmarks.inputs import Rows
 from benchmarks.month.clock import Clock
 from benchmarks.month.month_ledger import Dropped, Ledger
-from daemon.core import status
-from daemon.core.status import Step
-from daemon.records.query import Row, ask
+from retraind.daemon.core import status
+from retraind.daemon.core.status import Step
+from retraind.daemon.records.query import Row, ask
 
 COMMAND_SECONDS = 300.0
 
@@ -66,7 +66,7 @@ class Month:
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `retraind` against the home."""
-        command = [sys.executable, "-m", "daemon", *arguments, "--home", str(self.service.home.root)]
+        command = [sys.executable, "-m", "retraind.daemon", *arguments, "--home", str(self.service.home.root)]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
 
     def find(self, query: str, *values: str | int) -> list[Row]:
@@ -202,7 +202,7 @@ class Month:
         shutil.rmtree(copy, ignore_errors=True)
 
     def _restore(self, file: Path, copy: Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "daemon", "restore", str(file), "--home", str(copy)]
+        command = [sys.executable, "-m", "retraind.daemon", "restore", str(file), "--home", str(copy)]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
 
     # The machine

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import orjson
 
 from benchmarks.figures import show
-from daemon.core.home import Home
-from daemon.core.settings import Settings
-from daemon.storage.prediction_history import HistoryCopier
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.storage.prediction_history import HistoryCopier
 
 FILE = "predictions-0-20261129T120000000000-99999999.jsonl"
 """The name of a worker's log; no process has this number, so the file is complete."""

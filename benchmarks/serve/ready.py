@@ -19,8 +19,8 @@ from typing import NamedTuple
 from benchmarks.figures import show, spread
 from benchmarks.harness import Client, NeverHappened, Service, running
 from benchmarks.rows import header, lines
-from daemon.core import process_table
-from daemon.core.states import DropState
+from retraind.daemon.core import process_table
+from retraind.daemon.core.states import DropState
 
 IDLE_SECONDS = 5.0
 """A home counts as idle so long after its first prediction."""
@@ -109,7 +109,9 @@ def command(service: Service, words: str) -> tuple[float, float]:
     """Wall and CPU seconds of a command; raises NeverHappened if it fails."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     place = [] if words == "--help" else ["--home", str(service.home.root)]
-    done = subprocess.run([sys.executable, "-m", "daemon", *words.split(), *place], capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "retraind.daemon", *words.split(), *place], capture_output=True, check=False
+    )
     seconds, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise NeverHappened(f"`retraind {words}` ended with {done.returncode}: {done.stderr.decode()}")

@@ -21,7 +21,7 @@ from benchmarks.serve import (
     serve_wrk,
 )
 from benchmarks.serve.serve_speed import Ours
-from daemon.core.home import Home
+from retraind.daemon.core.home import Home
 
 PARTS = ("speed", "parts", "open", "workers", "slow", "batch", "swaps", "start")
 

@@ -13,8 +13,8 @@ from benchmarks.figures import percentile, ratio
 from benchmarks.load import Load, Outcome
 from benchmarks.serve import serve_models, serve_site
 from benchmarks.serve.serve_models import Matrix
-from daemon.artifacts import bundle
-from daemon.core.home import Home
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core.home import Home
 
 ROWS = 10_000
 TIMES = 15

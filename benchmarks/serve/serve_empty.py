@@ -7,14 +7,14 @@ from typing import Any
 
 from bottle import Bottle
 
-from daemon.core.home import Home
-from daemon.core.settings import Settings
-from web.api import event_stream
-from web.api.app import answer_by_wsgi
-from web.api.direct_route import Answer
-from web.server import granian
-from web.server.bridge import Bridge
-from web.worker_state import Worker
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Settings
+from retraind.web.api import event_stream
+from retraind.web.api.app import answer_by_wsgi
+from retraind.web.api.direct_route import Answer
+from retraind.web.server import granian
+from retraind.web.server.bridge import Bridge
+from retraind.web.worker_state import Worker
 
 
 class Empty(Bottle):  # type: ignore[misc]
@@ -42,7 +42,7 @@ async def serve(worker: Worker, fd: int) -> None:
 
 
 def main() -> None:
-    """Run until killed; the arguments are those of `web.server.__main__`."""
+    """Run until killed; the arguments are those of `retraind.web.server.__main__`."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("home", "slot", "fd"):
         parser.add_argument(f"--{name}", required=True)

@@ -22,7 +22,7 @@ import pyarrow.parquet
 from benchmarks.figures import ratio, show
 from benchmarks.harness import ROOT
 from benchmarks.serve import serve_models
-from daemon.core.home import Home
+from retraind.daemon.core.home import Home
 
 TIMES = 3
 TARGET = 100_000
@@ -108,7 +108,17 @@ def measure(folder: Path, rows: int) -> list[list[str]]:
 
 
 def _ours(home: Home, file: Path, folder: Path) -> list[str]:
-    return [sys.executable, "-m", "daemon", "predict", str(file), "-o", str(folder / "o.csv"), "--home", str(home.root)]
+    return [
+        sys.executable,
+        "-m",
+        "retraind.daemon",
+        "predict",
+        str(file),
+        "-o",
+        str(folder / "o.csv"),
+        "--home",
+        str(home.root),
+    ]
 
 
 def _row(form: str, model: str, rows: int, ours: list[Run], peer: list[Run]) -> list[str]:

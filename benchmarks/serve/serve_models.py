@@ -16,15 +16,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from daemon.artifacts import bundle
-from daemon.artifacts.bundle import Manifest, Pointer
-from daemon.core import durable
-from daemon.core.home import Home
-from daemon.core.states import VersionState
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.storage.journal import Journal
-from daemon.training.export import export
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.artifacts.bundle import Manifest, Pointer
+from retraind.daemon.core import durable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import VersionState
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.training.export import export
 
 Matrix = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ import orjson
 
 from benchmarks.figures import ratio
 from benchmarks.serve import serve_site
-from daemon.core.home import Home
+from retraind.daemon.core.home import Home
 
 SOURCE = Path(__file__).with_name("open_loop.c")
 COLUMNS = (

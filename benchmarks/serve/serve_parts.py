@@ -17,22 +17,22 @@ from typing import Any, NamedTuple
 import orjson
 
 from benchmarks.serve import serve_site, serve_wrk
-from daemon.core.home import Home
-from daemon.core.settings import Settings
-from web.api import predict as endpoint
-from web.api.event_stream import Feed
-from web.auth.access import CALLER, LOCAL, Access
-from web.http import payload, reply
-from web.http.reply import Reply
-from web.http.wsgi_environ import environ_of
-from web.metrics.counters import Counters
-from web.server import bridge
-from web.server.bridge import Bridge
-from web.serving import inputs
-from web.serving.answered import AnsweredRow
-from web.serving.prediction_log import PredictionLog
-from web.serving.predictor import Follower, Predictor
-from web.worker_state import Worker
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Settings
+from retraind.web.api import predict as endpoint
+from retraind.web.api.event_stream import Feed
+from retraind.web.auth.access import CALLER, LOCAL, Access
+from retraind.web.http import payload, reply
+from retraind.web.http.reply import Reply
+from retraind.web.http.wsgi_environ import environ_of
+from retraind.web.metrics.counters import Counters
+from retraind.web.server import bridge
+from retraind.web.server.bridge import Bridge
+from retraind.web.serving import inputs
+from retraind.web.serving.answered import AnsweredRow
+from retraind.web.serving.prediction_log import PredictionLog
+from retraind.web.serving.predictor import Follower, Predictor
+from retraind.web.worker_state import Worker
 
 COLUMNS = ("µs of CPU for one prediction", "logistic", "forest", "an empty route")
 SAMPLES, AT_ONCE = 2000, 4

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import IO
 
 from benchmarks.harness import ROOT, Client, NeverHappened, wait_for
-from daemon.core.home import Home
+from retraind.daemon.core.home import Home
 
-WORKER = "web.server"
+WORKER = "retraind.web.server"
 EMPTY = "benchmarks.serve.serve_empty"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.figures import percentile, ratio
 from benchmarks.load import Load, Outcome
 from benchmarks.serve import serve_site
-from daemon.core.home import Home
+from retraind.daemon.core.home import Home
 
 HEADS, BODIES, IDLE = 1000, 200, 1000
 COLUMNS = ("clients beside", "answered", "failed", "p50, ms", "p99, ms", "sent late, p99", "p99 / without", "target")

@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmarks.figures import ratio
 from benchmarks.serve import serve_peers, serve_site, serve_wrk
 from benchmarks.serve.serve_wrk import Closed
-from daemon.core.home import Home
+from retraind.daemon.core.home import Home
 
 COLUMNS = ("server, one worker", "model", "answers/s", "failed", "p50, ms", "p99, ms", "retraind / it", "target")
 TARGETS = {("mlflow", "forest"): ">= 100x"}

@@ -6,7 +6,7 @@ import time
 from benchmarks.figures import spread
 from benchmarks.load import Answer, Load, Outcome
 from benchmarks.serve import serve_models, serve_site
-from daemon.core.home import Home
+from retraind.daemon.core.home import Home
 
 COLUMNS = ("fact", "value", "target")
 START_COLUMNS = ("worker", "median", "least", "most", "target")

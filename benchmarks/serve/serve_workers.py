@@ -4,7 +4,7 @@ import statistics
 
 from benchmarks.figures import ratio
 from benchmarks.serve import serve_site, serve_wrk
-from daemon.core.home import Home
+from retraind.daemon.core.home import Home
 
 COLUMNS = ("workers", "model", "answers/s, median", "failed", "p50, ms", "p99, ms", "against one")
 CONNECTIONS = 32

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from benchmarks.figures import percentile, ratio, show
 from benchmarks.harness import ROOT, Client, Service, running
 from benchmarks.load import Answer, Load, Outcome
-from daemon.core.journal_rows import EventRow
+from retraind.daemon.core.journal_rows import EventRow
 
 # Nothing but the requests of this benchmark may start a training, and the cooldown would only make it longer.
 SETTINGS = {"retrain__cooldown_seconds": 0, "retrain__schedule": "", "retrain__threshold_rows": 1_000_000}

@@ -7,14 +7,14 @@ import sys
 import time
 from pathlib import Path
 
-from daemon.cli import schema_changes
-from daemon.core.settings import Inbox, Train
-from daemon.schema.schema import Schema
-from daemon.tabular import csv_profile, csv_table, infer_schema, rows
-from daemon.tabular.schema_growth import grown
-from daemon.training.selection import candidates
-from daemon.training.selection.candidates import ENCODED
-from daemon.training.selection.cross_validation import Trial
+from retraind.daemon.cli import schema_changes
+from retraind.daemon.core.settings import Inbox, Train
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular import csv_profile, csv_table, infer_schema, rows
+from retraind.daemon.tabular.schema_growth import grown
+from retraind.daemon.training.selection import candidates
+from retraind.daemon.training.selection.candidates import ENCODED
+from retraind.daemon.training.selection.cross_validation import Trial
 
 MOST = 1 << 30
 

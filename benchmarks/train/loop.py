@@ -17,7 +17,7 @@ from benchmarks.figures import figure, ratio, show, spread
 from benchmarks.harness import Client, Service, running
 from benchmarks.peer import Peer
 from benchmarks.rows import header, lines
-from daemon.core.settings import Inbox
+from retraind.daemon.core.settings import Inbox
 
 ROWS = 60
 ALLOWED_SECONDS, AIM_SECONDS = 3.0, 1.5

@@ -15,18 +15,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from daemon.artifacts import bundle
-from daemon.core import durable
-from daemon.core.home import Home
-from daemon.core.settings import Inbox
-from daemon.dataset import segment_writer
-from daemon.processes.training_job import Job
-from daemon.registry.registry import Registry
-from daemon.schema.schema import Schema
-from daemon.storage.model_versions import ModelVersions
-from daemon.tabular import csv_table, infer_schema, rows
-from daemon.tabular.file_content import Content
-from daemon.training.run import train
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core import durable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Inbox
+from retraind.daemon.dataset import segment_writer
+from retraind.daemon.processes.training_job import Job
+from retraind.daemon.registry.registry import Registry
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.storage.model_versions import ModelVersions
+from retraind.daemon.tabular import csv_table, infer_schema, rows
+from retraind.daemon.tabular.file_content import Content
+from retraind.daemon.training.run import train
 
 LEARNING = "train.csv"
 ASKED = "test.csv"

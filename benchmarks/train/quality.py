@@ -12,11 +12,11 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score, train_test
 
 from benchmarks.figures import show
 from benchmarks.harness import Service, running
-from daemon.core.settings import Train
-from daemon.registry.registry import Registry
-from daemon.schema import schema
-from daemon.storage.model_versions import CHAMPION, NAME
-from daemon.training.selection import candidates
+from retraind.daemon.core.settings import Train
+from retraind.daemon.registry.registry import Registry
+from retraind.daemon.schema import schema
+from retraind.daemon.storage.model_versions import CHAMPION, NAME
+from retraind.daemon.training.selection import candidates
 
 BEST_SPLIT42, SELECTED_CV10 = "0.9667", "0.955"
 """29 of 30 flowers on the textbook split, for the best candidate; the mean of ten folds, for the selected one."""
@@ -37,7 +37,7 @@ def cv10(estimator: Any, folds: Any) -> float:
 
 def collect(service: Service) -> list[list[str]]:
     """Rows of the table, after the service has trained on Iris and has stopped."""
-    # After daemon.registry.registry, whose environment keeps MLflow from calling home.
+    # After retraind.daemon.registry.registry, whose environment keeps MLflow from calling home.
     import mlflow.sklearn
 
     client = Registry(service.home).client

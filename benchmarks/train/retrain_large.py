@@ -21,17 +21,17 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from benchmarks.figures import figure, ratio
-from daemon.core.home import Home
-from daemon.core.settings import Train
-from daemon.dataset import segment_writer
-from daemon.processes.training_job import Job
-from daemon.registry.registry import Registry
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.tabular import rows
-from daemon.training import warming
-from daemon.training.run import train
-from daemon.training.selection import candidates
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Train
+from retraind.daemon.dataset import segment_writer
+from retraind.daemon.processes.training_job import Job
+from retraind.daemon.registry.registry import Registry
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular import rows
+from retraind.daemon.training import warming
+from retraind.daemon.training.run import train
+from retraind.daemon.training.selection import candidates
 
 SLOWER, PEAK = 0.25, 2.5
 """What the project promises: so much more time than scikit-learn, and so many times the float64 frame of memory."""

@@ -18,11 +18,11 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from daemon.access.record_cache import LOOK_SECONDS, TICK_NANOSECONDS, RecordCache
-from daemon.core import durable, file_modes
-from daemon.core.errors import BadSettings, NotFound
-from daemon.core.home import Home
-from daemon.core.scopes import Scope
+from retraind.daemon.access.record_cache import LOOK_SECONDS, TICK_NANOSECONDS, RecordCache
+from retraind.daemon.core import durable, file_modes
+from retraind.daemon.core.errors import BadSettings, NotFound
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.scopes import Scope
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
 PREFIX = "retraind_"

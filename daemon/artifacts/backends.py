@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.artifacts import treelite_model as groves
-from daemon.artifacts.manifest import Kind
-from daemon.schema.schema import Schema
+from retraind.daemon.artifacts import treelite_model as groves
+from retraind.daemon.artifacts.manifest import Kind
+from retraind.daemon.schema.schema import Schema
 
 Matrix = NDArray[np.float64]
 
@@ -31,17 +31,17 @@ MOST = float(np.finfo(np.float32).max)
 
 # A fixed list, never the types that the file itself names: skops would otherwise load whatever the file asks for.
 TRUSTED = [
-    "daemon.blend.BlendClassifier",
-    "daemon.blend.BlendRegressor",
-    "daemon.encoding.Encoding",
-    "daemon.kernel.KernelClassifier",
-    "daemon.kernel.KernelRegressor",
-    "daemon.model.Calibrated",
-    "daemon.model.Design",
-    "daemon.model.LeastSquares",
-    "daemon.model.LeastSquaresClassifier",
-    "daemon.model.NativeBoostingClassifier",
-    "daemon.model.NativeBoostingRegressor",
+    "retraind.daemon.blend.BlendClassifier",
+    "retraind.daemon.blend.BlendRegressor",
+    "retraind.daemon.encoding.Encoding",
+    "retraind.daemon.kernel.KernelClassifier",
+    "retraind.daemon.kernel.KernelRegressor",
+    "retraind.daemon.model.Calibrated",
+    "retraind.daemon.model.Design",
+    "retraind.daemon.model.LeastSquares",
+    "retraind.daemon.model.LeastSquaresClassifier",
+    "retraind.daemon.model.NativeBoostingClassifier",
+    "retraind.daemon.model.NativeBoostingRegressor",
     "numpy.dtype",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",

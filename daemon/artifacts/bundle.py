@@ -11,8 +11,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from daemon.artifacts import backends, linear_model
-from daemon.artifacts.manifest import (
+from retraind.daemon.artifacts import backends, linear_model
+from retraind.daemon.artifacts.manifest import (
     AFTER,
     BEFORE,
     KEPT,
@@ -37,10 +37,10 @@ from daemon.artifacts.manifest import (
     seal,
     summary,
 )
-from daemon.core import durable
-from daemon.core.errors import BundleRefused
-from daemon.schema.costs import Costs, named
-from daemon.schema.schema import Schema
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import BundleRefused
+from retraind.daemon.schema.costs import Costs, named
+from retraind.daemon.schema.schema import Schema
 
 __all__ = [
     "AFTER",

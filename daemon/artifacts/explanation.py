@@ -5,14 +5,14 @@ from typing import Any, NotRequired, Protocol, TypedDict
 
 import numpy as np
 
-from daemon.artifacts import reference_sample, shapley
-from daemon.artifacts.manifest import Manifest
-from daemon.artifacts.shapley import Matrix
-from daemon.core.errors import NotFound
-from daemon.schema.costs import Costs, named
-from daemon.schema.row_encoding import encode
-from daemon.schema.schema import Schema
-from daemon.schema.text_words import SLOTS
+from retraind.daemon.artifacts import reference_sample, shapley
+from retraind.daemon.artifacts.manifest import Manifest
+from retraind.daemon.artifacts.shapley import Matrix
+from retraind.daemon.core.errors import NotFound
+from retraind.daemon.schema.costs import Costs, named
+from retraind.daemon.schema.row_encoding import encode
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.schema.text_words import SLOTS
 
 
 class Answering(Protocol):

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, ValidationError
 
-from daemon.core import durable
-from daemon.core.errors import BundleRefused
-from daemon.schema.schema import Schema
-from daemon.schema.scores import Scores
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import BundleRefused
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.schema.scores import Scores
 
 Backend = Literal["onnx", "treelite", "sklearn"]
 Kind = Literal["float32", "float64"]

@@ -13,10 +13,10 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.artifacts.bundle import Manifest
-from daemon.core import durable
-from daemon.core.errors import BundleRefused
-from daemon.schema.costs import Costs, named
+from retraind.daemon.artifacts.bundle import Manifest
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import BundleRefused
+from retraind.daemon.schema.costs import Costs, named
 
 Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]

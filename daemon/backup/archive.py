@@ -16,9 +16,9 @@ from typing import IO, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from daemon.core import durable
-from daemon.core.errors import BackupDamaged
-from daemon.core.status import utcnow
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import BackupDamaged
+from retraind.daemon.core.status import utcnow
 
 MANIFEST = "manifest.json"
 

@@ -16,20 +16,20 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from daemon.artifacts.manifest import MANIFEST, Pointer
-from daemon.backup import database_copies
-from daemon.backup.archive import Packer
-from daemon.core import durable, logs
-from daemon.core.databases import mlflow_server
-from daemon.core.durable import fsync_dir
-from daemon.core.errors import BadSettings, DatasetDamaged, NotFound, Unavailable
-from daemon.core.home import Home
-from daemon.core.inbox_names import ignored
-from daemon.core.journal import journal_server
-from daemon.dataset import git_command
-from daemon.dataset.dvc_cache import Cache
-from daemon.records import batches, requests, segments, versions
-from daemon.schema.score_names import counted
+from retraind.daemon.artifacts.manifest import MANIFEST, Pointer
+from retraind.daemon.backup import database_copies
+from retraind.daemon.backup.archive import Packer
+from retraind.daemon.core import durable, logs
+from retraind.daemon.core.databases import mlflow_server
+from retraind.daemon.core.durable import fsync_dir
+from retraind.daemon.core.errors import BadSettings, DatasetDamaged, NotFound, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.inbox_names import ignored
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.dataset import git_command
+from retraind.daemon.dataset.dvc_cache import Cache
+from retraind.daemon.records import batches, requests, segments, versions
+from retraind.daemon.schema.score_names import counted
 
 log = logs.Logger()
 

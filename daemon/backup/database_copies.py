@@ -4,10 +4,10 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from daemon.core.databases import mlflow_server
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
-from daemon.storage import mlflow_file
+from retraind.daemon.core.databases import mlflow_server
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.storage import mlflow_file
 
 
 def journal(home: Home, copy: Path) -> Path:
@@ -15,7 +15,9 @@ def journal(home: Home, copy: Path) -> Path:
     server = journal_server.beside(home.journal)
     if server is None:
         return snapshot(home.journal, copy)
-    from daemon.storage.server import copies  # here, because SQLAlchemy is slow to import and not needed otherwise
+    from retraind.daemon.storage.server import (
+        copies,  # here, because SQLAlchemy is slow to import and not needed otherwise
+    )
 
     copies.to_file(server, copy)
     return copy
@@ -24,7 +26,7 @@ def journal(home: Home, copy: Path) -> Path:
 def mlflow(home: Home, copy: Path) -> Path | None:
     """A copy of MLflow's database as a file, even if it is on a server; None if there is none. Raises RetraindError."""
     if server := mlflow_server.beside(home):
-        from daemon.storage.mlflow import mlflow_copies
+        from retraind.daemon.storage.mlflow import mlflow_copies
 
         copy.unlink(missing_ok=True)
         mlflow_copies.to_file(server, copy)

@@ -10,17 +10,17 @@ import secrets
 import shutil
 from pathlib import Path
 
-from daemon.backup import archive
-from daemon.backup.backup import BUNDLE
-from daemon.core import logs, requests
-from daemon.core.durable import fsync_dir
-from daemon.core.errors import BadSettings, DatasetDamaged, NotFound
-from daemon.core.home import Home
-from daemon.dataset import git_command, git_history
-from daemon.dataset.dataset import Dataset
-from daemon.records.requests import answered
-from daemon.storage import artifact_paths
-from daemon.storage.journal import Journal
+from retraind.daemon.backup import archive
+from retraind.daemon.backup.backup import BUNDLE
+from retraind.daemon.core import logs, requests
+from retraind.daemon.core.durable import fsync_dir
+from retraind.daemon.core.errors import BadSettings, DatasetDamaged, NotFound
+from retraind.daemon.core.home import Home
+from retraind.daemon.dataset import git_command, git_history
+from retraind.daemon.dataset.dataset import Dataset
+from retraind.daemon.records.requests import answered
+from retraind.daemon.storage import artifact_paths
+from retraind.daemon.storage.journal import Journal
 
 log = logs.Logger()
 

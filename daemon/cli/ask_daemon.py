@@ -6,12 +6,12 @@ from typing import Any
 
 import typer
 
-from daemon.cli.options import opened
-from daemon.core import requests, status
-from daemon.core.errors import BadSettings, Exit
-from daemon.core.home import Home
-from daemon.core.node import node_status
-from daemon.core.states import RequestState
+from retraind.daemon.cli.options import opened
+from retraind.daemon.core import requests, status
+from retraind.daemon.core.errors import BadSettings, Exit
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.node import node_status
+from retraind.daemon.core.states import RequestState
 
 
 def submit(home: Path, json_: bool, kind: requests.Kind, **fields: Any) -> bool:
@@ -38,8 +38,8 @@ def require_leader(place: Home) -> None:
 
 def wait(place: Home, request: str) -> bool:
     """Print the daemon's answer; exits 8 if it refuses. False if it has not answered yet."""
-    from daemon.cli import follow
-    from daemon.cli.report.terminal import printable
+    from retraind.daemon.cli import follow
+    from retraind.daemon.cli.report.terminal import printable
 
     answer = follow.answer(place, request)
     state, sentence = answer or (RequestState.QUEUED, f"not answered yet; see GET /requests/{request}.")

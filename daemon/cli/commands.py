@@ -1,6 +1,6 @@
 """The command line.
 
-Data goes to standard output, messages to standard error. Exit codes are those of `daemon.core.errors.Exit`. Only the
+Data goes to standard output, messages to standard error. Exit codes are those of `retraind.daemon.core.errors.Exit`. Only the
 module of the command that is called is imported, and commands import their modules when they run: `retraind --help` and
 the start of `run` must not wait for MLflow.
 """
@@ -11,9 +11,9 @@ from importlib import import_module
 
 import typer
 
-from daemon.cli.report import failures
-from daemon.core import file_modes
-from daemon.core.errors import Exit, RetraindError
+from retraind.daemon.cli.report import failures
+from retraind.daemon.core import file_modes
+from retraind.daemon.core.errors import Exit, RetraindError
 
 COMMANDS = {
     "run": "service_commands:run",
@@ -43,7 +43,7 @@ COMMANDS = {
     "token": "token_commands:app",
     "notify": "notify_commands:app",
 }
-"""The commands in the order of `--help`: modules of `daemon.cli`, and the name of the command in them."""
+"""The commands in the order of `--help`: modules of `retraind.daemon.cli`, and the name of the command in them."""
 
 
 def application(only: str = "") -> typer.Typer:
@@ -58,7 +58,7 @@ def application(only: str = "") -> typer.Typer:
     )
     for name in [only] if only else COMMANDS:
         module, _, place = COMMANDS[name].partition(":")
-        command = getattr(import_module(f"daemon.cli.{module}"), place)
+        command = getattr(import_module(f"retraind.daemon.cli.{module}"), place)
         if isinstance(command, typer.Typer):
             app.add_typer(command)
         else:

@@ -9,29 +9,29 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from daemon.artifacts import bundle
-from daemon.artifacts.manifest import cleared
-from daemon.cli.report import health, home_access
-from daemon.core import durable, home_integrity, settings, status
-from daemon.core.databases import mlflow_server
-from daemon.core.errors import BundleRefused, RetraindError
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
-from daemon.core.journal_rows import SegmentRow
-from daemon.core.settings import candidate_packages
-from daemon.dataset import git_history
-from daemon.dataset.dvc_cache import Cache
-from daemon.objects import ownership, probe
-from daemon.objects.opening import open_store
-from daemon.objects.store import MD5, SHA256, by_md5, by_sha256
-from daemon.records import drops as recorded_drops
-from daemon.records import segments as recorded_segments
-from daemon.records import versions
-from daemon.records.query import ask
-from daemon.schema import schema, score_names
-from daemon.schema.schema import Schema
-from daemon.storage import artifact_paths
-from daemon.stored import bundle_files
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.artifacts.manifest import cleared
+from retraind.daemon.cli.report import health, home_access
+from retraind.daemon.core import durable, home_integrity, settings, status
+from retraind.daemon.core.databases import mlflow_server
+from retraind.daemon.core.errors import BundleRefused, RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.core.journal_rows import SegmentRow
+from retraind.daemon.core.settings import candidate_packages
+from retraind.daemon.dataset import git_history
+from retraind.daemon.dataset.dvc_cache import Cache
+from retraind.daemon.objects import ownership, probe
+from retraind.daemon.objects.opening import open_store
+from retraind.daemon.objects.store import MD5, SHA256, by_md5, by_sha256
+from retraind.daemon.records import drops as recorded_drops
+from retraind.daemon.records import segments as recorded_segments
+from retraind.daemon.records import versions
+from retraind.daemon.records.query import ask
+from retraind.daemon.schema import schema, score_names
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.storage import artifact_paths
+from retraind.daemon.stored import bundle_files
 
 REPAIR = "Run `retraind doctor --repair`."
 
@@ -222,7 +222,7 @@ def _verdict(home: Home, path: Path, live: set[str]) -> bool:
     """Whether an orphan is safe to remove: it is not a segment of the dataset, and all its drops were accepted."""
     if durable.sha256_file(path) in live:
         return False
-    from daemon.dataset import segments  # imported here, because it needs pyarrow and orphans are rare
+    from retraind.daemon.dataset import segments  # imported here, because it needs pyarrow and orphans are rare
 
     try:
         drops = segments.drops_of(path)

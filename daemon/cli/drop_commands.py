@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.ask_daemon import submit, warn_if_down
-from daemon.cli.options import HERE, HomeOption, JsonOption, limit_option, opened
-from daemon.core import requests, settings
-from daemon.core.errors import NotFound
-from daemon.core.home import Home
-from daemon.core.journal_rows import DropRow
+from retraind.daemon.cli.ask_daemon import submit, warn_if_down
+from retraind.daemon.cli.options import HERE, HomeOption, JsonOption, limit_option, opened
+from retraind.daemon.core import requests, settings
+from retraind.daemon.core.errors import NotFound
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import DropRow
 
 
 def ingest(
@@ -23,8 +23,8 @@ def ingest(
     Example: retraind ingest examples/iris-more.csv
     """
     place, _ = opened(home, writes=True)
-    from daemon.core import durable
-    from daemon.core.inbox_names import ignored
+    from retraind.daemon.core import durable
+    from retraind.daemon.core.inbox_names import ignored
 
     place.make()
     if not file.is_file():
@@ -48,7 +48,7 @@ def drops(
     Example: retraind drops iris-more.csv
     """
     place, _ = opened(home)
-    from daemon.cli.report import drops as report
+    from retraind.daemon.cli.report import drops as report
 
     if key is None:
         listed = report.listed(place, limit)
@@ -84,7 +84,7 @@ def reject(
 
 def _decide(home: Path, json_: bool, kind: requests.Kind, drop: str) -> None:
     place, _ = opened(home, writes=True)
-    from daemon.cli.report import drops
+    from retraind.daemon.cli.report import drops
 
     submit(home, json_, kind, drop=drops.held(place, drop)["sha256"])
 
@@ -109,7 +109,7 @@ def forget(
     Example: retraind forget poison.csv
     """
     place, _ = opened(home, writes=not find)
-    from daemon.cli.report import drops
+    from retraind.daemon.cli.report import drops
 
     target = drops.to_forget(place, drop)
     if find:
@@ -122,10 +122,10 @@ def forget(
 
 
 def _list_traces(place: Home, drop: DropRow, json_: bool) -> None:
-    from daemon.cli.report.terminal import printable
-    from daemon.ingest.erasure.traces import find
-    from daemon.objects.opening import open_store
-    from daemon.storage.journal import Journal
+    from retraind.daemon.cli.report.terminal import printable
+    from retraind.daemon.ingest.erasure.traces import find
+    from retraind.daemon.objects.opening import open_store
+    from retraind.daemon.storage.journal import Journal
 
     with Journal.reading(place.journal) as journal:
         traces = find(place, journal, drop, open_store(settings.load(place.settings).storage))

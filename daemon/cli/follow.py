@@ -9,15 +9,15 @@ from typing import TypedDict
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from daemon.cli.report.home_access import reading
-from daemon.core import status
-from daemon.core.errors import Exit, Unavailable
-from daemon.core.home import Home
-from daemon.core.states import RequestState, RunState, VersionState
-from daemon.core.status import Training
-from daemon.records import versions
-from daemon.records.requests import Requests
-from daemon.records.runs import Runs
+from retraind.daemon.cli.report.home_access import reading
+from retraind.daemon.core import status
+from retraind.daemon.core.errors import Exit, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import RequestState, RunState, VersionState
+from retraind.daemon.core.status import Training
+from retraind.daemon.records import versions
+from retraind.daemon.records.requests import Requests
+from retraind.daemon.records.runs import Runs
 
 PAUSE = 0.2
 """Seconds between two polls."""

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli import ask_daemon
-from daemon.cli.options import HERE, HomeOption, JsonOption, made, opened
-from daemon.core import requests, settings
-from daemon.core.errors import AlreadyRunning, Exit
-from daemon.core.home import Home
+from retraind.daemon.cli import ask_daemon
+from retraind.daemon.cli.options import HERE, HomeOption, JsonOption, made, opened
+from retraind.daemon.core import requests, settings
+from retraind.daemon.core.errors import AlreadyRunning, Exit
+from retraind.daemon.core.home import Home
 
 
 def doctor(
@@ -31,7 +31,7 @@ def doctor(
 
 def _judge(place: Home, json_: bool) -> None:
     """Print the findings of the checkup; exits 5 if any is bad."""
-    from daemon.cli import doctor as checkup
+    from retraind.daemon.cli import doctor as checkup
 
     findings = checkup.examine(place)
     typer.echo(json.dumps(findings) if json_ else checkup.as_text(findings))
@@ -40,9 +40,9 @@ def _judge(place: Home, json_: bool) -> None:
 
 def _repair(place: Home) -> None:
     """Repair a home in which no daemon runs, or ask the running daemon to repair it."""
-    from daemon.dataset import repair as upkeep
-    from daemon.objects.opening import open_store, owned
-    from daemon.service import service
+    from retraind.daemon.dataset import repair as upkeep
+    from retraind.daemon.objects.opening import open_store, owned
+    from retraind.daemon.service import service
 
     ask_daemon.require_leader(place)
     try:
@@ -65,7 +65,7 @@ def backup(
     """
     place, _ = opened(home)
     ask_daemon.require_leader(place)
-    from daemon.backup import backup as backups
+    from retraind.daemon.backup import backup as backups
 
     facts = backups.backup(place, file.absolute())
     typer.echo(json.dumps(facts) if json_ else backups.sentence(file, facts))
@@ -81,9 +81,9 @@ def restore(
     Example: retraind restore /backups/churn.tar --home ~/churn-again
     """
     place, _ = made(home)
-    from daemon.backup import backup as backups
-    from daemon.backup import restore as restoring
-    from daemon.service import claiming
+    from retraind.daemon.backup import backup as backups
+    from retraind.daemon.backup import restore as restoring
+    from retraind.daemon.service import claiming
 
     manifest = restoring.restore(file, place)
     typer.echo(f"retraind: {place.root} restored as of {manifest.made}: {backups.counts(manifest.facts)}.", err=True)
@@ -102,9 +102,9 @@ def migrate(
     Example: retraind migrate postgresql+psycopg://retraind@db.example/churn
     """
     place, _ = opened(home, writes=True)
-    from daemon.service import service
-    from daemon.storage.mlflow import mlflow_copies
-    from daemon.storage.server import copies
+    from retraind.daemon.service import service
+    from retraind.daemon.storage.mlflow import mlflow_copies
+    from retraind.daemon.storage.server import copies
 
     def stopped(rows: int) -> AbstractContextManager[None]:
         sentence = (
@@ -127,7 +127,7 @@ def claim(home: HomeOption = HERE) -> None:
     Example: retraind claim --home ~/churn-again
     """
     place, loaded = opened(home, writes=True)
-    from daemon.service import claiming
+    from retraind.daemon.service import claiming
 
     for sentence in claiming.claim(place, loaded):
         typer.echo(f"retraind: {sentence}", err=True)

@@ -9,10 +9,10 @@ import sqlite3
 import stat
 from pathlib import Path
 
-from daemon.core import home_integrity
-from daemon.core.errors import RetraindError, WrongHome
-from daemon.core.home import Home
-from daemon.core.journal.journal_format import FORMAT
+from retraind.daemon.core import home_integrity
+from retraind.daemon.core.errors import RetraindError, WrongHome
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal.journal_format import FORMAT
 
 CORRECT = "Correct --home or RETRAIND_HOME"
 NEW = f"{CORRECT}; `retraind init FILE --target COL` makes a new home."
@@ -112,7 +112,7 @@ def _user(uid: int) -> str:
 
 def _require_known_format(home: Home) -> None:
     """Raise WrongHome if a newer release has written the journal, whose tables this one would misread."""
-    from daemon.records import query
+    from retraind.daemon.records import query
 
     try:
         stored = query.number(home.journal, "PRAGMA user_version") if home.journal.exists() else None

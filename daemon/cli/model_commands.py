@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.ask_daemon import submit
-from daemon.cli.options import HERE, HomeOption, JsonOption, limit_option, opened, version_argument
-from daemon.core import requests
-from daemon.core.errors import Exit
+from retraind.daemon.cli.ask_daemon import submit
+from retraind.daemon.cli.options import HERE, HomeOption, JsonOption, limit_option, opened, version_argument
+from retraind.daemon.core import requests
+from retraind.daemon.core.errors import Exit
 
 
 def retrain(
@@ -31,7 +31,7 @@ def retrain(
 
 def _follow(home: Path, json_: bool, *, force: bool) -> None:
     place, _ = opened(home, writes=True)
-    from daemon.cli import follow
+    from retraind.daemon.cli import follow
 
     place.make()
     before = follow.last_run(place)
@@ -87,7 +87,7 @@ def versions(
     Example: retraind versions
     """
     place, _ = opened(home)
-    from daemon.cli.report import versions as report
+    from retraind.daemon.cli.report import versions as report
 
     listed = report.listed(place, limit)
     if json_:
@@ -107,7 +107,7 @@ def lineage(
     Example: retraind lineage 3
     """
     place, _ = opened(home)
-    from daemon.cli.report import lineage_tree
+    from retraind.daemon.cli.report import lineage_tree
 
     chain = lineage_tree.read(place, version, limit)
     typer.echo(json.dumps(chain)) if json_ else lineage_tree.show(chain)
@@ -124,8 +124,8 @@ def reproduce(
     """
     place, loaded = opened(home)
     os.nice(loaded.train.nice)
-    from daemon.objects.opening import open_store
-    from daemon.training import reproduction, reproduction_verdict
+    from retraind.daemon.objects.opening import open_store
+    from retraind.daemon.training import reproduction, reproduction_verdict
 
     comparison = reproduction.reproduce(place, version, loaded.train, open_store(loaded.storage))
     typer.echo(json.dumps(comparison) if json_ else reproduction_verdict.sentence(comparison))

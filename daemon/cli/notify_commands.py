@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli.options import HERE, HomeOption, JsonOption, limit_option, opened
-from daemon.core.errors import BadSettings, Exit
-from daemon.core.status import utcnow
-from daemon.records import events
+from retraind.daemon.cli.options import HERE, HomeOption, JsonOption, limit_option, opened
+from retraind.daemon.core.errors import BadSettings, Exit
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.records import events
 
 app = typer.Typer(name="notify", invoke_without_command=True)
 
@@ -53,9 +53,9 @@ def send_test(home: HomeOption = HERE) -> None:
     if not settings.notify.is_on:
         hint = "Set notify.urls_file, notify.webhook or notify.command (docs/operations.md)."
         raise BadSettings(f"{place.settings} names no target for notices.", hint=hint)
-    from daemon.notify.notice import Origin, trial
-    from daemon.notify.sender import attempt
-    from daemon.notify.targets.configured import Targets
+    from retraind.daemon.notify.notice import Origin, trial
+    from retraind.daemon.notify.sender import attempt
+    from retraind.daemon.notify.targets.configured import Targets
 
     targets = Targets(place, settings.notify, events.salt(place.journal))
     notice = trial(Origin(str(place.root), settings.server.public_url), secrets.token_hex(16), utcnow())

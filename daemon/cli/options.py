@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from daemon.cli import home_opening
-from daemon.core import logs, requests, settings
-from daemon.core.home import Home
+from retraind.daemon.cli import home_opening
+from retraind.daemon.core import logs, requests, settings
+from retraind.daemon.core.home import Home
 
 HomeOption = Annotated[
     Path,

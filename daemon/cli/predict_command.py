@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli.options import HERE, HomeOption, JsonOption, opened
-from daemon.core import requests
-from daemon.core.errors import BadSettings, Exit
+from retraind.daemon.cli.options import HERE, HomeOption, JsonOption, opened
+from retraind.daemon.core import requests
+from retraind.daemon.core.errors import BadSettings, Exit
 
 if TYPE_CHECKING:
-    from daemon.predicting.file_answers import Summary
-    from daemon.predicting.file_job import Files
+    from retraind.daemon.predicting.file_answers import Summary
+    from retraind.daemon.predicting.file_job import Files
 
 SHOWN = 10
 """Number of bad rows that are printed if they go to no file."""
@@ -44,8 +44,8 @@ def predict(
     if json_ and output is None:
         raise BadSettings("--json needs -o: standard output has the answers.", hint="Name a file with -o.")
     os.nice(loaded.train.nice)
-    from daemon.predicting import file_job, served_version
-    from daemon.predicting.answers import Answerer
+    from retraind.daemon.predicting import file_job, served_version
+    from retraind.daemon.predicting.answers import Answerer
 
     files = file_job.Files.of(file, output, bad)
     number = served_version.served(place) if version is None else version
@@ -57,7 +57,7 @@ def predict(
 
 def _report(summary: "Summary", files: "Files", json_: bool) -> None:
     """Print the counts, on standard error unless they are asked for as JSON, and the first bad rows if they are in no file."""
-    from daemon.cli.report.terminal import printable
+    from retraind.daemon.cli.report.terminal import printable
 
     bad = str(files.bad) if summary.bad and files.bad else None
     facts = {"version": summary.version, "rows": summary.rows, "answered": summary.answered, "bad": len(summary.bad)}
@@ -89,8 +89,8 @@ def explain(
     Example: retraind explain '{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}'
     """
     place, _ = opened(home)
-    from daemon.cli.report import explanation
-    from daemon.predicting import explaining, served_version
+    from retraind.daemon.cli.report import explanation
+    from retraind.daemon.predicting import explaining, served_version
 
     if row.lstrip().startswith(("{", "[")):
         features, answered_by = explaining.parsed(row), None

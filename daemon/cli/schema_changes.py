@@ -9,17 +9,17 @@ from typing import Literal, get_args
 import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from daemon.cli.report.home_access import reading
-from daemon.core.errors import BadSchema, Unavailable
-from daemon.core.home import Home
-from daemon.core.validation import words
-from daemon.dataset import segments
-from daemon.records import segments as recorded_segments
-from daemon.schema import schema, schema_file
-from daemon.schema.column import MOST_CATEGORIES, Column, Kind
-from daemon.schema.schema import Schema
-from daemon.tabular import schema_growth
-from daemon.tabular.column_types import as_kind
+from retraind.daemon.cli.report.home_access import reading
+from retraind.daemon.core.errors import BadSchema, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.validation import words
+from retraind.daemon.dataset import segments
+from retraind.daemon.records import segments as recorded_segments
+from retraind.daemon.schema import schema, schema_file
+from retraind.daemon.schema.column import MOST_CATEGORIES, Column, Kind
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular import schema_growth
+from retraind.daemon.tabular.column_types import as_kind
 
 Choice = Kind | Literal["ignore"]
 

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli import ask_daemon
-from daemon.cli.options import HERE, HomeOption, JsonOption, made, opened
-from daemon.core import file_modes
-from daemon.core.errors import BadSettings
-from daemon.core.home import Home
-from daemon.schema import schema
-from daemon.schema.cell_notation import Order
-from daemon.schema.class_labels import alike
-from daemon.schema.schema import Schema, Task
+from retraind.daemon.cli import ask_daemon
+from retraind.daemon.cli.options import HERE, HomeOption, JsonOption, made, opened
+from retraind.daemon.core import file_modes
+from retraind.daemon.core.errors import BadSettings
+from retraind.daemon.core.home import Home
+from retraind.daemon.schema import schema
+from retraind.daemon.schema.cell_notation import Order
+from retraind.daemon.schema.class_labels import alike
+from retraind.daemon.schema.schema import Schema, Task
 
 if TYPE_CHECKING:
-    from daemon.cli.schema_changes import Choice
-    from daemon.tabular.schema_draft import Draft
+    from retraind.daemon.cli.schema_changes import Choice
+    from retraind.daemon.tabular.schema_draft import Draft
 
 IGNORE = typer.Option("--ignore", metavar="COL", help="A column to ignore; repeat it for more.")
 KIND = typer.Option(
@@ -46,7 +46,7 @@ def init(
     Example: retraind init churn.csv --target churned
     """
     place, loaded = made(home)
-    from daemon.cli import schema_changes
+    from retraind.daemon.cli import schema_changes
 
     _require_new(place)
     kinds = schema_changes.choices(kind or []) | dict.fromkeys(ignore or [], "ignore")
@@ -74,22 +74,22 @@ def _draft(
     file: Path, target: str, task: Task | None, dates: Order | None, kinds: "Mapping[str, Choice]", *, most: int
 ) -> "Draft":
     """The schema inferred from a file; `most`: maximum bytes of an inflated .csv.gz."""
-    from daemon.tabular import infer_schema
+    from retraind.daemon.tabular import infer_schema
 
     infer = partial(infer_schema.of, file, target, task, most, dates)
     draft = infer(kinds)
     if not draft.texts:
         return draft
-    from daemon.cli import text_relevance  # imported here, because it needs scikit-learn
+    from retraind.daemon.cli import text_relevance  # imported here, because it needs scikit-learn
 
     return text_relevance.with_texts(file, draft, most, infer, kinds)
 
 
 def _write(place: Home, draft: "Draft") -> None:
     """Make the home, its settings unless it has some, and its schema; raises BadSettings if it has a schema by now."""
-    from daemon.core import durable
-    from daemon.core.settings import settings_file
-    from daemon.schema import schema_file
+    from retraind.daemon.core import durable
+    from retraind.daemon.core.settings import settings_file
+    from retraind.daemon.schema import schema_file
 
     place.make()
     if not place.settings.exists():
@@ -99,8 +99,8 @@ def _write(place: Home, draft: "Draft") -> None:
 
 
 def _print_draft(draft: "Draft", json_: bool) -> None:
-    from daemon.cli.report import schema_table
-    from daemon.cli.report.terminal import printable
+    from retraind.daemon.cli.report import schema_table
+    from retraind.daemon.cli.report.terminal import printable
 
     lines, remarks = schema_table.of_draft(draft), list(_remarks(draft))
     if json_:
@@ -139,7 +139,7 @@ def schema_(
     """
     asked = ignore or kind or missing
     place, _ = opened(home, writes=bool(asked))
-    from daemon.cli.report import schema_table
+    from retraind.daemon.cli.report import schema_table
 
     present = _changed(place, ignore or [], kind or [], missing or []) if asked else schema.require(place.schema)
     lines = schema_table.of_schema(present)
@@ -148,7 +148,7 @@ def schema_(
 
 def _changed(home: Home, ignore: list[str], kind: list[str], missing: list[str]) -> Schema:
     """Change the schema and print a confirmation; returns the new schema."""
-    from daemon.cli import schema_changes  # imported here, because it needs pyarrow
+    from retraind.daemon.cli import schema_changes  # imported here, because it needs pyarrow
 
     ask_daemon.require_leader(home)
     kinds = schema_changes.choices(kind) | dict.fromkeys(ignore, "ignore")

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli import home_opening
-from daemon.cli.options import HERE, HomeOption, JsonOption, opened, served
-from daemon.core.errors import Exit
-from daemon.processes.stop_signals import Wake
+from retraind.daemon.cli import home_opening
+from retraind.daemon.cli.options import HERE, HomeOption, JsonOption, opened, served
+from retraind.daemon.core.errors import Exit
+from retraind.daemon.processes.stop_signals import Wake
 
 
 def run(
@@ -22,7 +22,7 @@ def run(
     """
     wake = _listening()
     place, loaded = served(home, host=host, port=port)
-    from daemon.service import service
+    from retraind.daemon.service import service
 
     (service.serve if loaded.role == "node" else service.run)(place, loaded, wake)
 
@@ -40,7 +40,7 @@ def serve(
     place, loaded = served(home, host=host, port=port)
     if loaded.role != "node":  # a node's home is made by its first start, with what its leader serves
         home_opening.require(place, writes=True)
-    from daemon.service import service
+    from retraind.daemon.service import service
 
     service.serve(place, loaded, wake)
 
@@ -51,7 +51,7 @@ def show_status(home: HomeOption = HERE, json_: JsonOption = False) -> None:
     Example: retraind status --json
     """
     place, _ = opened(home)
-    from daemon.cli.report import health
+    from retraind.daemon.cli.report import health
 
     facts = health.read(place)
     typer.echo(json.dumps(facts) if json_ else health.as_text(facts))

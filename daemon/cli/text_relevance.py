@@ -13,20 +13,20 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from daemon.core.settings import Inbox, Train
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema, Task
-from daemon.schema.scores import Metric
-from daemon.tabular import csv_profile, csv_table, row_hashes, rows
-from daemon.tabular.csv_table import BLOCK_BYTES
-from daemon.tabular.infer_schema import Choice
-from daemon.tabular.row_hashes import Prints
-from daemon.tabular.schema_draft import Draft
-from daemon.tabular.schema_growth import grown
-from daemon.training import losses
-from daemon.training.selection import candidates
-from daemon.training.selection.candidates import Candidate
-from daemon.training.selection.cross_validation import Trial
+from retraind.daemon.core.settings import Inbox, Train
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema, Task
+from retraind.daemon.schema.scores import Metric
+from retraind.daemon.tabular import csv_profile, csv_table, row_hashes, rows
+from retraind.daemon.tabular.csv_table import BLOCK_BYTES
+from retraind.daemon.tabular.infer_schema import Choice
+from retraind.daemon.tabular.row_hashes import Prints
+from retraind.daemon.tabular.schema_draft import Draft
+from retraind.daemon.tabular.schema_growth import grown
+from retraind.daemon.training import losses
+from retraind.daemon.training.selection import candidates
+from retraind.daemon.training.selection.candidates import Candidate
+from retraind.daemon.training.selection.cross_validation import Trial
 
 SAMPLE, FEWEST = 2_000, 100
 """Maximum and minimum number of sampled rows, evenly spread over the file."""

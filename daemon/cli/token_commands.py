@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from daemon.access import tokens
-from daemon.access.tokens import Token
-from daemon.cli.options import HERE, HomeOption, JsonOption, opened
-from daemon.core.errors import BadSettings, NotFound
-from daemon.core.scopes import Scope
+from retraind.daemon.access import tokens
+from retraind.daemon.access.tokens import Token
+from retraind.daemon.cli.options import HERE, HomeOption, JsonOption, opened
+from retraind.daemon.core.errors import BadSettings, NotFound
+from retraind.daemon.core.scopes import Scope
 
 app = typer.Typer(name="token", invoke_without_command=True)
 

@@ -8,8 +8,8 @@ import time
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from daemon.core import logs
-from daemon.core.home import Home
+from retraind.daemon.core import logs
+from retraind.daemon.core.home import Home
 
 log = logs.Logger()
 

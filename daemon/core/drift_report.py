@@ -1,8 +1,8 @@
-"""The result of a drift check, as JSON in the journal and as the answer of `GET /drift`: see `daemon.drift.report`."""
+"""The result of a drift check, as JSON in the journal and as the answer of `GET /drift`: see `retraind.daemon.drift.report`."""
 
 from typing import TypedDict
 
-from daemon.core.states import DriftState
+from retraind.daemon.core.states import DriftState
 
 
 class DriftedShares(TypedDict):
@@ -71,7 +71,7 @@ class LabelledError(TypedDict):
 
 
 class DriftReport(TypedDict):
-    """The JSON in `detail` of a check for drift: see `daemon.drift.report`."""
+    """The JSON in `detail` of a check for drift: see `retraind.daemon.drift.report`."""
 
     version: int | None
     n: int

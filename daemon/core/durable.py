@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from daemon.core.errors import Unavailable
+from retraind.daemon.core.errors import Unavailable
 
 TMP = ".tmp"
 MARK = ".retraind-"

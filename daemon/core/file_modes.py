@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from daemon.core import logs
+from retraind.daemon.core import logs
 
 log = logs.Logger()
 

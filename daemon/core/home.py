@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.core import file_modes
-from daemon.core.errors import BadSettings
+from retraind.daemon.core import file_modes
+from retraind.daemon.core.errors import BadSettings
 
 
 class SubPath:
@@ -46,26 +46,26 @@ class Home:
     registry = SubPath("registry")
     journal = SubPath("registry/journal.db")
     journal_server = SubPath("registry/journal-server.json")
-    """Names the server of the journal if there is no `journal.db`; see `daemon.core.journal.journal_server`."""
+    """Names the server of the journal if there is no `journal.db`; see `retraind.daemon.core.journal.journal_server`."""
     identity = SubPath("registry/home.json")
-    """The id of the home; see `daemon.core.journal.home_identity`."""
+    """The id of the home; see `retraind.daemon.core.journal.home_identity`."""
     mlflow = SubPath("registry/mlflow.db")
     mlflow_server = SubPath("registry/mlflow-server.json")
-    """Names the server of MLflow's database if there is no `mlflow.db`; see `daemon.core.databases.mlflow_server`."""
+    """Names the server of MLflow's database if there is no `mlflow.db`; see `retraind.daemon.core.databases.mlflow_server`."""
     artifacts = SubPath("registry/artifacts")
     bundles = SubPath("registry/bundles")
     pointer = SubPath("registry/champion.json")
     token = SubPath("registry/token")
     """The admin's token in clear, made at the first start."""
     tokens = SubPath("registry/tokens")
-    """Hash, scopes and last use of every other token; see `daemon.access.tokens`."""
+    """Hash, scopes and last use of every other token; see `retraind.daemon.access.tokens`."""
     sessions = SubPath("registry/sessions")
     """The browsers that are signed in, one small JSON file each."""
     lock = SubPath("registry/daemon.lock")
     status = SubPath("registry/status.json")
     """The daemon's status, rewritten about once a second (never fsynced)."""
     node = SubPath("registry/node.json")
-    """What the agent of a serving node says to its workers; see `daemon.core.node.messages`."""
+    """What the agent of a serving node says to its workers; see `retraind.daemon.core.node.messages`."""
     requests = SubPath("registry/requests")
     """Durable requests to the loop: one small JSON file each."""
     workers = SubPath("registry/workers")

@@ -9,8 +9,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
 
 LEAST_BYTES = 64 * 1024
 """With less room than this, the disk counts as full."""

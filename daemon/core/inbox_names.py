@@ -14,7 +14,7 @@ RESERVED = frozenset({"README.md"})
 
 
 PREDICT = "predict"
-"""The folder of files to predict; see `daemon.predicting.outbox`."""
+"""The folder of files to predict; see `retraind.daemon.predicting.outbox`."""
 
 LONGEST = 255
 """Bytes that a name can have on all usual file systems."""

@@ -1,9 +1,9 @@
-"""Rows of the journal, one type for each table of `daemon.storage.journal_tables`, which says what the columns mean."""
+"""Rows of the journal, one type for each table of `retraind.daemon.storage.journal_tables`, which says what the columns mean."""
 
 from typing import NotRequired, TypedDict
 
-from daemon.core.journal.notices import NoticeKind
-from daemon.core.states import (
+from retraind.daemon.core.journal.notices import NoticeKind
+from retraind.daemon.core.states import (
     BatchKind,
     BatchState,
     DriftState,
@@ -209,7 +209,7 @@ class VersionTraining(TypedDict):
 
 
 class VersionRecord(VersionTraining):
-    """A version before it is judged; `scores` are JSON, see `daemon.schema.scores.Scores`."""
+    """A version before it is judged; `scores` are JSON, see `retraind.daemon.schema.scores.Scores`."""
 
     bundle: str
     revision: str
@@ -235,7 +235,7 @@ class VersionRow(VersionFacts):
     """The journal's full row on a version."""
 
     scores: str
-    """JSON, see `daemon.schema.scores.Scores`."""
+    """JSON, see `retraind.daemon.schema.scores.Scores`."""
 
 
 class SwapRow(TypedDict):
@@ -260,7 +260,7 @@ class RequestRow(TypedDict):
 
 
 class DriftRecord(TypedDict):
-    """A check for drift; `detail` is JSON, see `daemon.core.drift_report.DriftReport`."""
+    """A check for drift; `detail` is JSON, see `retraind.daemon.core.drift_report.DriftReport`."""
 
     version: int
     n: int
@@ -303,7 +303,7 @@ class EventRow(TypedDict):
     id: int
     at: str
     kind: str
-    """One of `daemon.core.states.EventKind`, or one of a later release."""
+    """One of `retraind.daemon.core.states.EventKind`, or one of a later release."""
     level: Level
     message: str
     drop: str | None

@@ -10,7 +10,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from daemon.core.settings import Log
+from retraind.daemon.core.settings import Log
 
 NOISY = (
     "alembic",

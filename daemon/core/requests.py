@@ -17,10 +17,10 @@ from typing import Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
-from daemon.core import durable
-from daemon.core.errors import Crowded
-from daemon.core.home import Home
-from daemon.core.validation import words
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import Crowded
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.validation import words
 
 LARGEST = 2**53
 """Identifiers above this are no longer exact in a JSON reader that knows only doubles."""

@@ -1,4 +1,4 @@
-"""Scopes: what a token lets its holder do over HTTP. `web.auth.path_scopes` has the scope of each route."""
+"""Scopes: what a token lets its holder do over HTTP. `retraind.web.auth.path_scopes` has the scope of each route."""
 
 from enum import StrEnum
 

@@ -12,9 +12,9 @@ import weakref
 from collections.abc import Iterator
 from typing import Self
 
-from daemon.core import durable
-from daemon.core.errors import Unavailable
-from daemon.core.home import Home
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.home import Home
 
 READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Flags that never follow a link or wait for a pipe."""

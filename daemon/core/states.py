@@ -25,7 +25,7 @@ class DropState(StrEnum):
 
 
 class Hold(StrEnum):
-    """A person's decision on a suspicious drop; see `daemon.ingest.held_drops`."""
+    """A person's decision on a suspicious drop; see `retraind.daemon.ingest.held_drops`."""
 
     WAITING = "held"
     """Nothing yet: it waits in the inbox."""

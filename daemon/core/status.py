@@ -11,9 +11,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from daemon.core import durable, process_table
-from daemon.core.leader.leadership import Leadership
-from daemon.core.node.messages import NodeReport
+from retraind.daemon.core import durable, process_table
+from retraind.daemon.core.leader.leadership import Leadership
+from retraind.daemon.core.node.messages import NodeReport
 
 STALE_SECONDS = 10.0
 """Seconds after which a daemon without a heartbeat counts as hanging; a heartbeat comes about once a second, see

@@ -6,15 +6,15 @@ The first home is only read. DVC fetches the segments from its cache as from any
 import contextlib
 import shutil
 
-from daemon.core import durable
-from daemon.core.errors import DatasetDamaged, NotFound, Unavailable
-from daemon.core.home import Home
-from daemon.dataset import dvc, git_command, git_history
-from daemon.dataset.dvc import Dvc
-from daemon.dataset.dvc_cache import Cache, md5_of
-from daemon.dataset.git_repository import Revision, pointed
-from daemon.objects.store import ObjectLost, ObjectStore, by_md5
-from daemon.records import segments as recorded_segments
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import DatasetDamaged, NotFound, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.dataset import dvc, git_command, git_history
+from retraind.daemon.dataset.dvc import Dvc
+from retraind.daemon.dataset.dvc_cache import Cache, md5_of
+from retraind.daemon.dataset.git_repository import Revision, pointed
+from retraind.daemon.objects.store import ObjectLost, ObjectStore, by_md5
+from retraind.daemon.records import segments as recorded_segments
 
 
 def check_out(source: Home, target: Home, revision: Revision, store: ObjectStore | None = None) -> list[str]:

@@ -8,14 +8,14 @@ file) stay as they are and delay nothing.
 
 from collections.abc import Iterator, Mapping
 
-from daemon.core import logs
-from daemon.core.errors import RetraindError
-from daemon.dataset import segment_tiers
-from daemon.dataset.segment_folder import SegmentFolder
-from daemon.dataset.segment_writer import Sealed
-from daemon.dataset.segments import UnlikeError
-from daemon.storage.journal import Journal
-from daemon.stored.segments import StoredSegments
+from retraind.daemon.core import logs
+from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.dataset import segment_tiers
+from retraind.daemon.dataset.segment_folder import SegmentFolder
+from retraind.daemon.dataset.segment_writer import Sealed
+from retraind.daemon.dataset.segments import UnlikeError
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.stored.segments import StoredSegments
 
 log = logs.Logger()
 

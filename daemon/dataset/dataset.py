@@ -6,16 +6,16 @@ journal records the batch as committed.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from daemon.core import durable, logs
-from daemon.core.errors import DatasetDamaged
-from daemon.core.home import Home
-from daemon.core.journal_rows import SegmentRow
-from daemon.dataset.dvc import Dvc
-from daemon.dataset.dvc_cache import Cache
-from daemon.dataset.git_history import POINTER, SCHEMA
-from daemon.dataset.git_repository import Repository, Revision, pointed
-from daemon.dataset.segment_folder import SegmentFolder
-from daemon.stored.segments import StoredSegments
+from retraind.daemon.core import durable, logs
+from retraind.daemon.core.errors import DatasetDamaged
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import SegmentRow
+from retraind.daemon.dataset.dvc import Dvc
+from retraind.daemon.dataset.dvc_cache import Cache
+from retraind.daemon.dataset.git_history import POINTER, SCHEMA
+from retraind.daemon.dataset.git_repository import Repository, Revision, pointed
+from retraind.daemon.dataset.segment_folder import SegmentFolder
+from retraind.daemon.stored.segments import StoredSegments
 
 log = logs.Logger()
 

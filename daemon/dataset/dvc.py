@@ -10,9 +10,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from daemon.core.errors import DatasetDamaged
-from daemon.core.home import Home
-from daemon.dataset import git_command
+from retraind.daemon.core.errors import DatasetDamaged
+from retraind.daemon.core.home import Home
+from retraind.daemon.dataset import git_command
 
 LEAST_BYTES, LEAST_FILES = 8 * 1024 * 1024, 64
 """Bytes that must be free on the disk before anything is added."""

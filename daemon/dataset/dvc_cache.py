@@ -14,10 +14,10 @@ from pathlib import Path
 
 import orjson
 
-from daemon.core import durable
-from daemon.core.errors import DatasetDamaged
-from daemon.core.home import Home
-from daemon.records.segments import SegmentLife
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import DatasetDamaged
+from retraind.daemon.core.home import Home
+from retraind.daemon.records.segments import SegmentLife
 
 OBJECTS = ".dvc/cache/files/md5"
 SECURED = 99_357_421 * 10**9

@@ -8,7 +8,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from daemon.core.errors import DatasetDamaged, Unavailable
+from retraind.daemon.core.errors import DatasetDamaged, Unavailable
 
 SECONDS = 60
 """Time limit of a command. Two commands that hang, one after the other, stay below `heartbeat.STEP_SECONDS`."""

@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from daemon.core import durable
-from daemon.core.errors import DatasetDamaged
-from daemon.core.states import BatchKind, BatchState
-from daemon.dataset import git_command
-from daemon.records import batches, segments
-from daemon.records.batches import RevisionRow
-from daemon.schema.score_names import counted
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import DatasetDamaged
+from retraind.daemon.core.states import BatchKind, BatchState
+from retraind.daemon.dataset import git_command
+from retraind.daemon.records import batches, segments
+from retraind.daemon.records.batches import RevisionRow
+from retraind.daemon.schema.score_names import counted
 
 POINTER, SCHEMA = "dataset.dvc", "schema.json"
 TRACKED = (POINTER, SCHEMA, ".gitignore", ".dvc/config", ".dvc/.gitignore", ".dvcignore")

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from daemon.core import durable, logs
-from daemon.core.errors import DatasetDamaged
-from daemon.core.home import Home
-from daemon.dataset import git_command, git_history
-from daemon.dataset.dvc_cache import Cache
-from daemon.dataset.git_history import POINTER, TRACKED
+from retraind.daemon.core import durable, logs
+from retraind.daemon.core.errors import DatasetDamaged
+from retraind.daemon.core.home import Home
+from retraind.daemon.dataset import git_command, git_history
+from retraind.daemon.dataset.dvc_cache import Cache
+from retraind.daemon.dataset.git_history import POINTER, TRACKED
 
 log = logs.Logger()
 

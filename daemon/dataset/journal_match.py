@@ -4,11 +4,11 @@ A journal that is empty or older than the data does not know the newer segments,
 from the dataset. So the service does not start: a person has to decide which of the two is right.
 """
 
-from daemon.core import home_integrity
-from daemon.core.errors import HistoryLost, RetraindError
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
-from daemon.dataset import git_command
+from retraind.daemon.core import home_integrity
+from retraind.daemon.core.errors import HistoryLost, RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.dataset import git_command
 
 WAYS = (
     "Restore the whole home from one backup, or put the journal back. If there is none, move data/ and registry/ aside: "

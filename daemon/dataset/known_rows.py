@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.core import durable, logs
-from daemon.core.errors import DatasetDamaged
-from daemon.dataset import row_hash_files, segments
-from daemon.dataset.row_hash_files import HashFile, HashFileWriter, RowHashes
-from daemon.schema.schema import Schema
-from daemon.tabular.row_hashes import Prints
+from retraind.daemon.core import durable, logs
+from retraind.daemon.core.errors import DatasetDamaged
+from retraind.daemon.dataset import row_hash_files, segments
+from retraind.daemon.dataset.row_hash_files import HashFile, HashFileWriter, RowHashes
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular.row_hashes import Prints
 
 log = logs.Logger()
 

@@ -9,12 +9,12 @@ never removed here.
 import subprocess
 from pathlib import Path
 
-from daemon.core import logs
-from daemon.core.errors import DatasetDamaged
-from daemon.core.home import Home
-from daemon.dataset import git_command
-from daemon.dataset.dvc_cache import Cache
-from daemon.storage.journal import Journal
+from retraind.daemon.core import logs
+from retraind.daemon.core.errors import DatasetDamaged
+from retraind.daemon.core.home import Home
+from retraind.daemon.dataset import git_command
+from retraind.daemon.dataset.dvc_cache import Cache
+from retraind.daemon.storage.journal import Journal
 
 log = logs.Logger()
 

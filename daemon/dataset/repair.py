@@ -6,16 +6,16 @@ Once a minute it looks for damage that would stop a commit; `retraind doctor --r
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
-from daemon.core import logs, requests
-from daemon.core.errors import DatasetDamaged, RetraindError
-from daemon.core.home import Home
-from daemon.core.requests import Request
-from daemon.core.states import EventKind, Level, RequestState
-from daemon.dataset.dataset import Dataset
-from daemon.objects.store import ObjectStore
-from daemon.storage import artifact_paths
-from daemon.storage.journal import Journal
-from daemon.stored.segments import StoredSegments
+from retraind.daemon.core import logs, requests
+from retraind.daemon.core.errors import DatasetDamaged, RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.requests import Request
+from retraind.daemon.core.states import EventKind, Level, RequestState
+from retraind.daemon.dataset.dataset import Dataset
+from retraind.daemon.objects.store import ObjectStore
+from retraind.daemon.storage import artifact_paths
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.stored.segments import StoredSegments
 
 log = logs.Logger()
 

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import orjson
 
-from daemon.core import durable
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.tabular import row_hashes
-from daemon.tabular.row_hashes import Prints
+from retraind.daemon.core import durable
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular import row_hashes
+from retraind.daemon.tabular.row_hashes import Prints
 
 RUN_ROWS = 2**22
 """Rows per sorted run: 64 MB of hashes."""

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from daemon.core import durable, logs
-from daemon.core.home import Home
-from daemon.dataset import segment_writer, segments
-from daemon.dataset.dvc_cache import Cache, md5_of
-from daemon.dataset.segment_writer import Sealed, Writer, name_of
-from daemon.stored.segments import StoredSegments
+from retraind.daemon.core import durable, logs
+from retraind.daemon.core.home import Home
+from retraind.daemon.dataset import segment_writer, segments
+from retraind.daemon.dataset.dvc_cache import Cache, md5_of
+from retraind.daemon.dataset.segment_writer import Sealed, Writer, name_of
+from retraind.daemon.stored.segments import StoredSegments
 
 log = logs.Logger()
 
@@ -26,7 +26,7 @@ class SegmentFolder:
         self._path, self._orphans, self._epoch = home.segments, home.orphans, epoch
 
     def write(self, tables: Iterable[pa.Table], replaces: str = "") -> Sealed:
-        """A finished, unnamed segment of these rows; see `daemon.dataset.segment_writer.write`."""
+        """A finished, unnamed segment of these rows; see `retraind.daemon.dataset.segment_writer.write`."""
         return segment_writer.write(self._path, tables, replaces, self._epoch)
 
     def writer(self) -> Writer:
@@ -36,7 +36,7 @@ class SegmentFolder:
     def merging(self, sources: Mapping[str, str]) -> Iterator[Sealed | None]:
         """One segment with the rows of all `sources` (name: sha256), in their order; None after each piece, then the segment.
 
-        Raises UnlikeError, DatasetDamaged, OSError; see `daemon.dataset.segments.unified`.
+        Raises UnlikeError, DatasetDamaged, OSError; see `retraind.daemon.dataset.segments.unified`.
         """
         with self.writer() as writer:
             for piece in segments.unified(self._path, sources):

@@ -5,7 +5,7 @@ FAN segments of a tier become one of the next, so their number grows with the lo
 
 from collections.abc import Iterable
 
-from daemon.core.journal_rows import SegmentRow
+from retraind.daemon.core.journal_rows import SegmentRow
 
 FAN = 16
 """Number of segments in a tier that are merged: fewer would rewrite each row more often, more would slow commits."""

@@ -18,9 +18,9 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from daemon.core import durable
-from daemon.core.journal_rows import SegmentRecord
-from daemon.dataset.segment_tiers import tier_of
+from retraind.daemon.core import durable
+from retraind.daemon.core.journal_rows import SegmentRecord
+from retraind.daemon.dataset.segment_tiers import tier_of
 
 SMALL_BYTES = 4 * 1024 * 1024
 """Size in memory of the first rows. zstd needs 20 µs of setup per page, which is most of the time to read a small segment."""

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from daemon.core import durable
-from daemon.core.errors import DatasetDamaged
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import DatasetDamaged
 
 T = TypeVar("T")
 

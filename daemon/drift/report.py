@@ -1,6 +1,6 @@
 """The report of a check for drift: every feature with its test, the answers, the error, and the conclusion.
 
-Pure functions. The journal stores the report (`daemon.core.drift_report.DriftReport`), and `GET /drift` returns it.
+Pure functions. The journal stores the report (`retraind.daemon.core.drift_report.DriftReport`), and `GET /drift` returns it.
 """
 
 import math
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.artifacts.manifest import Manifest
-from daemon.artifacts.reference_sample import Reference
-from daemon.core.drift_report import (
+from retraind.daemon.artifacts.manifest import Manifest
+from retraind.daemon.artifacts.reference_sample import Reference
+from retraind.daemon.core.drift_report import (
     ClassShares,
     DriftedAnswers,
     DriftedFeature,
@@ -21,13 +21,13 @@ from daemon.core.drift_report import (
     LabelledError,
     Quartiles,
 )
-from daemon.core.settings import Drift
-from daemon.core.states import DriftState
-from daemon.drift import two_sample
-from daemon.drift.adwin import Detector
-from daemon.drift.two_sample import Comparison
-from daemon.schema.column import UNKNOWN, Column
-from daemon.schema.schema import Schema
+from retraind.daemon.core.settings import Drift
+from retraind.daemon.core.states import DriftState
+from retraind.daemon.drift import two_sample
+from retraind.daemon.drift.adwin import Detector
+from retraind.daemon.drift.two_sample import Comparison
+from retraind.daemon.schema.column import UNKNOWN, Column
+from retraind.daemon.schema.schema import Schema
 
 Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.core.settings import Drift
+from retraind.daemon.core.settings import Drift
 
 Vector = NDArray[np.float64]
 Table = NDArray[np.int64]

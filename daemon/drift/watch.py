@@ -9,21 +9,21 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import orjson
 
-from daemon.artifacts import bundle, reference_sample
-from daemon.artifacts.manifest import Manifest
-from daemon.artifacts.reference_sample import Reference
-from daemon.core import logs
-from daemon.core.drift_report import DriftReport
-from daemon.core.errors import RetraindError
-from daemon.core.home import Home
-from daemon.core.journal_rows import DriftRecord
-from daemon.core.settings import Drift
-from daemon.drift import report
-from daemon.drift.adwin import Detector
-from daemon.drift.report import RecentPredictions
-from daemon.records import late_labels, predictions
-from daemon.schema.row_encoding import encode
-from daemon.storage.journal import Journal
+from retraind.daemon.artifacts import bundle, reference_sample
+from retraind.daemon.artifacts.manifest import Manifest
+from retraind.daemon.artifacts.reference_sample import Reference
+from retraind.daemon.core import logs
+from retraind.daemon.core.drift_report import DriftReport
+from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import DriftRecord
+from retraind.daemon.core.settings import Drift
+from retraind.daemon.drift import report
+from retraind.daemon.drift.adwin import Detector
+from retraind.daemon.drift.report import RecentPredictions
+from retraind.daemon.records import late_labels, predictions
+from retraind.daemon.schema.row_encoding import encode
+from retraind.daemon.storage.journal import Journal
 
 log = logs.Logger()
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.core.settings import Promote
-from daemon.schema.score_names import BOUND
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.schema.score_names import BOUND
 
 Vector = NDArray[np.float64]
 Codes = NDArray[np.int64]

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from daemon.core.settings import Promote
-from daemon.core.states import VersionState
-from daemon.schema import score_caveats, score_names
-from daemon.schema.scores import HOLDOUTS, Holdout, Mark, Pair, PastScores, Score, Scored, Scores
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.core.states import VersionState
+from retraind.daemon.schema import score_caveats, score_names
+from retraind.daemon.schema.scores import HOLDOUTS, Holdout, Mark, Pair, PastScores, Score, Scored, Scores
 
 MARKS: tuple[Literal["champion", "mark"], ...] = ("champion", "mark")
 """The versions that a challenger may not fall below on the reference rows, in the order of the comparisons."""
@@ -44,7 +44,7 @@ class Rival:
     name: str
     """Its name in the sentence; empty for the champion."""
     paired: Pair | None = None
-    """The evidence for the difference (`daemon.training.evaluation.holdouts`)."""
+    """The evidence for the difference (`retraind.daemon.training.evaluation.holdouts`)."""
 
 
 def judge(scores: Scores, settings: Promote, past: Mapping[int, PastScores] | None = None) -> Verdict:

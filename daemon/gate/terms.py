@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TypedDict
 
-from daemon.schema.scores import PastScores
+from retraind.daemon.schema.scores import PastScores
 
 
 class Terms(TypedDict):

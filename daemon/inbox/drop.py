@@ -6,12 +6,12 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.core.errors import InvalidDrop
-from daemon.core.settings import Inbox as Limits
-from daemon.core.shared_folder import Folder
-from daemon.inbox.settling import Stamp
-from daemon.tabular import file_content
-from daemon.tabular.file_content import Content
+from retraind.daemon.core.errors import InvalidDrop
+from retraind.daemon.core.settings import Inbox as Limits
+from retraind.daemon.core.shared_folder import Folder
+from retraind.daemon.inbox.settling import Stamp
+from retraind.daemon.tabular import file_content
+from retraind.daemon.tabular.file_content import Content
 
 VANISHED = (errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.EAGAIN)
 """Errors of opening a file that is gone, was replaced, or (the last one) is being written under a lease."""

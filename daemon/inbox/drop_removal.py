@@ -11,11 +11,11 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from daemon.core import durable, logs
-from daemon.core.inbox_names import LONGEST, last_part
-from daemon.core.shared_folder import Folder
-from daemon.inbox.rejected_folder import Rejected
-from daemon.inbox.settling import Stamp
+from retraind.daemon.core import durable, logs
+from retraind.daemon.core.inbox_names import LONGEST, last_part
+from retraind.daemon.core.shared_folder import Folder
+from retraind.daemon.inbox.rejected_folder import Rejected
+from retraind.daemon.inbox.settling import Stamp
 
 log = logs.Logger()
 

@@ -10,20 +10,20 @@ from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from contextlib import suppress
 from itertools import islice
 
-from daemon.core import logs, shared_folder
-from daemon.core.errors import InvalidDrop, Unavailable
-from daemon.core.home import Home
-from daemon.core.inbox_names import PREDICT, ignored, real_names, shown
-from daemon.core.settings import Inbox as Limits
-from daemon.core.shared_folder import Folder
-from daemon.inbox import drop_removal, rejected_folder
-from daemon.inbox.drop import Drop, open_file, read_content
-from daemon.inbox.non_files import NonFiles
-from daemon.inbox.open_writers import is_written
-from daemon.inbox.rejected_folder import Rejected
-from daemon.inbox.settling import Settling, Stamp
-from daemon.inbox.skipped_files import SkippedFiles
-from daemon.tabular.file_content import Content, finish
+from retraind.daemon.core import logs, shared_folder
+from retraind.daemon.core.errors import InvalidDrop, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.inbox_names import PREDICT, ignored, real_names, shown
+from retraind.daemon.core.settings import Inbox as Limits
+from retraind.daemon.core.shared_folder import Folder
+from retraind.daemon.inbox import drop_removal, rejected_folder
+from retraind.daemon.inbox.drop import Drop, open_file, read_content
+from retraind.daemon.inbox.non_files import NonFiles
+from retraind.daemon.inbox.open_writers import is_written
+from retraind.daemon.inbox.rejected_folder import Rejected
+from retraind.daemon.inbox.settling import Settling, Stamp
+from retraind.daemon.inbox.skipped_files import SkippedFiles
+from retraind.daemon.tabular.file_content import Content, finish
 
 log = logs.Logger()
 

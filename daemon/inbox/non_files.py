@@ -5,7 +5,7 @@ A link could point at a file that only the daemon may read, and a pipe could blo
 
 import stat
 
-from daemon.core.inbox_names import shown
+from retraind.daemon.core.inbox_names import shown
 
 KINDS = {
     stat.S_IFLNK: "a link",

@@ -17,10 +17,10 @@ from typing import Self
 
 import orjson
 
-from daemon.core import durable, file_modes
-from daemon.core.errors import Unavailable
-from daemon.core.inbox_names import BAD_ROWS, REPORT
-from daemon.core.shared_folder import Folder
+from retraind.daemon.core import durable, file_modes
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.inbox_names import BAD_ROWS, REPORT
+from retraind.daemon.core.shared_folder import Folder
 
 NAME = "rejected"
 

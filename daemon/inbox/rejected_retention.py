@@ -4,11 +4,11 @@ import stat
 from collections.abc import Iterator
 from itertools import islice
 
-from daemon.core import clock, logs, shared_folder
-from daemon.core.clock import Clock, Reading
-from daemon.core.home import Home
-from daemon.core.inbox_names import BAD_ROWS, REPORT
-from daemon.inbox.rejected_folder import Rejected
+from retraind.daemon.core import clock, logs, shared_folder
+from retraind.daemon.core.clock import Clock, Reading
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.inbox_names import BAD_ROWS, REPORT
+from retraind.daemon.inbox.rejected_folder import Rejected
 
 MOST = 1_000
 """Maximum number of drops that one call removes, because the loop has other work."""

@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from daemon.core import shared_folder
-from daemon.core.errors import RetraindError
-from daemon.core.home import Home
-from daemon.core.inbox_names import ignored
-from daemon.core.shared_folder import Folder
-from daemon.core.status import utcnow
-from daemon.inbox.open_writers import is_written
+from retraind.daemon.core import shared_folder
+from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.inbox_names import ignored
+from retraind.daemon.core.shared_folder import Folder
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.inbox.open_writers import is_written
 
 UNSURE_SECONDS = 10.0
 """Quiet time for a file that may still be written, as far as the kernel knows."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
 S = TypeVar("S")
-"""A value that changes with a file's content; see `daemon.inbox.settling.Stamp`."""
+"""A value that changes with a file's content; see `retraind.daemon.inbox.settling.Stamp`."""
 
 
 class _Kept(NamedTuple):

@@ -16,11 +16,11 @@ from watchdog.observers.api import BaseObserver
 from watchdog.observers.inotify import InotifyEmitter
 from watchdog.observers.inotify_c import InotifyEvent, InotifyFD
 
-from daemon.core import durable, file_modes, logs, shared_folder
-from daemon.core.errors import Unavailable
-from daemon.core.home import Home
-from daemon.core.status import utcnow
-from daemon.inbox.rejected_folder import Rejected
+from retraind.daemon.core import durable, file_modes, logs, shared_folder
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.inbox.rejected_folder import Rejected
 
 log = logs.Logger()
 

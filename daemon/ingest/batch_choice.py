@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from daemon.inbox.settling import Stamp
-from daemon.schema import labelled_row
-from daemon.tabular import file_content
+from retraind.daemon.inbox.settling import Stamp
+from retraind.daemon.schema import labelled_row
+from retraind.daemon.tabular import file_content
 
 
 def choose(

@@ -5,12 +5,12 @@ It also runs first after a crash, because both steps follow from the journal.
 
 from collections.abc import Callable
 
-from daemon.core import logs
-from daemon.core.states import BatchKind
-from daemon.dataset import git_history
-from daemon.dataset.dataset import Dataset
-from daemon.ingest.clearing import Clearing
-from daemon.storage.journal import Journal
+from retraind.daemon.core import logs
+from retraind.daemon.core.states import BatchKind
+from retraind.daemon.dataset import git_history
+from retraind.daemon.dataset.dataset import Dataset
+from retraind.daemon.ingest.clearing import Clearing
+from retraind.daemon.storage.journal import Journal
 
 log = logs.Logger()
 

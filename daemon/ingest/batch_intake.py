@@ -7,34 +7,34 @@ import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from daemon.core import logs
-from daemon.core.errors import InvalidDrop, RetraindError
-from daemon.core.home import Home
-from daemon.core.settings import Settings
-from daemon.core.status import utcnow
-from daemon.dataset.dataset import Dataset
-from daemon.dataset.segment_writer import Sealed
-from daemon.inbox.drop import Drop
-from daemon.inbox.inbox import Inbox
-from daemon.inbox.settling import Stamp
-from daemon.ingest import batch_choice
-from daemon.ingest.batch_record import BatchRecord
-from daemon.ingest.clearing import Clearing
-from daemon.ingest.drop_opening import DropOpening
-from daemon.ingest.exam_runner import ExamRunner, Sampled
-from daemon.ingest.held_drops import ReviewQueue
-from daemon.ingest.label_wait import AGAIN_SECONDS, LabelWait
-from daemon.ingest.read_attempts import TRIES, Attempts
-from daemon.ingest.reading import known_row_filter
-from daemon.ingest.reading.known_row_filter import KnownRowFilter
-from daemon.ingest.reading.late_labels import Joined, Labels
-from daemon.ingest.reading.reader import Reader
-from daemon.ingest.reading.reading import Reading
-from daemon.ingest.refused_drops import Refused
-from daemon.ingest.schema_updates import SchemaUpdates
-from daemon.objects.store import StoreUnavailable
-from daemon.schema.schema import Schema
-from daemon.storage.journal import Journal
+from retraind.daemon.core import logs
+from retraind.daemon.core.errors import InvalidDrop, RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.dataset.dataset import Dataset
+from retraind.daemon.dataset.segment_writer import Sealed
+from retraind.daemon.inbox.drop import Drop
+from retraind.daemon.inbox.inbox import Inbox
+from retraind.daemon.inbox.settling import Stamp
+from retraind.daemon.ingest import batch_choice
+from retraind.daemon.ingest.batch_record import BatchRecord
+from retraind.daemon.ingest.clearing import Clearing
+from retraind.daemon.ingest.drop_opening import DropOpening
+from retraind.daemon.ingest.exam_runner import ExamRunner, Sampled
+from retraind.daemon.ingest.held_drops import ReviewQueue
+from retraind.daemon.ingest.label_wait import AGAIN_SECONDS, LabelWait
+from retraind.daemon.ingest.read_attempts import TRIES, Attempts
+from retraind.daemon.ingest.reading import known_row_filter
+from retraind.daemon.ingest.reading.known_row_filter import KnownRowFilter
+from retraind.daemon.ingest.reading.late_labels import Joined, Labels
+from retraind.daemon.ingest.reading.reader import Reader
+from retraind.daemon.ingest.reading.reading import Reading
+from retraind.daemon.ingest.refused_drops import Refused
+from retraind.daemon.ingest.schema_updates import SchemaUpdates
+from retraind.daemon.objects.store import StoreUnavailable
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.storage.journal import Journal
 
 log = logs.Logger()
 

@@ -3,21 +3,21 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 
-from daemon.core import logs
-from daemon.core.inbox_names import shown
-from daemon.core.states import EventKind, Level
-from daemon.dataset.segment_writer import Sealed, Segment
-from daemon.inbox.inbox import Inbox
-from daemon.ingest import outcomes
-from daemon.ingest.clearing import Clearing
-from daemon.ingest.exam_runner import ExamRunner
-from daemon.ingest.read_attempts import Attempts
-from daemon.ingest.reading import quarantine_file
-from daemon.ingest.reading.known_row_filter import KnownRowFilter
-from daemon.ingest.reading.reading import Reading
-from daemon.ingest.refused_drops import Refused
-from daemon.schema.schema import Schema
-from daemon.storage.journal import Journal
+from retraind.daemon.core import logs
+from retraind.daemon.core.inbox_names import shown
+from retraind.daemon.core.states import EventKind, Level
+from retraind.daemon.dataset.segment_writer import Sealed, Segment
+from retraind.daemon.inbox.inbox import Inbox
+from retraind.daemon.ingest import outcomes
+from retraind.daemon.ingest.clearing import Clearing
+from retraind.daemon.ingest.exam_runner import ExamRunner
+from retraind.daemon.ingest.read_attempts import Attempts
+from retraind.daemon.ingest.reading import quarantine_file
+from retraind.daemon.ingest.reading.known_row_filter import KnownRowFilter
+from retraind.daemon.ingest.reading.reading import Reading
+from retraind.daemon.ingest.refused_drops import Refused
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.storage.journal import Journal
 
 log = logs.Logger()
 

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from daemon.core import logs
-from daemon.core.inbox_names import shown
-from daemon.core.states import EventKind, Level
-from daemon.inbox.inbox import Inbox
-from daemon.inbox.settling import Stamp
-from daemon.ingest import outcomes
-from daemon.ingest.outcomes import Report
-from daemon.ingest.refused_drops import PendingRemoval, Refused
-from daemon.storage.journal import Journal
+from retraind.daemon.core import logs
+from retraind.daemon.core.inbox_names import shown
+from retraind.daemon.core.states import EventKind, Level
+from retraind.daemon.inbox.inbox import Inbox
+from retraind.daemon.inbox.settling import Stamp
+from retraind.daemon.ingest import outcomes
+from retraind.daemon.ingest.outcomes import Report
+from retraind.daemon.ingest.refused_drops import PendingRemoval, Refused
+from retraind.daemon.storage.journal import Journal
 
 log = logs.Logger()
 

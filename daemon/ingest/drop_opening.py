@@ -5,16 +5,16 @@ These are unreadable files, bytes that the dataset already has, forgotten drops,
 
 from collections.abc import Generator, Mapping
 
-from daemon.core.errors import InvalidDrop
-from daemon.inbox.drop import Drop
-from daemon.inbox.inbox import Inbox
-from daemon.inbox.settling import Stamp
-from daemon.ingest import outcomes
-from daemon.ingest.held_drops import ReviewQueue
-from daemon.ingest.read_attempts import Attempts
-from daemon.ingest.reading.reading import Reading
-from daemon.ingest.refused_drops import Refused
-from daemon.storage.journal import Journal
+from retraind.daemon.core.errors import InvalidDrop
+from retraind.daemon.inbox.drop import Drop
+from retraind.daemon.inbox.inbox import Inbox
+from retraind.daemon.inbox.settling import Stamp
+from retraind.daemon.ingest import outcomes
+from retraind.daemon.ingest.held_drops import ReviewQueue
+from retraind.daemon.ingest.read_attempts import Attempts
+from retraind.daemon.ingest.reading.reading import Reading
+from retraind.daemon.ingest.refused_drops import Refused
+from retraind.daemon.storage.journal import Journal
 
 
 class DropOpening:

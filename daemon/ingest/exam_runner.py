@@ -13,18 +13,18 @@ import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from daemon.artifacts import bundle, reference_sample
-from daemon.core import logs
-from daemon.core.errors import BundleRefused, RetraindError
-from daemon.core.home import Home
-from daemon.core.inbox_names import shown
-from daemon.core.journal_rows import ExamRecord, ExamRow
-from daemon.core.states import EventKind, Level
-from daemon.ingest.exam_scores import LEAST_ROWS, RECENT, Exam, ExpectedError, examine
-from daemon.ingest.reading.reading import Reading
-from daemon.schema.schema import Schema
-from daemon.storage.journal import Journal
-from daemon.tabular import rows
+from retraind.daemon.artifacts import bundle, reference_sample
+from retraind.daemon.core import logs
+from retraind.daemon.core.errors import BundleRefused, RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.inbox_names import shown
+from retraind.daemon.core.journal_rows import ExamRecord, ExamRow
+from retraind.daemon.core.states import EventKind, Level
+from retraind.daemon.ingest.exam_scores import LEAST_ROWS, RECENT, Exam, ExpectedError, examine
+from retraind.daemon.ingest.reading.reading import Reading
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.tabular import rows
 
 log = logs.Logger()
 

@@ -15,9 +15,9 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.schema.column import Column
-from daemon.schema.costs import Costs, named
-from daemon.schema.schema import Schema
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.costs import Costs, named
+from retraind.daemon.schema.schema import Schema
 
 Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]

@@ -9,21 +9,21 @@ changes nothing.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from daemon.core import requests
-from daemon.core.errors import InvalidDrop
-from daemon.core.home import Home
-from daemon.core.inbox_names import shown
-from daemon.core.journal_rows import ExamRecord, HeldRecord, HeldRow
-from daemon.core.requests import Request
-from daemon.core.states import Hold, RequestState
-from daemon.inbox.drop import Drop
-from daemon.inbox.inbox import Inbox
-from daemon.ingest import exam_runner
-from daemon.ingest.reading.reading import Reading
-from daemon.ingest.refused_drops import Refused
-from daemon.schema.schema import Schema
-from daemon.schema.score_names import counted
-from daemon.storage.journal import Journal
+from retraind.daemon.core import requests
+from retraind.daemon.core.errors import InvalidDrop
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.inbox_names import shown
+from retraind.daemon.core.journal_rows import ExamRecord, HeldRecord, HeldRow
+from retraind.daemon.core.requests import Request
+from retraind.daemon.core.states import Hold, RequestState
+from retraind.daemon.inbox.drop import Drop
+from retraind.daemon.inbox.inbox import Inbox
+from retraind.daemon.ingest import exam_runner
+from retraind.daemon.ingest.reading.reading import Reading
+from retraind.daemon.ingest.refused_drops import Refused
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.schema.score_names import counted
+from retraind.daemon.storage.journal import Journal
 
 KINDS = {"accept": Hold.LET_IN, "reject": Hold.TURNED_AWAY}
 """Requests that this module answers, and the drop's state afterwards."""

@@ -7,22 +7,22 @@ journal *committed*, drops removed. After a kill at any instant, the next call o
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
-from daemon.core import logs
-from daemon.core.home import Home
-from daemon.core.settings import Settings
-from daemon.core.states import EventKind, Level
-from daemon.dataset.compaction import Compaction
-from daemon.dataset.dataset import Dataset
-from daemon.dataset.repair import RepairRound
-from daemon.inbox.inbox import Inbox
-from daemon.ingest.batch_commit import BatchCommit
-from daemon.ingest.batch_intake import BatchIntake
-from daemon.ingest.clearing import Clearing
-from daemon.ingest.erasure.eraser import Eraser
-from daemon.ingest.erasure.forgetting import Forgetting
-from daemon.ingest.reading.late_labels import Labels
-from daemon.storage.journal import Journal
-from daemon.storage.prediction_history import HistoryCopier
+from retraind.daemon.core import logs
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.core.states import EventKind, Level
+from retraind.daemon.dataset.compaction import Compaction
+from retraind.daemon.dataset.dataset import Dataset
+from retraind.daemon.dataset.repair import RepairRound
+from retraind.daemon.inbox.inbox import Inbox
+from retraind.daemon.ingest.batch_commit import BatchCommit
+from retraind.daemon.ingest.batch_intake import BatchIntake
+from retraind.daemon.ingest.clearing import Clearing
+from retraind.daemon.ingest.erasure.eraser import Eraser
+from retraind.daemon.ingest.erasure.forgetting import Forgetting
+from retraind.daemon.ingest.reading.late_labels import Labels
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.prediction_history import HistoryCopier
 
 log = logs.Logger()
 

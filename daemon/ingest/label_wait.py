@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from daemon.schema.score_names import counted
+from retraind.daemon.schema.score_names import counted
 
 MOST_SECONDS = 7200.0
 """Maximum wait for a node; its log files are closed after `predictions.rotate_seconds`, by default an hour."""

@@ -3,17 +3,17 @@
 from collections.abc import Iterator
 from typing import TypedDict
 
-from daemon.core.errors import InvalidDrop
-from daemon.core.inbox_names import shown
-from daemon.core.journal_rows import DropRecord, DropRow
-from daemon.core.states import EventKind, Level
-from daemon.core.status import utcnow
-from daemon.inbox.drop import Drop
-from daemon.ingest.reading.reading import Reading
-from daemon.schema.class_labels import Classes
-from daemon.schema.schema import Schema
-from daemon.schema.score_names import counted
-from daemon.tabular.column_types import UNLABELLED
+from retraind.daemon.core.errors import InvalidDrop
+from retraind.daemon.core.inbox_names import shown
+from retraind.daemon.core.journal_rows import DropRecord, DropRow
+from retraind.daemon.core.states import EventKind, Level
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.inbox.drop import Drop
+from retraind.daemon.ingest.reading.reading import Reading
+from retraind.daemon.schema.class_labels import Classes
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.schema.score_names import counted
+from retraind.daemon.tabular.column_types import UNLABELLED
 
 MOST_CHANGES = 10
 """Maximum number of schema changes that a sentence names."""

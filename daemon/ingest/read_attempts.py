@@ -7,11 +7,11 @@ alone TRIES times is rejected, and all others are read.
 import errno
 from collections.abc import Iterable, Mapping
 
-from daemon.core import logs
-from daemon.core.inbox_names import shown
-from daemon.core.states import EventKind, Level
-from daemon.inbox.settling import Stamp
-from daemon.storage.journal import Journal
+from retraind.daemon.core import logs
+from retraind.daemon.core.inbox_names import shown
+from retraind.daemon.core.states import EventKind, Level
+from retraind.daemon.inbox.settling import Stamp
+from retraind.daemon.storage.journal import Journal
 
 KEY = "reading"
 

@@ -5,15 +5,15 @@ The reasons come from `daemon/ingest/drop_opening.py` (before rows are read) and
 
 from typing import NamedTuple
 
-from daemon.core import logs
-from daemon.core.errors import InvalidDrop
-from daemon.core.journal_rows import DropRecord
-from daemon.core.states import DropState
-from daemon.inbox.drop import Drop
-from daemon.inbox.settling import Stamp
-from daemon.ingest import outcomes
-from daemon.ingest.outcomes import Report
-from daemon.ingest.reading.reading import Reading
+from retraind.daemon.core import logs
+from retraind.daemon.core.errors import InvalidDrop
+from retraind.daemon.core.journal_rows import DropRecord
+from retraind.daemon.core.states import DropState
+from retraind.daemon.inbox.drop import Drop
+from retraind.daemon.inbox.settling import Stamp
+from retraind.daemon.ingest import outcomes
+from retraind.daemon.ingest.outcomes import Report
+from retraind.daemon.ingest.reading.reading import Reading
 
 log = logs.Logger()
 

@@ -1,13 +1,13 @@
 """The schema during ingestion: manual changes are reported, and additions from drops are saved before their rows."""
 
-from daemon.core import logs
-from daemon.core.errors import Unavailable
-from daemon.core.home import Home
-from daemon.core.states import EventKind
-from daemon.ingest import outcomes
-from daemon.schema import schema, schema_file
-from daemon.schema.schema import Schema
-from daemon.storage.journal import Journal
+from retraind.daemon.core import logs
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import EventKind
+from retraind.daemon.ingest import outcomes
+from retraind.daemon.schema import schema, schema_file
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.storage.journal import Journal
 
 log = logs.Logger()
 

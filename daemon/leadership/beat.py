@@ -8,10 +8,10 @@ import os
 import threading
 from collections.abc import Callable
 
-from daemon.core import logs
-from daemon.core.errors import Unavailable
-from daemon.storage.server.leader_rows import LeaderRows
-from daemon.storage.server.node_session import NodeSession
+from retraind.daemon.core import logs
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.storage.server.leader_rows import LeaderRows
+from retraind.daemon.storage.server.node_session import NodeSession
 
 log = logs.Logger()
 

@@ -6,16 +6,16 @@ journal: the pointer, the schema, versions and aliases in MLflow's database, and
 
 import orjson
 
-from daemon.artifacts.manifest import Pointer, read_pointer
-from daemon.core import durable, logs, requests
-from daemon.core.errors import BundleRefused
-from daemon.core.home import Home
-from daemon.core.states import RequestState
-from daemon.dataset.dvc_cache import Cache
-from daemon.dataset.git_repository import Repository
-from daemon.leadership import purged_copies
-from daemon.storage.journal import Journal
-from daemon.stored.schema import RECORDED
+from retraind.daemon.artifacts.manifest import Pointer, read_pointer
+from retraind.daemon.core import durable, logs, requests
+from retraind.daemon.core.errors import BundleRefused
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import RequestState
+from retraind.daemon.dataset.dvc_cache import Cache
+from retraind.daemon.dataset.git_repository import Repository
+from retraind.daemon.leadership import purged_copies
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.stored.schema import RECORDED
 
 log = logs.Logger()
 

@@ -2,7 +2,7 @@
 
 from enum import Enum, auto
 
-from daemon.storage.server.leader_rows import Sight
+from retraind.daemon.storage.server.leader_rows import Sight
 
 
 class Turn(Enum):

@@ -5,13 +5,13 @@ So its status tells that one can't be reached, or is another home's, while the l
 
 import time
 
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
-from daemon.leadership.follower import Follower
-from daemon.objects import ownership
-from daemon.objects.store import ObjectStore
-from daemon.storage.mlflow import mlflow_database
-from daemon.storage.server.node_session import NodeSession
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.leadership.follower import Follower
+from retraind.daemon.objects import ownership
+from retraind.daemon.objects.store import ObjectStore
+from retraind.daemon.storage.mlflow import mlflow_database
+from retraind.daemon.storage.server.node_session import NodeSession
 
 ASK_SECONDS = 15.0
 """Interval of the questions while they are answered."""

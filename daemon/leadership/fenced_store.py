@@ -8,11 +8,11 @@ different epochs never have equal bytes, and `StoreUpkeep` puts lost objects aga
 import os
 from collections.abc import Iterable
 
-from daemon.core.errors import JournalTaken
-from daemon.objects.store import ObjectStore
-from daemon.objects.wrapped_store import WrappedStore
-from daemon.storage.server.leader_rows import LeaderRows
-from daemon.storage.server.node_session import NodeSession
+from retraind.daemon.core.errors import JournalTaken
+from retraind.daemon.objects.store import ObjectStore
+from retraind.daemon.objects.wrapped_store import WrappedStore
+from retraind.daemon.storage.server.leader_rows import LeaderRows
+from retraind.daemon.storage.server.node_session import NodeSession
 
 
 class FencedStore(WrappedStore):

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from daemon.core import logs
-from daemon.storage.server.node_session import NodeSession
+from retraind.daemon.core import logs
+from retraind.daemon.storage.server.node_session import NodeSession
 
 log = logs.Logger()
 

@@ -1,12 +1,12 @@
 """The threads that follow the leader while a home stands by: for its pointer, for all other copies, for the engines."""
 
-from daemon.core.home import Home
-from daemon.leadership import engines, journal_copy, served_copy
-from daemon.leadership.engines import Engines
-from daemon.leadership.follower import Follower
-from daemon.leadership.journal_copy import JournalCopy
-from daemon.leadership.served_copy import ServedCopy
-from daemon.objects.store import ObjectStore
+from retraind.daemon.core.home import Home
+from retraind.daemon.leadership import engines, journal_copy, served_copy
+from retraind.daemon.leadership.engines import Engines
+from retraind.daemon.leadership.follower import Follower
+from retraind.daemon.leadership.journal_copy import JournalCopy
+from retraind.daemon.leadership.served_copy import ServedCopy
+from retraind.daemon.objects.store import ObjectStore
 
 
 class Following:

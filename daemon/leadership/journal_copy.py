@@ -5,21 +5,21 @@ A take-over fetches what is still missing, so these copies only make it fast.
 
 import time
 
-from daemon.core import durable, logs
-from daemon.core.home import Home
-from daemon.dataset import dvc, git_command
-from daemon.dataset.dvc_cache import Cache
-from daemon.dataset.git_repository import Repository
-from daemon.dataset.segment_folder import SegmentFolder
-from daemon.leadership import purged_copies
-from daemon.leadership.follower import Follower
-from daemon.objects.store import ObjectStore, by_sha256
-from daemon.records import segments
-from daemon.records.versions import MOST, Versions
-from daemon.storage.server import leader_rows
-from daemon.storage.server.node_session import NodeSession
-from daemon.stored.bundles import StoredBundles
-from daemon.stored.segments import StoredSegments
+from retraind.daemon.core import durable, logs
+from retraind.daemon.core.home import Home
+from retraind.daemon.dataset import dvc, git_command
+from retraind.daemon.dataset.dvc_cache import Cache
+from retraind.daemon.dataset.git_repository import Repository
+from retraind.daemon.dataset.segment_folder import SegmentFolder
+from retraind.daemon.leadership import purged_copies
+from retraind.daemon.leadership.follower import Follower
+from retraind.daemon.objects.store import ObjectStore, by_sha256
+from retraind.daemon.records import segments
+from retraind.daemon.records.versions import MOST, Versions
+from retraind.daemon.storage.server import leader_rows
+from retraind.daemon.storage.server.node_session import NodeSession
+from retraind.daemon.stored.bundles import StoredBundles
+from retraind.daemon.stored.segments import StoredSegments
 
 log = logs.Logger()
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from daemon.core import durable, logs
-from daemon.core.home import Home
-from daemon.dataset.dvc_cache import Cache
-from daemon.records import segments
+from retraind.daemon.core import durable, logs
+from retraind.daemon.core.home import Home
+from retraind.daemon.dataset.dvc_cache import Cache
+from retraind.daemon.records import segments
 
 log = logs.Logger()
 

@@ -2,16 +2,16 @@
 
 import orjson
 
-from daemon.artifacts.manifest import Pointer, read_pointer
-from daemon.core import durable, logs
-from daemon.core.errors import BundleRefused
-from daemon.core.home import Home
-from daemon.core.node.messages import Wish
-from daemon.core.status import utcnow
-from daemon.leadership.follower import Follower
-from daemon.objects.store import ObjectStore
-from daemon.storage.server.node_session import NodeSession
-from daemon.stored import bundle_files
+from retraind.daemon.artifacts.manifest import Pointer, read_pointer
+from retraind.daemon.core import durable, logs
+from retraind.daemon.core.errors import BundleRefused
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.node.messages import Wish
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.leadership.follower import Follower
+from retraind.daemon.objects.store import ObjectStore
+from retraind.daemon.storage.server.node_session import NodeSession
+from retraind.daemon.stored import bundle_files
 
 log = logs.Logger()
 

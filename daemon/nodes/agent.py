@@ -9,21 +9,21 @@ import threading
 import time
 from concurrent.futures import Future
 
-from daemon.core import logs
-from daemon.core.errors import RetraindError, Unavailable
-from daemon.core.home import Home
-from daemon.core.node import node_status
-from daemon.core.node.messages import Desired, NodeReport, NodeState, Wish
-from daemon.core.node.node_status import NodeStatus
-from daemon.core.settings import Settings
-from daemon.core.status import boot_id
-from daemon.nodes.decisions import Act, act
-from daemon.nodes.log_shipping import LogShipping
-from daemon.nodes.node_home import NodeHome
-from daemon.nodes.trial import Trial
-from daemon.objects import background
-from daemon.objects.opening import open_store
-from daemon.storage.server.node_session import NodeSession
+from retraind.daemon.core import logs
+from retraind.daemon.core.errors import RetraindError, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.node import node_status
+from retraind.daemon.core.node.messages import Desired, NodeReport, NodeState, Wish
+from retraind.daemon.core.node.node_status import NodeStatus
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.core.status import boot_id
+from retraind.daemon.nodes.decisions import Act, act
+from retraind.daemon.nodes.log_shipping import LogShipping
+from retraind.daemon.nodes.node_home import NodeHome
+from retraind.daemon.nodes.trial import Trial
+from retraind.daemon.objects import background
+from retraind.daemon.objects.opening import open_store
+from retraind.daemon.storage.server.node_session import NodeSession
 
 log = logs.Logger()
 

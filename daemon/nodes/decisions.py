@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from enum import Enum, auto
 
-from daemon.artifacts.manifest import Pointer
-from daemon.core.node.messages import Desired, NodeReport, NodeState, Wish
+from retraind.daemon.artifacts.manifest import Pointer
+from retraind.daemon.core.node.messages import Desired, NodeReport, NodeState, Wish
 
 PREPARE_SECONDS = 10.0
 """A version is activated after this time, whether or not all live nodes have prepared it."""

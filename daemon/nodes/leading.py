@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 
-from daemon.artifacts.manifest import Pointer
-from daemon.core.home import Home
-from daemon.core.node.messages import NodeReport
-from daemon.nodes.log_receiving import LogReceiving
-from daemon.nodes.publisher import Publisher
-from daemon.nodes.reports import Reports
-from daemon.objects.store import ObjectStore
-from daemon.storage.journal import Journal
+from retraind.daemon.artifacts.manifest import Pointer
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.node.messages import NodeReport
+from retraind.daemon.nodes.log_receiving import LogReceiving
+from retraind.daemon.nodes.publisher import Publisher
+from retraind.daemon.nodes.reports import Reports
+from retraind.daemon.objects.store import ObjectStore
+from retraind.daemon.storage.journal import Journal
 
 
 class Leading:

@@ -10,13 +10,13 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from daemon.core import durable, logs
-from daemon.core.home import Home
-from daemon.core.leader import identity
-from daemon.objects.store import ObjectDamaged, ObjectLost, ObjectStore, by_sha256
-from daemon.storage.server import log_rows
-from daemon.storage.server.log_rows import LogRow
-from daemon.storage.server.node_session import NodeSession
+from retraind.daemon.core import durable, logs
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.leader import identity
+from retraind.daemon.objects.store import ObjectDamaged, ObjectLost, ObjectStore, by_sha256
+from retraind.daemon.storage.server import log_rows
+from retraind.daemon.storage.server.log_rows import LogRow
+from retraind.daemon.storage.server.node_session import NodeSession
 
 log = logs.Logger()
 

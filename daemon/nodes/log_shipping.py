@@ -9,15 +9,15 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
-from daemon.core import durable, logs
-from daemon.core.errors import Unavailable
-from daemon.core.home import Home
-from daemon.core.node import node_status
-from daemon.core.settings import Settings
-from daemon.objects.store import ObjectStore, by_sha256
-from daemon.storage.history_logs import LogFiles, began_at
-from daemon.storage.server import log_rows
-from daemon.storage.server.node_session import NodeSession
+from retraind.daemon.core import durable, logs
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.node import node_status
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.objects.store import ObjectStore, by_sha256
+from retraind.daemon.storage.history_logs import LogFiles, began_at
+from retraind.daemon.storage.server import log_rows
+from retraind.daemon.storage.server.node_session import NodeSession
 
 log = logs.Logger()
 

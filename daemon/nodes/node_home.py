@@ -6,14 +6,14 @@ from typing import Any
 
 import orjson
 
-from daemon.artifacts.manifest import Pointer, read_pointer
-from daemon.core import durable, logs
-from daemon.core.errors import BundleRefused, RetraindError
-from daemon.core.home import Home
-from daemon.core.status import utcnow
-from daemon.objects.store import ObjectStore
-from daemon.storage.journal import Journal
-from daemon.stored import bundle_files
+from retraind.daemon.artifacts.manifest import Pointer, read_pointer
+from retraind.daemon.core import durable, logs
+from retraind.daemon.core.errors import BundleRefused, RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.objects.store import ObjectStore
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.stored import bundle_files
 
 log = logs.Logger()
 

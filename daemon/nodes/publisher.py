@@ -5,14 +5,14 @@ First nodes prepare a version, then all of them activate it. The row also names 
 
 import time
 
-from daemon.artifacts.manifest import Pointer
-from daemon.core import logs
-from daemon.core.node.messages import Desired, NodeReport, NodeState, Wish
-from daemon.nodes.decisions import following
-from daemon.nodes.reports import Reports
-from daemon.records import challenger
-from daemon.storage.journal import Journal
-from daemon.storage.server import node_rows
+from retraind.daemon.artifacts.manifest import Pointer
+from retraind.daemon.core import logs
+from retraind.daemon.core.node.messages import Desired, NodeReport, NodeState, Wish
+from retraind.daemon.nodes.decisions import following
+from retraind.daemon.nodes.reports import Reports
+from retraind.daemon.records import challenger
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.server import node_rows
 
 log = logs.Logger()
 

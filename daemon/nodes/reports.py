@@ -5,10 +5,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from daemon.core import logs
-from daemon.core.node.messages import NodeReport
-from daemon.storage.server import log_rows
-from daemon.storage.server.node_session import NodeSession
+from retraind.daemon.core import logs
+from retraind.daemon.core.node.messages import NodeReport
+from retraind.daemon.storage.server import log_rows
+from retraind.daemon.storage.server.node_session import NodeSession
 
 log = logs.Logger()
 

@@ -6,12 +6,12 @@ As on one machine (`web/serving/canary.py`), but the version comes from the desi
 import time
 from concurrent.futures import Future
 
-from daemon.core import logs
-from daemon.core.node.messages import Desired
-from daemon.core.settings import Promote
-from daemon.nodes.node_home import NodeHome
-from daemon.objects import background
-from daemon.storage.server.node_session import NodeSession
+from retraind.daemon.core import logs
+from retraind.daemon.core.node.messages import Desired
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.nodes.node_home import NodeHome
+from retraind.daemon.objects import background
+from retraind.daemon.storage.server.node_session import NodeSession
 
 log = logs.Logger()
 

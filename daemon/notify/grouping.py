@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from daemon.core.journal.notices import KIND_OF, NoticeKind
-from daemon.core.journal_rows import EventRow
-from daemon.core.settings import Notify
-from daemon.core.states import EventKind, Level
-from daemon.notify.quiet_times import QuietTimes
+from retraind.daemon.core.journal.notices import KIND_OF, NoticeKind
+from retraind.daemon.core.journal_rows import EventRow
+from retraind.daemon.core.settings import Notify
+from retraind.daemon.core.states import EventKind, Level
+from retraind.daemon.notify.quiet_times import QuietTimes
 
 BY_TEXT = {event.value: kind for event, kind in KIND_OF.items()}
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from daemon.core.journal.notices import NoticeKind
-from daemon.core.journal_rows import EventRow
-from daemon.core.states import Level
+from retraind.daemon.core.journal.notices import NoticeKind
+from retraind.daemon.core.journal_rows import EventRow
+from retraind.daemon.core.states import Level
 
 LINES = 10
 """Maximum number of events whose texts are part of a notice."""

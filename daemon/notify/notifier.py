@@ -11,25 +11,25 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from daemon.core import logs
-from daemon.core.errors import RetraindError, Unavailable
-from daemon.core.home import Home
-from daemon.core.journal.notices import EVENTS, KIND_OF, DeliveryState, NoticeKind
-from daemon.core.journal_rows import DeliveryRow, EventRow
-from daemon.core.settings import Notify
-from daemon.core.states import Level
-from daemon.core.status import Check, utcnow
-from daemon.notify import notice
-from daemon.notify.grouping import Group, Rules, joined, moment
-from daemon.notify.notice import Notice, Origin
-from daemon.notify.pauses import Pauses
-from daemon.notify.sender import Result, Sender
-from daemon.notify.targets.configured import Targets
-from daemon.notify.watches import REPORTED, Finding, HealthWatch, SilenceWatch
-from daemon.processes.stop_signals import Wake
-from daemon.records.events import SALT
-from daemon.schema.score_names import counted
-from daemon.storage.journal import Journal
+from retraind.daemon.core import logs
+from retraind.daemon.core.errors import RetraindError, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal.notices import EVENTS, KIND_OF, DeliveryState, NoticeKind
+from retraind.daemon.core.journal_rows import DeliveryRow, EventRow
+from retraind.daemon.core.settings import Notify
+from retraind.daemon.core.states import Level
+from retraind.daemon.core.status import Check, utcnow
+from retraind.daemon.notify import notice
+from retraind.daemon.notify.grouping import Group, Rules, joined, moment
+from retraind.daemon.notify.notice import Notice, Origin
+from retraind.daemon.notify.pauses import Pauses
+from retraind.daemon.notify.sender import Result, Sender
+from retraind.daemon.notify.targets.configured import Targets
+from retraind.daemon.notify.watches import REPORTED, Finding, HealthWatch, SilenceWatch
+from retraind.daemon.processes.stop_signals import Wake
+from retraind.daemon.records.events import SALT
+from retraind.daemon.schema.score_names import counted
+from retraind.daemon.storage.journal import Journal
 
 log = logs.Logger()
 

@@ -1,6 +1,6 @@
 """Pauses after failed attempts, by target: each is twice as long as the one before."""
 
-from daemon.core import logs
+from retraind.daemon.core import logs
 
 log = logs.Logger()
 

@@ -5,8 +5,8 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
-from daemon.notify.notice import Notice
-from daemon.notify.targets.target import Target, Undelivered
+from retraind.daemon.notify.notice import Notice
+from retraind.daemon.notify.targets.target import Target, Undelivered
 
 CLOSE_SECONDS = 2.0
 """Time (seconds) that sending gets to finish when the service stops."""

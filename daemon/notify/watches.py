@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from daemon.core.settings import Notify
-from daemon.core.states import EventKind, Level
-from daemon.core.status import Check
-from daemon.notify.grouping import moment
-from daemon.storage.journal import Journal
+from retraind.daemon.core.settings import Notify
+from retraind.daemon.core.states import EventKind, Level
+from retraind.daemon.core.status import Check
+from retraind.daemon.notify.grouping import moment
+from retraind.daemon.storage.journal import Journal
 
 REPORTED = "notify_unhealthy"
 """Key of the reported checks that have not recovered: by name, since when (UTC)."""

@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
-from daemon.core import durable
-from daemon.objects.store import ObjectDamaged
+from retraind.daemon.core import durable
+from retraind.daemon.objects.store import ObjectDamaged
 
 
 def write(target: Path, pieces: Iterable[bytes], sha256: str, origin: str, *, mode: int = 0o600) -> None:

@@ -1,6 +1,6 @@
 """Backoff: the pause after a failure of the object store, and the sentence that the health shows meanwhile."""
 
-from daemon.core import logs
+from retraind.daemon.core import logs
 
 log = logs.Logger()
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from daemon.objects.store import ObjectLost, StoreUnavailable
+from retraind.daemon.objects.store import ObjectLost, StoreUnavailable
 
 SINGLE_BYTES = 64 << 20
 """Size (bytes) up to which a file is put at once."""

@@ -2,11 +2,11 @@
 
 from importlib.util import find_spec
 
-from daemon.core.errors import BadSettings
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
-from daemon.core.settings.storage import Storage
-from daemon.objects.store import ObjectStore
+from retraind.daemon.core.errors import BadSettings
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.core.settings.storage import Storage
+from retraind.daemon.objects.store import ObjectStore
 
 
 def open_store(settings: Storage) -> ObjectStore | None:
@@ -20,7 +20,7 @@ def open_store(settings: Storage) -> ObjectStore | None:
         raise BadSettings(
             "storage.url is set, but the package botocore is not installed.", hint="Install retraind[s3], or botocore."
         )
-    from daemon.objects.s3 import S3Store
+    from retraind.daemon.objects.s3 import S3Store
 
     return S3Store(settings.url, settings.endpoint, settings.timeout_seconds)
 
@@ -32,6 +32,6 @@ def owned(store: ObjectStore | None, home: Home) -> ObjectStore | None:
     """
     if store is None:
         return None
-    from daemon.objects.ownership import OwnedStore
+    from retraind.daemon.objects.ownership import OwnedStore
 
     return OwnedStore(store, journal_server.settle_identity(home), home)

@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from daemon.core import logs
-from daemon.core.home import Home
-from daemon.objects.store import ObjectLost, ObjectStore, StoreUnavailable
-from daemon.objects.wrapped_store import WrappedStore
+from retraind.daemon.core import logs
+from retraind.daemon.core.home import Home
+from retraind.daemon.objects.store import ObjectLost, ObjectStore, StoreUnavailable
+from retraind.daemon.objects.wrapped_store import WrappedStore
 
 log = logs.Logger()
 
@@ -85,12 +85,12 @@ class OwnedStore(WrappedStore):
         self._require(0.0)
 
     def put(self, name: str, source: Path | bytes) -> None:
-        """Store an object; see `daemon.objects.store.ObjectStore`. Raises NotOwner."""
+        """Store an object; see `retraind.daemon.objects.store.ObjectStore`. Raises NotOwner."""
         self._require(PUT_SECONDS)
         self._store.put(name, source)
 
     def delete(self, names: Iterable[str]) -> int:
-        """Remove objects; see `daemon.objects.store.ObjectStore`. Raises NotOwner."""
+        """Remove objects; see `retraind.daemon.objects.store.ObjectStore`. Raises NotOwner."""
         return sum(self._delete(name) for name in names)
 
     def _delete(self, name: str) -> int:

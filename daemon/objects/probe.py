@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from daemon.core import durable
-from daemon.core.errors import RetraindError
-from daemon.objects.store import ObjectLost, ObjectStore
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.objects.store import ObjectLost, ObjectStore
 
 PREFIX = "probes/"
 """Name of the probe's object; no content has this name, so it never collides with another object."""

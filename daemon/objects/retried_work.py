@@ -5,9 +5,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from daemon.core import logs
-from daemon.core.errors import RetraindError
-from daemon.objects.backoff import Backoff
+from retraind.daemon.core import logs
+from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.objects.backoff import Backoff
 
 log = logs.Logger()
 

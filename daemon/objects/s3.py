@@ -19,9 +19,9 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError, PartialCredentialsError
 
-from daemon.core import logs
-from daemon.objects import arrival, multipart, server_certificate
-from daemon.objects.store import Entry, ObjectLost, StoreUnavailable
+from retraind.daemon.core import logs
+from retraind.daemon.objects import arrival, multipart, server_certificate
+from retraind.daemon.objects.store import Entry, ObjectLost, StoreUnavailable
 
 log = logs.Logger()
 
@@ -103,7 +103,7 @@ class S3Store:
         return f"{self._url} at {self._endpoint}" if self._endpoint else self._url
 
     def put(self, name: str, source: Path | bytes) -> None:
-        """Store an object; see `daemon.objects.store.ObjectStore`."""
+        """Store an object; see `retraind.daemon.objects.store.ObjectStore`."""
         if isinstance(source, Path) and source.stat().st_size > multipart.SINGLE_BYTES:
             multipart.put(self._ask, self._client, name, source)
             return
@@ -114,17 +114,17 @@ class S3Store:
             self._ask("put", name, self._client.put_object, Body=file, ContentMD5=check)
 
     def get(self, name: str, target: Path, sha256: str, *, mode: int = 0o600) -> None:
-        """Fetch an object to `target`; see `daemon.objects.store.ObjectStore`."""
+        """Fetch an object to `target`; see `retraind.daemon.objects.store.ObjectStore`."""
         answer = self._ask("get", name, self._client.get_object)
         with closing(answer["Body"]) as body:
             pieces = self._pieces(name, body)
             arrival.write(target, pieces, sha256, f"{name} in {self.place}", mode=mode)
 
     def check(self) -> None:
-        """Nothing to check: `daemon.objects.ownership` does."""
+        """Nothing to check: `retraind.daemon.objects.ownership` does."""
 
     def read(self, name: str) -> bytes:
-        """The bytes of a small object; see `daemon.objects.store.ObjectStore`."""
+        """The bytes of a small object; see `retraind.daemon.objects.store.ObjectStore`."""
         answer = self._ask("get", name, self._client.get_object)
         with closing(answer["Body"]) as body:
             return b"".join(self._pieces(name, body))
@@ -174,7 +174,7 @@ class S3Store:
         return [one["VersionId"] for one in entries if one["Key"] == self._key(name)]
 
     def abort_uploads(self, prefix: str, before: datetime, spared: Collection[str]) -> int:
-        """Remove the parts of puts that a killed process left; see `daemon.objects.store.ObjectStore`."""
+        """Remove the parts of puts that a killed process left; see `retraind.daemon.objects.store.ObjectStore`."""
         begin = len(self._key(""))
         try:
             pages = self._pages("list_multipart_uploads", prefix)

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from daemon.core.errors import DatasetDamaged, NotFound, Unavailable
+from retraind.daemon.core.errors import DatasetDamaged, NotFound, Unavailable
 
 MD5 = "files/md5/"
 """DVC's prefix of objects in a remote; segments are stored there, so that DVC can also read them."""

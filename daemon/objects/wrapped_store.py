@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-from daemon.objects.store import Entry, ObjectStore
+from retraind.daemon.objects.store import Entry, ObjectStore
 
 
 class WrappedStore:

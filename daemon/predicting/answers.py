@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from daemon.predicting.served_version import Version
-from daemon.schema.costs import named
-from daemon.schema.prediction_columns import answer_columns
-from daemon.schema.schema import Schema
-from daemon.tabular import rows
-from daemon.tabular.checks import unlabelled_rows
-from daemon.tabular.checks.cells import BadCell
+from retraind.daemon.predicting.served_version import Version
+from retraind.daemon.schema.costs import named
+from retraind.daemon.schema.prediction_columns import answer_columns
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular import rows
+from retraind.daemon.tabular.checks import unlabelled_rows
+from retraind.daemon.tabular.checks.cells import BadCell
 
 NOT_FINITE = "The model has no finite answer for values this large."
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from daemon.tabular.checks.bad_rows import joined
+from retraind.daemon.tabular.checks.bad_rows import joined
 
 
 def head(names: Sequence[str], delimiter: str) -> bytes:

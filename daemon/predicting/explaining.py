@@ -5,12 +5,12 @@ from typing import Any
 
 import orjson
 
-from daemon.artifacts import explanation
-from daemon.artifacts.explanation import Explained
-from daemon.core.errors import BadSettings, InvalidFeatures, NotFound
-from daemon.core.home import Home
-from daemon.predicting.served_version import Version
-from daemon.records import predictions
+from retraind.daemon.artifacts import explanation
+from retraind.daemon.artifacts.explanation import Explained
+from retraind.daemon.core.errors import BadSettings, InvalidFeatures, NotFound
+from retraind.daemon.core.home import Home
+from retraind.daemon.predicting.served_version import Version
+from retraind.daemon.records import predictions
 
 
 def logged(home: Home, identity: str) -> tuple[list[Any], int]:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from daemon.core.errors import InvalidDrop
-from daemon.predicting import csv_lines
-from daemon.predicting.answers import Answered, Answerer
-from daemon.predicting.sources import Piece, Source
-from daemon.schema.schema import PREDICTION_ID, REMARKS
-from daemon.tabular.checks.bad_rows import MOST_BAD, BadRecord
-from daemon.tabular.schema_growth import texts
+from retraind.daemon.core.errors import InvalidDrop
+from retraind.daemon.predicting import csv_lines
+from retraind.daemon.predicting.answers import Answered, Answerer
+from retraind.daemon.predicting.sources import Piece, Source
+from retraind.daemon.schema.schema import PREDICTION_ID, REMARKS
+from retraind.daemon.tabular.checks.bad_rows import MOST_BAD, BadRecord
+from retraind.daemon.tabular.schema_growth import texts
 
 Log = Callable[[Answered], pa.Array]
 """Logs answered rows durably before they are written; returns their prediction ids (n,)."""

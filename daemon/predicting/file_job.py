@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from daemon.core import durable
-from daemon.core.errors import BadSettings
-from daemon.predicting import input_file
-from daemon.predicting.answers import Answerer
-from daemon.predicting.file_answers import FileAnswers, Summary
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import BadSettings
+from retraind.daemon.predicting import input_file
+from retraind.daemon.predicting.answers import Answerer
+from retraind.daemon.predicting.file_answers import FileAnswers, Summary
 
 SUFFIX = ".bad.csv"
 """The end of the name of a file of bad rows."""

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from daemon.core.errors import InvalidDrop, NotFound, NotRows
-from daemon.predicting.sources import CsvSource, Source
-from daemon.schema.schema import Schema
-from daemon.tabular import file_content
-from daemon.tabular.file_content import Content
+from retraind.daemon.core.errors import InvalidDrop, NotFound, NotRows
+from retraind.daemon.predicting.sources import CsvSource, Source
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular import file_content
+from retraind.daemon.tabular.file_content import Content
 
 STANDARD = "-"
 """Names standard input."""
@@ -66,7 +66,7 @@ def source_of(content: Content, schema: Schema) -> Source:
         is_parquet = file.read(len(MAGIC)) == MAGIC
     if not is_parquet:
         return CsvSource(content, schema)
-    from daemon.predicting.parquet_source import ParquetSource  # imported here, because few files need it
+    from retraind.daemon.predicting.parquet_source import ParquetSource  # imported here, because few files need it
 
     return ParquetSource(content, schema)
 

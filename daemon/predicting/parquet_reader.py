@@ -1,6 +1,6 @@
 """The reader of a Parquet file: a process of its own, so that a damaged or swollen file ends that process only.
 
-`python -m daemon.predicting.parquet_reader PID FD DECIMALS` reads the file that it inherited as descriptor FD, in bounded pieces,
+`python -m retraind.daemon.predicting.parquet_reader PID FD DECIMALS` reads the file that it inherited as descriptor FD, in bounded pieces,
 and writes it to its standard output as an Arrow stream of text cells, as a drop would have them. DECIMALS is a JSON object: the
 decimal mark by column. Exit code REFUSED: the last line of its standard error says why the file can't be read.
 """
@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import ipc
 
-from daemon.core import process_table
-from daemon.core.errors import InvalidDrop
-from daemon.processes import parent
-from daemon.tabular import arrow_without_pandas
+from retraind.daemon.core import process_table
+from retraind.daemon.core.errors import InvalidDrop
+from retraind.daemon.processes import parent
+from retraind.daemon.tabular import arrow_without_pandas
 
 REFUSED = 3
 

@@ -11,14 +11,14 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from daemon.core.errors import InvalidDrop
-from daemon.predicting.parquet_reader import REFUSED
-from daemon.predicting.sources import Piece
-from daemon.processes.child import ELSEWHERE, environment, python
-from daemon.schema.schema import REMARKS, Schema
-from daemon.tabular.checks import bad_rows, unlabelled_rows
-from daemon.tabular.checks.bad_rows import BadRecord
-from daemon.tabular.file_content import Content
+from retraind.daemon.core.errors import InvalidDrop
+from retraind.daemon.predicting.parquet_reader import REFUSED
+from retraind.daemon.predicting.sources import Piece
+from retraind.daemon.processes.child import ELSEWHERE, environment, python
+from retraind.daemon.schema.schema import REMARKS, Schema
+from retraind.daemon.tabular.checks import bad_rows, unlabelled_rows
+from retraind.daemon.tabular.checks.bad_rows import BadRecord
+from retraind.daemon.tabular.file_content import Content
 
 GONE = "Not a readable Parquet file: it is damaged, or reading it takes too much memory."
 
@@ -93,7 +93,12 @@ def _inherited(content: Content) -> Iterator[BinaryIO]:
 def _reader(file: BinaryIO, decimals: Mapping[str, str], said: IO[bytes]) -> "subprocess.Popen[bytes]":
     """The process; it writes its complaints to `said`."""
     fd = file.fileno()
-    command = [*python("daemon.predicting.parquet_reader"), str(os.getpid()), str(fd), orjson.dumps(decimals).decode()]
+    command = [
+        *python("retraind.daemon.predicting.parquet_reader"),
+        str(os.getpid()),
+        str(fd),
+        orjson.dumps(decimals).decode(),
+    ]
     return subprocess.Popen(
         command, cwd=ELSEWHERE, env=environment(), stdout=subprocess.PIPE, stderr=said, pass_fds=(fd,)
     )

@@ -3,10 +3,10 @@
 import sqlite3
 from typing import NamedTuple
 
-from daemon.artifacts import bundle
-from daemon.core.errors import BundleRefused, NotFound
-from daemon.core.home import Home
-from daemon.records.records import Records
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core.errors import BundleRefused, NotFound
+from retraind.daemon.core.home import Home
+from retraind.daemon.records.records import Records
 
 
 class Version(NamedTuple):

@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from daemon.schema.schema import Schema
-from daemon.tabular import csv_table
-from daemon.tabular.checks import bad_rows, unlabelled_rows
-from daemon.tabular.checks.bad_rows import BadRecord
-from daemon.tabular.file_content import Content
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular import csv_table
+from retraind.daemon.tabular.checks import bad_rows, unlabelled_rows
+from retraind.daemon.tabular.checks.bad_rows import BadRecord
+from retraind.daemon.tabular.file_content import Content
 
 PIECE_BYTES = 4 << 20
 """Bytes of a CSV file that are checked and answered at a time."""

@@ -18,10 +18,10 @@ from typing import Any
 
 import orjson
 
-from daemon.core import logs
-from daemon.core.home import Home
-from daemon.core.settings import Log
-from daemon.processes.training_job import Job, Message
+from retraind.daemon.core import logs
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Log
+from retraind.daemon.processes.training_job import Job, Message
 
 log = logs.Logger()
 
@@ -121,7 +121,7 @@ class Trainer:
 
     It is not started until it is needed, and ends after `idle_seconds` without work (0: never), because its imports
     take seconds and it uses 200 MB or more. A trainer that ends before it is ready is restarted instead, so that its
-    failures stay visible. `log` sets its logging. `messages` returns its messages (`daemon.processes.training_job`);
+    failures stay visible. `log` sets its logging. `messages` returns its messages (`retraind.daemon.processes.training_job`);
     `wake` is called for each.
     """
 
@@ -129,7 +129,7 @@ class Trainer:
         self, home: Home, nice: int, wake: Callable[[], None], idle_seconds: float = 0.0, log: Log | None = None
     ) -> None:
         settings = (log or Log()).model_dump_json()
-        command = [*python("daemon.training"), str(home.root), str(nice), str(os.getpid()), settings]
+        command = [*python("retraind.daemon.training"), str(home.root), str(nice), str(os.getpid()), settings]
         # One thread for numerics: more would take cores from predictions, and there must be no thread pools at a fork.
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self._child = Child(

@@ -2,8 +2,8 @@
 
 import signal
 
-from daemon.core.settings import Server
-from daemon.processes.child import Child
+from retraind.daemon.core.settings import Server
+from retraind.daemon.processes.child import Child
 
 OVERDUE_SECONDS = 60.0
 """Seconds after all its time limits at which a replaced worker is killed if it has not ended by itself."""

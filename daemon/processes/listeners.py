@@ -4,9 +4,9 @@ import socket
 from collections.abc import Collection
 from pathlib import Path
 
-from daemon.core.settings import Server
-from daemon.processes import sockets
-from daemon.processes.unix_socket import UnixListener
+from retraind.daemon.core.settings import Server
+from retraind.daemon.processes import sockets
+from retraind.daemon.processes.unix_socket import UnixListener
 
 
 class Listeners:

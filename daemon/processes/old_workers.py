@@ -3,8 +3,8 @@
 import signal
 from pathlib import Path
 
-from daemon.core.home import Home
-from daemon.processes import worker_files
+from retraind.daemon.core.home import Home
+from retraind.daemon.processes import worker_files
 
 
 class OldWorkers:

@@ -5,7 +5,7 @@ Outside containers the system's init process does that.
 
 import os
 
-from daemon.core import process_table
+from retraind.daemon.core import process_table
 
 GRACE_SECONDS = 30.0
 """Seconds after which a dead process has no waiting parent, since parents wait for their children much sooner."""

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Collection
 from pathlib import Path
 
-from daemon.core.errors import BadSettings, PortTaken, RetraindError
+from retraind.daemon.core.errors import BadSettings, PortTaken, RetraindError
 
 BACKLOG = 1024
 ATTACH_FILTER, ATTACH_REUSEPORT_FILTER = 26, 51

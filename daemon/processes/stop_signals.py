@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from daemon.core import process_table
+from retraind.daemon.core import process_table
 
 
 class Stopped(BaseException):

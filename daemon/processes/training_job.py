@@ -1,6 +1,6 @@
 """The protocol between daemon and trainer, in JSON lines: a job goes to the trainer, messages come back.
 
-`daemon.processes.child.Trainer` is the daemon's end, for `daemon.retraining`; `daemon.training` is the other end. A
+`retraind.daemon.processes.child.Trainer` is the daemon's end, for `retraind.daemon.retraining`; `retraind.daemon.training` is the other end. A
 message's keys tell its type.
 """
 
@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NotRequired, TypedDict, final
 
-from daemon.core.settings import Train
-from daemon.gate.terms import Terms
+from retraind.daemon.core.settings import Train
+from retraind.daemon.gate.terms import Terms
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Unready(TypedDict):
 
 @final
 class Stage(TypedDict):
-    """The progress of the training `run`, as in `daemon.core.status.Training`."""
+    """The progress of the training `run`, as in `retraind.daemon.core.status.Training`."""
 
     run: int
     stage: str

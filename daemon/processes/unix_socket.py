@@ -12,8 +12,8 @@ import zlib
 from collections.abc import Collection
 from pathlib import Path
 
-from daemon.core.errors import PortTaken
-from daemon.processes.sockets import open_sockets
+from retraind.daemon.core.errors import PortTaken
+from retraind.daemon.processes.sockets import open_sockets
 
 BACKLOG = 1024
 LONGEST = 107

@@ -8,9 +8,9 @@ from typing import TypedDict
 
 import orjson
 
-from daemon.core import durable
-from daemon.core.home import Home
-from daemon.processes.child import Child
+from retraind.daemon.core import durable
+from retraind.daemon.core.home import Home
+from retraind.daemon.processes.child import Child
 
 
 def held(locks: Iterable[Path]) -> list[Path]:

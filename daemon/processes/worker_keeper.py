@@ -7,9 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Collection
 
-from daemon.core.home import Home
-from daemon.core.settings import Settings
-from daemon.processes.workers import Workers
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.processes.workers import Workers
 
 LOOK_SECONDS = 0.25
 

@@ -6,13 +6,13 @@ A new worker answers before the old one drains, and the kernel's queue of connec
 import signal
 from collections.abc import Callable
 
-from daemon.core.home import Home
-from daemon.core.settings import Settings
-from daemon.processes import worker_files
-from daemon.processes.child import Child, python
-from daemon.processes.draining_workers import DrainingWorkers
-from daemon.processes.listeners import Listeners
-from daemon.processes.old_workers import OldWorkers
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.processes import worker_files
+from retraind.daemon.processes.child import Child, python
+from retraind.daemon.processes.draining_workers import DrainingWorkers
+from retraind.daemon.processes.listeners import Listeners
+from retraind.daemon.processes.old_workers import OldWorkers
 
 RENEW_SECONDS = 60.0
 """Seconds within which a replacement worker must answer; after that it is abandoned."""
@@ -84,7 +84,7 @@ class Workers:
     def _child(self, slot: int, *once: str) -> Child:
         fds = self._listeners.fds
         arguments = ["--home", str(self._home.root), "--slot", str(slot), "--fd", *map(str, fds)]
-        command = [*python("web.server"), *arguments, "--settings", self._settings.model_dump_json()]
+        command = [*python("retraind.web.server"), *arguments, "--settings", self._settings.model_dump_json()]
         # Its own session, because Ctrl-C in a terminal must reach only the daemon, which then drains the workers.
         return Child(command, once, self._wake, pass_fds=fds, start_new_session=True)
 

@@ -7,16 +7,16 @@ that served before.
 
 import orjson
 
-from daemon.artifacts import bundle
-from daemon.artifacts.manifest import Pointer
-from daemon.core import durable, logs
-from daemon.core.errors import BundleRefused
-from daemon.core.home import Home
-from daemon.core.states import EventKind
-from daemon.core.status import utcnow
-from daemon.records import challenger
-from daemon.storage.journal import Journal
-from daemon.storage.model_versions import CHALLENGER, CHAMPION, PREVIOUS, ModelVersions
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.artifacts.manifest import Pointer
+from retraind.daemon.core import durable, logs
+from retraind.daemon.core.errors import BundleRefused
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import EventKind
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.records import challenger
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.model_versions import CHALLENGER, CHAMPION, PREVIOUS, ModelVersions
 
 log = logs.Logger()
 

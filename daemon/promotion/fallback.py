@@ -1,14 +1,14 @@
 """Fallback: chooses a replacement for a version that can no longer be served."""
 
-from daemon.artifacts.manifest import Pointer
-from daemon.core import logs, requests
-from daemon.core.home import Home
-from daemon.core.states import VersionState
-from daemon.promotion.champion import Champion
-from daemon.promotion.servable import damage, objection
-from daemon.storage.journal import Journal
-from daemon.storage.model_versions import ModelVersions
-from daemon.stored.bundles import StoredBundles
+from retraind.daemon.artifacts.manifest import Pointer
+from retraind.daemon.core import logs, requests
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import VersionState
+from retraind.daemon.promotion.champion import Champion
+from retraind.daemon.promotion.servable import damage, objection
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.model_versions import ModelVersions
+from retraind.daemon.stored.bundles import StoredBundles
 
 log = logs.Logger()
 

@@ -7,22 +7,22 @@ from pathlib import Path
 
 import orjson
 
-from daemon.artifacts import bundle
-from daemon.artifacts.manifest import Manifest
-from daemon.core import durable, logs, requests
-from daemon.core.errors import BundleRefused
-from daemon.core.home import Home
-from daemon.core.journal_rows import VersionRecord, VersionRow
-from daemon.core.settings import Promote
-from daemon.core.states import VersionState
-from daemon.gate import rules
-from daemon.promotion.champion import Champion
-from daemon.records import lineage
-from daemon.registry import baseline
-from daemon.schema.scores import PastScores, Scores
-from daemon.storage.journal import Journal
-from daemon.storage.model_versions import ModelVersions, Registered
-from daemon.stored.bundles import StoredBundles
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.artifacts.manifest import Manifest
+from retraind.daemon.core import durable, logs, requests
+from retraind.daemon.core.errors import BundleRefused
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import VersionRecord, VersionRow
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.core.states import VersionState
+from retraind.daemon.gate import rules
+from retraind.daemon.promotion.champion import Champion
+from retraind.daemon.records import lineage
+from retraind.daemon.registry import baseline
+from retraind.daemon.schema.scores import PastScores, Scores
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.model_versions import ModelVersions, Registered
+from retraind.daemon.stored.bundles import StoredBundles
 
 log = logs.Logger()
 

@@ -12,10 +12,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.records import live_score
-from daemon.records.late_labels import Outcome
-from daemon.schema import counted_costs, score_names
-from daemon.schema.scores import Score, Table
+from retraind.daemon.records import live_score
+from retraind.daemon.records.late_labels import Outcome
+from retraind.daemon.schema import counted_costs, score_names
+from retraind.daemon.schema.scores import Score, Table
 
 RESAMPLES = 1000
 """Bootstrap resamples of the interval of R²."""
@@ -25,7 +25,7 @@ INTERVAL, SUREST = 97.5, 99.87
 
 Figure = Literal["accuracy", "balanced_accuracy", "cost", "r2"]
 """The figures that late labels can measure. Higher is better for all, so costs enter as the share saved
-(`daemon.schema.costs`)."""
+(`retraind.daemon.schema.costs`)."""
 
 
 @dataclass(frozen=True)

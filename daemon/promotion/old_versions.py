@@ -9,15 +9,15 @@ the candidates, which are most of a training's rows in MLflow's database.
 import shutil
 from collections.abc import Iterable, Sequence
 
-from daemon.artifacts import bundle
-from daemon.core import logs
-from daemon.core.home import Home
-from daemon.core.settings import Promote
-from daemon.core.states import EventKind
-from daemon.promotion.champion import Champion
-from daemon.storage.journal import Journal
-from daemon.storage.model_versions import ModelVersions, Registered
-from daemon.stored.bundles import StoredBundles
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core import logs
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.core.states import EventKind
+from retraind.daemon.promotion.champion import Champion
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.model_versions import ModelVersions, Registered
+from retraind.daemon.stored.bundles import StoredBundles
 
 log = logs.Logger()
 

@@ -11,22 +11,22 @@ from dataclasses import dataclass
 import numpy as np
 import orjson
 
-from daemon.artifacts import bundle
-from daemon.core import logs
-from daemon.core.errors import BundleRefused, InvalidFeatures
-from daemon.core.home import Home
-from daemon.core.journal_rows import SwapRow, VersionRow
-from daemon.core.settings import Promote
-from daemon.promotion import live_comparison
-from daemon.promotion.live_comparison import SUREST, Figure, Measured, measure, scored, standard_errors
-from daemon.records import late_labels, live_score, predictions
-from daemon.records.late_labels import Labelled, Outcome
-from daemon.records.predictions import Cell
-from daemon.schema import costs
-from daemon.schema.row_encoding import encode
-from daemon.schema.schema import Schema, Task
-from daemon.schema.scores import Score, Scores, Table
-from daemon.storage.journal import Journal
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core import logs
+from retraind.daemon.core.errors import BundleRefused, InvalidFeatures
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import SwapRow, VersionRow
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.promotion import live_comparison
+from retraind.daemon.promotion.live_comparison import SUREST, Figure, Measured, measure, scored, standard_errors
+from retraind.daemon.records import late_labels, live_score, predictions
+from retraind.daemon.records.late_labels import Labelled, Outcome
+from retraind.daemon.records.predictions import Cell
+from retraind.daemon.schema import costs
+from retraind.daemon.schema.row_encoding import encode
+from retraind.daemon.schema.schema import Schema, Task
+from retraind.daemon.schema.scores import Score, Scores, Table
+from retraind.daemon.storage.journal import Journal
 
 log = logs.Logger()
 

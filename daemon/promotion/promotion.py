@@ -7,23 +7,23 @@ the service follows as soon as the bundle has been verified; if it can't be serv
 
 from collections.abc import Collection
 
-from daemon.artifacts.manifest import Pointer
-from daemon.core import logs, requests
-from daemon.core.errors import BundleRefused, NotFound
-from daemon.core.home import Home
-from daemon.core.journal_rows import VersionRow
-from daemon.core.settings import Promote
-from daemon.core.states import RequestState, VersionState
-from daemon.objects.store import StoreUnavailable
-from daemon.promotion.champion import Champion
-from daemon.promotion.fallback import Fallback
-from daemon.promotion.judging import Judging
-from daemon.promotion.old_versions import OldVersions
-from daemon.promotion.probation import Probation
-from daemon.promotion.servable import deleted, verify
-from daemon.storage.journal import Journal
-from daemon.storage.model_versions import ModelVersions
-from daemon.stored.bundles import StoredBundles
+from retraind.daemon.artifacts.manifest import Pointer
+from retraind.daemon.core import logs, requests
+from retraind.daemon.core.errors import BundleRefused, NotFound
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import VersionRow
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.core.states import RequestState, VersionState
+from retraind.daemon.objects.store import StoreUnavailable
+from retraind.daemon.promotion.champion import Champion
+from retraind.daemon.promotion.fallback import Fallback
+from retraind.daemon.promotion.judging import Judging
+from retraind.daemon.promotion.old_versions import OldVersions
+from retraind.daemon.promotion.probation import Probation
+from retraind.daemon.promotion.servable import deleted, verify
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.model_versions import ModelVersions
+from retraind.daemon.stored.bundles import StoredBundles
 
 log = logs.Logger()
 

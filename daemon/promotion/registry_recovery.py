@@ -3,15 +3,15 @@
 Otherwise none would be served, and their numbers would be given again, to models for which the journal has a verdict already.
 """
 
-from daemon.core import logs, requests
-from daemon.core.home import Home
-from daemon.core.states import EventKind, Level, RunState, VersionState
-from daemon.records import challenger
-from daemon.schema.score_names import counted
-from daemon.storage.journal import Journal
-from daemon.storage.mlflow import lost_versions, mlflow_database
-from daemon.storage.mlflow.mlflow_database import MlflowDatabase
-from daemon.storage.model_versions import CHALLENGER, CHAMPION, PREVIOUS
+from retraind.daemon.core import logs, requests
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import EventKind, Level, RunState, VersionState
+from retraind.daemon.records import challenger
+from retraind.daemon.schema.score_names import counted
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.mlflow import lost_versions, mlflow_database
+from retraind.daemon.storage.mlflow.mlflow_database import MlflowDatabase
+from retraind.daemon.storage.model_versions import CHALLENGER, CHAMPION, PREVIOUS
 
 log = logs.Logger()
 

@@ -4,12 +4,12 @@ People may delete versions in MLflow's pages. If it is the served version, it ke
 can be chosen.
 """
 
-from daemon.artifacts import bundle
-from daemon.core.errors import BundleRefused
-from daemon.core.home import Home
-from daemon.core.journal_rows import VersionRow
-from daemon.storage.model_versions import ModelVersions
-from daemon.stored.bundles import StoredBundles
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core.errors import BundleRefused
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import VersionRow
+from retraind.daemon.storage.model_versions import ModelVersions
+from retraind.daemon.stored.bundles import StoredBundles
 
 REMOVED = "were removed (promote.keep_versions)"
 

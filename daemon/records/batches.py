@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TypedDict
 
-from daemon.core.journal_rows import BatchRow
-from daemon.core.states import BatchKind, BatchState
-from daemon.records.query import first, newest, number, texts, typed
+from retraind.daemon.core.journal_rows import BatchRow
+from retraind.daemon.core.states import BatchKind, BatchState
+from retraind.daemon.records.query import first, newest, number, texts, typed
 
 REVISIONS = "SELECT seq, kind, rows, state, revision, dvc_md5, committed_at AS at FROM batches ORDER BY seq"
 

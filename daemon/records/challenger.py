@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from daemon.core.states import VersionState
-from daemon.records.query import number
+from retraind.daemon.core.states import VersionState
+from retraind.daemon.records.query import number
 
 WAITING = f"""SELECT MAX(version) AS version FROM versions
 WHERE state = '{VersionState.HELD}' AND version > COALESCE((SELECT version FROM swaps ORDER BY id DESC LIMIT 1), 0)"""

@@ -3,11 +3,11 @@
 import re
 from functools import cache
 
-from daemon.core.databases.placeholders import numbered
+from retraind.daemon.core.databases.placeholders import numbered
 
 ARRIVAL = "rowid"
 """The order of insertion into a table without its own number; on a server it is a column
-(`daemon.storage.server.tables`)."""
+(`retraind.daemon.storage.server.tables`)."""
 
 BY_ID = "NOT INDEXED"
 """Forces reading the newest rows by number: SQLite would read a whole index instead, to avoid sorting a few rows."""

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from daemon.core.home import Home
-from daemon.core.journal_rows import DropRow
-from daemon.core.states import DropState, Hold
-from daemon.records import lineage
-from daemon.records.dialect import UNSORTED
-from daemon.records.lineage_chain import TrainedVersions, TrainingDrop
-from daemon.records.query import LAST, ask, first, listed, number, parts, texts, typed
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import DropRow
+from retraind.daemon.core.states import DropState, Hold
+from retraind.daemon.records import lineage
+from retraind.daemon.records.dialect import UNSORTED
+from retraind.daemon.records.lineage_chain import TrainedVersions, TrainingDrop
+from retraind.daemon.records.query import LAST, ask, first, listed, number, parts, texts, typed
 
 DROPS = (
     "SELECT drops.*, batches.revision, batches.committed_at FROM drops LEFT JOIN batches ON batches.seq = drops.batch"
@@ -62,7 +62,7 @@ class Prequential(DropScore):
 
 
 class Exam(DropScore):
-    """The served version's result on a drop before any training on it: see `daemon.ingest.exam_scores`."""
+    """The served version's result on a drop before any training on it: see `retraind.daemon.ingest.exam_scores`."""
 
     version: int
     usual: float
@@ -200,7 +200,7 @@ def was_taken(journal: Path, sha256: str) -> bool:
 
 
 def held(journal: Path, limit: int) -> list[HeldDrop]:
-    """The drops that wait for a person, longest first, and why: see `daemon.ingest.held_drops`."""
+    """The drops that wait for a person, longest first, and why: see `retraind.daemon.ingest.held_drops`."""
     return typed(HeldDrop, journal, f"{HELD} ORDER BY held_at, sha256 LIMIT ?", limit)
 
 
@@ -268,7 +268,7 @@ class Drops:
         return typed(TrainingDrop, self._journal, lineage.DROPS, batch, 2**62, limit)
 
     def prequential(self) -> Prequential | None:
-        """The error of versions on drops before any training on them; see `daemon.records.drops`."""
+        """The error of versions on drops before any training on them; see `retraind.daemon.records.drops`."""
         return prequential(self._journal)
 
     def _examined(self, drops: list[DropFacts]) -> list[ExaminedDrop]:

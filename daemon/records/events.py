@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import TypedDict
 
-from daemon.core.journal.notices import DeliveryState
-from daemon.core.journal_rows import EventRow, SwapRow
-from daemon.records.query import newest, texts, typed
+from retraind.daemon.core.journal.notices import DeliveryState
+from retraind.daemon.core.journal_rows import EventRow, SwapRow
+from retraind.daemon.records.query import newest, texts, typed
 
 SALT = "notify_salt"
 """Key of the journal's random text that keeps the names of targets from revealing their addresses."""
@@ -46,7 +46,7 @@ class Delivery(TypedDict):
     at: str
     """When it fell due."""
     kind: str
-    """One of `daemon.core.journal.notices.NoticeKind`, or one of a later release."""
+    """One of `retraind.daemon.core.journal.notices.NoticeKind`, or one of a later release."""
     count: int
     """Events that it reports."""
     target: str

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from daemon.records.dialect import ARRIVAL
-from daemon.records.query import ask, listed, parts, typed
-from daemon.schema.schema import Task
+from retraind.daemon.records.dialect import ARRIVAL
+from retraind.daemon.records.query import ask, listed, parts, typed
+from retraind.daemon.schema.schema import Task
 
 FIRST = f"""SELECT prediction_id, truth, prediction FROM labels WHERE version = ? AND batch > ?
 ORDER BY batch, {ARRIVAL} LIMIT ?"""

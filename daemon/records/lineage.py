@@ -9,11 +9,11 @@ from typing import TypedDict
 
 import orjson
 
-from daemon.core.home import Home
-from daemon.core.journal_rows import DropRow, VersionRow, VersionVerdict
-from daemon.core.states import BatchKind, DropState
-from daemon.records import live_score
-from daemon.records.lineage_chain import (
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import DropRow, VersionRow, VersionVerdict
+from retraind.daemon.core.states import BatchKind, DropState
+from retraind.daemon.records import live_score
+from retraind.daemon.records.lineage_chain import (
     Chain,
     Disagreement,
     DropTotals,
@@ -30,8 +30,8 @@ from daemon.records.lineage_chain import (
     TrainingDrops,
     TrainingFacts,
 )
-from daemon.records.query import LAST, first, listed, number, parts, texts, typed
-from daemon.schema.scores import Agreement, Scores
+from retraind.daemon.records.query import LAST, first, listed, number, parts, texts, typed
+from retraind.daemon.schema.scores import Agreement, Scores
 
 SHOWN = 20
 """Default length of the lists of drops, batches, periods of service and versions."""
@@ -94,7 +94,7 @@ def of(home: Home, version: int, limit: int = SHOWN, before: int | None = None) 
     """The whole chain of a judged version; None if there is no such version. Raises sqlite3.Error on a damaged journal.
 
     `drops`, `batches`, `served` and `shadow` list the newest `limit`; `before` is the id of the last drop already seen.
-    `bundle` is the sha256 that `daemon.artifacts.manifest.summary` needs.
+    `bundle` is the sha256 that `retraind.daemon.artifacts.manifest.summary` needs.
     """
     row = first(VersionRow, home.journal, "SELECT * FROM versions WHERE version = ?", version)
     if row is None:

@@ -1,10 +1,10 @@
-"""The types of a version's lineage, as `daemon.records.lineage` reads it: one for each link."""
+"""The types of a version's lineage, as `retraind.daemon.records.lineage` reads it: one for each link."""
 
 from typing import NotRequired, TypedDict
 
-from daemon.core.journal_rows import VersionVerdict
-from daemon.core.states import BatchKind, DropState, RunState, VersionState
-from daemon.schema.scores import Agreement, AgreementCounts, Score, Scores
+from retraind.daemon.core.journal_rows import VersionVerdict
+from retraind.daemon.core.states import BatchKind, DropState, RunState, VersionState
+from retraind.daemon.schema.scores import Agreement, AgreementCounts, Score, Scores
 
 
 class TrainingDrop(TypedDict):
@@ -138,6 +138,6 @@ class Links(VersionVerdict):
 
 
 class Chain(Links):
-    """The lineage with the sha256 of the bundle, which `daemon.artifacts.manifest.summary` needs."""
+    """The lineage with the sha256 of the bundle, which `retraind.daemon.artifacts.manifest.summary` needs."""
 
     bundle: str

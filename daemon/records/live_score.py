@@ -11,12 +11,12 @@ import math
 from pathlib import Path
 from typing import TypedDict
 
-from daemon.records.dialect import ARRIVAL
-from daemon.records.late_labels import Outcome
-from daemon.records.query import first, typed
-from daemon.schema import counted_costs
-from daemon.schema.schema import Task
-from daemon.schema.scores import HOLDOUTS, Score, Scores, Table
+from retraind.daemon.records.dialect import ARRIVAL
+from retraind.daemon.records.late_labels import Outcome
+from retraind.daemon.records.query import first, typed
+from retraind.daemon.schema import counted_costs
+from retraind.daemon.schema.schema import Task
+from retraind.daemon.schema.scores import HOLDOUTS, Score, Scores, Table
 
 LABELS = 10_000
 """Number of a version's newest labels in its score."""

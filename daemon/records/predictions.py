@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from daemon.records.query import MANY, ask, listed, must, number, parts, typed
+from retraind.daemon.records.query import MANY, ask, listed, must, number, parts, typed
 
 BY_ID = "SELECT prediction_id, model_version, features, prediction, prediction_name FROM predictions"
 

@@ -11,11 +11,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
-from daemon.core import home_integrity
-from daemon.core.errors import RetraindError
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
-from daemon.core.states import of_type
+from retraind.daemon.core import home_integrity
+from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.core.states import of_type
 
 Row = Mapping[str, Any]
 """The columns of any query."""
@@ -114,7 +114,7 @@ def _elsewhere(path: Path, query: str, values: Sequence[str | int | None]) -> li
         raise sqlite3.OperationalError(str(error).rstrip(".")) from None
     if server is None:
         return _empty(path)
-    from daemon.records.server import reader
+    from retraind.daemon.records.server import reader
 
     return reader.rows(server, query, values)
 

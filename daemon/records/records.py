@@ -1,14 +1,14 @@
 """Read-only queries of the journal and the prediction history, one attribute per noun; rows are plain dicts."""
 
-from daemon.core.home import Home
-from daemon.records.batches import Batches
-from daemon.records.drops import Drops, HeldDrops
-from daemon.records.events import Events, Swaps
-from daemon.records.predictions import Predictions
-from daemon.records.requests import Requests
-from daemon.records.runs import Runs
-from daemon.records.totals import Totals
-from daemon.records.versions import Versions
+from retraind.daemon.core.home import Home
+from retraind.daemon.records.batches import Batches
+from retraind.daemon.records.drops import Drops, HeldDrops
+from retraind.daemon.records.events import Events, Swaps
+from retraind.daemon.records.predictions import Predictions
+from retraind.daemon.records.requests import Requests
+from retraind.daemon.records.runs import Runs
+from retraind.daemon.records.totals import Totals
+from retraind.daemon.records.versions import Versions
 
 
 class Records:

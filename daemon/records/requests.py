@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from daemon.core.journal_rows import RequestRow
-from daemon.core.states import EventKind, RequestState
-from daemon.records.query import ask, first, number
+from retraind.daemon.core.journal_rows import RequestRow
+from retraind.daemon.core.states import EventKind, RequestState
+from retraind.daemon.records.query import ask, first, number
 
 
 def answered(journal: Path, request: str) -> bool:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from daemon.core.journal_rows import RunRow
-from daemon.records.query import first, newest
+from retraind.daemon.core.journal_rows import RunRow
+from retraind.daemon.records.query import first, newest
 
 
 class Runs:

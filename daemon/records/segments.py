@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import TypedDict
 
-from daemon.core.journal_rows import SegmentRow
-from daemon.core.states import BatchState, DropState, EventKind
-from daemon.records.query import ask, texts, typed
+from retraind.daemon.core.journal_rows import SegmentRow
+from retraind.daemon.core.states import BatchState, DropState, EventKind
+from retraind.daemon.records.query import ask, texts, typed
 
 CURRENT = "SELECT * FROM segments WHERE died IS NULL"
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from daemon.core.states import DropState, RunState, VersionState
-from daemon.records.dialect import ARRIVAL, BY_ID
-from daemon.records.query import Row, ask, first, number, texts
+from retraind.daemon.core.states import DropState, RunState, VersionState
+from retraind.daemon.records.dialect import ARRIVAL, BY_ID
+from retraind.daemon.records.query import Row, ask, first, number, texts
 
 STATES: dict[str, tuple[str, ...]] = {
     "drops": tuple(state.value for state in DropState),

@@ -5,14 +5,14 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from daemon.core.drift_report import DriftCheck, DriftReport
-from daemon.core.home import Home
-from daemon.core.journal_rows import DriftRow, SwapRow, VersionFacts, VersionRow
-from daemon.core.states import of_type
-from daemon.records import challenger, late_labels, lineage, live_score
-from daemon.records.lineage_chain import Chain
-from daemon.records.query import first, newest, number
-from daemon.schema.scores import Agreement, Score, Scores
+from retraind.daemon.core.drift_report import DriftCheck, DriftReport
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import DriftRow, SwapRow, VersionFacts, VersionRow
+from retraind.daemon.core.states import of_type
+from retraind.daemon.records import challenger, late_labels, lineage, live_score
+from retraind.daemon.records.lineage_chain import Chain
+from retraind.daemon.records.query import first, newest, number
+from retraind.daemon.schema.scores import Agreement, Score, Scores
 
 MOST = 1_000_000
 """No home has more versions."""
@@ -55,18 +55,18 @@ class Versions:
         return {"challenger": challenger.waiting(self._journal), "previous": last[0]["previous"] if last else None}
 
     def agreements(self, champion: int | None, versions: Iterable[int]) -> dict[int, Agreement]:
-        """The agreement of the held ones among `versions` with this champion; see `daemon.records.lineage`."""
+        """The agreement of the held ones among `versions` with this champion; see `retraind.daemon.records.lineage`."""
         try:
             return {one["version"]: one for one in lineage.agreements(self._home, versions, champion or 0)}
         except sqlite3.Error:
             return {}  # a damaged history is replaced, and metrics and versions must not wait for that
 
     def lineage(self, version: int, limit: int = lineage.SHOWN, before: int | None = None) -> Chain | None:
-        """The lineage of a judged version (see `daemon.records.lineage`), or None."""
+        """The lineage of a judged version (see `retraind.daemon.records.lineage`), or None."""
         return lineage.of(self._home, version, limit, before)
 
     def live(self, version: int) -> Score | None:
-        """The live score of a judged version (see `daemon.records.live_score`); None before its first label."""
+        """The live score of a judged version (see `retraind.daemon.records.live_score`); None before its first label."""
         judged = self.get(version)
         return live_score.of(self._journal, version, judged["scores"]) if judged else None
 
@@ -78,7 +78,7 @@ class Versions:
         return {version: score for version, score in live.items() if score}
 
     def drift(self, version: int) -> DriftCheck | None:
-        """The newest drift check (see `daemon.drift.report`) and its time, if it checked this version."""
+        """The newest drift check (see `retraind.daemon.drift.report`) and its time, if it checked this version."""
         row = first(DriftRow, self._journal, "SELECT * FROM drifts ORDER BY id DESC LIMIT 1")
         if row is None or row["version"] != version or row["detail"] is None:
             return None

@@ -1,12 +1,12 @@
-"""`python -m daemon.registry HOME`: has MLflow open and migrate the database of a home that an earlier MLflow made."""
+"""`python -m retraind.daemon.registry HOME`: has MLflow open and migrate the database of a home that an earlier MLflow made."""
 
 import sys
 from pathlib import Path
 
-from daemon.core import file_modes
-from daemon.core.errors import RetraindError
-from daemon.core.home import Home
-from daemon.registry.registry import Registry
+from retraind.daemon.core import file_modes
+from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.registry.registry import Registry
 
 if __name__ == "__main__":
     file_modes.private()

@@ -7,7 +7,7 @@ So a training needs no store, and no swap waits for it. A thread of the daemon p
 import importlib
 from typing import Any
 
-from daemon.core.home import Home
+from retraind.daemon.core.home import Home
 
 
 def keep_in_home(home: Home, root: str) -> None:

@@ -5,12 +5,12 @@ Without it, champions that each lose a little would be ever easier to match.
 
 import orjson
 
-from daemon.core.journal_rows import VersionRow
-from daemon.core.settings import Promote
-from daemon.gate.terms import Terms
-from daemon.schema.arrival_times import Era
-from daemon.schema.scores import PastScores, Scores
-from daemon.storage.journal import Journal
+from retraind.daemon.core.journal_rows import VersionRow
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.gate.terms import Terms
+from retraind.daemon.schema.arrival_times import Era
+from retraind.daemon.schema.scores import PastScores, Scores
+from retraind.daemon.storage.journal import Journal
 
 CHOSEN = "chosen_version"
 """The journal's key for a person's last choice, and the newest version at that time: [version, newest]."""

@@ -10,11 +10,11 @@ import sqlite3
 from contextlib import closing
 from typing import Any
 
-from daemon.core.databases import mlflow_server
-from daemon.core.errors import Unavailable
-from daemon.core.home import Home
-from daemon.storage import mlflow_file
-from daemon.storage.mlflow.mlflow_database import MlflowDatabase
+from retraind.daemon.core.databases import mlflow_server
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.storage import mlflow_file
+from retraind.daemon.storage.mlflow.mlflow_database import MlflowDatabase
 
 LOCATE = "UPDATE experiments SET artifact_location = ?"
 """MLflow's own default experiment would write to the current folder."""

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from daemon.artifacts import backends
-from daemon.core.databases import mlflow_server
-from daemon.core.errors import Unavailable
-from daemon.core.home import Home
-from daemon.registry import artifact_files, deferred_packages, migrations
-from daemon.storage import mlflow_tables
-from daemon.storage.model_versions import NAME, TAG, ModelVersions
+from retraind.daemon.artifacts import backends
+from retraind.daemon.core.databases import mlflow_server
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.registry import artifact_files, deferred_packages, migrations
+from retraind.daemon.storage import mlflow_tables
+from retraind.daemon.storage.model_versions import NAME, TAG, ModelVersions
 
 # Before the import, because MLflow reads these once. Otherwise it would phone home, start pip and uv, and use its own
 # log format.

@@ -2,17 +2,17 @@
 
 from typing import NamedTuple
 
-from daemon.core import logs
-from daemon.core.states import EventKind, RunState
-from daemon.core.status import Training
-from daemon.processes.training_job import Message
-from daemon.retraining.recorded_facts import RecordedFacts
-from daemon.storage.journal import Journal
+from retraind.daemon.core import logs
+from retraind.daemon.core.states import EventKind, RunState
+from retraind.daemon.core.status import Training
+from retraind.daemon.processes.training_job import Message
+from retraind.daemon.retraining.recorded_facts import RecordedFacts
+from retraind.daemon.storage.journal import Journal
 
 log = logs.Logger()
 
 PROGRESS = ("stage", "step", "steps", "candidate", "candidates", "fold", "folds", "left")
-"""The fields of the status for a training in progress, as in `daemon.core.status.Training`."""
+"""The fields of the status for a training in progress, as in `retraind.daemon.core.status.Training`."""
 
 NOTEWORTHY_SECONDS = 2.0
 """Seconds from which a candidate gets an event in the journal, because people may wait for it."""

@@ -7,9 +7,9 @@ import math
 from dataclasses import dataclass
 from datetime import datetime
 
-from daemon.core.settings import Retrain
-from daemon.core.states import Trigger
-from daemon.schema.score_names import counted
+from retraind.daemon.core.settings import Retrain
+from retraind.daemon.core.states import Trigger
+from retraind.daemon.schema.score_names import counted
 
 LONGEST_PAUSE = 3600.0
 """Seconds. The cooldown doubles with each failed training in a row, up to this."""

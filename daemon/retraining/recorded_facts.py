@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from daemon.core.journal_rows import RequestRow, RunRow
-from daemon.core.states import ALARMS, RunState
-from daemon.retraining.policy import Facts
-from daemon.retraining.schedule import Schedule
-from daemon.storage.journal import Journal
+from retraind.daemon.core.journal_rows import RequestRow, RunRow
+from retraind.daemon.core.states import ALARMS, RunState
+from retraind.daemon.retraining.policy import Facts
+from retraind.daemon.retraining.schedule import Schedule
+from retraind.daemon.storage.journal import Journal
 
 
 class RecordedFacts:

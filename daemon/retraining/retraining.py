@@ -8,21 +8,21 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from daemon.core import logs
-from daemon.core.home import Home
-from daemon.core.journal_rows import RequestRow
-from daemon.core.settings import Settings
-from daemon.core.states import RequestState, RunState
-from daemon.core.status import Training
-from daemon.processes.child import Trainer
-from daemon.processes.training_job import Job, Message
-from daemon.registry import baseline
-from daemon.retraining import policy
-from daemon.retraining.current_run import CurrentRun, Ended
-from daemon.retraining.recorded_facts import RecordedFacts
-from daemon.retraining.schedule import Schedule
-from daemon.retraining.training_requests import TrainingRequests
-from daemon.storage.journal import Journal
+from retraind.daemon.core import logs
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import RequestRow
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.core.states import RequestState, RunState
+from retraind.daemon.core.status import Training
+from retraind.daemon.processes.child import Trainer
+from retraind.daemon.processes.training_job import Job, Message
+from retraind.daemon.registry import baseline
+from retraind.daemon.retraining import policy
+from retraind.daemon.retraining.current_run import CurrentRun, Ended
+from retraind.daemon.retraining.recorded_facts import RecordedFacts
+from retraind.daemon.retraining.schedule import Schedule
+from retraind.daemon.retraining.training_requests import TrainingRequests
+from retraind.daemon.storage.journal import Journal
 
 log = logs.Logger()
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from daemon.core import requests
-from daemon.core.home import Home
-from daemon.core.journal_rows import RequestRow
-from daemon.core.requests import Request
-from daemon.core.states import RequestState
-from daemon.storage.journal import Journal
+from retraind.daemon.core import requests
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import RequestRow
+from retraind.daemon.core.requests import Request
+from retraind.daemon.core.states import RequestState
+from retraind.daemon.storage.journal import Journal
 
 KIND = "retrain"
 

@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.schema.scores import Scores
+from retraind.daemon.schema.scores import Scores
 
 Times = NDArray[np.int64]
 Mask = NDArray[np.bool_]

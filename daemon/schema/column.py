@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from daemon.core.errors import InvalidFeatures
-from daemon.schema.cell_notation import Notation
-from daemon.schema.text_words import MOST_TEXT
+from retraind.daemon.core.errors import InvalidFeatures
+from retraind.daemon.schema.cell_notation import Notation
+from retraind.daemon.schema.text_words import MOST_TEXT
 
 Kind = Literal["number", "integer", "boolean", "category", "date", "text"]
 

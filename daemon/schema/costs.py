@@ -12,8 +12,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.core.errors import TrainingFailed
-from daemon.schema.scores import Table
+from retraind.daemon.core.errors import TrainingFailed
+from retraind.daemon.schema.scores import Table
 
 Matrix = NDArray[np.float64]
 Codes = NDArray[np.int64]

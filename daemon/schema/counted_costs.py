@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from daemon.schema.scores import Table
+from retraind.daemon.schema.scores import Table
 
 
 def saved(counts: Mapping[tuple[str, str], int], table: Table) -> tuple[float, tuple[float, float] | None]:

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from daemon.core import durable
-from daemon.core.home import Home
-from daemon.schema.row_encoding import encode
-from daemon.schema.schema import Schema
+from retraind.daemon.core import durable
+from retraind.daemon.core.home import Home
+from retraind.daemon.schema.row_encoding import encode
+from retraind.daemon.schema.schema import Schema
 
 SUFFIX = ".sample.json"
 

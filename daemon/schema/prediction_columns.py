@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from daemon.schema.schema import PREDICTION_ID
+from retraind.daemon.schema.schema import PREDICTION_ID
 
 PREDICTION, CONFIDENCE, MODEL_VERSION = "prediction", "confidence", "model_version"
 PROBABILITY = "probability_"

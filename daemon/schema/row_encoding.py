@@ -6,9 +6,9 @@ Shared with `web`: every prediction with other values than numbers uses it.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from daemon.core.errors import InvalidFeatures
-from daemon.schema.schema import Schema
-from daemon.schema.text_words import NOTHING, encoded
+from retraind.daemon.core.errors import InvalidFeatures
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.schema.text_words import NOTHING, encoded
 
 
 def encode(schema: Schema, features: Any) -> list[float]:

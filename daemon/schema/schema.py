@@ -11,12 +11,12 @@ from typing import Any, Literal, Self
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from daemon.core.errors import BadSchema, InvalidFeatures, NotFound
-from daemon.core.validation import words
-from daemon.schema.cell_notation import Notation
-from daemon.schema.class_labels import Classes
-from daemon.schema.column import Column, is_nothing
-from daemon.schema.text_words import SLOTS
+from retraind.daemon.core.errors import BadSchema, InvalidFeatures, NotFound
+from retraind.daemon.core.validation import words
+from retraind.daemon.schema.cell_notation import Notation
+from retraind.daemon.schema.class_labels import Classes
+from retraind.daemon.schema.column import Column, is_nothing
+from retraind.daemon.schema.text_words import SLOTS
 
 Task = Literal["classification", "regression"]
 

@@ -5,9 +5,9 @@ A drop that extends the schema, `retraind schema` and `retraind init` may write 
 
 from pathlib import Path
 
-from daemon.core import durable
-from daemon.schema import schema
-from daemon.schema.schema import Schema
+from retraind.daemon.core import durable
+from retraind.daemon.schema import schema
+from retraind.daemon.schema.schema import Schema
 
 
 def write(path: Path, before: Schema | None, after: Schema) -> bool:

@@ -1,13 +1,13 @@
 """Caveats of scores: the limits of a version's scores, as clauses for people.
 
-Shared with `web`. Pure functions of the scores in a manifest (`daemon.training.evaluation.holdouts`). A version of a
+Shared with `web`. Pure functions of the scores in a manifest (`retraind.daemon.training.evaluation.holdouts`). A version of a
 home with little data is served nevertheless; its caveats are shown beside it until a version without caveats serves.
 """
 
 from collections.abc import Iterator
 
-from daemon.schema import score_names
-from daemon.schema.scores import DummyScore, Score, Scores
+from retraind.daemon.schema import score_names
+from retraind.daemon.schema.scores import DummyScore, Score, Scores
 
 SHOWN = 3
 """Maximum number of classes that are named; further ones are counted."""

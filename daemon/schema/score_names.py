@@ -1,13 +1,13 @@
 """The names of scores: the deciding metric of each task, and its names and numbers for people.
 
-Shared with `web`. Scores are those of `daemon.schema.scores`.
+Shared with `web`. Scores are those of `retraind.daemon.schema.scores`.
 """
 
 from datetime import UTC, datetime
 from typing import Literal
 
-from daemon.schema.schema import Task
-from daemon.schema.scores import Agreement, Metric, Score
+from retraind.daemon.schema.schema import Task
+from retraind.daemon.schema.scores import Agreement, Metric, Score
 
 DECIDES: dict[Task, Metric] = {"classification": "accuracy", "regression": "r2"}
 """The score by which a version is chosen and judged; higher is better, 1 is perfect."""
@@ -119,7 +119,7 @@ def plain(amount: float | None, digits: int = 4, sign: bool = False) -> str:
 
 
 def agreement(counts: Agreement) -> str:
-    """The agreement of a held version with the champion (see `daemon.records.lineage.agreements`), for people."""
+    """The agreement of a held version with the champion (see `retraind.daemon.records.lineage.agreements`), for people."""
     n = f"{counts['n']:,} answers"
     if not counts["n"]:
         return f"no answer yet, {counts['failed']:,} rows failed"

@@ -1,4 +1,4 @@
-"""Scores: the measurements of a version. `daemon.training` makes them; manifest and journal store them.
+"""Scores: the measurements of a version. `retraind.daemon.training` makes them; manifest and journal store them.
 
 Shared with `web`; loads no numpy, because the command line reads them. Versions live for years, so any key that older
 releases did not write may be missing.
@@ -43,7 +43,7 @@ class Score(TypedDict, total=False):
     cost: float | None
     costs: Table
     interval: tuple[float, float]
-    """Of late labels (`daemon.records.live_score`): the 95 % interval of accuracy."""
+    """Of late labels (`retraind.daemon.records.live_score`): the 95 % interval of accuracy."""
     cost_saved: float
     """Of late labels: the saved share of the best constant answer's cost, and its standard error."""
     cost_error: float
@@ -71,7 +71,7 @@ class ScoredDummy(TypedDict, total=False):
 
 
 class Loss(TypedDict):
-    """The loss of one model against another on the same rows: see `daemon.training.losses.Difference`."""
+    """The loss of one model against another on the same rows: see `retraind.daemon.training.losses.Difference`."""
 
     n: int
     loss: float
@@ -146,7 +146,7 @@ class Split(TypedDict, total=False):
     """How the held-out rows were chosen."""
 
     by: str
-    """The rule that made rows a unit: see `daemon.training.data.split.By`."""
+    """The rule that made rows a unit: see `retraind.daemon.training.data.split.By`."""
     since: float | None
     """The moment (ms since 1970) from which on rows judge, if time decides it."""
     reference: str | None

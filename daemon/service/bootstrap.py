@@ -6,13 +6,13 @@ scikit-learn ships the file; it is found without importing scikit-learn.
 from importlib.util import find_spec
 from pathlib import Path
 
-from daemon.core import durable
-from daemon.core.errors import RetraindError
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
-from daemon.schema import schema_file
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.schema import schema_file
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
 
 NAME = "iris.csv"
 FEATURES = ("sepal_length", "sepal_width", "petal_length", "petal_width")

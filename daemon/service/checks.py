@@ -9,19 +9,19 @@ import os
 import shutil
 from datetime import UTC, datetime
 
-from daemon.core.errors import RetraindError
-from daemon.core.settings import candidate_packages
-from daemon.core.states import CheckName
-from daemon.core.status import Check, Status, utcnow
-from daemon.objects.store import ObjectStore
-from daemon.processes.child import Trainer
-from daemon.retraining import policy
-from daemon.schema.schema import load
-from daemon.service.health import Health
-from daemon.service.heartbeat import START_SECONDS
-from daemon.service.parts import Parts
-from daemon.service.self_checks import SelfChecks
-from daemon.service.store_upkeep import StoreUpkeep
+from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.core.settings import candidate_packages
+from retraind.daemon.core.states import CheckName
+from retraind.daemon.core.status import Check, Status, utcnow
+from retraind.daemon.objects.store import ObjectStore
+from retraind.daemon.processes.child import Trainer
+from retraind.daemon.retraining import policy
+from retraind.daemon.schema.schema import load
+from retraind.daemon.service.health import Health
+from retraind.daemon.service.heartbeat import START_SECONDS
+from retraind.daemon.service.parts import Parts
+from retraind.daemon.service.self_checks import SelfChecks
+from retraind.daemon.service.store_upkeep import StoreUpkeep
 
 LOW_DISK_BYTES = 100 * 1024 * 1024
 LOW_DISK = "Less than 100 MiB are free: free some space."

@@ -2,17 +2,17 @@
 
 from contextlib import ExitStack, suppress
 
-from daemon.core.databases import mlflow_server
-from daemon.core.errors import AlreadyRunning, RetraindError
-from daemon.core.home import Home
-from daemon.core.journal import home_identity, journal_server
-from daemon.core.journal.journal_server import JournalServer
-from daemon.core.settings import Settings
-from daemon.objects import ownership
-from daemon.objects.opening import open_store
-from daemon.objects.ownership import Owner, OwnerUnknown
-from daemon.objects.store import ObjectStore
-from daemon.service import service
+from retraind.daemon.core.databases import mlflow_server
+from retraind.daemon.core.errors import AlreadyRunning, RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import home_identity, journal_server
+from retraind.daemon.core.journal.journal_server import JournalServer
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.objects import ownership
+from retraind.daemon.objects.opening import open_store
+from retraind.daemon.objects.ownership import Owner, OwnerUnknown
+from retraind.daemon.objects.store import ObjectStore
+from retraind.daemon.service import service
 
 
 def claim(home: Home, settings: Settings) -> list[str]:
@@ -61,7 +61,7 @@ def _server(home: Home, url: str) -> JournalServer | None:
 
 def _claim_journal(home: Home, server: JournalServer) -> bool:
     """Whether the journal was another home's until now."""
-    from daemon.storage.server import takeover
+    from retraind.daemon.storage.server import takeover
 
     with ExitStack() as stack:
         try:

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from daemon.core import clock, logs, requests
-from daemon.core.states import CheckName, EventKind, Level
-from daemon.inbox.rejected_retention import Retention
-from daemon.processes.reaper import Orphans
-from daemon.service.health import Health
-from daemon.service.parts import Parts
-from daemon.service.registry_follower import RegistryFollower
+from retraind.daemon.core import clock, logs, requests
+from retraind.daemon.core.states import CheckName, EventKind, Level
+from retraind.daemon.inbox.rejected_retention import Retention
+from retraind.daemon.processes.reaper import Orphans
+from retraind.daemon.service.health import Health
+from retraind.daemon.service.parts import Parts
+from retraind.daemon.service.registry_follower import RegistryFollower
 
 log = logs.Logger()
 

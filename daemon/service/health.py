@@ -3,12 +3,12 @@
 from collections import defaultdict
 from collections.abc import Callable
 
-from daemon.core import logs
-from daemon.core.errors import RetraindError
-from daemon.core.states import CheckName, EventKind, Level
-from daemon.core.status import Check
-from daemon.service.heartbeat import Heartbeat
-from daemon.storage.journal import Journal
+from retraind.daemon.core import logs
+from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.core.states import CheckName, EventKind, Level
+from retraind.daemon.core.status import Check
+from retraind.daemon.service.heartbeat import Heartbeat
+from retraind.daemon.storage.journal import Journal
 
 log = logs.Logger()
 

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from daemon.core import logs, status
-from daemon.core.states import CheckName
-from daemon.core.status import Check, Status, Step, utcnow
-from daemon.processes.systemd import notify
+from retraind.daemon.core import logs, status
+from retraind.daemon.core.states import CheckName
+from retraind.daemon.core.status import Check, Status, Step, utcnow
+from retraind.daemon.processes.systemd import notify
 
 log = logs.Logger()
 

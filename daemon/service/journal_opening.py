@@ -4,20 +4,20 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from daemon.core import logs
-from daemon.core.errors import Unavailable
-from daemon.core.leader import identity
-from daemon.core.leader.identity import Leader
-from daemon.core.states import CheckName
-from daemon.dataset import journal_match
-from daemon.service import serving_nodes
-from daemon.service.heartbeat import START_SECONDS
-from daemon.storage.journal import Journal
+from retraind.daemon.core import logs
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.leader import identity
+from retraind.daemon.core.leader.identity import Leader
+from retraind.daemon.core.states import CheckName
+from retraind.daemon.dataset import journal_match
+from retraind.daemon.service import serving_nodes
+from retraind.daemon.service.heartbeat import START_SECONDS
+from retraind.daemon.storage.journal import Journal
 
 if TYPE_CHECKING:
-    from daemon.objects.store import ObjectStore
-    from daemon.processes.worker_keeper import WorkerKeeper
-    from daemon.service.parts import Frame
+    from retraind.daemon.objects.store import ObjectStore
+    from retraind.daemon.processes.worker_keeper import WorkerKeeper
+    from retraind.daemon.service.parts import Frame
 
 log = logs.Logger()
 
@@ -30,7 +30,7 @@ def open_journal(frame: "Frame", store: "ObjectStore | None", workers: "WorkerKe
     journal_match.require_journal(frame.home)
     url = serving_nodes.address(frame.settings, workers)
     if frame.settings.leader.standby and store is not None:
-        from daemon.service import standby
+        from retraind.daemon.service import standby
 
         journal = standby.lead(frame, store, url, partial(_reach_journal, frame))
     else:
@@ -45,7 +45,7 @@ def _catch_up(frame: "Frame", journal: Journal) -> None:
     """Bring the home up to the journal if it had a standby, which led last."""
     if journal.term is None or not journal.term.overtaken:
         return
-    from daemon.leadership.catching_up import catch_up
+    from retraind.daemon.leadership.catching_up import catch_up
 
     with frame.heartbeat.step("catching up with the journal", START_SECONDS):
         catch_up(frame.home, journal)

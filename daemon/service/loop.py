@@ -9,15 +9,15 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from daemon.core.errors import JournalTaken
-from daemon.core.states import CheckName
-from daemon.processes.systemd import notify
-from daemon.service.checks import Checks
-from daemon.service.duties import Duties, duties
-from daemon.service.health import Health
-from daemon.service.parts import Parts
-from daemon.service.registry_follower import RegistryFollower
-from daemon.service.self_checks import SelfChecks
+from retraind.daemon.core.errors import JournalTaken
+from retraind.daemon.core.states import CheckName
+from retraind.daemon.processes.systemd import notify
+from retraind.daemon.service.checks import Checks
+from retraind.daemon.service.duties import Duties, duties
+from retraind.daemon.service.health import Health
+from retraind.daemon.service.parts import Parts
+from retraind.daemon.service.registry_follower import RegistryFollower
+from retraind.daemon.service.self_checks import SelfChecks
 
 TICK_SECONDS = 1.0
 """Seconds between two ticks, which publish the status and supervise the children."""

@@ -6,23 +6,23 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from daemon.core import logs
-from daemon.core.databases import mlflow_server
-from daemon.core.errors import Unavailable
-from daemon.core.home import Home
-from daemon.core.states import CheckName, EventKind, Level
-from daemon.processes.child import ELSEWHERE, environment, python
-from daemon.promotion import registry_recovery
-from daemon.service.heartbeat import START_SECONDS
-from daemon.storage import artifact_paths, mlflow_tables
-from daemon.storage.journal import Journal
-from daemon.storage.journal_tables import MLFLOW_HOME
-from daemon.storage.mlflow import mlflow_database
-from daemon.storage.mlflow.mlflow_database import MlflowDatabase
-from daemon.storage.model_versions import LAYOUT, ModelVersions
+from retraind.daemon.core import logs
+from retraind.daemon.core.databases import mlflow_server
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import CheckName, EventKind, Level
+from retraind.daemon.processes.child import ELSEWHERE, environment, python
+from retraind.daemon.promotion import registry_recovery
+from retraind.daemon.service.heartbeat import START_SECONDS
+from retraind.daemon.storage import artifact_paths, mlflow_tables
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.journal_tables import MLFLOW_HOME
+from retraind.daemon.storage.mlflow import mlflow_database
+from retraind.daemon.storage.mlflow.mlflow_database import MlflowDatabase
+from retraind.daemon.storage.model_versions import LAYOUT, ModelVersions
 
 if TYPE_CHECKING:
-    from daemon.service.parts import Frame
+    from retraind.daemon.service.parts import Frame
 
 log = logs.Logger()
 
@@ -86,7 +86,7 @@ def in_order(frame: "Frame", journal: Journal, models: ModelVersions) -> bool:
 
 def migrate(home: Home) -> None:
     """Have MLflow open the database in another process, which makes or migrates it; raises Unavailable."""
-    command = [*python("daemon.registry"), str(home.root)]
+    command = [*python("retraind.daemon.registry"), str(home.root)]
     done = subprocess.run(command, cwd=ELSEWHERE, env=environment(), stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         reason = done.stderr.strip().rpartition("\n")[2]
@@ -98,7 +98,7 @@ def _database(home: Home, journal: Journal) -> MlflowDatabase:
     server = mlflow_server.beside(home)
     if server is None:
         return mlflow_database.of(home)
-    from daemon.storage.mlflow.mlflow_session import Leader, MlflowOnServer
+    from retraind.daemon.storage.mlflow.mlflow_session import Leader, MlflowOnServer
 
     epoch = None if journal.term is None else journal.term.epoch
     return MlflowOnServer(server, Leader(_identity(journal), epoch))

@@ -1,4 +1,4 @@
-"""The parts of a running daemon, opened in order; with `daemon.service.service.compose` this is the composition root.
+"""The parts of a running daemon, opened in order; with `retraind.daemon.service.service.compose` this is the composition root.
 
 It imports SQLAlchemy and pyarrow, so the service imports it after its HTTP workers answer.
 """
@@ -8,44 +8,44 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from daemon.core import durable, logs, shared_folder
-from daemon.core.errors import RetraindError
-from daemon.core.home import Home
-from daemon.core.settings import Settings
-from daemon.core.states import EventKind, Level
-from daemon.dataset.dataset import Dataset
-from daemon.dataset.repacking import Repacking
-from daemon.dataset.segment_folder import SegmentFolder
-from daemon.drift.watch import DriftWatch
-from daemon.inbox.inbox import Inbox
-from daemon.inbox.rejected_folder import Rejected
-from daemon.inbox.settling import Settling
-from daemon.inbox.watcher import Watcher
-from daemon.ingest.ingestion import Ingestion
-from daemon.ingest.reading.late_labels import Labels
-from daemon.objects.opening import open_store, owned
-from daemon.objects.store import ObjectStore
-from daemon.predicting.outbox.keeper import OutboxKeeper
-from daemon.processes.child import Trainer
-from daemon.processes.stop_signals import Wake
-from daemon.processes.worker_keeper import WorkerKeeper
-from daemon.promotion.promotion import Promotion
-from daemon.retraining.retraining import Retraining
-from daemon.retraining.schedule import Schedule
-from daemon.service import journal_opening, mlflow_start, serving_nodes
-from daemon.service.heartbeat import START_SECONDS, Heartbeat
-from daemon.service.remote_copies import RemoteCopies
-from daemon.service.store_upkeep import StoreUpkeep
-from daemon.storage.journal import Journal
-from daemon.storage.model_versions import ModelVersions
-from daemon.storage.prediction_history import HistoryCopier
-from daemon.stored.bundles import StoredBundles
-from daemon.stored.segments import StoredSegments
-from daemon.tabular import arrow_without_pandas
+from retraind.daemon.core import durable, logs, shared_folder
+from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.core.states import EventKind, Level
+from retraind.daemon.dataset.dataset import Dataset
+from retraind.daemon.dataset.repacking import Repacking
+from retraind.daemon.dataset.segment_folder import SegmentFolder
+from retraind.daemon.drift.watch import DriftWatch
+from retraind.daemon.inbox.inbox import Inbox
+from retraind.daemon.inbox.rejected_folder import Rejected
+from retraind.daemon.inbox.settling import Settling
+from retraind.daemon.inbox.watcher import Watcher
+from retraind.daemon.ingest.ingestion import Ingestion
+from retraind.daemon.ingest.reading.late_labels import Labels
+from retraind.daemon.objects.opening import open_store, owned
+from retraind.daemon.objects.store import ObjectStore
+from retraind.daemon.predicting.outbox.keeper import OutboxKeeper
+from retraind.daemon.processes.child import Trainer
+from retraind.daemon.processes.stop_signals import Wake
+from retraind.daemon.processes.worker_keeper import WorkerKeeper
+from retraind.daemon.promotion.promotion import Promotion
+from retraind.daemon.retraining.retraining import Retraining
+from retraind.daemon.retraining.schedule import Schedule
+from retraind.daemon.service import journal_opening, mlflow_start, serving_nodes
+from retraind.daemon.service.heartbeat import START_SECONDS, Heartbeat
+from retraind.daemon.service.remote_copies import RemoteCopies
+from retraind.daemon.service.store_upkeep import StoreUpkeep
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.model_versions import ModelVersions
+from retraind.daemon.storage.prediction_history import HistoryCopier
+from retraind.daemon.stored.bundles import StoredBundles
+from retraind.daemon.stored.segments import StoredSegments
+from retraind.daemon.tabular import arrow_without_pandas
 
 if TYPE_CHECKING:
-    from daemon.nodes.leading import Leading
-    from daemon.notify.notifier import Notifier
+    from retraind.daemon.nodes.leading import Leading
+    from retraind.daemon.notify.notifier import Notifier
 
 log = logs.Logger()
 
@@ -198,7 +198,7 @@ def _start_notifier(frame: Frame, journal: Journal) -> "Notifier | None":
     settings = frame.settings
     if not settings.notify.is_on:
         return None
-    from daemon.notify.notifier import Notifier
+    from retraind.daemon.notify.notifier import Notifier
 
     notifier = Notifier(frame.home, settings.notify, settings.server.public_url, journal, frame.wake)
     frame.stack.callback(notifier.close)
@@ -229,7 +229,7 @@ def sweep(home: Home) -> int:
     swept = sum(durable.sweep(place, seconds=60) for place in shared)
     swept += durable.sweep(home.data) if home.data.is_dir() else 0
     if (home.registry / "moving").exists():
-        from daemon.storage.server import copies
+        from retraind.daemon.storage.server import copies
 
         copies.sweep(home)
     return swept + SegmentFolder(home).sweep() + sweep_rejected(home)

@@ -3,9 +3,9 @@
 At once after a possible change, otherwise once per scan.
 """
 
-from daemon.core.home import Home
-from daemon.promotion.promotion import Promotion
-from daemon.storage.journal import Journal
+from retraind.daemon.core.home import Home
+from retraind.daemon.promotion.promotion import Promotion
+from retraind.daemon.storage.journal import Journal
 
 
 class RegistryFollower:

@@ -8,19 +8,19 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from daemon.core.databases import mlflow_server
-from daemon.core.errors import DatasetDamaged
-from daemon.core.home import Home
-from daemon.core.journal_rows import BatchRow
-from daemon.core.states import BatchState
-from daemon.dataset import git_command
-from daemon.dataset.dvc_cache import Cache
-from daemon.dataset.git_history import BATCH, MD5
-from daemon.objects.retried_work import RetriedWork
-from daemon.objects.store import ObjectStore, by_md5
-from daemon.records import batches
-from daemon.records.batches import Batches
-from daemon.stored.artifacts import StoredArtifacts
+from retraind.daemon.core.databases import mlflow_server
+from retraind.daemon.core.errors import DatasetDamaged
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import BatchRow
+from retraind.daemon.core.states import BatchState
+from retraind.daemon.dataset import git_command
+from retraind.daemon.dataset.dvc_cache import Cache
+from retraind.daemon.dataset.git_history import BATCH, MD5
+from retraind.daemon.objects.retried_work import RetriedWork
+from retraind.daemon.objects.store import ObjectStore, by_md5
+from retraind.daemon.records import batches
+from retraind.daemon.records.batches import Batches
+from retraind.daemon.stored.artifacts import StoredArtifacts
 
 LOOK_SECONDS = 1.0
 """Interval of checks for new revisions. One push takes all new ones."""

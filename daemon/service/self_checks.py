@@ -4,15 +4,15 @@ The sentences are those of `daemon/core/home_integrity.py`. This module adds fac
 files it has open, and which segments must exist.
 """
 
-from daemon.artifacts import bundle
-from daemon.core import home_integrity
-from daemon.core.databases import mlflow_server
-from daemon.core.errors import RetraindError, Unavailable
-from daemon.core.home import Home
-from daemon.core.home_integrity import OpenedFile
-from daemon.dataset.segment_folder import SegmentFolder
-from daemon.storage.journal import Journal
-from daemon.storage.model_versions import LAYOUT, ModelVersions
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core import home_integrity
+from retraind.daemon.core.databases import mlflow_server
+from retraind.daemon.core.errors import RetraindError, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.home_integrity import OpenedFile
+from retraind.daemon.dataset.segment_folder import SegmentFolder
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.model_versions import LAYOUT, ModelVersions
 
 
 class SelfChecks:

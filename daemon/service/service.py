@@ -16,26 +16,26 @@ from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from daemon.core import durable, garbage_collector, logs, status
-from daemon.core.databases import mlflow_server
-from daemon.core.errors import AlreadyRunning
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
-from daemon.core.settings import Settings, candidate_packages
-from daemon.core.states import EventKind, Level
-from daemon.core.status import Status, utcnow
-from daemon.inbox.settling import Settling
-from daemon.processes.child import Trainer
-from daemon.processes.sockets import reachable
-from daemon.processes.stop_signals import Stopped, Wake
-from daemon.processes.systemd import notify
-from daemon.processes.worker_keeper import WorkerKeeper
-from daemon.processes.workers import Workers
-from daemon.service import serving_nodes
-from daemon.service.heartbeat import START_SECONDS, Heartbeat
+from retraind.daemon.core import durable, garbage_collector, logs, status
+from retraind.daemon.core.databases import mlflow_server
+from retraind.daemon.core.errors import AlreadyRunning
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.core.settings import Settings, candidate_packages
+from retraind.daemon.core.states import EventKind, Level
+from retraind.daemon.core.status import Status, utcnow
+from retraind.daemon.inbox.settling import Settling
+from retraind.daemon.processes.child import Trainer
+from retraind.daemon.processes.sockets import reachable
+from retraind.daemon.processes.stop_signals import Stopped, Wake
+from retraind.daemon.processes.systemd import notify
+from retraind.daemon.processes.worker_keeper import WorkerKeeper
+from retraind.daemon.processes.workers import Workers
+from retraind.daemon.service import serving_nodes
+from retraind.daemon.service.heartbeat import START_SECONDS, Heartbeat
 
 if TYPE_CHECKING:
-    from daemon.service.loop import Loop
+    from retraind.daemon.service.loop import Loop
 
 log = logs.Logger()
 
@@ -141,8 +141,8 @@ def compose(
     trainer.supervise(time.monotonic())
     # Imported here, after the workers have started.
     with heartbeat.step("importing", START_SECONDS), wake.interruptible(), garbage_collector.importing():
-        from daemon.service.loop import Loop
-        from daemon.service.parts import Frame, open_parts
+        from retraind.daemon.service.loop import Loop
+        from retraind.daemon.service.parts import Frame, open_parts
 
     return Loop(open_parts(Frame(home, settings, wake, heartbeat, stack, settling), keeper, trainer))
 
@@ -210,7 +210,7 @@ def prepare(home: Home, settings: Settings) -> None:
     make_token(home)
     if settings.bootstrap != "iris" or home.schema.exists() or settings.leader.standby:
         return  # a standby does not know yet whether the journal has data
-    from daemon.service import bootstrap  # imported here, because it takes longer than all other imports
+    from retraind.daemon.service import bootstrap  # imported here, because it takes longer than all other imports
 
     if bootstrap.iris(home):
         log.info("bootstrapped", drop=bootstrap.NAME)

@@ -6,18 +6,18 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from daemon.core import logs
-from daemon.core.errors import BadSettings, RetraindError
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
-from daemon.core.settings import Settings
+from retraind.daemon.core import logs
+from retraind.daemon.core.errors import BadSettings, RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.core.settings import Settings
 
 if TYPE_CHECKING:
-    from daemon.nodes.leading import Leading
-    from daemon.objects.store import ObjectStore
-    from daemon.processes.worker_keeper import WorkerKeeper
-    from daemon.service.parts import Frame
-    from daemon.storage.journal import Journal
+    from retraind.daemon.nodes.leading import Leading
+    from retraind.daemon.objects.store import ObjectStore
+    from retraind.daemon.processes.worker_keeper import WorkerKeeper
+    from retraind.daemon.service.parts import Frame
+    from retraind.daemon.storage.journal import Journal
 
 log = logs.Logger()
 
@@ -30,7 +30,7 @@ def lead(frame: "Frame", store: "ObjectStore | None", journal: "Journal", worker
     server = journal_server.beside(frame.home.journal)
     if server is None or store is None:
         return None
-    from daemon.nodes.leading import Leading
+    from retraind.daemon.nodes.leading import Leading
 
     place = address(frame.settings, workers)
     leading = Leading(frame.home, journal, store, server.url, place, frame.wake)
@@ -43,7 +43,7 @@ def fenced(frame: "Frame", store: "ObjectStore | None", journal: "Journal") -> "
     """The store, from which a leader with a standby removes nothing once it is deposed."""
     if store is None or journal.term is None or not frame.settings.leader.standby:
         return store
-    from daemon.leadership.fenced_store import FencedStore
+    from retraind.daemon.leadership.fenced_store import FencedStore
 
     return FencedStore(store, frame.settings.journal.url, journal.term.epoch)
 
@@ -74,7 +74,7 @@ def require_engines(settings: Settings, what: str) -> None:
 @contextmanager
 def following(home: Home, settings: Settings) -> Iterator[None]:
     """Make a node's home follow its leader. The workers are already started, so they don't wait for these imports."""
-    from daemon.nodes.agent import Agent
+    from retraind.daemon.nodes.agent import Agent
 
     agent = Agent(home, settings)
     agent.start()
@@ -89,9 +89,9 @@ def send_rest(home: Home, settings: Settings) -> None:
 
     What can't be sent in time stays on the disk, and the next start sends it.
     """
-    from daemon.nodes.log_shipping import LogShipping
-    from daemon.objects import background
-    from daemon.objects.opening import open_store
+    from retraind.daemon.nodes.log_shipping import LogShipping
+    from retraind.daemon.objects import background
+    from retraind.daemon.objects.opening import open_store
 
     store = open_store(settings.storage)
     assert store is not None

@@ -9,35 +9,35 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from daemon.core import durable, home_integrity, logs
-from daemon.core.databases import mlflow_server
-from daemon.core.errors import AlreadyRunning, Exit, Unavailable
-from daemon.core.home import Home
-from daemon.core.inbox_names import ignored
-from daemon.core.journal import journal_server
-from daemon.core.journal.journal_server import JournalServer
-from daemon.core.leader import identity
-from daemon.core.leader.identity import Leader
-from daemon.core.states import CheckName, EventKind
-from daemon.core.status import Check
-from daemon.leadership import decisions
-from daemon.leadership.beat import Beat
-from daemon.leadership.catching_up import catch_up
-from daemon.leadership.decisions import Turn
-from daemon.leadership.following import Following
-from daemon.nodes.log_shipping import LogShipping
-from daemon.objects.store import ObjectStore
-from daemon.processes.systemd import notify
-from daemon.schema.score_names import counted
-from daemon.service import bootstrap
-from daemon.storage import mlflow_tables
-from daemon.storage.journal import Journal
-from daemon.storage.server.leader_rows import LeaderRows, Sight
-from daemon.storage.server.node_session import NodeSession
-from daemon.stored.schema import RECORDED
+from retraind.daemon.core import durable, home_integrity, logs
+from retraind.daemon.core.databases import mlflow_server
+from retraind.daemon.core.errors import AlreadyRunning, Exit, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.inbox_names import ignored
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.core.journal.journal_server import JournalServer
+from retraind.daemon.core.leader import identity
+from retraind.daemon.core.leader.identity import Leader
+from retraind.daemon.core.states import CheckName, EventKind
+from retraind.daemon.core.status import Check
+from retraind.daemon.leadership import decisions
+from retraind.daemon.leadership.beat import Beat
+from retraind.daemon.leadership.catching_up import catch_up
+from retraind.daemon.leadership.decisions import Turn
+from retraind.daemon.leadership.following import Following
+from retraind.daemon.nodes.log_shipping import LogShipping
+from retraind.daemon.objects.store import ObjectStore
+from retraind.daemon.processes.systemd import notify
+from retraind.daemon.schema.score_names import counted
+from retraind.daemon.service import bootstrap
+from retraind.daemon.storage import mlflow_tables
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.server.leader_rows import LeaderRows, Sight
+from retraind.daemon.storage.server.node_session import NodeSession
+from retraind.daemon.stored.schema import RECORDED
 
 if TYPE_CHECKING:
-    from daemon.service.parts import Frame
+    from retraind.daemon.service.parts import Frame
 
 log = logs.Logger()
 

@@ -9,19 +9,19 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from daemon.artifacts.manifest import cleared
-from daemon.core import logs
-from daemon.core.errors import RetraindError, Unavailable
-from daemon.core.home import Home
-from daemon.dataset.dvc_cache import places
-from daemon.objects.retried_work import RetriedWork
-from daemon.objects.store import SHA256, ObjectStore, StoreUnavailable
-from daemon.records import segments
-from daemon.records.versions import MOST, JudgedVersion, Versions
-from daemon.storage.model_versions import ModelVersions
-from daemon.stored import bundle_files
-from daemon.stored.bundles import StoredBundles
-from daemon.stored.segments import StoredSegments
+from retraind.daemon.artifacts.manifest import cleared
+from retraind.daemon.core import logs
+from retraind.daemon.core.errors import RetraindError, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.dataset.dvc_cache import places
+from retraind.daemon.objects.retried_work import RetriedWork
+from retraind.daemon.objects.store import SHA256, ObjectStore, StoreUnavailable
+from retraind.daemon.records import segments
+from retraind.daemon.records.versions import MOST, JudgedVersion, Versions
+from retraind.daemon.storage.model_versions import ModelVersions
+from retraind.daemon.stored import bundle_files
+from retraind.daemon.stored.bundles import StoredBundles
+from retraind.daemon.stored.segments import StoredSegments
 
 log = logs.Logger()
 

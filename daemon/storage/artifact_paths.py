@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from daemon.core.databases import mlflow_server
-from daemon.core.home import Home
-from daemon.storage.mlflow import mlflow_database
-from daemon.storage.mlflow.mlflow_database import MlflowDatabase, Statements
+from retraind.daemon.core.databases import mlflow_server
+from retraind.daemon.core.home import Home
+from retraind.daemon.storage.mlflow import mlflow_database
+from retraind.daemon.storage.mlflow.mlflow_database import MlflowDatabase, Statements
 
 EXPERIMENT = "retraind"
 

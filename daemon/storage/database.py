@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, RowMapping
 from sqlalchemy.exc import OperationalError
 
-from daemon.core.errors import Unavailable
-from daemon.core.leader.identity import Term
-from daemon.core.states import of_type
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.leader.identity import Term
+from retraind.daemon.core.states import of_type
 
 T = TypeVar("T")
 

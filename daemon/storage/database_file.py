@@ -13,11 +13,11 @@ from typing import Any, Self, cast
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select, text
 from sqlalchemy.exc import DatabaseError
 
-from daemon.core.errors import RetraindError
-from daemon.core.home_integrity import OpenedFile
-from daemon.core.journal.journal_format import FORMAT
-from daemon.storage import journal_tables
-from daemon.storage.database import Database
+from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.core.home_integrity import OpenedFile
+from retraind.daemon.core.journal.journal_format import FORMAT
+from retraind.daemon.storage import journal_tables
+from retraind.daemon.storage.database import Database
 
 BUSY_SECONDS = 2.0
 """Maximum wait of a reader for a lock."""

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from daemon.schema import prediction_block
-from daemon.storage.history_tables import COLUMNS
+from retraind.daemon.schema import prediction_block
+from retraind.daemon.storage.history_tables import COLUMNS
 
 _log = logging.getLogger("retraind.history")
 

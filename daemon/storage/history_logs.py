@@ -5,8 +5,8 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from daemon.core import durable
-from daemon.core.home import Home
+from retraind.daemon.core import durable
+from retraind.daemon.core.home import Home
 
 NAME = re.compile(r"predictions-\d+-\d{8}T\d{12}-\d+\.jsonl")
 """Worker slot, start time and process id of a log file."""

@@ -4,11 +4,11 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from daemon.core import clock
-from daemon.core.clock import Clock, Reading
-from daemon.core.home import Home
-from daemon.core.settings import Predictions
-from daemon.storage import history_shares
+from retraind.daemon.core import clock
+from retraind.daemon.core.clock import Clock, Reading
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Predictions
+from retraind.daemon.storage import history_shares
 
 TRIM_ROWS = 20_000
 """Maximum number of old rows that one pass removes, so that a lowered limit does not delay the copying."""

@@ -3,8 +3,8 @@
 import sqlite3
 from pathlib import Path
 
-from daemon.core import file_modes
-from daemon.storage import history_shares
+from retraind.daemon.core import file_modes
+from retraind.daemon.storage import history_shares
 
 FORMAT = 1
 
@@ -33,7 +33,7 @@ AGREE = """
 INSERT INTO agreements VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
     n = n + excluded.n, failed = failed + excluded.failed, agreed = agreed + excluded.agreed,
     difference = difference + excluded.difference, largest = MAX(largest, excluded.largest), at = excluded.at"""
-"""`agreed` is null for values, `difference` a sum over the n rows; see `web.serving.agreement`."""
+"""`agreed` is null for values, `difference` a sum over the n rows; see `retraind.web.serving.agreement`."""
 DISAGREE = "INSERT INTO disagreements (version, champion, prediction_id, told, shadow) VALUES (?, ?, ?, ?, ?)"
 TRIM = "DELETE FROM disagreements WHERE id <= (SELECT MAX(id) FROM disagreements) - ?"
 

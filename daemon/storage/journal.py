@@ -1,6 +1,6 @@
 """The journal: records every drop, batch, run, version and swap, with reasons.
 
-Each noun has its own module in `daemon.storage.entries`; all of them share one connection. Every transition writes its
+Each noun has its own module in `retraind.daemon.storage.entries`; all of them share one connection. Every transition writes its
 event in the same transaction, so the history for people is never ahead of the facts or behind them.
 """
 
@@ -9,27 +9,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from daemon.core.journal import journal_server
-from daemon.core.leader.identity import Leader, Term
-from daemon.storage import journal_retention
-from daemon.storage.database import Database
-from daemon.storage.database_file import DatabaseFile
-from daemon.storage.entries.batches import Batches
-from daemon.storage.entries.drift_checks import DriftChecks
-from daemon.storage.entries.drops import Drops
-from daemon.storage.entries.erasures import Erasures
-from daemon.storage.entries.events import Events
-from daemon.storage.entries.exams import Exams
-from daemon.storage.entries.held_drops import HeldDrops
-from daemon.storage.entries.key_values import KeyValues
-from daemon.storage.entries.labels import Labels
-from daemon.storage.entries.notices import Notices
-from daemon.storage.entries.requests import Requests
-from daemon.storage.entries.runs import Runs
-from daemon.storage.entries.segments import Segments
-from daemon.storage.entries.swaps import Swaps
-from daemon.storage.entries.versions import Versions
-from daemon.storage.server.database import DatabaseServer
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.core.leader.identity import Leader, Term
+from retraind.daemon.storage import journal_retention
+from retraind.daemon.storage.database import Database
+from retraind.daemon.storage.database_file import DatabaseFile
+from retraind.daemon.storage.entries.batches import Batches
+from retraind.daemon.storage.entries.drift_checks import DriftChecks
+from retraind.daemon.storage.entries.drops import Drops
+from retraind.daemon.storage.entries.erasures import Erasures
+from retraind.daemon.storage.entries.events import Events
+from retraind.daemon.storage.entries.exams import Exams
+from retraind.daemon.storage.entries.held_drops import HeldDrops
+from retraind.daemon.storage.entries.key_values import KeyValues
+from retraind.daemon.storage.entries.labels import Labels
+from retraind.daemon.storage.entries.notices import Notices
+from retraind.daemon.storage.entries.requests import Requests
+from retraind.daemon.storage.entries.runs import Runs
+from retraind.daemon.storage.entries.segments import Segments
+from retraind.daemon.storage.entries.swaps import Swaps
+from retraind.daemon.storage.entries.versions import Versions
+from retraind.daemon.storage.server.database import DatabaseServer
 
 
 class Journal:

@@ -7,8 +7,8 @@ never reused (AUTOINCREMENT), so streams continue where they were.
 
 from sqlalchemy import Connection, text
 
-from daemon.core.states import EventKind, RequestState
-from daemon.storage.database import Database
+from retraind.daemon.core.states import EventKind, RequestState
+from retraind.daemon.storage.database import Database
 
 ROUTINE = (
     EventKind.ACCEPTED,

@@ -5,7 +5,7 @@ DDL of SQLite is transactional: after a kill a journal has either the old format
 
 from sqlalchemy import BigInteger, Column, Connection, Float, Index, Integer, MetaData, String, Table, inspect, text
 
-from daemon.core.journal.journal_format import FORMAT
+from retraind.daemon.core.journal.journal_format import FORMAT
 
 WHOLE = BigInteger().with_variant(Integer(), "sqlite")
 """64 bits in every database: SQLite's INTEGER has them, those of others do not."""

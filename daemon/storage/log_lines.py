@@ -8,9 +8,9 @@ from pathlib import Path
 
 import orjson
 
-from daemon.core import durable
-from daemon.core.home import Home
-from daemon.schema import prediction_block
+from retraind.daemon.core import durable
+from retraind.daemon.core.home import Home
+from retraind.daemon.schema import prediction_block
 
 
 def files_with(home: Home, ids: Set[str]) -> list[Path]:

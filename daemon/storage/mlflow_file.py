@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from daemon.core import durable
-from daemon.core.errors import Unavailable
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import Unavailable
 
 BUSY_SECONDS = 10.0
 """Seconds that another program may hold the database locked."""

@@ -9,11 +9,11 @@ import time
 from importlib import metadata
 from pathlib import Path
 
-from daemon.core.databases import mlflow_server
-from daemon.core.home import Home
-from daemon.storage.mlflow import mlflow_database
-from daemon.storage.mlflow.mlflow_database import MlflowDatabase
-from daemon.storage.model_versions import LAYOUT, NAME, ModelVersions
+from retraind.daemon.core.databases import mlflow_server
+from retraind.daemon.core.home import Home
+from retraind.daemon.storage.mlflow import mlflow_database
+from retraind.daemon.storage.mlflow.mlflow_database import MlflowDatabase
+from retraind.daemon.storage.model_versions import LAYOUT, NAME, ModelVersions
 
 STATEMENTS = Path(__file__).with_name("mlflow_tables.sql")
 SERVER_STATEMENTS = Path(__file__).with_name("mlflow") / "server_tables.sql"

@@ -10,12 +10,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.core.errors import NotFound
-from daemon.core.home import Home
-from daemon.core.states import VersionState
-from daemon.storage.artifact_paths import EXPERIMENT
-from daemon.storage.mlflow import mlflow_database
-from daemon.storage.mlflow.mlflow_database import MlflowDatabase, Row
+from retraind.daemon.core.errors import NotFound
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import VersionState
+from retraind.daemon.storage.artifact_paths import EXPERIMENT
+from retraind.daemon.storage.mlflow import mlflow_database
+from retraind.daemon.storage.mlflow.mlflow_database import MlflowDatabase, Row
 
 NAME = EXPERIMENT
 """The registered model has the name of the experiment."""

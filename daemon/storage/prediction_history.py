@@ -13,17 +13,17 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from daemon.core import clock, durable
-from daemon.core.clock import Reading
-from daemon.core.errors import Unavailable
-from daemon.core.home import Home
-from daemon.core.home_integrity import OpenedFile
-from daemon.core.settings import Settings
-from daemon.storage import history_tables
-from daemon.storage.history_lines import Lines
-from daemon.storage.history_logs import LogFiles
-from daemon.storage.history_retention import Retention
-from daemon.storage.history_tables import AGREE, DISAGREE, INSERT, TRIM
+from retraind.daemon.core import clock, durable
+from retraind.daemon.core.clock import Reading
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.home_integrity import OpenedFile
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.storage import history_tables
+from retraind.daemon.storage.history_lines import Lines
+from retraind.daemon.storage.history_logs import LogFiles
+from retraind.daemon.storage.history_retention import Retention
+from retraind.daemon.storage.history_tables import AGREE, DISAGREE, INSERT, TRIM
 
 PERIOD_SECONDS = 0.5
 """Seconds that the history may lag behind the predictions."""

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from daemon.core.databases.mlflow_server import FOLDER
-from daemon.core.home import Home
-from daemon.objects.store import ObjectStore
+from retraind.daemon.core.databases.mlflow_server import FOLDER
+from retraind.daemon.core.home import Home
+from retraind.daemon.objects.store import ObjectStore
 
 SETTLED_SECONDS = 2.0
 """A file that changed within this time may still be being written."""

@@ -8,11 +8,11 @@ from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from daemon.artifacts import bundle
-from daemon.artifacts.manifest import KEPT, MANIFEST, Manifest, cleared, read_manifest
-from daemon.core import durable, logs
-from daemon.core.errors import BundleRefused
-from daemon.objects.store import ObjectLost, ObjectStore, by_sha256
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.artifacts.manifest import KEPT, MANIFEST, Manifest, cleared, read_manifest
+from retraind.daemon.core import durable, logs
+from retraind.daemon.core.errors import BundleRefused
+from retraind.daemon.objects.store import ObjectLost, ObjectStore, by_sha256
 
 log = logs.Logger()
 

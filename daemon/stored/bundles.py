@@ -9,16 +9,16 @@ from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from threading import Lock
 
-from daemon.artifacts.manifest import KEPT, read_manifest
-from daemon.core import logs
-from daemon.core.databases import mlflow_server
-from daemon.core.errors import BundleRefused, RetraindError
-from daemon.core.home import Home
-from daemon.objects import background
-from daemon.objects.backoff import Backoff
-from daemon.objects.store import ObjectLost, ObjectStore, StoreUnavailable, by_sha256
-from daemon.storage.model_versions import Registered
-from daemon.stored import artifacts, bundle_files
+from retraind.daemon.artifacts.manifest import KEPT, read_manifest
+from retraind.daemon.core import logs
+from retraind.daemon.core.databases import mlflow_server
+from retraind.daemon.core.errors import BundleRefused, RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.objects import background
+from retraind.daemon.objects.backoff import Backoff
+from retraind.daemon.objects.store import ObjectLost, ObjectStore, StoreUnavailable, by_sha256
+from retraind.daemon.storage.model_versions import Registered
+from retraind.daemon.stored import artifacts, bundle_files
 
 log = logs.Logger()
 

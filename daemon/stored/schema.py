@@ -6,13 +6,13 @@ Each batch puts a schema that has changed since. All other changes, and a store 
 import time
 from concurrent.futures import Future
 
-from daemon.core import durable, logs
-from daemon.core.errors import RetraindError
-from daemon.core.home import Home
-from daemon.objects import background
-from daemon.objects.backoff import Backoff
-from daemon.objects.store import ObjectStore, StoreUnavailable, by_sha256
-from daemon.storage.journal import Journal
+from retraind.daemon.core import durable, logs
+from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.objects import background
+from retraind.daemon.objects.backoff import Backoff
+from retraind.daemon.objects.store import ObjectStore, StoreUnavailable, by_sha256
+from retraind.daemon.storage.journal import Journal
 
 log = logs.Logger()
 

@@ -14,15 +14,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
 
-from daemon.core import durable, logs
-from daemon.core.errors import RetraindError
-from daemon.core.home import Home
-from daemon.objects import background
-from daemon.objects.backoff import Backoff
-from daemon.objects.store import MD5, ObjectLost, ObjectStore, StoreUnavailable, by_md5, by_sha256
-from daemon.records.segments import SegmentLife
-from daemon.storage.journal import Journal
-from daemon.stored.schema import StoredSchema, conclude
+from retraind.daemon.core import durable, logs
+from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.objects import background
+from retraind.daemon.objects.backoff import Backoff
+from retraind.daemon.objects.store import MD5, ObjectLost, ObjectStore, StoreUnavailable, by_md5, by_sha256
+from retraind.daemon.records.segments import SegmentLife
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.stored.schema import StoredSchema, conclude
 
 log = logs.Logger()
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from itertools import product
 from typing import Literal
 
-from daemon.schema.cell_notation import DATES, SPACES, Notation, Order, is_short, pattern
+from retraind.daemon.schema.cell_notation import DATES, SPACES, Notation, Order, is_short, pattern
 
 DATE = re.compile(r"[0-9]{1,4}[/.-][0-9]{1,2}[/.-][0-9]{1,4}(?:[T, ].*)?")
 

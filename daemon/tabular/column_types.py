@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from daemon.schema.cell_notation import MARKERS, NUMBER, Notation, Order, pattern, removed
-from daemon.schema.column import EXACT, Column, Kind
-from daemon.schema.text_words import MOST_TEXT
-from daemon.tabular import date_cells
+from retraind.daemon.schema.cell_notation import MARKERS, NUMBER, Notation, Order, pattern, removed
+from retraind.daemon.schema.column import EXACT, Column, Kind
+from retraind.daemon.schema.text_words import MOST_TEXT
+from retraind.daemon.tabular import date_cells
 
 CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 

@@ -6,9 +6,9 @@ For `infer_schema`.
 import re
 from itertools import chain, islice
 
-from daemon.schema.cell_notation import NUMBER
-from daemon.tabular.csv_records import DELIMITERS, examine, records, separator
-from daemon.tabular.file_content import Content
+from retraind.daemon.schema.cell_notation import NUMBER
+from retraind.daemon.tabular.csv_records import DELIMITERS, examine, records, separator
+from retraind.daemon.tabular.file_content import Content
 
 LINES = 30
 """Number of records that are searched for the header."""

@@ -10,14 +10,14 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from daemon.core.errors import BadSchema, InvalidDrop
-from daemon.schema.cell_notation import Order
-from daemon.schema.schema import REMARKS
-from daemon.tabular import csv_layout, csv_table, file_content
-from daemon.tabular.csv_table import Header, Torn
-from daemon.tabular.file_content import Content
-from daemon.tabular.id_columns import Ids
-from daemon.tabular.infer_column import ColumnProfile
+from retraind.daemon.core.errors import BadSchema, InvalidDrop
+from retraind.daemon.schema.cell_notation import Order
+from retraind.daemon.schema.schema import REMARKS
+from retraind.daemon.tabular import csv_layout, csv_table, file_content
+from retraind.daemon.tabular.csv_table import Header, Torn
+from retraind.daemon.tabular.file_content import Content
+from retraind.daemon.tabular.id_columns import Ids
+from retraind.daemon.tabular.infer_column import ColumnProfile
 
 Decimal = Literal[".", ","]
 

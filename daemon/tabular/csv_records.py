@@ -11,8 +11,8 @@ import re
 import sys
 from collections.abc import Iterator
 
-from daemon.core.errors import InvalidDrop
-from daemon.tabular.file_content import Content
+from retraind.daemon.core.errors import InvalidDrop
+from retraind.daemon.tabular.file_content import Content
 
 # csv limits a cell to 131,072 characters; we limit a record, as Arrow does.
 csv.field_size_limit(sys.maxsize)

@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.csv
 from numpy.typing import NDArray
 
-from daemon.core.errors import InvalidDrop
-from daemon.schema.schema import MOST_COLUMNS, REMARKS
-from daemon.tabular import csv_records as texts
-from daemon.tabular.csv_records import DELIMITERS, MOST_RECORD, records
-from daemon.tabular.file_content import Content
+from retraind.daemon.core.errors import InvalidDrop
+from retraind.daemon.schema.schema import MOST_COLUMNS, REMARKS
+from retraind.daemon.tabular import csv_records as texts
+from retraind.daemon.tabular.csv_records import DELIMITERS, MOST_RECORD, records
+from retraind.daemon.tabular.file_content import Content
 
 BLOCK_BYTES = 8 << 20
 """Bytes of a file per chunk."""

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from daemon.schema.cell_notation import DATES, PIVOT, Order, is_short
+from retraind.daemon.schema.cell_notation import DATES, PIVOT, Order, is_short
 
 DATE = (
     r"^(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"

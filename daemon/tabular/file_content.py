@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Self, TypeVar
 
-from daemon.core.errors import InvalidDrop
+from retraind.daemon.core.errors import InvalidDrop
 
 SMALL_BYTES = 16 * 1024 * 1024
 """Maximum bytes of a file that is held in memory."""

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from daemon.schema.cell_notation import CERTAIN, MARKERS, Notation, Order, is_short
-from daemon.schema.column import EXACT, MOST_CATEGORIES, Column, Kind
-from daemon.tabular import column_formats, column_types, date_cells
+from retraind.daemon.schema.cell_notation import CERTAIN, MARKERS, Notation, Order, is_short
+from retraind.daemon.schema.column import EXACT, MOST_CATEGORIES, Column, Kind
+from retraind.daemon.tabular import column_formats, column_types, date_cells
 
 FREE_TEXT = "free text or an id"
 """The beginning of the reason why such a column is not a category."""

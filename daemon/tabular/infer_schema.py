@@ -10,18 +10,18 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from daemon.core.errors import BadSchema
-from daemon.core.validation import words
-from daemon.schema.cell_notation import CERTAIN, Order
-from daemon.schema.class_labels import number
-from daemon.schema.column import MOST_CATEGORIES, Column, Kind
-from daemon.schema.schema import PREDICTION_ID, Schema, Task
-from daemon.tabular import csv_layout, csv_profile
-from daemon.tabular.column_types import holds_control
-from daemon.tabular.csv_profile import CsvProfile
-from daemon.tabular.id_columns import Ids, called, dated
-from daemon.tabular.infer_column import FREE_TEXT, ColumnProfile, Guess
-from daemon.tabular.schema_draft import Draft, Finding
+from retraind.daemon.core.errors import BadSchema
+from retraind.daemon.core.validation import words
+from retraind.daemon.schema.cell_notation import CERTAIN, Order
+from retraind.daemon.schema.class_labels import number
+from retraind.daemon.schema.column import MOST_CATEGORIES, Column, Kind
+from retraind.daemon.schema.schema import PREDICTION_ID, Schema, Task
+from retraind.daemon.tabular import csv_layout, csv_profile
+from retraind.daemon.tabular.column_types import holds_control
+from retraind.daemon.tabular.csv_profile import CsvProfile
+from retraind.daemon.tabular.id_columns import Ids, called, dated
+from retraind.daemon.tabular.infer_column import FREE_TEXT, ColumnProfile, Guess
+from retraind.daemon.tabular.schema_draft import Draft, Finding
 
 FEW_VALUES = 20
 """Integers in a target are classes up to this many different values, or up to FEW_SHARE of the rows in large files."""
@@ -45,9 +45,9 @@ def of(
     """The draft for a .csv or .csv.gz (at most `most` bytes inflated); raises BadSchema with the reason.
 
     A column gets the first of these kinds that fits its cells, apart from missing ones and typing errors
-    (`daemon.tabular.infer_column`): number (integer if all are written as such; none is written like 007), boolean
+    (`retraind.daemon.tabular.infer_column`): number (integer if all are written as such; none is written like 007), boolean
     (true and false), date (ISO 8601), category (up to MOST_CATEGORIES texts). Numbers and dates may have their own
-    notation (`daemon.tabular.column_formats`); `order` decides between two possible date orders. The task, unless
+    notation (`retraind.daemon.tabular.column_formats`); `order` decides between two possible date orders. The task, unless
     given, is regression if the target is a number with fractions or many different values: more than FEW_VALUES and
     more than FEW_SHARE of the rows, or more than MOST_CATEGORIES.
     """

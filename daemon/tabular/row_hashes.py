@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from daemon.schema.column import Column
-from daemon.tabular import column_types
+from retraind.daemon.schema.column import Column
+from retraind.daemon.tabular import column_types
 
 Prints = NDArray[np.uint64]
 

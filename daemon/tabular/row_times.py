@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from daemon.core.errors import TrainingFailed
-from daemon.schema.cell_notation import MARKERS, Notation, Order
-from daemon.schema.column import Column, Kind
-from daemon.tabular import column_formats, column_types
+from retraind.daemon.core.errors import TrainingFailed
+from retraind.daemon.schema.cell_notation import MARKERS, Notation, Order
+from retraind.daemon.schema.column import Column, Kind
+from retraind.daemon.tabular import column_formats, column_types
 
 Moments = NDArray[np.float64]
 

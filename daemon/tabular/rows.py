@@ -14,16 +14,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from daemon.core.errors import InvalidDrop, InvalidFeatures
-from daemon.core.settings import Inbox
-from daemon.schema.class_labels import number
-from daemon.schema.column import MOST_CATEGORIES, UNKNOWN, Column
-from daemon.schema.labelled_row import Sample
-from daemon.schema.row_encoding import encode
-from daemon.schema.schema import Schema
-from daemon.schema.text_words import SLOTS, encoded
-from daemon.tabular import column_types, date_cells, schema_growth
-from daemon.tabular.checks.cells import BadCell, BadCells, coerced
+from retraind.daemon.core.errors import InvalidDrop, InvalidFeatures
+from retraind.daemon.core.settings import Inbox
+from retraind.daemon.schema.class_labels import number
+from retraind.daemon.schema.column import MOST_CATEGORIES, UNKNOWN, Column
+from retraind.daemon.schema.labelled_row import Sample
+from retraind.daemon.schema.row_encoding import encode
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.schema.text_words import SLOTS, encoded
+from retraind.daemon.tabular import column_types, date_cells, schema_growth
+from retraind.daemon.tabular.checks.cells import BadCell, BadCells, coerced
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from daemon.schema.schema import Schema
-from daemon.tabular import csv_layout
-from daemon.tabular.id_columns import called
-from daemon.tabular.infer_column import FREE_TEXT
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular import csv_layout
+from retraind.daemon.tabular.id_columns import called
+from retraind.daemon.tabular.infer_column import FREE_TEXT
 
 SHOWN_COLUMNS = 8
 

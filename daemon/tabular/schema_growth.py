@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel
 
-from daemon.core.errors import InvalidDrop
-from daemon.core.settings import Inbox
-from daemon.schema.column import MOST_CATEGORIES, Column
-from daemon.schema.schema import MOST_COLUMNS, PREDICTION_ID, PROVENANCE, REMARKS, Schema
-from daemon.tabular.infer_column import ColumnProfile
+from retraind.daemon.core.errors import InvalidDrop
+from retraind.daemon.core.settings import Inbox
+from retraind.daemon.schema.column import MOST_CATEGORIES, Column
+from retraind.daemon.schema.schema import MOST_COLUMNS, PREDICTION_ID, PROVENANCE, REMARKS, Schema
+from retraind.daemon.tabular.infer_column import ColumnProfile
 
 M = TypeVar("M", bound=BaseModel)
 

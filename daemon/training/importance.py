@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from daemon.model import Matrix, Targets
-from daemon.schema.costs import Costs
-from daemon.schema.schema import Schema
-from daemon.schema.text_words import SLOTS
-from daemon.training.metrics import pair
+from retraind.daemon.model import Matrix, Targets
+from retraind.daemon.schema.costs import Costs
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.schema.text_words import SLOTS
+from retraind.daemon.training.metrics import pair
 
 Answering = Callable[[Matrix], Matrix]
 

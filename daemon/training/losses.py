@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtrc, ndtr
 
-from daemon.schema.costs import Costs, named
-from daemon.schema.scores import Loss, Metric
+from retraind.daemon.schema.costs import Costs, named
+from retraind.daemon.schema.scores import Loss, Metric
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]

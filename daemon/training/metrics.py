@@ -1,7 +1,7 @@
 """Metrics: the scores of answers against the truth.
 
 Answers are float64: (n, classes) probabilities for classification, (n, 1) values for regression. The truth is (n,):
-class codes, int64, or numbers, float64. `daemon.schema.scores` lists the keys.
+class codes, int64, or numbers, float64. `retraind.daemon.schema.scores` lists the keys.
 """
 
 import math
@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, roc_auc_score
 
-from daemon.schema.costs import Costs, named
-from daemon.schema.schema import Schema, Task
-from daemon.schema.scores import Metric, NamedMetric, Score
+from retraind.daemon.schema.costs import Costs, named
+from retraind.daemon.schema.schema import Schema, Task
+from retraind.daemon.schema.scores import Metric, NamedMetric, Score
 
 Matrix = NDArray[np.float64]
 Truth = NDArray[Any]

@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from daemon import model
-from daemon.artifacts.manifest import Manifest
-from daemon.core.settings import Train
-from daemon.registry.registry import Registry, Source
-from daemon.schema.costs import Costs
-from daemon.schema.score_names import DECIDES
-from daemon.schema.scores import HOLDOUTS, Score
-from daemon.training.data.revision import Data
-from daemon.training.evaluation.holdouts import answers_of
-from daemon.training.metrics import score
-from daemon.training.selection import report_metrics
-from daemon.training.selection.cross_validation import Scored
+from retraind.daemon import model
+from retraind.daemon.artifacts.manifest import Manifest
+from retraind.daemon.core.settings import Train
+from retraind.daemon.registry.registry import Registry, Source
+from retraind.daemon.schema.costs import Costs
+from retraind.daemon.schema.score_names import DECIDES
+from retraind.daemon.schema.scores import HOLDOUTS, Score
+from retraind.daemon.training.data.revision import Data
+from retraind.daemon.training.evaluation.holdouts import answers_of
+from retraind.daemon.training.metrics import score
+from retraind.daemon.training.selection import report_metrics
+from retraind.daemon.training.selection.cross_validation import Scored
 
 TEXTBOOK_ROWS = 10
 """Minimum rows for the textbook figures of a regression."""
@@ -82,7 +82,7 @@ class RunLogger:
 
     def _draw(self, run: str, fitted: Any, name: str, *, everything: bool = False) -> Score:
         """Score a fitted candidate on the held-out rows and log the pictures of that; returns the scores."""
-        from daemon.training import plots  # matplotlib is imported here, because no version waits for it
+        from retraind.daemon.training import plots  # matplotlib is imported here, because no version waits for it
 
         data = self._data
         answers, truth = answers_of(fitted, data), data.targets[data.held]

@@ -1,6 +1,6 @@
 """Plots of a version for people who open MLflow.
 
-The only module that uses matplotlib. Answers and truth (n,) are as in `daemon.training.metrics`.
+The only module that uses matplotlib. Answers and truth (n,) are as in `retraind.daemon.training.metrics`.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix, roc_curve
 
-from daemon.schema.costs import Costs, named
-from daemon.schema.schema import Schema
+from retraind.daemon.schema.costs import Costs, named
+from retraind.daemon.schema.schema import Schema
 
 CONFUSION, PREDICTIONS = "confusion_matrix.png", "predicted_actual.png"
 RESIDUALS, ROC, CALIBRATION, IMPORTANCE = "residuals.png", "roc.png", "calibration.png", "importance.png"

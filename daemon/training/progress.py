@@ -1,12 +1,12 @@
 """Progress: the messages of a running training, for the status, the journal and people who follow it.
 
-`daemon.processes.training_job` has their types.
+`retraind.daemon.processes.training_job` has their types.
 """
 
 import time
 from typing import TypedDict, Unpack
 
-from daemon.processes.training_job import Say, Stage
+from retraind.daemon.processes.training_job import Say, Stage
 
 PAUSE = 0.5
 """Seconds between two messages about folds: quick candidates would wake the daemon a hundred times."""

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from daemon import model
-from daemon.artifacts.manifest import TWIN, Twin
-from daemon.core import logs
-from daemon.model import Calibrated
-from daemon.schema.costs import Costs
-from daemon.training.data.revision import Data
-from daemon.training.evaluation.refit_check import Check, objection
-from daemon.training.export import export
-from daemon.training.export.export import Exported
-from daemon.training.selection.budget import BudgetUsed, alarm
+from retraind.daemon import model
+from retraind.daemon.artifacts.manifest import TWIN, Twin
+from retraind.daemon.core import logs
+from retraind.daemon.model import Calibrated
+from retraind.daemon.schema.costs import Costs
+from retraind.daemon.training.data.revision import Data
+from retraind.daemon.training.evaluation.refit_check import Check, objection
+from retraind.daemon.training.export import export
+from retraind.daemon.training.export.export import Exported
+from retraind.daemon.training.selection.budget import BudgetUsed, alarm
 
 log = logs.Logger()
 

@@ -14,28 +14,28 @@ from typing import Any
 import orjson
 from threadpoolctl import threadpool_limits
 
-from daemon import model
-from daemon.artifacts import bundle
-from daemon.artifacts.bundle import PROBE, Manifest, Model
-from daemon.core.errors import BundleRefused, NotFound, TrainingFailed
-from daemon.core.home import Home
-from daemon.core.settings import Train
-from daemon.dataset.checkout import check_out
-from daemon.dataset.git_repository import Revision
-from daemon.objects.store import ObjectLost, ObjectStore
-from daemon.records import segments, versions
-from daemon.schema.arrival_times import Era, Window
-from daemon.schema.costs import Costs
-from daemon.schema.scores import NamedMetric
-from daemon.stored import bundle_files
-from daemon.training import refit, reproduction_verdict
-from daemon.training.data.revision import Data
-from daemon.training.evaluation import baseline_comparison, holdouts
-from daemon.training.export import export
-from daemon.training.refit import Judged
-from daemon.training.reproduction_verdict import Original, Reproduction
-from daemon.training.selection import calibration, candidates, cross_validation
-from daemon.training.selection.tuned import Tuned
+from retraind.daemon import model
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.artifacts.bundle import PROBE, Manifest, Model
+from retraind.daemon.core.errors import BundleRefused, NotFound, TrainingFailed
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Train
+from retraind.daemon.dataset.checkout import check_out
+from retraind.daemon.dataset.git_repository import Revision
+from retraind.daemon.objects.store import ObjectLost, ObjectStore
+from retraind.daemon.records import segments, versions
+from retraind.daemon.schema.arrival_times import Era, Window
+from retraind.daemon.schema.costs import Costs
+from retraind.daemon.schema.scores import NamedMetric
+from retraind.daemon.stored import bundle_files
+from retraind.daemon.training import refit, reproduction_verdict
+from retraind.daemon.training.data.revision import Data
+from retraind.daemon.training.evaluation import baseline_comparison, holdouts
+from retraind.daemon.training.export import export
+from retraind.daemon.training.refit import Judged
+from retraind.daemon.training.reproduction_verdict import Original, Reproduction
+from retraind.daemon.training.selection import calibration, candidates, cross_validation
+from retraind.daemon.training.selection.tuned import Tuned
 
 
 def reproduce(home: Home, version: int, settings: Train, store: ObjectStore | None = None) -> Reproduction:

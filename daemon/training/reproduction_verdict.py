@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
-from daemon.artifacts import bundle
-from daemon.artifacts.bundle import PROBE, TWIN, Manifest, Matrix, Model, Probe
-from daemon.core.journal_rows import VersionRow
-from daemon.schema.scores import Scored
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.artifacts.bundle import PROBE, TWIN, Manifest, Matrix, Model, Probe
+from retraind.daemon.core.journal_rows import VersionRow
+from retraind.daemon.schema.scores import Scored
 
 CLOSE = 1e-12
 """Largest difference (in a score, a probability, or a value divided by the probe's scale) that still counts as equal:

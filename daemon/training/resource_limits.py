@@ -6,7 +6,7 @@ They are set in the forked child before it does any work; the daemon limits its 
 import os
 from pathlib import Path
 
-from daemon.core import process_table
+from retraind.daemon.core import process_table
 
 SHARE = 2 / 3
 """Share of the machine's memory, or of the container's limit."""

@@ -1,6 +1,6 @@
 """Training: from a revision to fitted candidates to a registered version with its bundle, in a separate process.
 
-It runs in the child that `daemon.training.trainer` forks, and can be killed at any moment: files written before the
+It runs in the child that `retraind.daemon.training.trainer` forks, and can be killed at any moment: files written before the
 version is registered are removed later, and work after that is only for people.
 """
 
@@ -13,29 +13,29 @@ import numpy as np
 import onnxruntime
 import sklearn
 
-from daemon.artifacts import bundle, reference_sample
-from daemon.artifacts.bundle import Manifest, Model
-from daemon.core import logs
-from daemon.core.errors import BundleRefused
-from daemon.core.home import Home
-from daemon.core.status import utcnow
-from daemon.dataset import segments
-from daemon.processes.training_job import Job, Say
-from daemon.registry.registry import Registry
-from daemon.schema.arrival_times import Window
-from daemon.schema.schema import parse
-from daemon.schema.scores import NamedMetric, Scores
-from daemon.training import importance
-from daemon.training.data.revision import Data
-from daemon.training.evaluation import baseline_comparison, holdouts, new_reference, reference_answers
-from daemon.training.evaluation.reference_answers import Remembered
-from daemon.training.mlflow_log import RunLogger, is_small
-from daemon.training.progress import Progress
-from daemon.training.refit import Served
-from daemon.training.selection import candidates, cross_validation, foreign, tuning
-from daemon.training.selection.comparison import Outcome
-from daemon.training.winner import Winner, choose_winner, serve_winner
-from daemon.training.work import Work
+from retraind.daemon.artifacts import bundle, reference_sample
+from retraind.daemon.artifacts.bundle import Manifest, Model
+from retraind.daemon.core import logs
+from retraind.daemon.core.errors import BundleRefused
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.dataset import segments
+from retraind.daemon.processes.training_job import Job, Say
+from retraind.daemon.registry.registry import Registry
+from retraind.daemon.schema.arrival_times import Window
+from retraind.daemon.schema.schema import parse
+from retraind.daemon.schema.scores import NamedMetric, Scores
+from retraind.daemon.training import importance
+from retraind.daemon.training.data.revision import Data
+from retraind.daemon.training.evaluation import baseline_comparison, holdouts, new_reference, reference_answers
+from retraind.daemon.training.evaluation.reference_answers import Remembered
+from retraind.daemon.training.mlflow_log import RunLogger, is_small
+from retraind.daemon.training.progress import Progress
+from retraind.daemon.training.refit import Served
+from retraind.daemon.training.selection import candidates, cross_validation, foreign, tuning
+from retraind.daemon.training.selection.comparison import Outcome
+from retraind.daemon.training.winner import Winner, choose_winner, serve_winner
+from retraind.daemon.training.work import Work
 
 log = logs.Logger()
 

@@ -1,7 +1,7 @@
 """The trainer: a process with all imports of a training done, which forks a child for each.
 
-`python -m daemon.training HOME NICE DAEMON LOG` writes `ready`, then reads jobs from standard input, one JSON line
-each. It and its children report progress on standard output in the same form. `daemon.processes.child.Trainer` is the
+`python -m retraind.daemon.training HOME NICE DAEMON LOG` writes `ready`, then reads jobs from standard input, one JSON line
+each. It and its children report progress on standard output in the same form. `retraind.daemon.processes.child.Trainer` is the
 other end. Before the first `ready` and after a training that left a run open, it creates or repairs MLflow's database.
 This needs no message, because the database shows the need, so a kill of either process loses nothing.
 """
@@ -19,15 +19,15 @@ from types import FrameType
 
 import orjson
 
-from daemon.core import file_modes, logs
-from daemon.core.errors import TooFewRows, Unavailable
-from daemon.core.home import Home
-from daemon.core.settings import Log
-from daemon.processes import parent
-from daemon.processes.training_job import Job, Message, Say, Unready
-from daemon.storage import mlflow_tables
-from daemon.storage.model_versions import ModelVersions
-from daemon.training import resource_limits
+from retraind.daemon.core import file_modes, logs
+from retraind.daemon.core.errors import TooFewRows, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Log
+from retraind.daemon.processes import parent
+from retraind.daemon.processes.training_job import Job, Message, Say, Unready
+from retraind.daemon.storage import mlflow_tables
+from retraind.daemon.storage.model_versions import ModelVersions
+from retraind.daemon.training import resource_limits
 
 log = logs.Logger()
 
@@ -69,7 +69,7 @@ def _load() -> Iterator[None]:
     """Import the modules that every training needs; returns the steps of the warm-up, none of them done yet."""
     # The imports make no garbage, and the collector would take a third of their time.
     gc.disable()
-    from daemon.training import warming
+    from retraind.daemon.training import warming
 
     warming.load()
     return warming.steps()
@@ -147,7 +147,7 @@ def _open_by_mlflow(home: Home, say: Say) -> int:
     Returns 0 if it is fine.
     """
     try:
-        from daemon.registry.registry import Registry
+        from retraind.daemon.registry.registry import Registry
 
         Registry(home).open()
         mlflow_tables.kill_runs(home)
@@ -179,7 +179,7 @@ def _exit_text(code: int) -> str:
 
 def _train(home: Home, job: Job, say: Say) -> int:
     """Train in the forked child. The outcome is sent as a message, so the exit code is 0."""
-    from daemon.training.run import train
+    from retraind.daemon.training.run import train
 
     allowed = resource_limits.memory(job.train.memory_bytes)
     try:

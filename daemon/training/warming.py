@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon.registry import migrations, registry
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.training import run
+from retraind.daemon.registry import migrations, registry
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.training import run
 
 PICTURES = (
     *(
@@ -24,7 +24,7 @@ PICTURES = (
         "matplotlib.projections",
         "matplotlib.figure",
     ),
-    "daemon.training.plots",
+    "retraind.daemon.training.plots",
 )
 """Imports for pictures, each in a separate step: together they take half a second."""
 
@@ -54,7 +54,7 @@ def steps() -> Iterator[None]:
 
 def _draw(schema: Schema) -> None:
     """Draw a first picture, which loads fonts and the renderer."""
-    from daemon.training import plots
+    from retraind.daemon.training import plots
 
     truth = np.arange(40) % 2
     answers = np.full((40, len(schema.classes) or 1), 0.5)

@@ -7,25 +7,25 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from daemon import model
-from daemon.artifacts import backends, bundle
-from daemon.core import logs
-from daemon.core.errors import NotServable, TrainingFailed
-from daemon.core.settings import Promote
-from daemon.model import Calibrated, Matrix
-from daemon.schema.score_names import DECIDES
-from daemon.training import refit
-from daemon.training.data.revision import Data
-from daemon.training.evaluation import baseline_comparison, new_reference
-from daemon.training.evaluation.refit_check import Check
-from daemon.training.export import export
-from daemon.training.export.export import Exported
-from daemon.training.progress import Progress
-from daemon.training.refit import Judged, Served
-from daemon.training.selection import calibration, foreign
-from daemon.training.selection.comparison import Outcome
-from daemon.training.selection.cross_validation import Scored
-from daemon.training.work import Work
+from retraind.daemon import model
+from retraind.daemon.artifacts import backends, bundle
+from retraind.daemon.core import logs
+from retraind.daemon.core.errors import NotServable, TrainingFailed
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.model import Calibrated, Matrix
+from retraind.daemon.schema.score_names import DECIDES
+from retraind.daemon.training import refit
+from retraind.daemon.training.data.revision import Data
+from retraind.daemon.training.evaluation import baseline_comparison, new_reference
+from retraind.daemon.training.evaluation.refit_check import Check
+from retraind.daemon.training.export import export
+from retraind.daemon.training.export.export import Exported
+from retraind.daemon.training.progress import Progress
+from retraind.daemon.training.refit import Judged, Served
+from retraind.daemon.training.selection import calibration, foreign
+from retraind.daemon.training.selection.comparison import Outcome
+from retraind.daemon.training.selection.cross_validation import Scored
+from retraind.daemon.training.work import Work
 
 log = logs.Logger()
 

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.core.home import Home
-from daemon.processes.training_job import Job
-from daemon.registry.registry import Registry
-from daemon.schema.costs import Costs
-from daemon.schema.schema import Schema
+from retraind.daemon.core.home import Home
+from retraind.daemon.processes.training_job import Job
+from retraind.daemon.registry.registry import Registry
+from retraind.daemon.schema.costs import Costs
+from retraind.daemon.schema.schema import Schema
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ import pytest
 from service import wait_until
 from typer.testing import CliRunner
 
-from daemon.access import record_cache, tokens
-from daemon.access.record_cache import RecordCache
-from daemon.access.tokens import FILE, PREFIX, Keyring, Token
-from daemon.cli import commands
-from daemon.core import durable
-from daemon.core.errors import BadSettings, NotFound
-from daemon.core.home import Home
-from daemon.core.scopes import Scope
+from retraind.daemon.access import record_cache, tokens
+from retraind.daemon.access.record_cache import RecordCache
+from retraind.daemon.access.tokens import FILE, PREFIX, Keyring, Token
+from retraind.daemon.cli import commands
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import BadSettings, NotFound
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.scopes import Scope
 
 
 def printed(home: Home, *arguments: str) -> str:

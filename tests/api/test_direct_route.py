@@ -1,4 +1,4 @@
-"""web.api.direct_route: what the server asks directly has the answer that Bottle would give."""
+"""retraind.web.api.direct_route: what the server asks directly has the answer that Bottle would give."""
 
 import io
 import json
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sites import Client
 
-from web.http.client_address import PROXIED
+from retraind.web.http.client_address import PROXIED
 
 ROW = json.dumps({"features": [5.1, 3.5, 1.4, 0.2]}).encode()
 MADE_ANEW = ("prediction_id", "prediction_ids", "latency_ms")

@@ -8,9 +8,9 @@ import pytest
 from browser import CHROMIUM, Browser
 from sites import Site
 
-from daemon.access import tokens
-from daemon.core.scopes import Scope
-from daemon.core.settings import Server, Settings
+from retraind.daemon.access import tokens
+from retraind.daemon.core.scopes import Scope
+from retraind.daemon.core.settings import Server, Settings
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import bundles
 import pytest
 from sites import Client
 
-from daemon.core.home import Home
-from daemon.core.states import DropState
-from daemon.core.status import Status, publish
-from daemon.storage.journal import Journal
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import DropState
+from retraind.daemon.core.status import Status, publish
+from retraind.daemon.storage.journal import Journal
 
 SEEN: Any = {"seen_at": "2026-01-01T00:00:00.000Z", "settled_at": "2026-01-01T00:00:01.000Z"}
 SEGMENT: Any = {"segment": "s.parquet", "sha256": "e" * 64, "md5": "0" * 32, "rows": 8, "bytes": 99}

@@ -7,8 +7,8 @@ from contextlib import closing
 import pytest
 from sites import Site
 
-from daemon.core.states import EventKind
-from daemon.storage.journal import Journal
+from retraind.daemon.core.states import EventKind
+from retraind.daemon.storage.journal import Journal
 
 
 def read_stream(connection: socket.socket, until: str) -> str:

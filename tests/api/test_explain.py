@@ -1,4 +1,4 @@
-"""web.api.explain: `POST /explain` on a real worker and over WSGI."""
+"""retraind.web.api.explain: `POST /explain` on a real worker and over WSGI."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import bundles
 import pytest
 from sites import Client, Site
 
-from daemon.core.home import Home
+from retraind.daemon.core.home import Home
 
 
 def ask(client: Client, body: Any, query: str = "") -> tuple[int, dict[str, str], Any]:

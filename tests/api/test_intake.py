@@ -13,10 +13,10 @@ import bundles
 import pytest
 from sites import PREDICTION, Client, Site
 
-from daemon.core import durable, requests
-from daemon.core.home import Home
-from daemon.schema import labelled_row
-from daemon.storage.journal import Journal
+from retraind.daemon.core import durable, requests
+from retraind.daemon.core.home import Home
+from retraind.daemon.schema import labelled_row
+from retraind.daemon.storage.journal import Journal
 
 
 @pytest.fixture

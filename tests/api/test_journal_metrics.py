@@ -13,12 +13,12 @@ from prediction_lines import line
 from service import wait_until
 from sites import Client
 
-from daemon.core.home import Home
-from daemon.core.settings import Settings
-from daemon.core.states import RunState, VersionState
-from daemon.records.predictions import Predictions
-from daemon.storage.journal import Journal
-from daemon.storage.prediction_history import HistoryCopier
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.core.states import RunState, VersionState
+from retraind.daemon.records.predictions import Predictions
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.prediction_history import HistoryCopier
 
 
 def scores(rolling: float) -> str:

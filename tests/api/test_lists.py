@@ -10,10 +10,10 @@ import pytest
 from sites import Client
 from test_records import BATCH, a_drop, a_version
 
-from daemon.cli.report import versions
-from daemon.core.home import Home
-from daemon.core.states import RunState, VersionState
-from daemon.storage.journal import Journal
+from retraind.daemon.cli.report import versions
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import RunState, VersionState
+from retraind.daemon.storage.journal import Journal
 
 MANY = 400
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 from sites import PREDICTION, Site
 
-from daemon.core import durable
-from daemon.core.settings import Settings
-from daemon.core.status import Check
-from web.worker_state import Worker
+from retraind.daemon.core import durable
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.core.status import Check
+from retraind.web.worker_state import Worker
 
 # Health, figures, events
 

@@ -9,9 +9,9 @@ import logged
 import pytest
 from sites import PREDICTION, Client, Site
 
-from daemon.core.home import Home
-from daemon.core.settings import Settings
-from daemon.storage.prediction_history import HistoryCopier
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.storage.prediction_history import HistoryCopier
 
 # Predictions
 

@@ -1,4 +1,4 @@
-"""web.api.predict_csv, web.serving.csv_rows: `POST /predict` with a CSV file."""
+"""retraind.web.api.predict_csv, retraind.web.serving.csv_rows: `POST /predict` with a CSV file."""
 
 import csv
 import io
@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sites import Client, Site
 
-from daemon.core.errors import InvalidDrop, InvalidFeatures
-from daemon.core.home import Home
-from daemon.schema.cell_notation import Notation
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.tabular import csv_table, rows
-from daemon.tabular.checks import unlabelled_rows
-from daemon.tabular.file_content import Content
-from web.http.problems import Problem
-from web.serving import csv_rows
+from retraind.daemon.core.errors import InvalidDrop, InvalidFeatures
+from retraind.daemon.core.home import Home
+from retraind.daemon.schema.cell_notation import Notation
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular import csv_table, rows
+from retraind.daemon.tabular.checks import unlabelled_rows
+from retraind.daemon.tabular.file_content import Content
+from retraind.web.http.problems import Problem
+from retraind.web.serving import csv_rows
 
 HEADER = ",".join(["id", *bundles.NAMES])
 ROWS = [[5.1, 3.5, 1.4, 0.2], [6.0, 2.9, 4.5, 1.5]]

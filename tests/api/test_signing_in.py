@@ -12,14 +12,14 @@ from browser import CHROMIUM, Browser
 from service import wait_until
 from sites import PREDICTION, Client, Site
 
-from daemon.access import tokens
-from daemon.access.tokens import Token
-from daemon.core.home import Home
-from daemon.core.scopes import Scope
-from daemon.core.settings import Server, Settings
-from web.auth import sessions
-from web.auth.access import Access
-from web.auth.sessions import PLAIN, SECURE
+from retraind.daemon.access import tokens
+from retraind.daemon.access.tokens import Token
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.scopes import Scope
+from retraind.daemon.core.settings import Server, Settings
+from retraind.web.auth import sessions
+from retraind.web.auth.access import Access
+from retraind.web.auth.sessions import PLAIN, SECURE
 
 ALWAYS = Settings(server=Server(auth="always"))
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}

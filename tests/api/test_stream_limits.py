@@ -1,4 +1,4 @@
-"""web.api.stream_limits: a client with many streams loses its oldest, and a revoked token ends its streams."""
+"""retraind.web.api.stream_limits: a client with many streams loses its oldest, and a revoked token ends its streams."""
 
 import socket
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ import pytest
 from service import wait_until
 from sites import Site
 
-from daemon.access import tokens
-from daemon.core.home import Home
-from daemon.core.scopes import Scope
-from daemon.core.settings import Server
-from web.api.stream_limits import EACH, MOST, Streams
-from web.auth.access import LOCAL, Access, Caller
-from web.http.problems import Problem
+from retraind.daemon.access import tokens
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.scopes import Scope
+from retraind.daemon.core.settings import Server
+from retraind.web.api.stream_limits import EACH, MOST, Streams
+from retraind.web.auth.access import LOCAL, Access, Caller
+from retraind.web.http.problems import Problem
 
 READ = frozenset({Scope.READ})
 

@@ -1,4 +1,4 @@
-"""daemon.artifacts.bundle: only what was recorded is ever served."""
+"""retraind.daemon.artifacts.bundle: only what was recorded is ever served."""
 
 import shutil
 from collections.abc import Callable
@@ -13,11 +13,11 @@ import skops.io
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer
 
-from daemon.artifacts import bundle
-from daemon.artifacts.bundle import Manifest
-from daemon.core import durable
-from daemon.core.errors import BundleRefused
-from daemon.core.home import Home
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.artifacts.bundle import Manifest
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import BundleRefused
+from retraind.daemon.core.home import Home
 
 PROBE = {"rows": [[0.0, 0.0, 0.0, 0.0]], "probabilities": [[0.5, 0.5, 0.0]]}
 

@@ -1,4 +1,4 @@
-"""daemon.artifacts.linear_model: one row by Python's numbers, many by arrays, and both to the last bit alike."""
+"""retraind.daemon.artifacts.linear_model: one row by Python's numbers, many by arrays, and both to the last bit alike."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from daemon.artifacts import linear_model
-from daemon.artifacts.linear_model import Calibration, Form, LinearModel
+from retraind.daemon.artifacts import linear_model
+from retraind.daemon.artifacts.linear_model import Calibration, Form, LinearModel
 
 NAN = float("nan")
 LINKS = {"identity": 1, "logistic": 1, "softmax": 3, "clipped": 3}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from daemon.artifacts import backends, bundle
+from retraind.daemon.artifacts import backends, bundle
 
 FILES = Path(__file__).parents[1] / "bundles-format-1.tar.gz"
 """Bundles served by scikit-learn itself, with columns of a number, a whole number and a category; written on 2026-11-29."""

@@ -1,4 +1,4 @@
-"""daemon.artifacts.reference_sample: a small, verified, reproducible sample in the bundle."""
+"""retraind.daemon.artifacts.reference_sample: a small, verified, reproducible sample in the bundle."""
 
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,10 @@ import pytest
 from bundles import SCHEMA
 from numpy.typing import NDArray
 
-from daemon.artifacts import reference_sample
-from daemon.artifacts.bundle import Manifest
-from daemon.core.errors import BundleRefused
-from daemon.schema.schema import Schema
+from retraind.daemon.artifacts import reference_sample
+from retraind.daemon.artifacts.bundle import Manifest
+from retraind.daemon.core.errors import BundleRefused
+from retraind.daemon.schema.schema import Schema
 
 Matrix = NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""daemon.artifacts.shapley: values that are known in closed form, and what all of them must hold."""
+"""retraind.daemon.artifacts.shapley: values that are known in closed form, and what all of them must hold."""
 
 import itertools
 import math
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from daemon.artifacts import shapley
+from retraind.daemon.artifacts import shapley
 
 Matrix = NDArray[np.float64]
 RANDOM = np.random.default_rng(1)

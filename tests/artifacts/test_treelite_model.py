@@ -1,4 +1,4 @@
-"""daemon.artifacts.treelite_model: what ONNX does not reproduce and treelite does is served by it, without scikit-learn in the worker."""
+"""retraind.daemon.artifacts.treelite_model: what ONNX does not reproduce and treelite does is served by it, without scikit-learn in the worker."""
 
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,13 @@ from test_bundle import sealed
 from test_layers import loaded as imported
 from test_model import MIXED, PRICES, mixed, priced
 
-from daemon import model
-from daemon.artifacts import bundle
-from daemon.artifacts.bundle import Pointer
-from daemon.core.errors import BundleRefused
-from daemon.core.settings import EXTRA, Train
-from daemon.schema.schema import Schema
-from daemon.training.selection import candidates
+from retraind.daemon import model
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.artifacts.bundle import Pointer
+from retraind.daemon.core.errors import BundleRefused
+from retraind.daemon.core.settings import EXTRA, Train
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.training.selection import candidates
 
 BOOSTED = "sklearn.ensemble:GradientBoosting"
 TWO = Schema(target="t", classes=["no", "yes"], columns=MIXED.columns)
@@ -69,7 +69,7 @@ def test_candidate_of_the_extra_is_served_by_treelite(tmp_path: Path, name: str,
     assert np.abs(got - expected).max() / (1.0 if schema.classes else np.ptp(expected)) <= bundle.PARITY
     assert (got.argmax(axis=1) == expected.argmax(axis=1)).all()
     sha256 = sealed(tmp_path / "b", data_schema=schema, **facts)
-    code = f"from pathlib import Path; from daemon.artifacts import bundle; bundle.load(Path({str(tmp_path / 'b')!r}), {sha256!r})"
+    code = f"from pathlib import Path; from retraind.daemon.artifacts import bundle; bundle.load(Path({str(tmp_path / 'b')!r}), {sha256!r})"
     assert not set(EXTRA) & imported(code)
 
 

@@ -8,8 +8,8 @@ import pytest
 from ingesting import Parts, grow, numbered
 from service import wait_until
 
-from daemon.backup import backup
-from daemon.core.home import Home
+from retraind.daemon.backup import backup
+from retraind.daemon.core.home import Home
 
 
 def parts(mlflow_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:

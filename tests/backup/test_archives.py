@@ -12,10 +12,10 @@ from commands import forked
 from conftest import names
 from ingesting import Parts
 
-from daemon.backup import backup
-from daemon.backup.restore import restore
-from daemon.core.errors import BackupDamaged, Exit
-from daemon.core.home import Home
+from retraind.daemon.backup import backup
+from retraind.daemon.backup.restore import restore
+from retraind.daemon.core.errors import BackupDamaged, Exit
+from retraind.daemon.core.home import Home
 
 parts = pytest.fixture(backing_up.parts)
 settle_soon = pytest.fixture(autouse=True)(backing_up.settle_soon)

@@ -1,4 +1,4 @@
-"""daemon.backup.backup, daemon.backup.restore, daemon.backup.archive: a running home in one file, and back; nothing is lost, nothing points back."""
+"""retraind.daemon.backup.backup, retraind.daemon.backup.restore, retraind.daemon.backup.archive: a running home in one file, and back; nothing is lost, nothing points back."""
 
 import shutil
 import stat
@@ -10,17 +10,17 @@ from backing_up import wait_quiet
 from conftest import names
 from ingesting import HEADER, Parts, row
 
-from daemon.access import tokens
-from daemon.access.tokens import Keyring
-from daemon.backup import archive, backup
-from daemon.backup.restore import restore
-from daemon.cli import doctor
-from daemon.core import durable, requests
-from daemon.core.errors import BadSettings, NotFound
-from daemon.core.home import Home
-from daemon.core.scopes import Scope
-from daemon.dataset import git_history, journal_match
-from daemon.schema.schema import Schema
+from retraind.daemon.access import tokens
+from retraind.daemon.access.tokens import Keyring
+from retraind.daemon.backup import archive, backup
+from retraind.daemon.backup.restore import restore
+from retraind.daemon.cli import doctor
+from retraind.daemon.core import durable, requests
+from retraind.daemon.core.errors import BadSettings, NotFound
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.scopes import Scope
+from retraind.daemon.dataset import git_history, journal_match
+from retraind.daemon.schema.schema import Schema
 
 parts = pytest.fixture(backing_up.parts)
 settle_soon = pytest.fixture(autouse=True)(backing_up.settle_soon)

@@ -16,16 +16,16 @@ from ingesting import HEADER, Parts
 from running import retraind
 from service import Service, flowers, parsed, wait_until
 
-from daemon.artifacts.bundle import Pointer
-from daemon.backup import backup, database_copies
-from daemon.backup import restore as restoring
-from daemon.backup.restore import restore
-from daemon.core import durable
-from daemon.core.errors import Exit
-from daemon.core.home import Home
-from daemon.core.states import EventKind
-from daemon.storage import artifact_paths
-from daemon.storage.journal import Journal
+from retraind.daemon.artifacts.bundle import Pointer
+from retraind.daemon.backup import backup, database_copies
+from retraind.daemon.backup import restore as restoring
+from retraind.daemon.backup.restore import restore
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import Exit
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import EventKind
+from retraind.daemon.storage import artifact_paths
+from retraind.daemon.storage.journal import Journal
 
 parts = pytest.fixture(backing_up.parts)
 settle_soon = pytest.fixture(autouse=True)(backing_up.settle_soon)

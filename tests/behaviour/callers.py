@@ -5,7 +5,7 @@ from typing import Any
 
 from sites import PREDICTION, Site
 
-from daemon.core.scopes import Scope
+from retraind.daemon.core.scopes import Scope
 
 STRANGER = {"X-Forwarded-For": "203.0.113.9"}
 ROW = {**PREDICTION, "target": "virginica"}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from conftest import open_up
 
-from daemon.core.home import Home
-from daemon.inbox.settling import Stamp
+from retraind.daemon.core.home import Home
+from retraind.daemon.inbox.settling import Stamp
 
 NOBODY = 65534
 EXCHANGE = """

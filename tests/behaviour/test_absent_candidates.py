@@ -7,7 +7,7 @@ from pathlib import Path
 
 from service import REPOSITORY, Service, flowers, wait_until
 
-from daemon.core.errors import Exit
+from retraind.daemon.core.errors import Exit
 
 NAMES = ["logistic", "nowhere.trees:Forest"]
 SENTENCE = "nowhere.trees:Forest: the package nowhere is not installed."
@@ -35,7 +35,7 @@ def test_candidate_that_is_not_installed_is_said_and_left_out(tmp_path: Path, se
 
 def test_doctor_names_a_candidate_that_is_not_installed(tmp_path: Path) -> None:
     (tmp_path / "retraind.toml").write_text(f"[train]\ncandidates = {json.dumps(NAMES)}\n")
-    command = [sys.executable, "-m", "daemon", "doctor", "--json", "--home", str(tmp_path)]
+    command = [sys.executable, "-m", "retraind.daemon", "doctor", "--json", "--home", str(tmp_path)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     [finding] = [each for each in json.loads(done.stdout) if each["what"] == "candidates"]
     assert (done.returncode, finding["ok"], SENTENCE in finding["detail"]) == (Exit.UNHEALTHY, False, True)

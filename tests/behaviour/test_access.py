@@ -10,11 +10,11 @@ from callers import ROW, STRANGER, VERSIONS, sent, with_token
 from service import wait_until
 from sites import PREDICTION, Client, Site
 
-from daemon.core.home import Home
-from daemon.core.scopes import Scope
-from daemon.core.settings import Server, Settings
-from web.auth import path_scopes
-from web.http.client_address import FORWARDED, Peers
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.scopes import Scope
+from retraind.daemon.core.settings import Server, Settings
+from retraind.web.auth import path_scopes
+from retraind.web.http.client_address import FORWARDED, Peers
 
 ASKED = [
     *(

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from service import Service, flowers, parsed, wait_until
 
-from daemon.storage.journal import Journal
+from retraind.daemon.storage.journal import Journal
 
 MOMENTS = (0.0, 0.05, 0.12, 0.16, 0.2, 0.26, 0.35, 0.6, 1.2, 2.0)
 """Seconds between a drop and the kill: before it settles, while it is committed, while it trains, while it is swapped."""

@@ -16,9 +16,9 @@ import pytest
 import sklearn.datasets
 from service import REPOSITORY, Service, wait_until
 
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema, load
-from daemon.storage.journal import Journal
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema, load
+from retraind.daemon.storage.journal import Journal
 
 ASKED = 3
 """Rows at the end of each data set that are predicted first and labelled later."""
@@ -114,7 +114,17 @@ class Journey:
         path = self.folder / "all.csv"
         path.write_bytes(self.table.csv(self.table.rows))
         home = str(self.service.home.root)
-        command = [sys.executable, "-m", "daemon", "init", str(path), "--target", self.table.header[-1], "--home", home]
+        command = [
+            sys.executable,
+            "-m",
+            "retraind.daemon",
+            "init",
+            str(path),
+            "--target",
+            self.table.header[-1],
+            "--home",
+            home,
+        ]
         subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
         schema = load(self.service.home.schema)
         assert schema is not None
@@ -151,7 +161,7 @@ class Journey:
     def reproduce(self, version: int) -> dict[str, Any]:
         """What `retraind reproduce` says."""
         home = str(self.service.home.root)
-        command = [sys.executable, "-m", "daemon", "reproduce", str(version), "--home", home, "--json"]
+        command = [sys.executable, "-m", "retraind.daemon", "reproduce", str(version), "--home", home, "--json"]
         done = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True)
         return dict(json.loads(done.stdout))
 

@@ -12,11 +12,11 @@ from conftest import names
 from other_users import NOBODY, exchanging, put
 from service import wait_until
 
-from daemon.core.errors import InvalidDrop, Unavailable
-from daemon.core.home import Home
-from daemon.core.settings import Inbox as Limits
-from daemon.inbox.inbox import Inbox
-from daemon.inbox.watcher import Watcher
+from retraind.daemon.core.errors import InvalidDrop, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Inbox as Limits
+from retraind.daemon.inbox.inbox import Inbox
+from retraind.daemon.inbox.watcher import Watcher
 
 shared = pytest.fixture(other_users.shared)
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from service import FAST, REPOSITORY, Service, flowers, parsed, wait_until
 
-from daemon.core.states import RunState
-from daemon.registry.registry import Registry
-from daemon.storage.journal import Journal
-from daemon.storage.model_versions import CHAMPION, NAME, ModelVersions
+from retraind.daemon.core.states import RunState
+from retraind.daemon.registry.registry import Registry
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.model_versions import CHAMPION, NAME, ModelVersions
 
 COMPETING = ["logistic", "tree"]
 
@@ -200,7 +200,7 @@ def test_moving_the_alias_moves_the_service_and_rollback_moves_it_back(service: 
     newest = _settled(service)
     ModelVersions(service.home).set_alias(CHAMPION, 1)
     wait_until(lambda: (service.predict() or {}).get("model_version") == 1)
-    command = [sys.executable, "-m", "daemon", "rollback", "--home", str(service.home.root)]
+    command = [sys.executable, "-m", "retraind.daemon", "rollback", "--home", str(service.home.root)]
     subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
     wait_until(lambda: (service.predict() or {}).get("model_version") == newest, what=service.log()[-3000:])
 
@@ -234,7 +234,7 @@ def test_each_process_imports_what_it_needs(service: Service, imports: Path) -> 
 
 def test_a_second_daemon_on_the_same_home_is_refused(service: Service) -> None:
     """It exits with its own code and names the owner."""
-    command = [sys.executable, "-m", "daemon", "run", "--home", str(service.home.root), "--port", "0"]
+    command = [sys.executable, "-m", "retraind.daemon", "run", "--home", str(service.home.root), "--port", "0"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 3
     assert str(service.pid) in done.stderr
@@ -243,7 +243,7 @@ def test_a_second_daemon_on_the_same_home_is_refused(service: Service) -> None:
 def test_a_taken_port_is_refused(service: Service, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Another home can't listen where this one does, and says so."""
     other = tmp_path_factory.mktemp("other")
-    command = [sys.executable, "-m", "daemon", "run", "--home", str(other), "--port", str(service.port)]
+    command = [sys.executable, "-m", "retraind.daemon", "run", "--home", str(other), "--port", str(service.port)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 4
     assert "--port 0" in done.stderr

@@ -15,8 +15,8 @@ import pytest
 from postgres import Place
 from sites import PREDICTION, Site
 
-from daemon.core.settings import Predictions, Settings
-from daemon.storage.prediction_history import HistoryCopier
+from retraind.daemon.core.settings import Predictions, Settings
+from retraind.daemon.storage.prediction_history import HistoryCopier
 
 ROWS = 4000
 MANY = {"instances": [PREDICTION["features"]] * ROWS}

@@ -14,11 +14,11 @@ from commands import forked
 from service import Service, flowers, wait_until
 from sites import Site
 
-from daemon.core import requests
-from daemon.core.errors import Crowded, Exit
-from daemon.core.home import Home
-from daemon.core.requests import AT_ONCE, MOST, Request, equal_requests
-from daemon.storage.journal import Journal
+from retraind.daemon.core import requests
+from retraind.daemon.core.errors import Crowded, Exit
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.requests import AT_ONCE, MOST, Request, equal_requests
+from retraind.daemon.storage.journal import Journal
 
 pytestmark = pytest.mark.timeout(400)  # on a busy machine the first version alone takes two minutes
 

@@ -1,6 +1,6 @@
 """The gate with real processes: what starts a training, and how people, late labels and an alias change what serves.
 
-Covers daemon.retraining (retraining, current_run, recorded_facts, training_requests) together with promotion.
+Covers retraind.daemon.retraining (retraining, current_run, recorded_facts, training_requests) together with promotion.
 """
 
 import os
@@ -17,11 +17,11 @@ from mlflow import MlflowClient
 from service import REPOSITORY, Service, flowers, wait_until
 from sklearn.datasets import load_iris
 
-from daemon.core import requests
-from daemon.core.states import RunState
-from daemon.records.records import Records
-from daemon.storage.journal import Journal
-from daemon.storage.model_versions import CHAMPION, NAME
+from retraind.daemon.core import requests
+from retraind.daemon.core.states import RunState
+from retraind.daemon.records.records import Records
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.model_versions import CHAMPION, NAME
 
 Start = Callable[..., Service]
 
@@ -129,7 +129,7 @@ def test_manual_mode_holds_until_a_person_says_so(service: Service) -> None:
         if way == "page":
             assert service.ask("/promote", {})[0] == 202
         else:
-            command = [sys.executable, "-m", "daemon", "promote", "--home", str(service.home.root)]
+            command = [sys.executable, "-m", "retraind.daemon", "promote", "--home", str(service.home.root)]
             subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
         service.wait_served(version)
         assert versions(service)[version]["state"] == "promoted"

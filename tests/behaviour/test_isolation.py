@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 import wiring
 from checks import check
-from daemon.core.home import Home
-from daemon.dataset.checkout import check_out
+from retraind.daemon.core.home import Home
+from retraind.daemon.dataset.checkout import check_out
 home = Home(Path(sys.argv[1]))
 wiring.bare(home)
 wiring.drop_one(home)

@@ -15,10 +15,10 @@ from conftest import unchanged
 from service import REPOSITORY, Service, flowers, parsed, wait_until
 
 from benchmarks.postgres import Postgres
-from daemon.core.errors import Exit
-from daemon.core.journal import journal_address, journal_server
-from daemon.records.query import number
-from daemon.storage.journal import Journal
+from retraind.daemon.core.errors import Exit
+from retraind.daemon.core.journal import journal_address, journal_server
+from retraind.daemon.records.query import number
+from retraind.daemon.storage.journal import Journal
 
 
 def placed(root: Path, served: Path, url: str) -> Service:
@@ -31,7 +31,7 @@ def placed(root: Path, served: Path, url: str) -> Service:
 
 def retraind(service: Service, *arguments: object) -> "subprocess.CompletedProcess[str]":
     """A command, as a person calls it whose environment has the password."""
-    command = [sys.executable, "-m", "daemon", *map(str, arguments), "--home", str(service.home.root)]
+    command = [sys.executable, "-m", "retraind.daemon", *map(str, arguments), "--home", str(service.home.root)]
     environment = {**os.environ, "PGPASSWORD": servers.PASSWORD}
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, env=environment)
 
@@ -179,7 +179,7 @@ def test_new_home_begins_on_the_server_that_the_settings_name(tmp_path: Path, po
 def test_home_with_a_journal_is_not_started_with_another(tmp_path: Path, served: Path) -> None:
     """It would begin a second history: the sentence says how to move the first."""
     service = Service(tmp_path / "home").copied(served)
-    command = [sys.executable, "-m", "daemon", "run", "--home", str(service.home.root), "--port", "0"]
+    command = [sys.executable, "-m", "retraind.daemon", "run", "--home", str(service.home.root), "--port", "0"]
     url = f"{journal_address.SCHEME}://nowhere.invalid/journal"
     environment = {"RETRAIND_JOURNAL__URL": url, "PATH": "/usr/bin"}
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, env=environment, timeout=60)
@@ -196,7 +196,7 @@ def test_journal_moves_while_its_service_runs(tmp_path: Path, served: Path, post
         service.rest()
         expected = service.rows()
         for place, to in enumerate((postgres.url(), "file")):
-            command = [sys.executable, "-m", "daemon", "migrate", to, "--home", str(service.home.root)]
+            command = [sys.executable, "-m", "retraind.daemon", "migrate", to, "--home", str(service.home.root)]
             moving = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
             assert moving.stderr is not None
             assert "rows are copied. Stop or restart the service now" in moving.stderr.readline()

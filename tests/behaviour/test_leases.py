@@ -15,12 +15,12 @@ from conftest import names, open_up
 from other_users import put
 from service import wait_until
 
-from daemon.backup import backup
-from daemon.backup.archive import Packer
-from daemon.core import durable
-from daemon.core.home import Home
-from daemon.core.settings import Inbox as Limits
-from daemon.inbox.inbox import Inbox
+from retraind.daemon.backup import backup
+from retraind.daemon.backup.archive import Packer
+from retraind.daemon.core import durable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Inbox as Limits
+from retraind.daemon.inbox.inbox import Inbox
 
 shared = pytest.fixture(other_users.shared)
 

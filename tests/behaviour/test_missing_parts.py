@@ -17,15 +17,15 @@ from ingesting import Parts, row
 from prediction_lines import line
 from service import REPOSITORY, Service, flowers, wait_until
 
-from daemon.core import durable
-from daemon.core.errors import Exit, NotKept, Unavailable
-from daemon.core.home import Home
-from daemon.core.settings import Predictions, Settings
-from daemon.core.states import EventKind
-from daemon.records.query import ask
-from daemon.storage.journal import Journal
-from daemon.storage.prediction_history import HistoryCopier
-from web.serving.prediction_log import PredictionLog
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import Exit, NotKept, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Predictions, Settings
+from retraind.daemon.core.states import EventKind
+from retraind.daemon.records.query import ask
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.prediction_history import HistoryCopier
+from retraind.web.serving.prediction_log import PredictionLog
 
 parts = pytest.fixture(interrupting.parts)
 
@@ -109,7 +109,7 @@ def well(service: Service) -> bool:
 def command(service: Service, name: str) -> tuple[int, str]:
     """Exit code and output of `retraind status` or `doctor`."""
     done = subprocess.run(
-        [sys.executable, "-m", "daemon", name, "--home", str(service.home.root)],
+        [sys.executable, "-m", "retraind.daemon", name, "--home", str(service.home.root)],
         cwd=REPOSITORY, capture_output=True, text=True, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
@@ -225,7 +225,7 @@ def test_start_without_the_journal_of_the_data_is_refused(parts: Parts, how: str
     elif how == "older":
         shutil.copy(tmp_path / "older", parts.home.journal)
     done = subprocess.run(
-        [sys.executable, "-m", "daemon", "run", "--home", str(parts.home.root), "--port", "0"],
+        [sys.executable, "-m", "retraind.daemon", "run", "--home", str(parts.home.root), "--port", "0"],
         cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=90,
     )  # fmt: skip
     assert done.returncode == Exit.HISTORY_LOST, done.stderr

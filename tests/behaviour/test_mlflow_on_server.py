@@ -19,11 +19,11 @@ from test_gate import trained, versions
 from test_wiped_home import machine
 
 from benchmarks.postgres import Postgres
-from daemon.cli import doctor
-from daemon.core.databases import mlflow_server
-from daemon.core.errors import Exit
-from daemon.storage.mlflow import mlflow_copies
-from daemon.storage.model_versions import CHAMPION, NAME, PREVIOUS
+from retraind.daemon.cli import doctor
+from retraind.daemon.core.databases import mlflow_server
+from retraind.daemon.core.errors import Exit
+from retraind.daemon.storage.mlflow import mlflow_copies
+from retraind.daemon.storage.model_versions import CHAMPION, NAME, PREVIOUS
 
 server = pytest.fixture(scope="module")(stores.server)
 bucket = pytest.fixture(stores.bucket)
@@ -53,7 +53,7 @@ def client(service: Service) -> MlflowClient:
 
 
 def command(service: Service, *words: object) -> None:
-    done = [sys.executable, "-m", "daemon", *map(str, words), "--home", str(service.home.root)]
+    done = [sys.executable, "-m", "retraind.daemon", *map(str, words), "--home", str(service.home.root)]
     subprocess.run(done, cwd=REPOSITORY, check=True, capture_output=True)
 
 

@@ -14,9 +14,9 @@ from commands import forked
 from conftest import open_up
 from service import Service, flowers, wait_until
 
-from daemon.core import file_modes
-from daemon.core.home import Home
-from daemon.storage.journal import Journal
+from retraind.daemon.core import file_modes
+from retraind.daemon.core.home import Home
+from retraind.daemon.storage.journal import Journal
 
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
@@ -78,7 +78,7 @@ def use(service: Service) -> None:
     wait_until(lambda: (answer := service.predict()) and answer["model_version"] >= 2, 200)
     (home.predict / "new.csv").write_text("sepal_length,sepal_width,petal_length,petal_width\n5.1,3.5,1.4,0.2\n")
     wait_until((home.outbox / "new.predictions.csv").exists, 100)
-    command = [sys.executable, "-m", "daemon", "forget", "--purge", "iris.csv", "--home", str(home.root)]
+    command = [sys.executable, "-m", "retraind.daemon", "forget", "--purge", "iris.csv", "--home", str(home.root)]
     assert subprocess.run(command, cwd=ROOT).returncode == 0
     wait_until(lambda: len([path for path in home.logs.iterdir() if path.name.startswith("predictions.db")]) == 3)
 

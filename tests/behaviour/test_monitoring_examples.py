@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sites import PREDICTION, Site
 
-from web.metrics.families import FAMILIES
+from retraind.web.metrics.families import FAMILIES
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PROMTOOL = shutil.which("promtool")

@@ -12,12 +12,12 @@ import pytest
 from conftest import names
 from service import Service, flowers, wait_until
 
-from daemon.cli import doctor
-from daemon.core import status
-from daemon.core.home import Home
-from daemon.registry.registry import Registry
-from daemon.storage import artifact_paths
-from daemon.storage.model_versions import ModelVersions
+from retraind.daemon.cli import doctor
+from retraind.daemon.core import status
+from retraind.daemon.core.home import Home
+from retraind.daemon.registry.registry import Registry
+from retraind.daemon.storage import artifact_paths
+from retraind.daemon.storage.model_versions import ModelVersions
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from receivers import KEY, http_receiver, smtp_receiver
 from running import retraind
 from service import Service, wait_until
 
-from daemon.core.home import Home
-from daemon.records import events
-from daemon.service import bootstrap
+from retraind.daemon.core.home import Home
+from retraind.daemon.records import events
+from retraind.daemon.service import bootstrap
 
 SETTINGS = """
 bootstrap = "none"

@@ -10,10 +10,10 @@ import pytest
 from commands import forked
 from service import Service, flowers, wait_until
 
-from daemon.artifacts import bundle
-from daemon.core.errors import Exit
-from daemon.core.home import Home
-from daemon.storage.journal import Journal
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core.errors import Exit
+from retraind.daemon.core.home import Home
+from retraind.daemon.storage.journal import Journal
 
 FILE = Path(__file__).parents[1] / "home-of-2026-11.tar.xz"
 """Iris and a second drop, two promoted versions, one prediction; without pictures, DVC's site cache and git's sample hooks."""

@@ -9,7 +9,7 @@ from benchmarks.gate import attacks, poison
 from benchmarks.gate.attacks import ATTACKS, DAYS, DRIPS, Attack
 from benchmarks.gate.line import FIRST, Judged
 from benchmarks.gate.poison import QUICK
-from daemon.core.settings import Promote
+from retraind.daemon.core.settings import Promote
 
 SEEDS = range(3)
 """Worlds in which an attack is played: the first alone whenever anything changes, all of them with `./ci.sh --full`."""

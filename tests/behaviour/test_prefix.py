@@ -15,11 +15,11 @@ from service import wait_until
 from sites import PREDICTION, Client, Site
 from test_proxies import NGINX, free_port
 
-from daemon.access import tokens
-from daemon.core.errors import BadSettings
-from daemon.core.home import Home
-from daemon.core.scopes import Scope
-from daemon.core.settings import Server, Settings, load
+from retraind.daemon.access import tokens
+from retraind.daemon.core.errors import BadSettings
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.scopes import Scope
+from retraind.daemon.core.settings import Server, Settings, load
 
 ROOT = "/models/iris"
 LINKS = re.compile(r'(?:href|src|action)="([^"]*)"')

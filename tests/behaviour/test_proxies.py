@@ -18,13 +18,13 @@ import bundles
 import pytest
 from service import wait_until
 
-from daemon.access import tokens
-from daemon.core.home import Home
-from daemon.core.scopes import Scope
-from daemon.core.settings import Server, Settings
-from daemon.processes.workers import Workers
-from web.auth.failed_tokens import MOST
-from web.auth.sessions import SECURE
+from retraind.daemon.access import tokens
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.scopes import Scope
+from retraind.daemon.core.settings import Server, Settings
+from retraind.daemon.processes.workers import Workers
+from retraind.web.auth.failed_tokens import MOST
+from retraind.web.auth.sessions import SECURE
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")

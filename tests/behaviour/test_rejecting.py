@@ -10,19 +10,19 @@ import pytest
 from conftest import names
 from other_users import NOBODY, exchanging, put
 
-from daemon.core import durable, requests
-from daemon.core.clock import DAY, Reading
-from daemon.core.errors import Unavailable
-from daemon.core.home import Home
-from daemon.core.settings import Inbox as Limits
-from daemon.inbox.drop import Drop
-from daemon.inbox.inbox import Inbox
-from daemon.inbox.rejected_folder import MOST_COPIED
-from daemon.inbox.rejected_retention import Retention
-from daemon.inbox.settling import Stamp
-from daemon.inbox.watcher import Watcher
-from daemon.service import parts as service_parts
-from daemon.tabular.file_content import Content
+from retraind.daemon.core import durable, requests
+from retraind.daemon.core.clock import DAY, Reading
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Inbox as Limits
+from retraind.daemon.inbox.drop import Drop
+from retraind.daemon.inbox.inbox import Inbox
+from retraind.daemon.inbox.rejected_folder import MOST_COPIED
+from retraind.daemon.inbox.rejected_retention import Retention
+from retraind.daemon.inbox.settling import Stamp
+from retraind.daemon.inbox.watcher import Watcher
+from retraind.daemon.service import parts as service_parts
+from retraind.daemon.tabular.file_content import Content
 
 shared = pytest.fixture(other_users.shared)
 

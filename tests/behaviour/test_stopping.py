@@ -20,7 +20,7 @@ MOMENTS = [*(number * 0.05 for number in range(8)), *(0.5 + number * 0.22 for nu
 
 def started(home: Path, *before: str) -> "subprocess.Popen[bytes]":
     """`retraind run`, a moment ago."""
-    command = [*before, sys.executable, "-m", "daemon", "run", "--home", str(home), "--port", "0"]
+    command = [*before, sys.executable, "-m", "retraind.daemon", "run", "--home", str(home), "--port", "0"]
     home.mkdir(exist_ok=True)
     with (home / "stderr.log").open("ab") as log:
         return subprocess.Popen(command, cwd=REPOSITORY, env=os.environ | FAST, stdout=log, stderr=log)
@@ -135,8 +135,8 @@ def test_the_first_process_of_a_container_hears_the_first_signal(tmp_path: Path,
 
 ORPHAN = """
 import os, subprocess, sys, time
-from daemon.core import process_table
-from daemon.processes.reaper import GRACE_SECONDS, Orphans
+from retraind.daemon.core import process_table
+from retraind.daemon.processes.reaper import GRACE_SECONDS, Orphans
 
 ours = subprocess.Popen([sys.executable, "-c", "raise SystemExit(7)"])
 theirs = subprocess.run(["sh", "-c", "sh -c 'sleep 0.2' & echo $!"], stdout=subprocess.PIPE, text=True)

@@ -12,12 +12,12 @@ from callers import STRANGER, VERSIONS, bearer, may, sent, with_token
 from service import wait_until
 from sites import PREDICTION, Client, Site
 
-from daemon.access import tokens
-from daemon.core.home import Home
-from daemon.core.scopes import ALL, Scope
-from daemon.core.settings import Server, Settings
-from daemon.storage.prediction_history import HistoryCopier
-from web.auth.access import Access
+from retraind.daemon.access import tokens
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.scopes import ALL, Scope
+from retraind.daemon.core.settings import Server, Settings
+from retraind.daemon.storage.prediction_history import HistoryCopier
+from retraind.web.auth.access import Access
 
 
 def test_a_token_may_what_its_scopes_say_and_is_known_and_gone_at_once(own: Site) -> None:

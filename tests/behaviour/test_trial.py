@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from service import Service, flowers, wait_until
 
-from daemon.records.records import Records
+from retraind.daemon.records.records import Records
 
 FLOWER = {"features": [5.1, 3.5, 1.4, 0.2]}
 SETTINGS = {"RETRAIND_PROMOTE__MODE": "manual", "RETRAIND_PROMOTE__CANARY_SHARE": "1"}

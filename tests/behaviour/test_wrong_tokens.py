@@ -6,14 +6,14 @@ import pytest
 from callers import bearer, sent
 from sites import Site
 
-from daemon.access import tokens
-from daemon.core.home import Home
-from daemon.core.scopes import Scope
-from daemon.core.settings import Server, Settings
-from web.auth.access import CALLER, Access
-from web.auth.failed_tokens import KEPT, MOST, Failures
-from web.http.client_address import LONGEST, Peers
-from web.http.wsgi_environ import MOST_KEYS, Keys
+from retraind.daemon.access import tokens
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.scopes import Scope
+from retraind.daemon.core.settings import Server, Settings
+from retraind.web.auth.access import CALLER, Access
+from retraind.web.auth.failed_tokens import KEPT, MOST, Failures
+from retraind.web.http.client_address import LONGEST, Peers
+from retraind.web.http.wsgi_environ import MOST_KEYS, Keys
 
 # Failures
 

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from daemon.cli import commands
-from daemon.core.home import Home
-from daemon.core.status import Check, Status
+from retraind.daemon.cli import commands
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.status import Check, Status
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = sorted(commands.COMMANDS)
@@ -19,7 +19,7 @@ HERE: dict[str, Any] = {"env": os.environ | {"COLUMNS": "200", "NO_COLOR": "1"},
 def retraind(*arguments: object, home: Home | None = None, **more: Any) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     where = [] if home is None else ["--home", str(home.root)]
-    command = [sys.executable, "-m", "daemon", *map(str, arguments), *where]
+    command = [sys.executable, "-m", "retraind.daemon", *map(str, arguments), *where]
     done: subprocess.CompletedProcess[str] = subprocess.run(command, capture_output=True, timeout=60, **HERE | more)
     return done
 

@@ -19,11 +19,11 @@ from commands import forked
 from journal_entries import a_batch, a_drop, a_version
 from running import COMMANDS, HERE, retraind
 
-from daemon.core import durable, requests
-from daemon.core.errors import Exit
-from daemon.core.home import Home
-from daemon.core.states import VersionState
-from daemon.storage.journal import Journal
+from retraind.daemon.core import durable, requests
+from retraind.daemon.core.errors import Exit
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import VersionState
+from retraind.daemon.storage.journal import Journal
 
 # Help
 
@@ -208,7 +208,7 @@ def test_serve_answers_alone_and_ends_with_zero(home: Home) -> None:
     """Without a daemon the workers answer; SIGTERM ends them and the command."""
     bundles.point(home, bundles.make(home, 1))
     home.schema.write_bytes(bundles.SCHEMA.dump())
-    command = [sys.executable, "-m", "daemon", "serve", "--port", "0", "--home", str(home.root)]
+    command = [sys.executable, "-m", "retraind.daemon", "serve", "--port", "0", "--home", str(home.root)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **HERE) as process:
         assert process.stdout is not None
         line = process.stdout.readline()

@@ -1,4 +1,4 @@
-"""daemon.cli.doctor and daemon.dataset.repair: what is damaged is found, said by status and doctor alike, and made good. Real git, DVC, SQLite."""
+"""retraind.daemon.cli.doctor and retraind.daemon.dataset.repair: what is damaged is found, said by status and doctor alike, and made good. Real git, DVC, SQLite."""
 
 import json
 import shutil
@@ -12,11 +12,11 @@ from ingesting import HEADER, Parts, grow, numbered, row
 from service import Service, wait_until
 from test_git_history import DVC, GIT, git, lose_head, take
 
-from daemon.cli import doctor
-from daemon.core.errors import DatasetDamaged, Exit
-from daemon.core.home import Home
-from daemon.dataset import repair
-from daemon.storage.journal import Journal
+from retraind.daemon.cli import doctor
+from retraind.daemon.core.errors import DatasetDamaged, Exit
+from retraind.daemon.core.home import Home
+from retraind.daemon.dataset import repair
+from retraind.daemon.storage.journal import Journal
 
 BATCHES = 3
 

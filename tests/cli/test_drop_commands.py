@@ -6,11 +6,11 @@ from contextlib import closing
 from commands import forked
 from journal_entries import a_batch, a_drop
 
-from daemon.core import requests
-from daemon.core.errors import Exit
-from daemon.core.home import Home
-from daemon.core.states import DropState
-from daemon.storage.journal import Journal
+from retraind.daemon.core import requests
+from retraind.daemon.core.errors import Exit
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import DropState
+from retraind.daemon.storage.journal import Journal
 
 
 def test_ingest_copies_the_file_whole(home: Home) -> None:

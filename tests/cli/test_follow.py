@@ -12,13 +12,13 @@ from journal_entries import a_version
 from running import HERE, a_status
 from service import Service, wait_until
 
-from daemon.cli import follow
-from daemon.core import requests, status
-from daemon.core.errors import Exit, Unavailable
-from daemon.core.home import Home
-from daemon.core.states import RequestState, RunState, VersionState
-from daemon.core.status import Training
-from daemon.storage.journal import Journal
+from retraind.daemon.cli import follow
+from retraind.daemon.core import requests, status
+from retraind.daemon.core.errors import Exit, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import RequestState, RunState, VersionState
+from retraind.daemon.core.status import Training
+from retraind.daemon.storage.journal import Journal
 
 
 def followed(home: Home) -> tuple[Exit, follow.FollowedTraining]:
@@ -104,7 +104,7 @@ def test_without_a_daemon_nothing_is_waited_for(home: Home) -> None:
 def test_command_follows_its_request_to_the_verdict(home: Home, journal: Journal) -> None:
     """Beside a daemon, which is this process: what it prints, and the exit code of the verdict."""
     status.publish(home.status, a_status(training=TRAINING))
-    command = [sys.executable, "-m", "daemon", "retrain", "--force", "--follow", "--home", str(home.root)]
+    command = [sys.executable, "-m", "retraind.daemon", "retrain", "--force", "--follow", "--home", str(home.root)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **HERE) as process:
         (request,) = wait_until(lambda: requests.pending(home))
         assert (request.kind, request.force) == ("retrain", True)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from commands import forked
 
-from daemon.core import settings
-from daemon.core.errors import Exit
-from daemon.core.home import Home
-from daemon.schema import schema
+from retraind.daemon.core import settings
+from retraind.daemon.core.errors import Exit
+from retraind.daemon.core.home import Home
+from retraind.daemon.schema import schema
 
 
 def test_init_writes_schema_and_settings(home: Home, tmp_path: Path) -> None:

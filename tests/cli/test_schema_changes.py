@@ -1,4 +1,4 @@
-"""daemon.cli.schema_changes and daemon.cli.report.schema_table: a schema changed and shown by commands."""
+"""retraind.daemon.cli.schema_changes and retraind.daemon.cli.report.schema_table: a schema changed and shown by commands."""
 
 import sqlite3
 import sys
@@ -15,19 +15,19 @@ import pytest
 from ingesting import Parts
 from journal_entries import a_drop
 
-from daemon.cli import schema_changes, schema_commands
-from daemon.cli.report import schema_table
-from daemon.core import durable
-from daemon.core.errors import BadSchema, BadSettings, Exit, InvalidDrop, Unavailable
-from daemon.core.home import Home
-from daemon.core.settings import Inbox
-from daemon.dataset import segment_writer, segments
-from daemon.schema import schema, schema_file
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.storage.journal import Journal
-from daemon.tabular import rows, schema_growth
-from daemon.tabular.schema_draft import Draft
+from retraind.daemon.cli import schema_changes, schema_commands
+from retraind.daemon.cli.report import schema_table
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import BadSchema, BadSettings, Exit, InvalidDrop, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Inbox
+from retraind.daemon.dataset import segment_writer, segments
+from retraind.daemon.schema import schema, schema_file
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.tabular import rows, schema_growth
+from retraind.daemon.tabular.schema_draft import Draft
 
 A = Column(name="a", kind="number", minimum=0, maximum=9)
 ZIP = Column(name="zip", kind="integer", missing=True, missing_values=["?"])

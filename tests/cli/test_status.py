@@ -12,13 +12,13 @@ from journal_entries import a_version
 from running import a_status
 from service import wait_until
 
-from daemon.cli.report import health
-from daemon.core import status
-from daemon.core.errors import Exit
-from daemon.core.home import Home
-from daemon.core.states import VersionState
-from daemon.core.status import Check
-from daemon.storage.journal import Journal
+from retraind.daemon.cli.report import health
+from retraind.daemon.core import status
+from retraind.daemon.core.errors import Exit
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import VersionState
+from retraind.daemon.core.status import Check
+from retraind.daemon.storage.journal import Journal
 
 # Without and beside a daemon
 

@@ -1,4 +1,4 @@
-"""daemon.cli.text_relevance: a free text becomes a feature where its words help, and it is said why or why not."""
+"""retraind.daemon.cli.text_relevance: a free text becomes a feature where its words help, and it is said why or why not."""
 
 import csv
 from functools import partial
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon.cli import text_relevance
-from daemon.tabular import infer_schema
-from daemon.tabular.schema_draft import Draft
+from retraind.daemon.cli import text_relevance
+from retraind.daemon.tabular import infer_schema
+from retraind.daemon.tabular.schema_draft import Draft
 
 MOST = 1 << 30
 

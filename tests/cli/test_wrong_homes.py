@@ -11,10 +11,10 @@ import pytest
 from commands import SEEN, forked
 from walking import Command, at_home
 
-from daemon.core.errors import Exit
-from daemon.core.home import Home
-from daemon.core.journal.journal_format import FORMAT
-from daemon.storage.journal import Journal
+from retraind.daemon.core.errors import Exit
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal.journal_format import FORMAT
+from retraind.daemon.storage.journal import Journal
 
 NOBODY = 65534
 COMMANDS = at_home()

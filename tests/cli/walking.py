@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import typer.main
 
-from daemon.cli import commands
+from retraind.daemon.cli import commands
 
 ARGUMENT = "examples/iris-more.csv"
 """Stands for any text: a file, a name, an address."""

@@ -5,7 +5,7 @@ import io
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from web.columnar.formats import Format
+from retraind.web.columnar.formats import Format
 
 
 def packed(form: Format, table: pa.Table, compression: str | None = None) -> bytes:

@@ -1,4 +1,4 @@
-"""web.columnar: bodies in Arrow IPC and Parquet as values, in bounded memory, whatever is in them."""
+"""retraind.web.columnar: bodies in Arrow IPC and Parquet as values, in bounded memory, whatever is in them."""
 
 import io
 import random
@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from columnar_bodies import packed
 
-from web.columnar.client import Columnar, Columns
-from web.columnar.formats import Format
-from web.columnar.reader import MEMORY_BYTES
-from web.http.problems import Problem
+from retraind.web.columnar.client import Columnar, Columns
+from retraind.web.columnar.formats import Format
+from retraind.web.columnar.reader import MEMORY_BYTES
+from retraind.web.http.problems import Problem
 
 NAMES = ["a", "b"]
 TABLE = pa.table({"b": [0.5, 1.5, 2.5], "unknown": [["x"], [], None], "a": pa.array([1, 2, 3], pa.int32())})

@@ -14,9 +14,9 @@ from columnar_bodies import packed
 from logged import predictions
 from sites import Site
 
-from daemon.core.errors import InvalidFeatures
-from web.columnar.formats import MEDIA_TYPES, Format
-from web.protocols import dataframes
+from retraind.daemon.core.errors import InvalidFeatures
+from retraind.web.columnar.formats import MEDIA_TYPES, Format
+from retraind.web.protocols import dataframes
 
 ROWS = [[5.1, 3.5, 1.4, 0.2], [6.9, 3.1, 5.4, 2.1], [5.9, 3.0, 4.2, 1.5]] * 50
 TABLE = pa.table(
@@ -82,6 +82,8 @@ def test_worker_itself_reads_none_of_it_and_takes_its_reader_along(site: Site) -
     """pyarrow would cost each worker 60 MB, and damaged bodies could end it."""
     invoke(site, "application/x-parquet", packed(Format.PARQUET, TABLE))
     pid = site.process.pid
-    children = subprocess.run(["pgrep", "-P", str(pid), "-f", "web.columnar.reader"], capture_output=True, text=True)
+    children = subprocess.run(
+        ["pgrep", "-P", str(pid), "-f", "retraind.web.columnar.reader"], capture_output=True, text=True
+    )
     [reader] = children.stdout.split()
     assert ["libarrow" in Path(f"/proc/{process}/maps").read_text() for process in (pid, reader)] == [False, True]

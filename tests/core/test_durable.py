@@ -1,4 +1,4 @@
-"""daemon.core.durable with real files, processes and kills."""
+"""retraind.daemon.core.durable with real files, processes and kills."""
 
 import ctypes
 import errno
@@ -15,9 +15,9 @@ from types import SimpleNamespace
 import pytest
 from conftest import names
 
-from daemon.core import durable
+from retraind.daemon.core import durable
 
-LOCK = "import sys, time; from pathlib import Path; from daemon.core import durable; fd = durable.try_lock(Path(sys.argv[1])); "
+LOCK = "import sys, time; from pathlib import Path; from retraind.daemon.core import durable; fd = durable.try_lock(Path(sys.argv[1])); "
 
 
 def test_write_replaces_the_whole_file_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_failed_write_keeps_the_old_bytes(tmp_path: Path) -> None:
     target = tmp_path / "a"
     target.write_bytes(b"old")
     code = (
-        "import resource, sys; from pathlib import Path; from daemon.core import durable\n"
+        "import resource, sys; from pathlib import Path; from retraind.daemon.core import durable\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
         "durable.write(Path(sys.argv[1]), b'x' * 1000)"
     )
@@ -56,7 +56,7 @@ def test_reader_never_sees_half_a_file_while_the_writer_is_killed(tmp_path: Path
     target = tmp_path / "a"
     durable.write(target, b"0" * 100_000)
     code = (
-        "import itertools, sys; from pathlib import Path; from daemon.core import durable\n"
+        "import itertools, sys; from pathlib import Path; from retraind.daemon.core import durable\n"
         "for i in itertools.count(): durable.write(Path(sys.argv[1]), str(i % 10).encode() * 100_000)"
     )
     for pause in (0.15, 0.2, 0.25):

@@ -1,10 +1,10 @@
-"""daemon.core.garbage_collector: imports are not looked through for garbage, and everything else is."""
+"""retraind.daemon.core.garbage_collector: imports are not looked through for garbage, and everything else is."""
 
 import gc
 
 import pytest
 
-from daemon.core import garbage_collector
+from retraind.daemon.core import garbage_collector
 
 
 def failing() -> None:

@@ -1,7 +1,7 @@
-"""daemon.core.states and daemon.core.journal_rows: what a query gives becomes the row's type."""
+"""retraind.daemon.core.states and retraind.daemon.core.journal_rows: what a query gives becomes the row's type."""
 
-from daemon.core.journal_rows import DriftRow, EventRow, RunRow, VersionFacts
-from daemon.core.states import Level, RunState, VersionState, of_type
+from retraind.daemon.core.journal_rows import DriftRow, EventRow, RunRow, VersionFacts
+from retraind.daemon.core.states import Level, RunState, VersionState, of_type
 
 
 def test_texts_of_closed_sets_become_their_members() -> None:

@@ -1,4 +1,4 @@
-"""daemon.core.logs: what a line shows to a person and to a program."""
+"""retraind.daemon.core.logs: what a line shows to a person and to a program."""
 
 import json
 import logging
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.core import logs
-from daemon.core.settings import Log
-from daemon.core.states import Trigger
+from retraind.daemon.core import logs
+from retraind.daemon.core.settings import Log
+from retraind.daemon.core.states import Trigger
 
 log = logs.Logger()
 

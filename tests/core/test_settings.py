@@ -1,4 +1,4 @@
-"""daemon.core.settings: one model, precise complaints."""
+"""retraind.daemon.core.settings: one model, precise complaints."""
 
 import tomllib
 from pathlib import Path
@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from daemon.core import settings
-from daemon.core.errors import BadSettings, Exit
-from daemon.core.settings import settings_file
-from daemon.training.selection import candidates
+from retraind.daemon.core import settings
+from retraind.daemon.core.errors import BadSettings, Exit
+from retraind.daemon.core.settings import settings_file
+from retraind.daemon.training.selection import candidates
 
 KEYS = list(settings.entries())
 

@@ -1,10 +1,10 @@
-"""daemon.processes.training_job: what goes over the pipe comes out as it went in. The real trainer is in tests/training/test_failing.py."""
+"""retraind.daemon.processes.training_job: what goes over the pipe comes out as it went in. The real trainer is in tests/training/test_failing.py."""
 
 import orjson
 
-from daemon.core.home import Home
-from daemon.gate.terms import Terms
-from daemon.processes.training_job import Job
+from retraind.daemon.core.home import Home
+from retraind.daemon.gate.terms import Terms
+from retraind.daemon.processes.training_job import Job
 
 
 def test_job_is_the_same_at_the_other_end() -> None:

@@ -8,18 +8,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from daemon.artifacts import bundle
-from daemon.artifacts.bundle import Manifest, Pointer
-from daemon.core import durable
-from daemon.core.home import Home
-from daemon.core.journal_rows import SegmentRecord
-from daemon.core.states import DropState, RunState, VersionState
-from daemon.core.status import Check, Status
-from daemon.records.records import Records
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.storage.journal import Journal
-from web.dashboard.document import Document, document
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.artifacts.bundle import Manifest, Pointer
+from retraind.daemon.core import durable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import SegmentRecord
+from retraind.daemon.core.states import DropState, RunState, VersionState
+from retraind.daemon.core.status import Check, Status
+from retraind.daemon.records.records import Records
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.storage.journal import Journal
+from retraind.web.dashboard.document import Document, document
 
 HOSTILE = ["<script>alert(1)</script>.csv", "{{7*7}}.csv", "\"'><img src=x onerror=alert(1)>.csv", "a\u202egnp.csv"]
 SCHEMA = Schema(

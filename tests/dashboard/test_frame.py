@@ -10,11 +10,11 @@ import stories
 from sites import Client
 from stories import Story
 
-from daemon.access import tokens
-from daemon.core.scopes import Scope
-from daemon.core.settings import Server, Settings
-from web.auth import path_scopes
-from web.pages import navigation, table
+from retraind.daemon.access import tokens
+from retraind.daemon.core.scopes import Scope
+from retraind.daemon.core.settings import Server, Settings
+from retraind.web.auth import path_scopes
+from retraind.web.pages import navigation, table
 
 story, well = pytest.fixture(stories.story), pytest.fixture(stories.well)
 

@@ -1,4 +1,4 @@
-"""web.pages.overview: a real journal and pointer on disk, the document's answers, the page, and the page in a real browser."""
+"""retraind.web.pages.overview: a real journal and pointer on disk, the document's answers, the page, and the page in a real browser."""
 
 import os
 import re
@@ -16,12 +16,12 @@ import pytest
 import stories
 from stories import HOSTILE, Story, alive, states
 
-from daemon.core.home import Home
-from daemon.core.states import EventKind, Level
-from daemon.records.records import Records
-from web.dashboard.document import document
-from web.pages import templates
-from web.pages.overview import render
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import EventKind, Level
+from retraind.daemon.records.records import Records
+from retraind.web.dashboard.document import document
+from retraind.web.pages import templates
+from retraind.web.pages.overview import render
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 

@@ -1,4 +1,4 @@
-"""web.dashboard.health: what the page shows as wrong or waiting. A real journal and pointer on disk."""
+"""retraind.web.dashboard.health: what the page shows as wrong or waiting. A real journal and pointer on disk."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,19 +9,19 @@ import pytest
 import stories
 from stories import HOSTILE, Story, a_dead_daemon, alive, states
 
-from daemon.artifacts import bundle
-from daemon.core import durable
-from daemon.core.node.messages import NodeReport, NodeState
-from daemon.core.scopes import Scope
-from daemon.core.settings import Promote, Settings
-from daemon.core.states import RunState
-from daemon.core.status import Check, Status
-from daemon.records.query import ask
-from daemon.records.records import Records
-from web.auth.access import LOCAL
-from web.dashboard import health
-from web.dashboard.document import gather
-from web.pages.overview import render
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core import durable
+from retraind.daemon.core.node.messages import NodeReport, NodeState
+from retraind.daemon.core.scopes import Scope
+from retraind.daemon.core.settings import Promote, Settings
+from retraind.daemon.core.states import RunState
+from retraind.daemon.core.status import Check, Status
+from retraind.daemon.records.query import ask
+from retraind.daemon.records.records import Records
+from retraind.web.auth.access import LOCAL
+from retraind.web.dashboard import health
+from retraind.web.dashboard.document import gather
+from retraind.web.pages.overview import render
 
 story, well = pytest.fixture(stories.story), pytest.fixture(stories.well)
 

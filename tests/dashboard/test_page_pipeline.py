@@ -1,14 +1,14 @@
-"""web.dashboard.pipeline: the steps of the page follow the work. A real journal and pointer on disk."""
+"""retraind.web.dashboard.pipeline: the steps of the page follow the work. A real journal and pointer on disk."""
 
 import pytest
 import stories
 from stories import Story, a_dead_daemon, alive, now_as_text
 
-from daemon.core.states import RunState
-from daemon.core.status import Training
-from daemon.records.records import Records
-from web.dashboard.document import gather
-from web.dashboard.pipeline import steps
+from retraind.daemon.core.states import RunState
+from retraind.daemon.core.status import Training
+from retraind.daemon.records.records import Records
+from retraind.web.dashboard.document import gather
+from retraind.web.dashboard.pipeline import steps
 
 story, well = pytest.fixture(stories.story), pytest.fixture(stories.well)
 

@@ -1,4 +1,4 @@
-"""web.dashboard.quality: the figures of the champion on the page. A real journal and pointer on disk."""
+"""retraind.web.dashboard.quality: the figures of the champion on the page. A real journal and pointer on disk."""
 
 import shlex
 from dataclasses import replace
@@ -10,14 +10,14 @@ import pytest
 import stories
 from stories import Story, alive, states
 
-from daemon.core.states import VersionState
-from daemon.records.records import Records
-from daemon.records.versions import JudgedVersion
-from daemon.schema.row_encoding import encode
-from daemon.schema.scores import Scores
-from web.dashboard import quality
-from web.dashboard.document import gather
-from web.pages.overview import render
+from retraind.daemon.core.states import VersionState
+from retraind.daemon.records.records import Records
+from retraind.daemon.records.versions import JudgedVersion
+from retraind.daemon.schema.row_encoding import encode
+from retraind.daemon.schema.scores import Scores
+from retraind.web.dashboard import quality
+from retraind.web.dashboard.document import gather
+from retraind.web.pages.overview import render
 
 story, well = pytest.fixture(stories.story), pytest.fixture(stories.well)
 

@@ -1,4 +1,4 @@
-"""web.dashboard.serving, sections, lineage and chart: versions on the page. A real journal and pointer on disk."""
+"""retraind.web.dashboard.serving, sections, lineage and chart: versions on the page. A real journal and pointer on disk."""
 
 from dataclasses import replace
 
@@ -6,17 +6,17 @@ import pytest
 import stories
 from stories import Story, alive
 
-from daemon.artifacts import bundle
-from daemon.artifacts.bundle import Manifest
-from daemon.core import durable
-from daemon.core.journal_rows import SwapRow
-from daemon.core.states import VersionState
-from daemon.records.records import Records
-from daemon.schema.scores import Scores, WorldChange
-from web.dashboard import chart
-from web.dashboard import serving as champion
-from web.dashboard.document import gather
-from web.pages.overview import render
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.artifacts.bundle import Manifest
+from retraind.daemon.core import durable
+from retraind.daemon.core.journal_rows import SwapRow
+from retraind.daemon.core.states import VersionState
+from retraind.daemon.records.records import Records
+from retraind.daemon.schema.scores import Scores, WorldChange
+from retraind.web.dashboard import chart
+from retraind.web.dashboard import serving as champion
+from retraind.web.dashboard.document import gather
+from retraind.web.pages.overview import render
 
 story, well = pytest.fixture(stories.story), pytest.fixture(stories.well)
 

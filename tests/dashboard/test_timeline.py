@@ -1,4 +1,4 @@
-"""web.dashboard.timeline: every kind of event is known to the page, to its script, to the docs and to the API's schema."""
+"""retraind.web.dashboard.timeline: every kind of event is known to the page, to its script, to the docs and to the API's schema."""
 
 import os
 import re
@@ -9,10 +9,10 @@ import pytest
 from browser import CHROMIUM, Browser
 from sites import Site
 
-from daemon.core.states import DropState, EventKind, RunState, VersionState
-from daemon.storage.journal import Journal
-from web.dashboard.timeline import GROUPS, group_of
-from web.openapi import schemas
+from retraind.daemon.core.states import DropState, EventKind, RunState, VersionState
+from retraind.daemon.storage.journal import Journal
+from retraind.web.dashboard.timeline import GROUPS, group_of
+from retraind.web.openapi import schemas
 
 ROOT = Path(__file__).parent.parent.parent
 STATES = {*DropState, *RunState, *VersionState}

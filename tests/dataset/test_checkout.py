@@ -1,17 +1,17 @@
-"""daemon.dataset.checkout with real git and DVC."""
+"""retraind.daemon.dataset.checkout with real git and DVC."""
 
 from pathlib import Path
 
 import pytest
 from test_dataset import MESSAGE, reopened, segment
 
-from daemon.core import durable
-from daemon.core.errors import NotFound, Unavailable
-from daemon.core.home import Home
-from daemon.dataset import dvc
-from daemon.dataset.checkout import check_out
-from daemon.schema.schema import Schema
-from daemon.storage.journal import Journal
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import NotFound, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.dataset import dvc
+from retraind.daemon.dataset.checkout import check_out
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.storage.journal import Journal
 
 
 def test_revision_is_fetched_into_another_home(

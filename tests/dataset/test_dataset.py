@@ -1,4 +1,4 @@
-"""daemon.dataset.dataset with real git and DVC."""
+"""retraind.daemon.dataset.dataset with real git and DVC."""
 
 import shutil
 import stat
@@ -10,14 +10,14 @@ import pyarrow as pa
 import pytest
 from conftest import names
 
-from daemon.core import durable
-from daemon.core.errors import DatasetDamaged
-from daemon.core.home import Home
-from daemon.dataset import dvc, segment_writer, segments
-from daemon.dataset.dataset import Dataset
-from daemon.dataset.segment_writer import Segment
-from daemon.schema.schema import Schema
-from daemon.storage.journal import Journal
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import DatasetDamaged
+from retraind.daemon.core.home import Home
+from retraind.daemon.dataset import dvc, segment_writer, segments
+from retraind.daemon.dataset.dataset import Dataset
+from retraind.daemon.dataset.segment_writer import Segment
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.storage.journal import Journal
 
 MESSAGE = "Batch"
 

@@ -1,4 +1,4 @@
-"""daemon.dataset.git_history: git and DVC are rebuilt from journal and segments, whatever is damaged. Real git, DVC, SQLite."""
+"""retraind.daemon.dataset.git_history: git and DVC are rebuilt from journal and segments, whatever is damaged. Real git, DVC, SQLite."""
 
 import itertools
 import os
@@ -13,11 +13,11 @@ import forks
 import pytest
 from ingesting import HEADER, Parts, grow, numbered, row
 
-from daemon.core.home import Home
-from daemon.dataset import git_history
-from daemon.dataset.checkout import check_out
-from daemon.dataset.dataset import Dataset
-from daemon.dataset.git_repository import Revision
+from retraind.daemon.core.home import Home
+from retraind.daemon.dataset import git_history
+from retraind.daemon.dataset.checkout import check_out
+from retraind.daemon.dataset.dataset import Dataset
+from retraind.daemon.dataset.git_repository import Revision
 
 BATCHES = 4
 

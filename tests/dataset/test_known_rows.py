@@ -1,4 +1,4 @@
-"""daemon.dataset.known_rows and daemon.ingest.reading.known_row_filter: which rows of a drop the dataset has already. Real segments, journal and folders."""
+"""retraind.daemon.dataset.known_rows and retraind.daemon.ingest.reading.known_row_filter: which rows of a drop the dataset has already. Real segments, journal and folders."""
 
 import errno
 import sqlite3
@@ -16,17 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ingesting import HEADER, Parts, row
 
-from daemon.core import durable, requests
-from daemon.core.home import Home
-from daemon.core.settings import Inbox, Settings, Train
-from daemon.dataset import known_rows as known
-from daemon.dataset import row_hash_files, segments
-from daemon.dataset.known_rows import KnownRows
-from daemon.dataset.row_hash_files import RowHashes
-from daemon.ingest.reading import reader
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema, load
-from daemon.tabular import file_content
+from retraind.daemon.core import durable, requests
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Inbox, Settings, Train
+from retraind.daemon.dataset import known_rows as known
+from retraind.daemon.dataset import row_hash_files, segments
+from retraind.daemon.dataset.known_rows import KnownRows
+from retraind.daemon.dataset.row_hash_files import RowHashes
+from retraind.daemon.ingest.reading import reader
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema, load
+from retraind.daemon.tabular import file_content
 
 parts = pytest.fixture(forgetting.parts)
 

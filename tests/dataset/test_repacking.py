@@ -1,4 +1,4 @@
-"""daemon.dataset.repacking: git's objects and DVC's lists stay few, and nothing that they held is lost. Real git, DVC, SQLite."""
+"""retraind.daemon.dataset.repacking: git's objects and DVC's lists stay few, and nothing that they held is lost. Real git, DVC, SQLite."""
 
 import os
 import subprocess
@@ -11,15 +11,15 @@ from ingesting import HEADER, Parts, grow, numbered, row
 from test_dataset import none
 from test_git_history import git
 
-from daemon.core import requests
-from daemon.core.errors import DatasetDamaged
-from daemon.core.home import Home
-from daemon.dataset import repacking
-from daemon.dataset.checkout import check_out
-from daemon.dataset.dataset import Dataset
-from daemon.dataset.dvc_cache import SECURED, STAMPS, Cache
-from daemon.dataset.git_repository import Revision
-from daemon.dataset.repacking import Repacking
+from retraind.daemon.core import requests
+from retraind.daemon.core.errors import DatasetDamaged
+from retraind.daemon.core.home import Home
+from retraind.daemon.dataset import repacking
+from retraind.daemon.dataset.checkout import check_out
+from retraind.daemon.dataset.dataset import Dataset
+from retraind.daemon.dataset.dvc_cache import SECURED, STAMPS, Cache
+from retraind.daemon.dataset.git_repository import Revision
+from retraind.daemon.dataset.repacking import Repacking
 
 BATCHES = 6
 

@@ -1,4 +1,4 @@
-"""daemon.dataset.segment_folder: who touches the folder of the segments."""
+"""retraind.daemon.dataset.segment_folder: who touches the folder of the segments."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""daemon.dataset.segment_tiers: segments stay few, and no byte is written often."""
+"""retraind.daemon.dataset.segment_tiers: segments stay few, and no byte is written often."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.dataset import segment_tiers
-from daemon.dataset.segment_tiers import FAN, MOST_BYTES
+from retraind.daemon.dataset import segment_tiers
+from retraind.daemon.dataset.segment_tiers import FAN, MOST_BYTES
 
 
 def grown(sizes: list[int]) -> tuple[list[Any], int]:

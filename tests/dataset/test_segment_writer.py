@@ -1,4 +1,4 @@
-"""daemon.dataset.segment_writer: Parquet files that are whole or not there."""
+"""retraind.daemon.dataset.segment_writer: Parquet files that are whole or not there."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 from conftest import names
 
-from daemon.core import durable
-from daemon.dataset import segment_writer, segments
-from daemon.dataset.segment_writer import Writer
+from retraind.daemon.core import durable
+from retraind.daemon.dataset import segment_writer, segments
+from retraind.daemon.dataset.segment_writer import Writer
 
 
 def rows(*values: float) -> pa.Table:

@@ -1,14 +1,14 @@
-"""daemon.dataset.segments: the rows of the files, one by one and together."""
+"""retraind.daemon.dataset.segments: the rows of the files, one by one and together."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from daemon.core.errors import DatasetDamaged
-from daemon.core.home import Home
-from daemon.dataset import segments
-from daemon.dataset.segment_folder import SegmentFolder
-from daemon.dataset.segments import UnlikeError
+from retraind.daemon.core.errors import DatasetDamaged
+from retraind.daemon.core.home import Home
+from retraind.daemon.dataset import segments
+from retraind.daemon.dataset.segment_folder import SegmentFolder
+from retraind.daemon.dataset.segments import UnlikeError
 
 
 def rows(*values: float) -> pa.Table:

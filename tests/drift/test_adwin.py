@@ -1,10 +1,10 @@
-"""daemon.drift.adwin: a risen error is noticed soon, chance is not, and what comes back to normal is forgotten."""
+"""retraind.daemon.drift.adwin: a risen error is noticed soon, chance is not, and what comes back to normal is forgotten."""
 
 import numpy as np
 import pytest
 from river import drift
 
-from daemon.drift.adwin import Detector
+from retraind.daemon.drift.adwin import Detector
 
 
 def test_window_is_that_of_river() -> None:

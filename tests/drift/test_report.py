@@ -1,4 +1,4 @@
-"""daemon.drift.report: every kind of column, what is an alarm and what is not, and never an alarm for too little data."""
+"""retraind.daemon.drift.report: every kind of column, what is an alarm and what is not, and never an alarm for too little data."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from bundles import PRICES
 from numpy.typing import NDArray
 from test_reference_sample import manifest
 
-from daemon.artifacts.reference_sample import Reference
-from daemon.core.settings import Drift
-from daemon.drift import report as driftreport
-from daemon.drift.adwin import Detector
-from daemon.drift.report import RecentPredictions
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
+from retraind.daemon.artifacts.reference_sample import Reference
+from retraind.daemon.core.settings import Drift
+from retraind.daemon.drift import report as driftreport
+from retraind.daemon.drift.adwin import Detector
+from retraind.daemon.drift.report import RecentPredictions
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
 
 Matrix = NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""daemon.drift.two_sample: known shifts are found, two samples of one distribution hardly ever, and the figures are those of scipy.stats."""
+"""retraind.daemon.drift.two_sample: known shifts are found, two samples of one distribution hardly ever, and the figures are those of scipy.stats."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from daemon.core.settings import Drift
-from daemon.drift.two_sample import Comparison, adjust, compare
+from retraind.daemon.core.settings import Drift
+from retraind.daemon.drift.two_sample import Comparison, adjust, compare
 
 Vector = NDArray[Any]
 Draw = Callable[[np.random.Generator, int], Vector]

@@ -1,4 +1,4 @@
-"""daemon.drift.watch: a real bundle, history and journal; checks run beside the loop and are recorded by it."""
+"""retraind.daemon.drift.watch: a real bundle, history and journal; checks run beside the loop and are recorded by it."""
 
 import random
 import sqlite3
@@ -14,14 +14,14 @@ from service import wait_until
 from sites import Client
 from test_records import labelled
 
-from daemon.artifacts import bundle, reference_sample
-from daemon.core.home import Home
-from daemon.core.journal_rows import DriftRecord
-from daemon.core.settings import Drift, Settings
-from daemon.core.states import DriftState, VersionState
-from daemon.drift.watch import DriftWatch
-from daemon.storage import history_tables
-from daemon.storage.journal import Journal
+from retraind.daemon.artifacts import bundle, reference_sample
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import DriftRecord
+from retraind.daemon.core.settings import Drift, Settings
+from retraind.daemon.core.states import DriftState, VersionState
+from retraind.daemon.drift.watch import DriftWatch
+from retraind.daemon.storage import history_tables
+from retraind.daemon.storage.journal import Journal
 
 DRIFT = Drift(check_seconds=5, window_rows=200, min_rows=50)
 
@@ -227,7 +227,7 @@ def test_errors_of_a_regression_are_absolute(home: Home, journal: Journal) -> No
 
 
 def test_the_journal_keeps_the_newest_checks(home: Home, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.storage.entries.drift_checks.DRIFTS_KEPT", 20)
+    monkeypatch.setattr("retraind.daemon.storage.entries.drift_checks.DRIFTS_KEPT", 20)
     row: DriftRecord = {
         "version": 1,
         "n": 0,

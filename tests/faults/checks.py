@@ -10,13 +10,13 @@ import orjson
 import pyarrow.parquet as pq
 from wiring import BAD, FILES, FIRST, FORGOTTEN, HEADER, LABELLED, LATER, ONLY, SAMPLE, SPOILT, Parts, put, rows_text
 
-from daemon.core import durable, requests
-from daemon.core.home import Home
-from daemon.core.inbox_names import REPORT
-from daemon.dataset import segments
-from daemon.dataset.dataset import Dataset
-from daemon.records.query import ask
-from daemon.storage.journal import Journal
+from retraind.daemon.core import durable, requests
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.inbox_names import REPORT
+from retraind.daemon.dataset import segments
+from retraind.daemon.dataset.dataset import Dataset
+from retraind.daemon.records.query import ask
+from retraind.daemon.storage.journal import Journal
 
 
 class Opened(Protocol):

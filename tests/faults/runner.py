@@ -17,14 +17,14 @@ import wiring
 from checks import check
 from tracer import Fault, Outcome, Tracer
 
-from daemon.core import logs
-from daemon.core.home import Home
-from daemon.core.settings import Log
-from daemon.dataset.dataset import Dataset
-from daemon.inbox.inbox import Inbox
-from daemon.storage.entries.batches import Batches
-from daemon.storage.entries.drops import Drops
-from daemon.storage.entries.erasures import Erasures
+from retraind.daemon.core import logs
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Log
+from retraind.daemon.dataset.dataset import Dataset
+from retraind.daemon.inbox.inbox import Inbox
+from retraind.daemon.storage.entries.batches import Batches
+from retraind.daemon.storage.entries.drops import Drops
+from retraind.daemon.storage.entries.erasures import Erasures
 
 log = logs.Logger()
 

@@ -1,4 +1,4 @@
-"""An HTTP worker under the tracer: `python serving.py FAULT HOME -- ARGUMENTS of web.server.__main__`; prints what was counted."""
+"""An HTTP worker under the tracer: `python serving.py FAULT HOME -- ARGUMENTS of retraind.web.server.__main__`; prints what was counted."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from tracer import Fault, Tracer
 
 def work() -> int:
     """The worker, in the traced process: imports may start threads, so they happen there."""
-    from web.server.__main__ import main
+    from retraind.web.server.__main__ import main
 
     return main(sys.argv[4:])
 

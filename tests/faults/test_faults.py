@@ -27,7 +27,7 @@ from postgres import Place
 from tracer import CALLS, SUPPORTED
 
 from benchmarks.postgres import Postgres
-from daemon.core.home import Home
+from retraind.daemon.core.home import Home
 
 pytestmark = [
     pytest.mark.faults,

@@ -17,9 +17,9 @@ import pytest
 from sites import PREDICTION, ROOT, Site
 from tracer import SUPPORTED
 
-from daemon.core.settings import Predictions, Settings
-from daemon.records.records import Records
-from daemon.storage.prediction_history import HistoryCopier
+from retraind.daemon.core.settings import Predictions, Settings
+from retraind.daemon.records.records import Records
+from retraind.daemon.storage.prediction_history import HistoryCopier
 
 pytestmark = [
     pytest.mark.faults,

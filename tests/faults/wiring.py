@@ -8,19 +8,19 @@ from typing import Literal
 
 import orjson
 
-from daemon.core import durable, logs, requests
-from daemon.core.home import Home
-from daemon.core.settings import Inbox as Limits
-from daemon.core.settings import Settings
-from daemon.dataset import segment_tiers
-from daemon.dataset.dataset import Dataset
-from daemon.inbox.inbox import Inbox
-from daemon.ingest.ingestion import Ingestion
-from daemon.ingest.reading.late_labels import Labels
-from daemon.schema import labelled_row, schema
-from daemon.service import bootstrap
-from daemon.storage.journal import Journal
-from daemon.storage.prediction_history import HistoryCopier
+from retraind.daemon.core import durable, logs, requests
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Inbox as Limits
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.dataset import segment_tiers
+from retraind.daemon.dataset.dataset import Dataset
+from retraind.daemon.inbox.inbox import Inbox
+from retraind.daemon.ingest.ingestion import Ingestion
+from retraind.daemon.ingest.reading.late_labels import Labels
+from retraind.daemon.schema import labelled_row, schema
+from retraind.daemon.service import bootstrap
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.prediction_history import HistoryCopier
 
 log = logs.Logger()
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from daemon.schema.scores import HOLDOUTS, Score
+from retraind.daemon.schema.scores import HOLDOUTS, Score
 
 
 def holdout(right: int, n: int, recall: dict[str, float] | None = None) -> Score:

@@ -1,13 +1,13 @@
-"""daemon.gate.rules: the comparison with the baseline, the best version so far, on the rows of the first drop."""
+"""retraind.daemon.gate.rules: the comparison with the baseline, the best version so far, on the rows of the first drop."""
 
 from typing import Any
 
 import pytest
 from scoring import holdout, scores
 
-from daemon.core.settings import Promote
-from daemon.gate import rules
-from daemon.schema.scores import HOLDOUTS, PastScores, Score
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.gate import rules
+from retraind.daemon.schema.scores import HOLDOUTS, PastScores, Score
 
 # Against slow drips
 

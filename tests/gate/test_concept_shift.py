@@ -1,13 +1,13 @@
-"""daemon.gate.concept_shift: what says that the world has changed, and who can't say so."""
+"""retraind.daemon.gate.concept_shift: what says that the world has changed, and who can't say so."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 
-from daemon.core.settings import Promote
-from daemon.gate import concept_shift
-from daemon.gate.concept_shift import Change, Evidence
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.gate import concept_shift
+from retraind.daemon.gate.concept_shift import Change, Evidence
 
 HOUR = 3_600_000
 DAY = 24 * HOUR

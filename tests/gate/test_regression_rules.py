@@ -1,13 +1,13 @@
-"""daemon.gate.rules: verdicts on regressions, and how their figures are written."""
+"""retraind.daemon.gate.rules: verdicts on regressions, and how their figures are written."""
 
 from typing import Any
 
 import pytest
 
-from daemon.core.settings import Promote
-from daemon.gate import rules
-from daemon.schema import score_names
-from daemon.schema.scores import HOLDOUTS, Score
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.gate import rules
+from retraind.daemon.schema import score_names
+from retraind.daemon.schema.scores import HOLDOUTS, Score
 
 
 def test_verdict_on_a_regression_has_an_interval() -> None:

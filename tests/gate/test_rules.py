@@ -1,4 +1,4 @@
-"""daemon.gate.rules: what to promote, as tables."""
+"""retraind.daemon.gate.rules: what to promote, as tables."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scoring import holdout, scores
 
-from daemon.core.settings import Promote
-from daemon.gate import rules
-from daemon.schema.scores import HOLDOUTS
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.gate import rules
+from retraind.daemon.schema.scores import HOLDOUTS
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import bundles
 import pytest
 from sites import PREDICTION, Client, Site
 
-from daemon.core.home import Home
-from daemon.core.settings import Server, Settings
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Server, Settings
 
 BODY = json.dumps(PREDICTION).encode()
 V2 = "/v2/models/retraind/infer"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from web.http import payload
-from web.http.problems import Problem
+from retraind.web.http import payload
+from retraind.web.http.problems import Problem
 
 NAMES = st.sampled_from(["a", "b", ":", 'x":1,"a'])
 TEXTS = st.recursive(

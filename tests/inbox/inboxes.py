@@ -2,11 +2,11 @@
 
 import os
 
-from daemon.core.home import Home
-from daemon.core.settings import Inbox as Limits
-from daemon.inbox.drop import Drop
-from daemon.inbox.inbox import Inbox
-from daemon.inbox.settling import Stamp
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Inbox as Limits
+from retraind.daemon.inbox.drop import Drop
+from retraind.daemon.inbox.inbox import Inbox
+from retraind.daemon.inbox.settling import Stamp
 
 LIMITS = Limits(settle_seconds=0.5)
 

@@ -9,10 +9,10 @@ import pytest
 from conftest import names
 from inboxes import read, stamp
 
-from daemon.core import durable
-from daemon.core.home import Home
-from daemon.core.inbox_names import ignored
-from daemon.inbox.inbox import Inbox
+from retraind.daemon.core import durable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.inbox_names import ignored
+from retraind.daemon.inbox.inbox import Inbox
 
 inbox = pytest.fixture(inboxes.inbox)
 

@@ -1,4 +1,4 @@
-"""daemon.inbox.inbox with a real folder, a real observer and real writers."""
+"""retraind.daemon.inbox.inbox with a real folder, a real observer and real writers."""
 
 import errno
 import gzip
@@ -14,15 +14,15 @@ import pytest
 from conftest import names, open_up
 from inboxes import read, stamp
 
-from daemon.core import durable
-from daemon.core.errors import InvalidDrop
-from daemon.core.home import Home
-from daemon.core.inbox_names import ignored
-from daemon.core.settings import Inbox as Limits
-from daemon.inbox.drop_removal import HIDDEN_PREFIX
-from daemon.inbox.inbox import Inbox
-from daemon.tabular import file_content
-from daemon.tabular.file_content import Content
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import InvalidDrop
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.inbox_names import ignored
+from retraind.daemon.core.settings import Inbox as Limits
+from retraind.daemon.inbox.drop_removal import HIDDEN_PREFIX
+from retraind.daemon.inbox.inbox import Inbox
+from retraind.daemon.tabular import file_content
+from retraind.daemon.tabular.file_content import Content
 
 inbox = pytest.fixture(inboxes.inbox)
 
@@ -104,8 +104,8 @@ def test_file_of_another_user_is_refused(tmp_path_factory: pytest.TempPathFactor
     drop.chmod(0)
     open_up(root)
     code = (
-        "import os, sys; from pathlib import Path; from daemon.inbox.inbox import Inbox; from daemon.inbox.settling import Stamp; from daemon.core.home import Home\n"
-        "from daemon.core.settings import Inbox as Limits; from daemon.core.errors import InvalidDrop\n"
+        "import os, sys; from pathlib import Path; from retraind.daemon.inbox.inbox import Inbox; from retraind.daemon.inbox.settling import Stamp; from retraind.daemon.core.home import Home\n"
+        "from retraind.daemon.core.settings import Inbox as Limits; from retraind.daemon.core.errors import InvalidDrop\n"
         "class There(Home): inbox = property(lambda self: self.root)\n"
         "inbox = Inbox(There(Path(sys.argv[1])), Limits(), print)\n"
         "if os.getuid() == 0: os.setuid(65534)\n"
@@ -158,8 +158,8 @@ def test_drop_that_a_kill_left_hidden_comes_back(home: Home, inbox: Inbox, name:
     """Under its name, or the end of it, which is no hidden one; files that came in between stay as they are."""
     (home.inbox / name).write_bytes(b"first")
     code = (
-        "import os, sys; from pathlib import Path; from daemon.inbox import drop_removal; from daemon.core.home import Home\n"
-        "from daemon.core import shared_folder\n"
+        "import os, sys; from pathlib import Path; from retraind.daemon.inbox import drop_removal; from retraind.daemon.core.home import Home\n"
+        "from retraind.daemon.core import shared_folder\n"
         "inbox = shared_folder.inbox(Home(Path(sys.argv[1])))\n"
         "with drop_removal.hidden(inbox, sys.argv[2]): os._exit(0)"
     )

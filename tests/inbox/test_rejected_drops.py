@@ -1,4 +1,4 @@
-"""daemon.inbox.inbox: moving rejected drops, and keeping rejected rows."""
+"""retraind.daemon.inbox.inbox: moving rejected drops, and keeping rejected rows."""
 
 import os
 
@@ -8,13 +8,13 @@ import pytest
 from conftest import names
 from inboxes import stamp
 
-from daemon.core import durable
-from daemon.core.errors import Unavailable
-from daemon.core.home import Home
-from daemon.inbox.drop import Drop
-from daemon.inbox.inbox import Inbox
-from daemon.inbox.settling import Stamp
-from daemon.tabular.file_content import Content
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.inbox.drop import Drop
+from retraind.daemon.inbox.inbox import Inbox
+from retraind.daemon.inbox.settling import Stamp
+from retraind.daemon.tabular.file_content import Content
 
 inbox = pytest.fixture(inboxes.inbox)
 

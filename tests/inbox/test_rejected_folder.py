@@ -1,4 +1,4 @@
-"""daemon.inbox.rejected_folder: nothing unfinished stays in the folder when a name can't be given. A real folder; the rename fails."""
+"""retraind.daemon.inbox.rejected_folder: nothing unfinished stays in the folder when a name can't be given. A real folder; the rename fails."""
 
 import errno
 import os
@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from conftest import names
 
-from daemon.core import shared_folder
-from daemon.core.home import Home
-from daemon.inbox.rejected_folder import Rejected
+from retraind.daemon.core import shared_folder
+from retraind.daemon.core.home import Home
+from retraind.daemon.inbox.rejected_folder import Rejected
 
 
 def test_file_that_does_not_get_its_name_goes(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

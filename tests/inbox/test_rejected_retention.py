@@ -1,4 +1,4 @@
-"""daemon.inbox.rejected_retention: what was refused long ago goes, and nothing else."""
+"""retraind.daemon.inbox.rejected_retention: what was refused long ago goes, and nothing else."""
 
 import os
 import time
@@ -6,11 +6,11 @@ import time
 import pytest
 from conftest import names
 
-from daemon.core import durable
-from daemon.core.clock import DAY, MOST_JUMP, Reading
-from daemon.core.home import Home
-from daemon.inbox import rejected_retention
-from daemon.inbox.rejected_retention import Retention
+from retraind.daemon.core import durable
+from retraind.daemon.core.clock import DAY, MOST_JUMP, Reading
+from retraind.daemon.core.home import Home
+from retraind.daemon.inbox import rejected_retention
+from retraind.daemon.inbox.rejected_retention import Retention
 
 YEAR = 365 * DAY
 

@@ -1,4 +1,4 @@
-"""daemon.inbox.settling: when a file is finished. Real files, leases and processes."""
+"""retraind.daemon.inbox.settling: when a file is finished. Real files, leases and processes."""
 
 import os
 import subprocess
@@ -8,10 +8,10 @@ import inboxes
 import pytest
 from inboxes import LIMITS, read
 
-from daemon.core import durable
-from daemon.core.home import Home
-from daemon.inbox.inbox import Inbox
-from daemon.inbox.settling import Settling
+from retraind.daemon.core import durable
+from retraind.daemon.core.home import Home
+from retraind.daemon.inbox.inbox import Inbox
+from retraind.daemon.inbox.settling import Settling
 
 inbox = pytest.fixture(inboxes.inbox)
 
@@ -80,9 +80,9 @@ def test_writer_that_comes_during_the_check_ends_no_process(home: Home) -> None:
     (home.inbox / "a.csv").write_text("x")
     code = """
 import fcntl, os, sys
-from daemon.inbox import settling
-from daemon.core.shared_folder import inbox
-from daemon.core.home import Home
+from retraind.daemon.inbox import settling
+from retraind.daemon.core.shared_folder import inbox
+from retraind.daemon.core.home import Home
 from pathlib import Path
 path, real = sys.argv[1], fcntl.fcntl
 def interrupted(fd, what, value):

@@ -1,4 +1,4 @@
-"""daemon.inbox.watcher with real folders, mounts and kernel queues."""
+"""retraind.daemon.inbox.watcher with real folders, mounts and kernel queues."""
 
 import os
 import shutil
@@ -13,9 +13,9 @@ from watchdog.observers.inotify_c import InotifyFD
 from watched_folders import needs_root
 from watching import Watched, wait
 
-from daemon.core import durable
-from daemon.core.home import Home
-from daemon.inbox.watcher import CANARY_SECONDS, RETRY_SECONDS, SILENT, STARTING
+from retraind.daemon.core import durable
+from retraind.daemon.core.home import Home
+from retraind.daemon.inbox.watcher import CANARY_SECONDS, RETRY_SECONDS, SILENT, STARTING
 
 watched = pytest.fixture(watched_folders.watched)
 

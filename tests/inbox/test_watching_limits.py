@@ -1,4 +1,4 @@
-"""daemon.inbox.watcher in processes of their own: kernel limits, rights, floods, and a running daemon."""
+"""retraind.daemon.inbox.watcher in processes of their own: kernel limits, rights, floods, and a running daemon."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from conftest import open_up
 from service import Service, flowers, parsed, wait_until
 from watched_folders import needs_root
 
-from daemon.core.home import Home
+from retraind.daemon.core.home import Home
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,8 +23,8 @@ import os, sys, time
 sys.path[:0] = ['tests/inbox', 'tests']
 from pathlib import Path
 from watching import Watched
-from daemon.core.home import Home
-from daemon.inbox.watcher import RETRY_SECONDS
+from retraind.daemon.core.home import Home
+from retraind.daemon.inbox.watcher import RETRY_SECONDS
 watched = Watched(Home(Path(sys.argv[1])))
 """
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from watching import Watched
 
-from daemon.core.home import Home
+from retraind.daemon.core.home import Home
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="mounts and other users need root")
 

@@ -4,10 +4,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from daemon.core.home import Home
-from daemon.core.settings import Inbox as Limits
-from daemon.inbox.inbox import Inbox
-from daemon.inbox.watcher import Watcher
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Inbox as Limits
+from retraind.daemon.inbox.inbox import Inbox
+from retraind.daemon.inbox.watcher import Watcher
 
 
 class Watched:

@@ -7,15 +7,15 @@ import pyarrow.parquet as pq
 import pytest
 from ingesting import HEADER, Parts, grow, row
 
-from daemon.core import durable, requests
-from daemon.core.home import Home
-from daemon.core.requests import Request
-from daemon.dataset import segment_tiers
-from daemon.dataset.checkout import check_out
-from daemon.dataset.git_repository import Revision
-from daemon.objects.store import ObjectStore
-from daemon.records.query import ask
-from daemon.schema.schema import Schema
+from retraind.daemon.core import durable, requests
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.requests import Request
+from retraind.daemon.dataset import segment_tiers
+from retraind.daemon.dataset.checkout import check_out
+from retraind.daemon.dataset.git_repository import Revision
+from retraind.daemon.objects.store import ObjectStore
+from retraind.daemon.records.query import ask
+from retraind.daemon.schema.schema import Schema
 
 
 def parts(home: Home, schema: Schema) -> Iterator[Parts]:

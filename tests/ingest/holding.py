@@ -6,11 +6,11 @@ import bundles
 from ingesting import Parts
 from test_exam_runner import flowers, serve
 
-from daemon.core import requests
-from daemon.core.home import Home
-from daemon.core.settings import Inbox, Settings
-from daemon.records import drops
-from daemon.records.query import ask
+from retraind.daemon.core import requests
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Inbox, Settings
+from retraind.daemon.records import drops
+from retraind.daemon.records.query import ask
 
 REASON = "50% of its labels disagree with v1, usually 5%"
 

@@ -8,20 +8,20 @@ import postgres
 import pytest
 from conftest import names
 
-from daemon.core import durable
-from daemon.core.home import Home
-from daemon.core.settings import Inbox as Limits
-from daemon.core.settings import Settings
-from daemon.dataset import segments
-from daemon.dataset.dataset import Dataset
-from daemon.inbox.inbox import Inbox
-from daemon.ingest.ingestion import Ingestion
-from daemon.ingest.reading.late_labels import Labels
-from daemon.objects.store import ObjectStore
-from daemon.records.query import ask
-from daemon.service import bootstrap
-from daemon.storage.journal import Journal
-from daemon.stored.segments import StoredSegments
+from retraind.daemon.core import durable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Inbox as Limits
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.dataset import segments
+from retraind.daemon.dataset.dataset import Dataset
+from retraind.daemon.inbox.inbox import Inbox
+from retraind.daemon.ingest.ingestion import Ingestion
+from retraind.daemon.ingest.reading.late_labels import Labels
+from retraind.daemon.objects.store import ObjectStore
+from retraind.daemon.records.query import ask
+from retraind.daemon.service import bootstrap
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.stored.segments import StoredSegments
 
 SETTINGS = Settings(inbox=Limits(settle_seconds=0.0))
 HEADER = "sepal_length,sepal_width,petal_length,petal_width,species\n"

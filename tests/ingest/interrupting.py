@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from ingesting import Killed, Parts
 
-from daemon.core import requests
-from daemon.core.home import Home
-from daemon.dataset import segment_writer
-from daemon.inbox.rejected_folder import Rejected
-from daemon.schema.schema import Schema
+from retraind.daemon.core import requests
+from retraind.daemon.core.home import Home
+from retraind.daemon.dataset import segment_writer
+from retraind.daemon.inbox.rejected_folder import Rejected
+from retraind.daemon.schema.schema import Schema
 
 
 def parts(home: Home, schema: Schema) -> Iterator[Parts]:

@@ -1,7 +1,7 @@
 """Schemas of predictions that get labels."""
 
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
 
 WIDE = Schema(
     target="grade",

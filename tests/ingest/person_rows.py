@@ -2,7 +2,7 @@
 
 from ingesting import HEADER, Parts
 
-from daemon.ingest.erasure import traces
+from retraind.daemon.ingest.erasure import traces
 
 SECRET = 4.987654
 """A cell that no other row of the tests has; its bytes as a double and as text are looked for everywhere."""

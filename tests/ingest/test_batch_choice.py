@@ -1,11 +1,11 @@
-"""daemon.ingest.batch_choice: which settled drops are read together."""
+"""retraind.daemon.ingest.batch_choice: which settled drops are read together."""
 
 import pytest
 
-from daemon.inbox.settling import Stamp
-from daemon.ingest import batch_choice
-from daemon.schema import labelled_row
-from daemon.tabular.file_content import SMALL_BYTES
+from retraind.daemon.inbox.settling import Stamp
+from retraind.daemon.ingest import batch_choice
+from retraind.daemon.schema import labelled_row
+from retraind.daemon.tabular.file_content import SMALL_BYTES
 
 SAMPLE = f"x{labelled_row.SUFFIX}"
 LARGE = SMALL_BYTES + 1

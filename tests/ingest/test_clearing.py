@@ -1,4 +1,4 @@
-"""daemon.ingest.clearing: what is dealt with goes out of the inbox, later if it can't at once. A real mount that is read-only."""
+"""retraind.daemon.ingest.clearing: what is dealt with goes out of the inbox, later if it can't at once. A real mount that is read-only."""
 
 import os
 import subprocess
@@ -10,9 +10,9 @@ from conftest import names
 from ingesting import HEADER, Parts
 from sqlalchemy import select
 
-from daemon.core.home import Home
-from daemon.ingest.clearing import AGAIN_SECONDS
-from daemon.storage import journal_tables
+from retraind.daemon.core.home import Home
+from retraind.daemon.ingest.clearing import AGAIN_SECONDS
+from retraind.daemon.storage import journal_tables
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="mounting needs root")
 

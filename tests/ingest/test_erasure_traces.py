@@ -20,18 +20,18 @@ from ingesting import HEADER, Killed, Parts, prepare
 from journal_entries import change
 from person_rows import PERSON, ROW, SECRET, listed
 
-from daemon.core import durable, requests, shared_folder
-from daemon.core.home import Home
-from daemon.core.journal_rows import DropRow
-from daemon.core.settings import Settings
-from daemon.core.states import DropState
-from daemon.dataset import segments
-from daemon.ingest.erasure import held_files, traces
-from daemon.ingest.erasure.eraser import Eraser
-from daemon.ingest.erasure.row_matching import RowMatcher
-from daemon.records.query import ask
-from daemon.storage.journal import Journal
-from daemon.storage.prediction_history import HistoryCopier
+from retraind.daemon.core import durable, requests, shared_folder
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import DropRow
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.core.states import DropState
+from retraind.daemon.dataset import segments
+from retraind.daemon.ingest.erasure import held_files, traces
+from retraind.daemon.ingest.erasure.eraser import Eraser
+from retraind.daemon.ingest.erasure.row_matching import RowMatcher
+from retraind.daemon.records.query import ask
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.prediction_history import HistoryCopier
 
 pytestmark = pytest.mark.engines(full=True)
 

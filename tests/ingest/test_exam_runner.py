@@ -1,4 +1,4 @@
-"""daemon.ingest.exam_scores and daemon.ingest.exam_runner: the served version predicts a drop before the drop is accepted."""
+"""retraind.daemon.ingest.exam_scores and retraind.daemon.ingest.exam_runner: the served version predicts a drop before the drop is accepted."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,19 +12,19 @@ from ingesting import HEADER, Parts
 from numpy.typing import NDArray
 from sites import Client
 
-from daemon.artifacts import bundle
-from daemon.core import requests
-from daemon.core.home import Home
-from daemon.inbox.drop import Drop
-from daemon.inbox.settling import Stamp
-from daemon.ingest import exam_runner
-from daemon.ingest.exam_scores import Exam, ExpectedError, examine
-from daemon.ingest.reading.reading import Reading
-from daemon.records.query import ask
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.tabular import csv_table, file_content
-from daemon.tabular.file_content import Content
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core import requests
+from retraind.daemon.core.home import Home
+from retraind.daemon.inbox.drop import Drop
+from retraind.daemon.inbox.settling import Stamp
+from retraind.daemon.ingest import exam_runner
+from retraind.daemon.ingest.exam_scores import Exam, ExpectedError, examine
+from retraind.daemon.ingest.reading.reading import Reading
+from retraind.daemon.records.query import ask
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular import csv_table, file_content
+from retraind.daemon.tabular.file_content import Content
 
 Matrix = NDArray[np.float64]
 

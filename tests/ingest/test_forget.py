@@ -1,4 +1,4 @@
-"""daemon.ingest.erasure.forgetting: a drop's rows leave the dataset, whole and once, wherever the process ends. Real git, DVC, SQLite."""
+"""retraind.daemon.ingest.erasure.forgetting: a drop's rows leave the dataset, whole and once, wherever the process ends. Real git, DVC, SQLite."""
 
 import subprocess
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ from forgetting import MANY, answer, checked_out, forget, in_cache, take, text
 from ingesting import Parts, grow, prepare
 from interrupting import run_ended_at
 
-from daemon.core import durable, requests
-from daemon.core.home import Home
-from daemon.dataset import segment_tiers, segments
+from retraind.daemon.core import durable, requests
+from retraind.daemon.core.home import Home
+from retraind.daemon.dataset import segment_tiers, segments
 
 pytestmark = pytest.mark.engines(full=True)
 

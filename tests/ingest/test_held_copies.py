@@ -8,7 +8,7 @@ from holding import ODD, REASON, ask_for, held, messages, sha256
 from ingesting import Parts
 from test_exam_runner import flowers, serve
 
-from daemon.core.settings.leader import Leader
+from retraind.daemon.core.settings.leader import Leader
 
 pytestmark = pytest.mark.engines(full=True)
 

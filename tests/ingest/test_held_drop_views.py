@@ -14,10 +14,10 @@ from service import flowers as service_flowers
 from sites import Client
 from test_exam_runner import flowers
 
-from daemon.cli.report import drops as drop_report
-from daemon.cli.report import health
-from daemon.core.errors import NotFound
-from daemon.core.status import publish
+from retraind.daemon.cli.report import drops as drop_report
+from retraind.daemon.cli.report import health
+from retraind.daemon.core.errors import NotFound
+from retraind.daemon.core.status import publish
 
 pytestmark = pytest.mark.engines(full=True)
 

@@ -12,16 +12,16 @@ from holding import ODD, REASON, ask_for, held, messages, sha256
 from ingesting import Parts
 from test_exam_runner import flowers
 
-from daemon.backup import backup, restore
-from daemon.core import requests
-from daemon.core.home import Home
-from daemon.inbox.drop import Drop
-from daemon.inbox.settling import Stamp
-from daemon.ingest import exam_runner
-from daemon.ingest.reading.reading import Reading
-from daemon.schema import labelled_row, schema
-from daemon.tabular import csv_table, file_content
-from daemon.tabular.file_content import Content
+from retraind.daemon.backup import backup, restore
+from retraind.daemon.core import requests
+from retraind.daemon.core.home import Home
+from retraind.daemon.inbox.drop import Drop
+from retraind.daemon.inbox.settling import Stamp
+from retraind.daemon.ingest import exam_runner
+from retraind.daemon.ingest.reading.reading import Reading
+from retraind.daemon.schema import labelled_row, schema
+from retraind.daemon.tabular import csv_table, file_content
+from retraind.daemon.tabular.file_content import Content
 
 pytestmark = pytest.mark.engines(full=True)
 

@@ -1,6 +1,6 @@
-"""daemon.ingest.ingestion, with batch_intake, batch_record, batch_commit, drop_opening, read_attempts and refused_drops: drops become rows exactly once.
+"""retraind.daemon.ingest.ingestion, with batch_intake, batch_record, batch_commit, drop_opening, read_attempts and refused_drops: drops become rows exactly once.
 
-Also daemon.ingest.reading (reader, reading, quarantine_file, joined_files). Real git, DVC, SQLite and folders.
+Also retraind.daemon.ingest.reading (reader, reading, quarantine_file, joined_files). Real git, DVC, SQLite and folders.
 """
 
 import os
@@ -10,13 +10,13 @@ import orjson
 import pytest
 from ingesting import HEADER, Parts, row
 
-from daemon.core import durable
-from daemon.core.home import Home
-from daemon.core.settings import Inbox as Limits
-from daemon.core.settings import Settings
-from daemon.dataset import segments
-from daemon.schema import labelled_row
-from daemon.schema.schema import Schema
+from retraind.daemon.core import durable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Inbox as Limits
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.dataset import segments
+from retraind.daemon.schema import labelled_row
+from retraind.daemon.schema.schema import Schema
 
 pytestmark = pytest.mark.engines(full=True)
 

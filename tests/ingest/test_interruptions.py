@@ -12,14 +12,14 @@ from conftest import names
 from ingesting import HEADER, Killed, Parts, row
 from interrupting import bad_rows, run_ended_at
 
-from daemon.core import shared_folder
-from daemon.core.errors import Unavailable
-from daemon.dataset import segment_writer
-from daemon.inbox.drop import Drop
-from daemon.inbox.inbox import Inbox
-from daemon.inbox.settling import Stamp
-from daemon.records.query import texts
-from daemon.tabular import file_content
+from retraind.daemon.core import shared_folder
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.dataset import segment_writer
+from retraind.daemon.inbox.drop import Drop
+from retraind.daemon.inbox.inbox import Inbox
+from retraind.daemon.inbox.settling import Stamp
+from retraind.daemon.records.query import texts
+from retraind.daemon.tabular import file_content
 
 pytestmark = pytest.mark.engines(full=True)
 

@@ -1,19 +1,19 @@
-"""daemon.ingest.reading.joined_files: many small files read as one text come to what each of them comes to alone."""
+"""retraind.daemon.ingest.reading.joined_files: many small files read as one text come to what each of them comes to alone."""
 
 from datetime import UTC, datetime
 
 import pytest
 
-from daemon.core import durable
-from daemon.core.settings import Inbox
-from daemon.inbox.drop import Drop
-from daemon.inbox.settling import Stamp
-from daemon.ingest.reading import reading
-from daemon.ingest.reading.late_labels import Joined
-from daemon.ingest.reading.reader import Reader
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.tabular.file_content import Content
+from retraind.daemon.core import durable
+from retraind.daemon.core.settings import Inbox
+from retraind.daemon.inbox.drop import Drop
+from retraind.daemon.inbox.settling import Stamp
+from retraind.daemon.ingest.reading import reading
+from retraind.daemon.ingest.reading.late_labels import Joined
+from retraind.daemon.ingest.reading.reader import Reader
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular.file_content import Content
 
 SCHEMA = Schema(columns=[Column(name="a", kind="number")], target="y", classes=["n", "p"])
 

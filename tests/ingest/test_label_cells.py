@@ -1,4 +1,4 @@
-"""daemon.ingest.reading.late_labels: the cells that a label and its features become."""
+"""retraind.daemon.ingest.reading.late_labels: the cells that a label and its features become."""
 
 from datetime import UTC, timedelta, timezone
 from typing import Any, Literal
@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from label_schemas import PRICES, WIDE
 
-from daemon.core.settings import Inbox
-from daemon.ingest.reading.late_labels import cell, cells, plain
-from daemon.schema.column import BOUND, Kind
-from daemon.schema.row_encoding import encode
-from daemon.schema.schema import Schema
-from daemon.tabular import rows
+from retraind.daemon.core.settings import Inbox
+from retraind.daemon.ingest.reading.late_labels import cell, cells, plain
+from retraind.daemon.schema.column import BOUND, Kind
+from retraind.daemon.schema.row_encoding import encode
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular import rows
 
 
 @pytest.mark.parametrize(

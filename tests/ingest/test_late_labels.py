@@ -1,4 +1,4 @@
-"""daemon.ingest.reading.late_labels: late labels joined with real predictions, real bundles and a real journal."""
+"""retraind.daemon.ingest.reading.late_labels: late labels joined with real predictions, real bundles and a real journal."""
 
 import time
 from contextlib import closing
@@ -10,22 +10,22 @@ import pytest
 from ingesting import HEADER, Parts, row
 from label_schemas import PRICES, WIDE
 
-from daemon.artifacts import bundle
-from daemon.core import durable
-from daemon.core.errors import Unavailable
-from daemon.core.home import Home
-from daemon.core.journal_rows import DropRecord
-from daemon.core.settings import Inbox, Settings
-from daemon.core.states import VersionState
-from daemon.ingest import label_wait
-from daemon.ingest.label_wait import AGAIN_SECONDS
-from daemon.ingest.reading.late_labels import Joined, Labels
-from daemon.records.records import Records
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.storage.journal import Journal
-from daemon.storage.prediction_history import HistoryCopier
-from daemon.tabular import rows
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import DropRecord
+from retraind.daemon.core.settings import Inbox, Settings
+from retraind.daemon.core.states import VersionState
+from retraind.daemon.ingest import label_wait
+from retraind.daemon.ingest.label_wait import AGAIN_SECONDS
+from retraind.daemon.ingest.reading.late_labels import Joined, Labels
+from retraind.daemon.records.records import Records
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.prediction_history import HistoryCopier
+from retraind.daemon.tabular import rows
 
 pytestmark = pytest.mark.engines(full=True)
 

@@ -10,9 +10,9 @@ from conftest import names
 from ingesting import HEADER, Parts, grow, row
 from interrupting import run_ended_at
 
-from daemon.core import durable, requests
-from daemon.core.home import Home
-from daemon.dataset import segment_tiers
+from retraind.daemon.core import durable, requests
+from retraind.daemon.core.home import Home
+from retraind.daemon.dataset import segment_tiers
 
 pytestmark = pytest.mark.engines(full=True)
 

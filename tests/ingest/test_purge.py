@@ -7,9 +7,9 @@ from forgetting import MANY, answer, checked_out, forget, in_cache, take, text
 from ingesting import Parts
 from journal_entries import change
 
-from daemon.core import durable
-from daemon.core.errors import NotFound
-from daemon.records.query import ask, number
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import NotFound
+from retraind.daemon.records.query import ask, number
 
 pytestmark = pytest.mark.engines(full=True)
 

@@ -1,4 +1,4 @@
-"""daemon.ingest.reading: bad rows, small files read as one, large and packed files read in parts, and a schema that grows."""
+"""retraind.daemon.ingest.reading: bad rows, small files read as one, large and packed files read in parts, and a schema that grows."""
 
 import gzip
 import subprocess
@@ -11,15 +11,15 @@ import pytest
 from ingesting import HEADER, Parts, row
 from interrupting import bad_rows
 
-from daemon.core.errors import Unavailable
-from daemon.core.home import Home
-from daemon.core.settings import Inbox as Limits
-from daemon.core.settings import Settings
-from daemon.dataset import segment_writer, segments
-from daemon.records.query import ask
-from daemon.schema import schema as schema_module
-from daemon.schema.schema import Schema
-from daemon.tabular import file_content
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Inbox as Limits
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.dataset import segment_writer, segments
+from retraind.daemon.records.query import ask
+from retraind.daemon.schema import schema as schema_module
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular import file_content
 
 pytestmark = pytest.mark.engines(full=True)
 

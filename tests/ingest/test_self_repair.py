@@ -1,4 +1,4 @@
-"""daemon.ingest.ingestion and daemon.dataset.dataset: what a restart would repair, a running daemon repairs itself. Real git, DVC, SQLite."""
+"""retraind.daemon.ingest.ingestion and retraind.daemon.dataset.dataset: what a restart would repair, a running daemon repairs itself. Real git, DVC, SQLite."""
 
 import os
 import subprocess
@@ -8,10 +8,10 @@ import pytest
 from conftest import names
 from ingesting import HEADER, Parts, row
 
-from daemon.core.errors import DatasetDamaged
-from daemon.core.home import Home
-from daemon.schema import schema as schema_module
-from daemon.schema.schema import Schema
+from retraind.daemon.core.errors import DatasetDamaged
+from retraind.daemon.core.home import Home
+from retraind.daemon.schema import schema as schema_module
+from retraind.daemon.schema.schema import Schema
 
 pytestmark = pytest.mark.engines(full=True)
 

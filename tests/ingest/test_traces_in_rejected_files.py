@@ -8,11 +8,11 @@ from forgetting import answer, text
 from ingesting import HEADER, Parts
 from person_rows import PERSON, listed
 
-from daemon.core import durable, requests
-from daemon.ingest.erasure import row_matching as likeness_module
-from daemon.ingest.erasure.row_matching import RowMatcher
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
+from retraind.daemon.core import durable, requests
+from retraind.daemon.ingest.erasure import row_matching as likeness_module
+from retraind.daemon.ingest.erasure.row_matching import RowMatcher
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
 
 parts = pytest.fixture(forgetting.parts)
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.core.home import Home
-from daemon.core.settings import entries
 from installer import extras
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import entries
 
 ROOT = Path(__file__).parents[2]
 SERVER = 'url = "postgresql+psycopg://retraind@db/churn"\n'

@@ -8,9 +8,9 @@ from pathlib import Path
 from service import Service, wait_until
 from stores import Bucket
 
-from daemon.core.journal import journal_server
-from daemon.core.status import Status
-from daemon.core.status import read as read_status
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.core.status import Status
+from retraind.daemon.core.status import read as read_status
 
 
 class Machine(Service):

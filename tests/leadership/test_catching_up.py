@@ -12,19 +12,19 @@ from ingesting import Parts
 from promoting import Parts as Promoting
 from stores import Bucket
 
-from daemon.artifacts.manifest import Pointer, read_pointer
-from daemon.core import requests
-from daemon.core.home import Home
-from daemon.core.states import RequestState
-from daemon.dataset.dvc_cache import Cache, places
-from daemon.dataset.git_history import damage, trailers
-from daemon.dataset.git_repository import Repository
-from daemon.leadership import purged_copies
-from daemon.leadership.catching_up import catch_up
-from daemon.objects.store import by_md5
-from daemon.promotion import registry_recovery
-from daemon.records import segments
-from daemon.storage.model_versions import CHAMPION, PREVIOUS
+from retraind.daemon.artifacts.manifest import Pointer, read_pointer
+from retraind.daemon.core import requests
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import RequestState
+from retraind.daemon.dataset.dvc_cache import Cache, places
+from retraind.daemon.dataset.git_history import damage, trailers
+from retraind.daemon.dataset.git_repository import Repository
+from retraind.daemon.leadership import purged_copies
+from retraind.daemon.leadership.catching_up import catch_up
+from retraind.daemon.objects.store import by_md5
+from retraind.daemon.promotion import registry_recovery
+from retraind.daemon.records import segments
+from retraind.daemon.storage.model_versions import CHAMPION, PREVIOUS
 
 server = pytest.fixture(scope="module")(stores.server)
 bucket = pytest.fixture(stores.bucket)

@@ -7,15 +7,15 @@ import stores
 from ports import free_port
 from stores import Bucket
 
-from daemon.core.databases import mlflow_server
-from daemon.core.errors import Unavailable
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
-from daemon.leadership.engines import Engines
-from daemon.leadership.follower import Follower
-from daemon.objects import ownership
-from daemon.objects.ownership import NotOwner
-from daemon.storage.server.node_session import NodeSession
+from retraind.daemon.core.databases import mlflow_server
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.leadership.engines import Engines
+from retraind.daemon.leadership.follower import Follower
+from retraind.daemon.objects import ownership
+from retraind.daemon.objects.ownership import NotOwner
+from retraind.daemon.storage.server.node_session import NodeSession
 
 server = pytest.fixture(scope="module")(stores.server)
 bucket = pytest.fixture(stores.bucket)

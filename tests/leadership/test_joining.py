@@ -3,12 +3,12 @@
 from contextlib import closing
 from pathlib import Path
 
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
-from daemon.service.standby import join
-from daemon.storage.journal import Journal
-from daemon.storage.server.leader_rows import LeaderRows
-from daemon.storage.server.node_session import NodeSession
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.service.standby import join
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.server.leader_rows import LeaderRows
+from retraind.daemon.storage.server.node_session import NodeSession
 
 
 def test_home_takes_the_id_of_the_journal_once_there_is_one(placed: Home, tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ import pytest
 import stores
 from stores import Bucket
 
-from daemon.core.errors import JournalTaken
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
-from daemon.core.leader.identity import Leader
-from daemon.dataset.segment_folder import SegmentFolder
-from daemon.leadership.fenced_store import FencedStore
-from daemon.objects.store import by_sha256
-from daemon.storage.journal import Journal
+from retraind.daemon.core.errors import JournalTaken
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.core.leader.identity import Leader
+from retraind.daemon.dataset.segment_folder import SegmentFolder
+from retraind.daemon.leadership.fenced_store import FencedStore
+from retraind.daemon.objects.store import by_sha256
+from retraind.daemon.storage.journal import Journal
 
 server = pytest.fixture(scope="module")(stores.server)
 bucket = pytest.fixture(stores.bucket)

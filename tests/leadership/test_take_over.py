@@ -13,8 +13,8 @@ from service import flowers, parsed, wait_until
 from sharing import Machine, pair
 
 from benchmarks.postgres import Postgres
-from daemon.core.errors import Exit
-from daemon.records.query import texts
+from retraind.daemon.core.errors import Exit
+from retraind.daemon.records.query import texts
 
 server = pytest.fixture(scope="module")(stores.server)
 bucket = pytest.fixture(stores.bucket)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from daemon.core.leader.leadership import Leadership
-from daemon.leadership.decisions import Turn, turn
-from daemon.storage.server.leader_rows import Sight
+from retraind.daemon.core.leader.leadership import Leadership
+from retraind.daemon.leadership.decisions import Turn, turn
+from retraind.daemon.storage.server.leader_rows import Sight
 
 RECORD = Leadership(epoch=3, leader="box-a", since="2026-11-29T12:00:00Z", reason="First start.")
 

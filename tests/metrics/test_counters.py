@@ -1,4 +1,4 @@
-"""web.metrics.counters: counting while another process reads."""
+"""retraind.web.metrics.counters: counting while another process reads."""
 
 import gc
 import shutil
@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from sites import Client
 
-from daemon.core.home import Home
-from daemon.core.settings import Settings
-from web.metrics.counters import published
-from web.worker_state import Worker
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Settings
+from retraind.web.metrics.counters import published
+from retraind.web.worker_state import Worker
 
 
 @pytest.fixture

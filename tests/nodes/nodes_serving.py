@@ -5,9 +5,9 @@ from pathlib import Path
 from service import Service, wait_until
 from stores import Bucket
 
-from daemon.core.journal import journal_server
-from daemon.core.node import node_status
-from daemon.core.node.node_status import NodeStatus
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.core.node import node_status
+from retraind.daemon.core.node.node_status import NodeStatus
 
 
 def leader(root: Path, served: Path, url: str, bucket: Bucket) -> Service:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from daemon.artifacts.manifest import Pointer
-from daemon.core.node.messages import Desired, NodeReport, NodeState, Wish
-from daemon.nodes.decisions import PREPARE_SECONDS, Act, act, following
+from retraind.daemon.artifacts.manifest import Pointer
+from retraind.daemon.core.node.messages import Desired, NodeReport, NodeState, Wish
+from retraind.daemon.nodes.decisions import PREPARE_SECONDS, Act, act, following
 
 ROW = Desired(generation=7, epoch=2, version=3, manifest="aa", state=Wish.ACTIVE, leader="")
 PREPARING = ROW.model_copy(update={"state": Wish.PREPARE})

@@ -8,17 +8,17 @@ import bundles
 import pytest
 import stores
 
-from daemon.artifacts.manifest import MANIFEST, read_manifest
-from daemon.core import durable
-from daemon.core.errors import BadSettings
-from daemon.core.home import Home
-from daemon.core.settings import Settings
-from daemon.core.states import VersionState
-from daemon.nodes.node_home import NodeHome
-from daemon.objects.store import ObjectDamaged, by_sha256
-from daemon.records.versions import Versions
-from daemon.service import serving_nodes
-from daemon.stored import bundle_files
+from retraind.daemon.artifacts.manifest import MANIFEST, read_manifest
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import BadSettings
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.core.states import VersionState
+from retraind.daemon.nodes.node_home import NodeHome
+from retraind.daemon.objects.store import ObjectDamaged, by_sha256
+from retraind.daemon.records.versions import Versions
+from retraind.daemon.service import serving_nodes
+from retraind.daemon.stored import bundle_files
 
 server = pytest.fixture(scope="module")(stores.server)
 bucket = pytest.fixture(stores.bucket)

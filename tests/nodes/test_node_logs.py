@@ -11,20 +11,20 @@ import stores
 from sqlalchemy import text
 
 from benchmarks.postgres import Postgres
-from daemon.core import durable
-from daemon.core.errors import Unavailable
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
-from daemon.core.node.messages import NodeReport, NodeState
-from daemon.core.settings import Settings
-from daemon.nodes.log_receiving import LogReceiving
-from daemon.nodes.log_shipping import LogShipping
-from daemon.nodes.reports import Reports
-from daemon.objects.store import ObjectLost
-from daemon.storage.journal import Journal
-from daemon.storage.prediction_history import HistoryCopier
-from daemon.storage.server import log_rows, node_rows
-from daemon.storage.server.node_session import NodeSession
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.core.node.messages import NodeReport, NodeState
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.nodes.log_receiving import LogReceiving
+from retraind.daemon.nodes.log_shipping import LogShipping
+from retraind.daemon.nodes.reports import Reports
+from retraind.daemon.objects.store import ObjectLost
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.prediction_history import HistoryCopier
+from retraind.daemon.storage.server import log_rows, node_rows
+from retraind.daemon.storage.server.node_session import NodeSession
 
 server = pytest.fixture(scope="module")(stores.server)
 bucket = pytest.fixture(stores.bucket)

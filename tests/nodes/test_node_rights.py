@@ -8,13 +8,13 @@ import psycopg
 import pytest
 
 from benchmarks.postgres import Postgres
-from daemon.core.errors import Unavailable
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
-from daemon.core.node.messages import NodeReport, NodeState
-from daemon.storage.journal import Journal
-from daemon.storage.server import log_rows, node_rows
-from daemon.storage.server.node_session import NodeSession
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.core.node.messages import NodeReport, NodeState
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.server import log_rows, node_rows
+from retraind.daemon.storage.server.node_session import NodeSession
 
 RIGHTS = {
     ("desired", "SELECT"),

@@ -1,4 +1,4 @@
-"""daemon.nodes.trial: a node follows the held version of its leader, with a real store and PostgreSQL."""
+"""retraind.daemon.nodes.trial: a node follows the held version of its leader, with a real store and PostgreSQL."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,16 +11,16 @@ from service import wait_until
 from test_node_home import Elsewhere
 
 from benchmarks.postgres import Postgres
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
-from daemon.core.node.messages import Desired, Wish
-from daemon.core.settings import Promote
-from daemon.core.states import VersionState
-from daemon.nodes.node_home import NodeHome
-from daemon.nodes.trial import Trial
-from daemon.records.versions import Versions
-from daemon.storage.journal import Journal
-from daemon.storage.server.node_session import NodeSession
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.core.node.messages import Desired, Wish
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.core.states import VersionState
+from retraind.daemon.nodes.node_home import NodeHome
+from retraind.daemon.nodes.trial import Trial
+from retraind.daemon.records.versions import Versions
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.server.node_session import NodeSession
 
 server = pytest.fixture(scope="module")(stores.server)
 bucket = pytest.fixture(stores.bucket)

@@ -19,7 +19,7 @@ from nodes_serving import Node, leader
 from service import Service, wait_until
 
 from benchmarks.postgres import Postgres
-from daemon.core.errors import Exit
+from retraind.daemon.core.errors import Exit
 
 server = pytest.fixture(scope="module")(stores.server)
 bucket = pytest.fixture(stores.bucket)

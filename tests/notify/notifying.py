@@ -7,12 +7,12 @@ from typing import Any
 
 from receivers import KEY, Receiver
 
-from daemon.core.home import Home
-from daemon.core.settings import Notify
-from daemon.core.status import Check
-from daemon.notify.notifier import Notifier
-from daemon.processes.stop_signals import Wake
-from daemon.storage.journal import Journal
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Notify
+from retraind.daemon.core.status import Check
+from retraind.daemon.notify.notifier import Notifier
+from retraind.daemon.processes.stop_signals import Wake
+from retraind.daemon.storage.journal import Journal
 
 QUICK: dict[str, Any] = {"group_seconds": 0, "every_seconds": 0, "unhealthy_seconds": 5, "timeout_seconds": 5}
 

@@ -1,15 +1,15 @@
-"""daemon.notify.grouping: which events are one notice, and when it falls due."""
+"""retraind.daemon.notify.grouping: which events are one notice, and when it falls due."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from daemon.core.journal.notices import EVENTS, KIND_OF, NoticeKind
-from daemon.core.journal_rows import EventRow
-from daemon.core.settings import Notify
-from daemon.core.states import EventKind, Level
-from daemon.notify.grouping import Group, Rules, joined
-from daemon.notify.notice import TITLES, unrecorded
+from retraind.daemon.core.journal.notices import EVENTS, KIND_OF, NoticeKind
+from retraind.daemon.core.journal_rows import EventRow
+from retraind.daemon.core.settings import Notify
+from retraind.daemon.core.states import EventKind, Level
+from retraind.daemon.notify.grouping import Group, Rules, joined
+from retraind.daemon.notify.notice import TITLES, unrecorded
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 

@@ -1,4 +1,4 @@
-"""daemon.notify.notifier: what is sent, when, and how often, with a real journal and a real HTTP server."""
+"""retraind.daemon.notify.notifier: what is sent, when, and how often, with a real journal and a real HTTP server."""
 
 import sqlite3
 import threading
@@ -13,13 +13,13 @@ from journal_entries import a_drop, a_version
 from notifying import FINE, FULL, Stepping, notifying, settings
 from receivers import Receiver, http_receiver
 
-from daemon.core.home import Home
-from daemon.core.states import CheckName, DropState, EventKind, Level, RunState, VersionState
-from daemon.core.status import Check
-from daemon.notify.targets import configured
-from daemon.records import events as records
-from daemon.records.query import texts
-from daemon.storage.journal import Journal
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import CheckName, DropState, EventKind, Level, RunState, VersionState
+from retraind.daemon.core.status import Check
+from retraind.daemon.notify.targets import configured
+from retraind.daemon.records import events as records
+from retraind.daemon.records.query import texts
+from retraind.daemon.storage.journal import Journal
 
 pytestmark = pytest.mark.engines
 
@@ -237,7 +237,7 @@ def test_failure_of_the_journal_is_sent_although_it_cannot_be_recorded(home: Hom
 
 
 def test_silence_is_reported_once_until_the_next_drop(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.notify.watches.START_SECONDS", 0.0)
+    monkeypatch.setattr("retraind.daemon.notify.watches.START_SECONDS", 0.0)
     with http_receiver() as receiver:
         with notifying(home, settings(receiver, silent_hours=1 / 3600, kinds=["silent"])) as loop:
             loop.until(lambda: receiver.requests)

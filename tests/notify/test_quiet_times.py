@@ -1,13 +1,13 @@
-"""daemon.notify.quiet_times: in the local time of the settings, over midnight and on some days."""
+"""retraind.daemon.notify.quiet_times: in the local time of the settings, over midnight and on some days."""
 
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from daemon.core.errors import BadSettings
-from daemon.core.settings import Notify, load
-from daemon.notify.quiet_times import QuietTimes
+from retraind.daemon.core.errors import BadSettings
+from retraind.daemon.core.settings import Notify, load
+from retraind.daemon.notify.quiet_times import QuietTimes
 
 
 def at(text: str) -> datetime:

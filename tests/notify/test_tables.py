@@ -5,11 +5,11 @@ from contextlib import closing
 import pytest
 from sqlalchemy import inspect, text
 
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
-from daemon.core.journal.notices import NoticeKind
-from daemon.storage.journal import Journal
-from daemon.storage.server import copies
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.core.journal.notices import NoticeKind
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.server import copies
 
 NEW = {"notices", "deliveries"}
 

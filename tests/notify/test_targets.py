@@ -1,4 +1,4 @@
-"""daemon.notify.targets: what a webhook, a program, an SMTP server and an HTTP server get, and what a failure reveals."""
+"""retraind.daemon.notify.targets: what a webhook, a program, an SMTP server and an HTTP server get, and what a failure reveals."""
 
 import base64
 import hashlib
@@ -12,17 +12,17 @@ import pytest
 from receivers import KEY, http_receiver, smtp_receiver
 from service import wait_until
 
-from daemon.core.home import Home
-from daemon.core.journal.notices import NoticeKind
-from daemon.core.settings import Notify
-from daemon.core.states import Level
-from daemon.notify import notice
-from daemon.notify.notice import Notice, Origin
-from daemon.notify.targets.apprise_process import without_parts
-from daemon.notify.targets.command import Command
-from daemon.notify.targets.configured import Targets
-from daemon.notify.targets.target import Undelivered
-from daemon.notify.targets.webhook import Webhook
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal.notices import NoticeKind
+from retraind.daemon.core.settings import Notify
+from retraind.daemon.core.states import Level
+from retraind.daemon.notify import notice
+from retraind.daemon.notify.notice import Notice, Origin
+from retraind.daemon.notify.targets.apprise_process import without_parts
+from retraind.daemon.notify.targets.command import Command
+from retraind.daemon.notify.targets.configured import Targets
+from retraind.daemon.notify.targets.target import Undelivered
+from retraind.daemon.notify.targets.webhook import Webhook
 
 
 @pytest.fixture

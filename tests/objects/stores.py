@@ -19,13 +19,13 @@ from ceph import Ceph
 from ingesting import Parts
 from moto_server import Moto, free_port
 
-from daemon.core.home import Home
-from daemon.core.settings import Storage
-from daemon.objects.opening import open_store
-from daemon.objects.s3 import S3Store
-from daemon.objects.store import by_md5
-from daemon.records import segments as recorded
-from daemon.schema.schema import Schema
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Storage
+from retraind.daemon.objects.opening import open_store
+from retraind.daemon.objects.s3 import S3Store
+from retraind.daemon.objects.store import by_md5
+from retraind.daemon.records import segments as recorded
+from retraind.daemon.schema.schema import Schema
 
 SECRET = "s3cret-that-is-in-no-text"
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_EC2_METADATA_DISABLED": "true"}

@@ -12,8 +12,8 @@ from ingesting import Killed, Parts
 from service import wait_until
 from stores import Bucket, has_schema, lost, wipe
 
-from daemon.core.home import Home
-from daemon.schema.schema import Schema
+from retraind.daemon.core.home import Home
+from retraind.daemon.schema.schema import Schema
 
 server = pytest.fixture(scope="module")(stores.server)
 bucket = pytest.fixture(stores.bucket)

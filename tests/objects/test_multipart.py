@@ -1,4 +1,4 @@
-"""daemon.objects.multipart: large files in parts. A real S3 server, cut off in the middle."""
+"""retraind.daemon.objects.multipart: large files in parts. A real S3 server, cut off in the middle."""
 
 import random
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from botocore.exceptions import ReadTimeoutError
 from service import wait_until
 from stores import Bucket
 
-from daemon.core import durable
-from daemon.objects import background, multipart
-from daemon.objects.store import StoreUnavailable, by_sha256
+from retraind.daemon.core import durable
+from retraind.daemon.objects import background, multipart
+from retraind.daemon.objects.store import StoreUnavailable, by_sha256
 
 server = pytest.fixture(scope="module")(stores.server)
 

@@ -1,4 +1,4 @@
-"""daemon.objects.ownership: a copy of a home, or a restored backup, changes nothing in the store and the journal of the original. A real S3 server."""
+"""retraind.daemon.objects.ownership: a copy of a home, or a restored backup, changes nothing in the store and the journal of the original. A real S3 server."""
 
 import shutil
 import socket
@@ -13,24 +13,24 @@ from ingesting import Parts
 from stores import Bucket
 
 from benchmarks.postgres import Postgres
-from daemon.backup import backup as backups
-from daemon.backup import restore as restoring
-from daemon.cli import doctor
-from daemon.core.databases import mlflow_server
-from daemon.core.databases.mlflow_server import MlflowServer
-from daemon.core.errors import AlreadyRunning, BadSettings, NotFound
-from daemon.core.home import Home
-from daemon.core.journal import home_identity, journal_address, journal_server
-from daemon.core.settings import Settings
-from daemon.core.states import EventKind
-from daemon.objects import opening, ownership
-from daemon.objects.opening import open_store
-from daemon.objects.ownership import NotOwner, OwnedStore
-from daemon.objects.store import MD5, StoreUnavailable
-from daemon.schema.schema import Schema
-from daemon.service import claiming
-from daemon.service.remote_copies import RemoteCopies
-from daemon.storage.journal import Journal
+from retraind.daemon.backup import backup as backups
+from retraind.daemon.backup import restore as restoring
+from retraind.daemon.cli import doctor
+from retraind.daemon.core.databases import mlflow_server
+from retraind.daemon.core.databases.mlflow_server import MlflowServer
+from retraind.daemon.core.errors import AlreadyRunning, BadSettings, NotFound
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import home_identity, journal_address, journal_server
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.core.states import EventKind
+from retraind.daemon.objects import opening, ownership
+from retraind.daemon.objects.opening import open_store
+from retraind.daemon.objects.ownership import NotOwner, OwnedStore
+from retraind.daemon.objects.store import MD5, StoreUnavailable
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.service import claiming
+from retraind.daemon.service.remote_copies import RemoteCopies
+from retraind.daemon.storage.journal import Journal
 
 server = pytest.fixture(scope="module")(stores.server)
 bucket = pytest.fixture(stores.bucket)
@@ -210,7 +210,7 @@ def test_claim_that_was_killed_is_completed_by_the_next(
     home = copied(on_server, tmp_path / "again")
     for name in ("journal_server.write", "home_identity.write"):
         with monkeypatch.context() as patch:
-            patch.setattr(f"daemon.storage.server.takeover.{name}", _kill)
+            patch.setattr(f"retraind.daemon.storage.server.takeover.{name}", _kill)
             with pytest.raises(KeyboardInterrupt):
                 claiming.claim(home, Settings())
         with pytest.raises(BadSettings):

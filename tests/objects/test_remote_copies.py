@@ -1,4 +1,4 @@
-"""daemon.service.remote_copies: git's and DVC's remotes follow behind the commits. A real bare repository, a real S3 server."""
+"""retraind.daemon.service.remote_copies: git's and DVC's remotes follow behind the commits. A real bare repository, a real S3 server."""
 
 import shutil
 import subprocess
@@ -14,14 +14,14 @@ from ingesting import Parts
 from service import wait_until
 from stores import Bucket
 
-from daemon.core.errors import BadSettings, DatasetDamaged, Unavailable
-from daemon.core.home import Home
-from daemon.core.settings import load
-from daemon.core.settings.storage import Data
-from daemon.dataset import git_command
-from daemon.dataset.dvc import Dvc
-from daemon.objects.store import MD5, by_md5
-from daemon.service.remote_copies import BRANCH, RemoteCopies
+from retraind.daemon.core.errors import BadSettings, DatasetDamaged, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import load
+from retraind.daemon.core.settings.storage import Data
+from retraind.daemon.dataset import git_command
+from retraind.daemon.dataset.dvc import Dvc
+from retraind.daemon.objects.store import MD5, by_md5
+from retraind.daemon.service.remote_copies import BRANCH, RemoteCopies
 
 server = pytest.fixture(scope="module", params=stores.KINDS)(stores.server)
 bucket = pytest.fixture(stores.bucket)

@@ -1,4 +1,4 @@
-"""daemon.objects: a real S3 server over HTTP, cut off, stopped and filled with other bytes."""
+"""retraind.daemon.objects: a real S3 server over HTTP, cut off, stopped and filled with other bytes."""
 
 import contextlib
 import http.server
@@ -14,13 +14,13 @@ from conftest import names
 from moto_server import Moto
 from stores import SECRET, Bucket
 
-from daemon.core import durable, settings
-from daemon.core.errors import BadSettings, RetraindError
-from daemon.core.settings import Storage
-from daemon.objects import probe
-from daemon.objects.opening import open_store
-from daemon.objects.s3 import Refused, S3Store
-from daemon.objects.store import ObjectDamaged, ObjectLost, StoreUnavailable, by_md5, by_sha256
+from retraind.daemon.core import durable, settings
+from retraind.daemon.core.errors import BadSettings, RetraindError
+from retraind.daemon.core.settings import Storage
+from retraind.daemon.objects import probe
+from retraind.daemon.objects.opening import open_store
+from retraind.daemon.objects.s3 import Refused, S3Store
+from retraind.daemon.objects.store import ObjectDamaged, ObjectLost, StoreUnavailable, by_md5, by_sha256
 
 server = pytest.fixture(scope="module", params=stores.KINDS)(stores.server)
 bucket = pytest.fixture(stores.bucket)

@@ -13,9 +13,9 @@ import stores
 from certificates import Authority
 from service import wait_until
 
-from daemon.core.settings import Storage
-from daemon.objects.opening import open_store
-from daemon.objects.store import ObjectStore, StoreUnavailable, by_sha256
+from retraind.daemon.core.settings import Storage
+from retraind.daemon.objects.opening import open_store
+from retraind.daemon.objects.store import ObjectStore, StoreUnavailable, by_sha256
 
 
 class Secured(NamedTuple):

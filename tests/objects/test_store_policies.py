@@ -16,11 +16,11 @@ import ports
 import pytest
 from service import wait_until
 
-from daemon.core.settings import Storage
-from daemon.objects import probe
-from daemon.objects.opening import open_store
-from daemon.objects.s3 import S3Store
-from daemon.objects.store import StoreUnavailable, by_sha256
+from retraind.daemon.core.settings import Storage
+from retraind.daemon.objects import probe
+from retraind.daemon.objects.opening import open_store
+from retraind.daemon.objects.s3 import S3Store
+from retraind.daemon.objects.store import StoreUnavailable, by_sha256
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ROLES = ("leader", "node")

@@ -1,4 +1,4 @@
-"""daemon.service.store_upkeep: what store and home lack of each other, while other things fail. A real S3 server, a real PostgreSQL."""
+"""retraind.daemon.service.store_upkeep: what store and home lack of each other, while other things fail. A real S3 server, a real PostgreSQL."""
 
 import pytest
 import stores
@@ -8,15 +8,15 @@ from service import wait_until
 from stores import Bucket
 
 from benchmarks.postgres import Postgres
-from daemon.core.home import Home
-from daemon.objects.store import by_md5
-from daemon.records import segments
-from daemon.records.versions import Versions
-from daemon.schema.schema import Schema
-from daemon.service.store_upkeep import StoreUpkeep
-from daemon.storage.model_versions import ModelVersions
-from daemon.stored.bundles import StoredBundles
-from daemon.stored.segments import StoredSegments
+from retraind.daemon.core.home import Home
+from retraind.daemon.objects.store import by_md5
+from retraind.daemon.records import segments
+from retraind.daemon.records.versions import Versions
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.service.store_upkeep import StoreUpkeep
+from retraind.daemon.storage.model_versions import ModelVersions
+from retraind.daemon.stored.bundles import StoredBundles
+from retraind.daemon.stored.segments import StoredSegments
 
 server = pytest.fixture(scope="module", params=stores.KINDS)(stores.server)
 bucket = pytest.fixture(stores.bucket)

@@ -11,17 +11,17 @@ from promoting import Parts
 from service import wait_until
 from stores import Bucket
 
-from daemon.artifacts import bundle
-from daemon.cli import doctor
-from daemon.core.home import Home
-from daemon.core.settings import Promote
-from daemon.objects.store import by_sha256
-from daemon.promotion.champion import Champion
-from daemon.promotion.old_versions import OldVersions
-from daemon.records.versions import Versions
-from daemon.service.store_upkeep import StoreUpkeep
-from daemon.storage.journal import Journal
-from daemon.stored.segments import StoredSegments
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.cli import doctor
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.objects.store import by_sha256
+from retraind.daemon.promotion.champion import Champion
+from retraind.daemon.promotion.old_versions import OldVersions
+from retraind.daemon.records.versions import Versions
+from retraind.daemon.service.store_upkeep import StoreUpkeep
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.stored.segments import StoredSegments
 
 server = pytest.fixture(scope="module", params=stores.KINDS)(stores.server)
 bucket = pytest.fixture(stores.bucket)

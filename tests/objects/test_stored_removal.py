@@ -8,11 +8,11 @@ from forgetting import answer, forget, text
 from ingesting import Killed, Parts
 from stores import Bucket, durable_md5, lost
 
-from daemon.core import durable
-from daemon.dataset.dvc_cache import places
-from daemon.ingest.erasure import traces
-from daemon.objects.store import by_md5
-from daemon.records import segments as recorded
+from retraind.daemon.core import durable
+from retraind.daemon.dataset.dvc_cache import places
+from retraind.daemon.ingest.erasure import traces
+from retraind.daemon.objects.store import by_md5
+from retraind.daemon.records import segments as recorded
 
 server = pytest.fixture(scope="module", params=stores.KINDS)(stores.server)
 bucket = pytest.fixture(stores.bucket)

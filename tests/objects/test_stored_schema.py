@@ -1,4 +1,4 @@
-"""daemon.stored.schema: the schema in a real S3 server, put without drops, and restored."""
+"""retraind.daemon.stored.schema: the schema in a real S3 server, put without drops, and restored."""
 
 import itertools
 import time
@@ -11,12 +11,12 @@ from ingesting import Parts
 from service import wait_until
 from stores import Bucket, has_schema, wipe
 
-from daemon.core.home import Home
-from daemon.dataset.dvc_cache import places
-from daemon.objects.store import StoreUnavailable
-from daemon.records import segments as recorded
-from daemon.schema.schema import Schema
-from daemon.stored.schema import LOOK_SECONDS
+from retraind.daemon.core.home import Home
+from retraind.daemon.dataset.dvc_cache import places
+from retraind.daemon.objects.store import StoreUnavailable
+from retraind.daemon.records import segments as recorded
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.stored.schema import LOOK_SECONDS
 
 server = pytest.fixture(scope="module", params=stores.KINDS)(stores.server)
 bucket = pytest.fixture(stores.bucket)

@@ -10,16 +10,16 @@ from forgetting import checked_out, text
 from ingesting import Killed, Parts, grow, numbered
 from stores import Bucket, lost, wipe
 
-from daemon.core import durable
-from daemon.core.errors import NotFound
-from daemon.core.home import Home
-from daemon.dataset.dvc_cache import places
-from daemon.dataset.git_repository import Revision
-from daemon.objects.store import by_md5
-from daemon.records import segments as recorded
-from daemon.schema.schema import Schema
-from daemon.stored import segments as stored_segments
-from daemon.stored.segments import StoredSegments
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import NotFound
+from retraind.daemon.core.home import Home
+from retraind.daemon.dataset.dvc_cache import places
+from retraind.daemon.dataset.git_repository import Revision
+from retraind.daemon.objects.store import by_md5
+from retraind.daemon.records import segments as recorded
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.stored import segments as stored_segments
+from retraind.daemon.stored.segments import StoredSegments
 
 server = pytest.fixture(scope="module", params=stores.KINDS)(stores.server)
 bucket = pytest.fixture(stores.bucket)

@@ -20,8 +20,8 @@ from service import Service, flowers, parsed, wait_until
 from stores import Bucket
 
 from benchmarks.postgres import Postgres
-from daemon.core.errors import Exit
-from daemon.core.home import Home
+from retraind.daemon.core.errors import Exit
+from retraind.daemon.core.home import Home
 
 server = pytest.fixture(scope="module", params=stores.KINDS)(stores.server)
 bucket = pytest.fixture(stores.bucket)

@@ -13,7 +13,7 @@ import pytest
 from service import Service, wait_until
 from sites import Site
 
-from daemon.core.settings import Server, Settings
+from retraind.daemon.core.settings import Server, Settings
 
 TESTS = Path(__file__).parents[1]
 FEW, MANY = ("--max-examples", "4", "--seed", "1", "--phases", "examples,coverage,fuzzing"), ("--max-examples", "100")

@@ -11,15 +11,15 @@ import pytest
 import schemathesis
 from sites import Client, Site
 
-from daemon.access import tokens
-from daemon.core.home import Home
-from daemon.core.scopes import Scope
-from daemon.core.settings import Promote, Settings
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.storage.journal import Journal
-from web.auth import path_scopes
-from web.openapi import model_columns
+from retraind.daemon.access import tokens
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.scopes import Scope
+from retraind.daemon.core.settings import Promote, Settings
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.storage.journal import Journal
+from retraind.web.auth import path_scopes
+from retraind.web.openapi import model_columns
 
 PLACE = re.compile("<[^>]+>|{[^}]+}")
 

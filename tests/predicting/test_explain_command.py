@@ -8,10 +8,10 @@ import pytest
 from commands import forked
 from sites import Client
 
-from daemon.core.errors import Exit
-from daemon.core.home import Home
-from daemon.core.settings import Settings
-from daemon.storage.prediction_history import HistoryCopier
+from retraind.daemon.core.errors import Exit
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.storage.prediction_history import HistoryCopier
 
 ROW = json.dumps(dict(zip(bundles.NAMES, bundles.SETOSA, strict=True)))
 

@@ -1,4 +1,4 @@
-"""daemon.predicting.outbox: files of `inbox/predict` come back with answers, exactly once, whenever its process is killed."""
+"""retraind.daemon.predicting.outbox: files of `inbox/predict` come back with answers, exactly once, whenever its process is killed."""
 
 import csv
 import io
@@ -15,22 +15,22 @@ import bundles
 import pytest
 from service import Service, wait_until
 
-from daemon.core import clock, durable
-from daemon.core.errors import RetraindError
-from daemon.core.home import Home
-from daemon.core.settings import Settings
-from daemon.core.states import EventKind
-from daemon.core.status import read as read_status
-from daemon.inbox import drop_removal
-from daemon.predicting.file_answers import FileAnswers
-from daemon.predicting.outbox import attempts, process
-from daemon.predicting.outbox.answer_record import AnswerRecords
-from daemon.predicting.outbox.folders import Outbox
-from daemon.predicting.outbox.keeper import OutboxKeeper
-from daemon.predicting.outbox.prediction_file import PredictionFile
-from daemon.predicting.outbox.process import OutboxProcess
-from daemon.predicting.outbox.retention import OutboxRetention
-from daemon.storage.prediction_history import HistoryCopier
+from retraind.daemon.core import clock, durable
+from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.core.states import EventKind
+from retraind.daemon.core.status import read as read_status
+from retraind.daemon.inbox import drop_removal
+from retraind.daemon.predicting.file_answers import FileAnswers
+from retraind.daemon.predicting.outbox import attempts, process
+from retraind.daemon.predicting.outbox.answer_record import AnswerRecords
+from retraind.daemon.predicting.outbox.folders import Outbox
+from retraind.daemon.predicting.outbox.keeper import OutboxKeeper
+from retraind.daemon.predicting.outbox.prediction_file import PredictionFile
+from retraind.daemon.predicting.outbox.process import OutboxProcess
+from retraind.daemon.predicting.outbox.retention import OutboxRetention
+from retraind.daemon.storage.prediction_history import HistoryCopier
 
 HEADER = ",".join(["id", *bundles.NAMES])
 ROWS = ["a,5.1,3.5,1.4,0.2", "b,6.0,2.9,4.5,1.5", "c,6.9,3.1,5.4,2.1"]

@@ -1,4 +1,4 @@
-"""daemon.predicting and `retraind predict`: real bundles, real files, a process of its own for Parquet."""
+"""retraind.daemon.predicting and `retraind predict`: real bundles, real files, a process of its own for Parquet."""
 
 import csv
 import datetime
@@ -18,12 +18,12 @@ from commands import forked
 from running import retraind
 from sites import Client
 
-from daemon.core.errors import Exit, NotRows
-from daemon.core.home import Home
-from daemon.predicting import input_file
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.tabular.checks.bad_rows import BadRecord
+from retraind.daemon.core.errors import Exit, NotRows
+from retraind.daemon.core.home import Home
+from retraind.daemon.predicting import input_file
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular.checks.bad_rows import BadRecord
 
 MOST = 1 << 30
 FLOWERS = [[5.1, 3.5, 1.4, 0.2], [6.0, 2.9, 4.5, 1.5], [6.9, 3.1, 5.4, 2.1]]

@@ -14,10 +14,10 @@ import pytest
 from load import BODY
 from service import wait_until
 
-from daemon.core.errors import PortTaken
-from daemon.core.home import Home
-from daemon.core.settings import Server, Settings
-from daemon.processes.workers import Workers
+from retraind.daemon.core.errors import PortTaken
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Server, Settings
+from retraind.daemon.processes.workers import Workers
 
 REQUEST = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
 REPLACED = "HTTP worker 0 was replaced."

@@ -15,10 +15,10 @@ from load import BODY, Load
 from service import Service, wait_until
 from sites import Site
 
-from daemon.core.home import Home
-from daemon.core.settings import Server, Settings
-from daemon.processes.sockets import bind, refuse_new, take_new_connections
-from daemon.processes.workers import Workers
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Server, Settings
+from retraind.daemon.processes.sockets import bind, refuse_new, take_new_connections
+from retraind.daemon.processes.workers import Workers
 
 PREDICT = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
 REQUEST = PREDICT % (len(BODY), BODY)

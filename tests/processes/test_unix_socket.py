@@ -18,11 +18,11 @@ import pytest
 from load import BODY
 from service import wait_until
 
-from daemon.core.errors import BadSettings, PortTaken
-from daemon.core.home import Home
-from daemon.core.settings import Server, Settings, load
-from daemon.processes.unix_socket import UnixListener
-from daemon.processes.workers import Workers
+from retraind.daemon.core.errors import BadSettings, PortTaken
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Server, Settings, load
+from retraind.daemon.processes.unix_socket import UnixListener
+from retraind.daemon.processes.workers import Workers
 
 CURL = shutil.which("curl")
 TOKEN = "a-token-for-this-test"

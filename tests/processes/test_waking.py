@@ -1,4 +1,4 @@
-"""daemon.processes.stop_signals: requests end the loop's waiting at once."""
+"""retraind.daemon.processes.stop_signals: requests end the loop's waiting at once."""
 
 import queue
 import signal
@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from service import Service, wait_until
 
-from daemon.core import durable
-from daemon.core.home import Home
-from daemon.core.requests import submit
-from daemon.processes.stop_signals import Wake
-from daemon.service.loop import TICK_SECONDS
+from retraind.daemon.core import durable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.requests import submit
+from retraind.daemon.processes.stop_signals import Wake
+from retraind.daemon.service.loop import TICK_SECONDS
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.core.settings.settings import entries, variable
+from retraind.daemon.core.settings.settings import entries, variable
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ["deploy.sh", "ci.sh", ".ci/run"]

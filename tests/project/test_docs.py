@@ -7,8 +7,8 @@ import pages
 import pytest
 from running import COMMANDS
 
-from web.metrics.families import FAMILIES
-from web.openapi import document
+from retraind.web.metrics.families import FAMILIES
+from retraind.web.openapi import document
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

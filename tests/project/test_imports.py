@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from service import Service, wait_until
 
-from daemon.processes.child import environment
+from retraind.daemon.processes.child import environment
 
 CONSOLE = (str(Path(sys.executable).with_name("retraind")),)
-MODULE = (sys.executable, "-m", "daemon")
+MODULE = (sys.executable, "-m", "retraind.daemon")
 
 
 @pytest.mark.timeout(300)

@@ -10,161 +10,161 @@ from pathlib import Path
 
 import pytest
 
-from daemon.core.home import Home
-from daemon.storage.journal import Journal
+from retraind.daemon.core.home import Home
+from retraind.daemon.storage.journal import Journal
 
 ROOT = Path(__file__).parents[2]
 
 HEAVY = {
-    "watchdog": {"daemon.inbox.watcher"},
-    "apprise": {"daemon.notify.targets.apprise_process"},  # only where `notify.urls_file` is set
-    "botocore": {"daemon.objects.s3"},  # only where `storage.url` is set
-    "dvc": {"daemon.dataset.dvc"},
-    "mlflow": {"daemon.registry.registry"},  # in the trainer's process
-    "pandas": {"daemon.registry.registry"},
+    "watchdog": {"retraind.daemon.inbox.watcher"},
+    "apprise": {"retraind.daemon.notify.targets.apprise_process"},  # only where `notify.urls_file` is set
+    "botocore": {"retraind.daemon.objects.s3"},  # only where `storage.url` is set
+    "dvc": {"retraind.daemon.dataset.dvc"},
+    "mlflow": {"retraind.daemon.registry.registry"},  # in the trainer's process
+    "pandas": {"retraind.daemon.registry.registry"},
     "sqlalchemy": {
-        "daemon.storage.journal_tables",
-        "daemon.storage.journal_retention",
-        "daemon.storage.database",
-        "daemon.storage.database_file",
-        "daemon.storage.server.catching_up",
-        "daemon.storage.server.copies",
-        "daemon.storage.server.database",
-        "daemon.storage.server.leadership",
-        "daemon.storage.server.node_rows",
-        "daemon.storage.server.session",
-        "daemon.storage.server.tables",
-        "daemon.storage.server.takeover",
-        "daemon.storage.entries.batches",
-        "daemon.storage.entries.drift_checks",
-        "daemon.storage.entries.drops",
-        "daemon.storage.entries.erasures",
-        "daemon.storage.entries.events",
-        "daemon.storage.entries.exams",
-        "daemon.storage.entries.key_values",
-        "daemon.storage.entries.held_drops",
-        "daemon.storage.entries.labels",
-        "daemon.storage.entries.notices",
-        "daemon.storage.entries.requests",
-        "daemon.storage.entries.runs",
-        "daemon.storage.entries.segments",
-        "daemon.storage.entries.swaps",
-        "daemon.storage.entries.versions",
+        "retraind.daemon.storage.journal_tables",
+        "retraind.daemon.storage.journal_retention",
+        "retraind.daemon.storage.database",
+        "retraind.daemon.storage.database_file",
+        "retraind.daemon.storage.server.catching_up",
+        "retraind.daemon.storage.server.copies",
+        "retraind.daemon.storage.server.database",
+        "retraind.daemon.storage.server.leadership",
+        "retraind.daemon.storage.server.node_rows",
+        "retraind.daemon.storage.server.session",
+        "retraind.daemon.storage.server.tables",
+        "retraind.daemon.storage.server.takeover",
+        "retraind.daemon.storage.entries.batches",
+        "retraind.daemon.storage.entries.drift_checks",
+        "retraind.daemon.storage.entries.drops",
+        "retraind.daemon.storage.entries.erasures",
+        "retraind.daemon.storage.entries.events",
+        "retraind.daemon.storage.entries.exams",
+        "retraind.daemon.storage.entries.key_values",
+        "retraind.daemon.storage.entries.held_drops",
+        "retraind.daemon.storage.entries.labels",
+        "retraind.daemon.storage.entries.notices",
+        "retraind.daemon.storage.entries.requests",
+        "retraind.daemon.storage.entries.runs",
+        "retraind.daemon.storage.entries.segments",
+        "retraind.daemon.storage.entries.swaps",
+        "retraind.daemon.storage.entries.versions",
     },
     "psycopg": {
-        "daemon.records.server.reader",
-        "daemon.storage.mlflow.mlflow_connection",
-        "daemon.storage.mlflow.mlflow_copies",
-        "daemon.storage.server.node_session",
+        "retraind.daemon.records.server.reader",
+        "retraind.daemon.storage.mlflow.mlflow_connection",
+        "retraind.daemon.storage.mlflow.mlflow_copies",
+        "retraind.daemon.storage.server.node_session",
     },
     "sklearn": {
-        "daemon.model",
-        "daemon.blend",
-        "daemon.encoding",
-        "daemon.kernel",
-        "daemon.training.metrics",
-        "daemon.training.selection.candidates",
-        "daemon.training.selection.foreign",
-        "daemon.training.selection.calibration",
-        "daemon.training.selection.cross_validation",
-        "daemon.training.selection.report_metrics",
-        "daemon.training.export.linear_export",
-        "daemon.training.export.onnx_export",
-        "daemon.training.export.onnx_linear",
-        "daemon.training.export.skl2onnx_graph",
-        "daemon.training.plots",
-        "daemon.training.run",
+        "retraind.daemon.model",
+        "retraind.daemon.blend",
+        "retraind.daemon.encoding",
+        "retraind.daemon.kernel",
+        "retraind.daemon.training.metrics",
+        "retraind.daemon.training.selection.candidates",
+        "retraind.daemon.training.selection.foreign",
+        "retraind.daemon.training.selection.calibration",
+        "retraind.daemon.training.selection.cross_validation",
+        "retraind.daemon.training.selection.report_metrics",
+        "retraind.daemon.training.export.linear_export",
+        "retraind.daemon.training.export.onnx_export",
+        "retraind.daemon.training.export.onnx_linear",
+        "retraind.daemon.training.export.skl2onnx_graph",
+        "retraind.daemon.training.plots",
+        "retraind.daemon.training.run",
     },
-    "matplotlib": {"daemon.training.plots"},
-    "skl2onnx": {"daemon.training.export.skl2onnx_graph"},
+    "matplotlib": {"retraind.daemon.training.plots"},
+    "skl2onnx": {"retraind.daemon.training.export.skl2onnx_graph"},
     "onnx": {
-        "daemon.training.export.onnx_export",
-        "daemon.training.export.onnx_trees",
-        "daemon.training.export.category_sets",
-        "daemon.training.export.onnx_blend",
-        "daemon.training.export.onnx_encoding",
-        "daemon.training.export.onnx_linear",
-        "daemon.training.export.onnx_nodes",
-        "daemon.training.export.skl2onnx_graph",
+        "retraind.daemon.training.export.onnx_export",
+        "retraind.daemon.training.export.onnx_trees",
+        "retraind.daemon.training.export.category_sets",
+        "retraind.daemon.training.export.onnx_blend",
+        "retraind.daemon.training.export.onnx_encoding",
+        "retraind.daemon.training.export.onnx_linear",
+        "retraind.daemon.training.export.onnx_nodes",
+        "retraind.daemon.training.export.skl2onnx_graph",
     },
-    "onnxruntime": {"daemon.artifacts.backends", "daemon.training.run"},
-    "treelite": {"daemon.artifacts.treelite_model"},
+    "onnxruntime": {"retraind.daemon.artifacts.backends", "retraind.daemon.training.run"},
+    "treelite": {"retraind.daemon.artifacts.treelite_model"},
     "skops": {  # they load, write, and have MLflow write
-        "daemon.artifacts.backends",
-        "daemon.training.export.export",
-        "daemon.registry.registry",
+        "retraind.daemon.artifacts.backends",
+        "retraind.daemon.training.export.export",
+        "retraind.daemon.registry.registry",
     },
     "scipy": {
-        "daemon.drift.two_sample",
-        "daemon.training.losses",
-        "daemon.training.evaluation.holdouts",
-        "daemon.training.selection.calibration",
-        "daemon.encoding",
-        "daemon.kernel",
+        "retraind.daemon.drift.two_sample",
+        "retraind.daemon.training.losses",
+        "retraind.daemon.training.evaluation.holdouts",
+        "retraind.daemon.training.selection.calibration",
+        "retraind.daemon.encoding",
+        "retraind.daemon.kernel",
     },
-    "river": {"daemon.drift.adwin"},
+    "river": {"retraind.daemon.drift.adwin"},
     "pyarrow": {
-        "daemon.tabular.arrow_without_pandas",
-        "daemon.tabular.column_types",
-        "daemon.tabular.row_times",
-        "daemon.training.data.holdout_assignment",
-        "daemon.tabular.id_columns",
-        "daemon.cli.schema_changes",
-        "daemon.tabular.row_hashes",
-        "daemon.tabular.infer_column",
-        "daemon.tabular.schema_growth",
-        "daemon.dataset.segment_writer",
-        "daemon.dataset.segments",
-        "daemon.tabular.csv_table",
-        "daemon.tabular.rows",
-        "daemon.tabular.csv_profile",
-        "daemon.tabular.date_cells",
-        "daemon.dataset.segment_folder",
-        "daemon.ingest.reading.reader",
-        "daemon.ingest.reading.joined_files",
-        "daemon.ingest.reading.late_labels",
-        "daemon.ingest.exam_runner",
-        "daemon.cli.text_relevance",
-        "daemon.tabular.checks.cells",
-        "daemon.tabular.checks.unlabelled_rows",
-        "daemon.predicting.answers",
-        "daemon.predicting.csv_lines",
-        "daemon.predicting.file_answers",
-        "daemon.predicting.outbox.prediction_file",
-        "daemon.predicting.sources",
-        "daemon.predicting.parquet_source",
-        "daemon.predicting.parquet_reader",  # a process of its own
-        "web.columnar.reader",  # a process of its own
+        "retraind.daemon.tabular.arrow_without_pandas",
+        "retraind.daemon.tabular.column_types",
+        "retraind.daemon.tabular.row_times",
+        "retraind.daemon.training.data.holdout_assignment",
+        "retraind.daemon.tabular.id_columns",
+        "retraind.daemon.cli.schema_changes",
+        "retraind.daemon.tabular.row_hashes",
+        "retraind.daemon.tabular.infer_column",
+        "retraind.daemon.tabular.schema_growth",
+        "retraind.daemon.dataset.segment_writer",
+        "retraind.daemon.dataset.segments",
+        "retraind.daemon.tabular.csv_table",
+        "retraind.daemon.tabular.rows",
+        "retraind.daemon.tabular.csv_profile",
+        "retraind.daemon.tabular.date_cells",
+        "retraind.daemon.dataset.segment_folder",
+        "retraind.daemon.ingest.reading.reader",
+        "retraind.daemon.ingest.reading.joined_files",
+        "retraind.daemon.ingest.reading.late_labels",
+        "retraind.daemon.ingest.exam_runner",
+        "retraind.daemon.cli.text_relevance",
+        "retraind.daemon.tabular.checks.cells",
+        "retraind.daemon.tabular.checks.unlabelled_rows",
+        "retraind.daemon.predicting.answers",
+        "retraind.daemon.predicting.csv_lines",
+        "retraind.daemon.predicting.file_answers",
+        "retraind.daemon.predicting.outbox.prediction_file",
+        "retraind.daemon.predicting.sources",
+        "retraind.daemon.predicting.parquet_source",
+        "retraind.daemon.predicting.parquet_reader",  # a process of its own
+        "retraind.web.columnar.reader",  # a process of its own
     },
-    "apscheduler": {"daemon.retraining.schedule"},
+    "apscheduler": {"retraind.daemon.retraining.schedule"},
     "typer": {
-        "daemon.cli.options",
-        "daemon.cli.ask_daemon",
-        "daemon.cli.commands",
-        "daemon.cli.drop_commands",
-        "daemon.cli.home_commands",
-        "daemon.cli.model_commands",
-        "daemon.cli.notify_commands",
-        "daemon.cli.predict_command",
-        "daemon.cli.schema_commands",
-        "daemon.cli.service_commands",
-        "daemon.cli.token_commands",
+        "retraind.daemon.cli.options",
+        "retraind.daemon.cli.ask_daemon",
+        "retraind.daemon.cli.commands",
+        "retraind.daemon.cli.drop_commands",
+        "retraind.daemon.cli.home_commands",
+        "retraind.daemon.cli.model_commands",
+        "retraind.daemon.cli.notify_commands",
+        "retraind.daemon.cli.predict_command",
+        "retraind.daemon.cli.schema_commands",
+        "retraind.daemon.cli.service_commands",
+        "retraind.daemon.cli.token_commands",
     },
     "rich": {
-        "daemon.cli.follow",
-        "daemon.cli.report.drops",
-        "daemon.cli.report.explanation",
-        "daemon.cli.report.lineage_tree",
-        "daemon.cli.report.schema_table",
-        "daemon.cli.report.terminal",
-        "daemon.cli.report.versions",
+        "retraind.daemon.cli.follow",
+        "retraind.daemon.cli.report.drops",
+        "retraind.daemon.cli.report.explanation",
+        "retraind.daemon.cli.report.lineage_tree",
+        "retraind.daemon.cli.report.schema_table",
+        "retraind.daemon.cli.report.terminal",
+        "retraind.daemon.cli.report.versions",
     },
-    "tomlkit": {"daemon.core.settings.settings_file"},
-    "bottle": {"web.api.app", "web.api.direct_route", "web.http.problems"},
-    "granian": {"web.server.granian"},
-    "uvloop": {"web.server.granian"},
-    "jinja2": {"web.pages.templates"},
-    "prometheus_client": {"web.api.prometheus"},
+    "tomlkit": {"retraind.daemon.core.settings.settings_file"},
+    "bottle": {"retraind.web.api.app", "retraind.web.api.direct_route", "retraind.web.http.problems"},
+    "granian": {"retraind.web.server.granian"},
+    "uvloop": {"retraind.web.server.granian"},
+    "jinja2": {"retraind.web.pages.templates"},
+    "prometheus_client": {"retraind.web.api.prometheus"},
 }
 
 MODULES = sorted(path for package in ("daemon", "web") for path in (ROOT / package).rglob("*.py"))
@@ -233,11 +233,11 @@ def loaded(code: str) -> set[str]:
 def test_worker_loads_no_heavy_library() -> None:
     """An HTTP worker is up in a blink: what pages, metrics and the OpenAPI document need comes with the first request for them."""
     others = TRAINING | UNUSED | {"dvc", "psycopg", "pyarrow", "rich", "sqlalchemy", "typer", "watchdog"}
-    late = {"jinja2", "prometheus_client", "web.dashboard", "web.openapi", "web.pages"}
-    assert not loaded("import web.server.__main__") & (others | late)
+    late = {"jinja2", "prometheus_client", "retraind.web.dashboard", "retraind.web.openapi", "retraind.web.pages"}
+    assert not loaded("import retraind.web.server.__main__") & (others | late)
     assert (
         not loaded(
-            "import web.server.__main__, web.pages.overview, web.pages.table, web.api.prometheus, web.openapi.document"
+            "import retraind.web.server.__main__, retraind.web.pages.overview, retraind.web.pages.table, retraind.web.api.prometheus, retraind.web.openapi.document"
         )
         & others
     )
@@ -246,28 +246,38 @@ def test_worker_loads_no_heavy_library() -> None:
 def test_command_line_and_service_start_without_heavy_libraries() -> None:
     """`retraind --help`, and the daemon until its workers run, wait for none of them."""
     heavy = TRAINING | UNUSED | {"apscheduler", "dvc", "granian", "numpy", "pyarrow", "rich", "sqlalchemy", "watchdog"}
-    assert not loaded("import daemon.cli.commands, daemon.cli.service_commands, daemon.service.service") & heavy
+    assert (
+        not loaded(
+            "import retraind.daemon.cli.commands, retraind.daemon.cli.service_commands, retraind.daemon.service.service"
+        )
+        & heavy
+    )
 
 
 def test_daemon_loads_only_what_takes_drops_and_serves() -> None:
     """What only a training needs is not even in reach: `parts` has every module of the loop, `loop` all of its duties."""
-    heavy = TRAINING | UNUSED | {"dvc", "onnx", "onnxruntime", "psycopg", "rich", "daemon.notify"}
+    heavy = TRAINING | UNUSED | {"dvc", "onnx", "onnxruntime", "psycopg", "rich", "retraind.daemon.notify"}
     arrays = (
         "import pyarrow; arrow_without_pandas.without_pandas(); pyarrow.table({'x': pyarrow.array([1])}).to_pydict()"
     )
-    assert not loaded(f"import daemon.service.loop; from daemon.tabular import arrow_without_pandas; {arrays}") & heavy
+    assert (
+        not loaded(
+            f"import retraind.daemon.service.loop; from retraind.daemon.tabular import arrow_without_pandas; {arrays}"
+        )
+        & heavy
+    )
 
 
 def test_trainer_leaves_out_what_serves_language_models() -> None:
     """A question for one of their names would run the deferred packages of MLflow, and take a quarter of the trainer's start."""
     run_by_a_question = {"fastapi", "mlflow.genai.agent_tester", "mlflow.genai.scorers.builtin_scorers"}
-    assert not loaded("from daemon.training import warming; warming.load()") & run_by_a_question
+    assert not loaded("from retraind.daemon.training import warming; warming.load()") & run_by_a_question
 
 
 def test_doctor_loads_the_model_and_no_rows() -> None:
     """It reads every byte of a home without pyarrow; the modules of the loop are none of its own."""
     heavy = TRAINING | UNUSED | {"dvc", "granian", "pyarrow", "sqlalchemy", "watchdog"}
-    assert not loaded("import daemon.cli.doctor, daemon.cli.home_commands") & heavy
+    assert not loaded("import retraind.daemon.cli.doctor, retraind.daemon.cli.home_commands") & heavy
 
 
 def test_files_are_predicted_without_what_trains() -> None:
@@ -275,7 +285,7 @@ def test_files_are_predicted_without_what_trains() -> None:
     heavy = (
         TRAINING | UNUSED | {"apscheduler", "dvc", "granian", "psycopg", "sqlalchemy", "watchdog", "pyarrow.parquet"}
     )
-    assert not loaded("from daemon.predicting import file_job, served_version, answers") & heavy
+    assert not loaded("from retraind.daemon.predicting import file_job, served_version, answers") & heavy
 
 
 def test_commands_load_what_they_print_with(home: Home, journal: Journal) -> None:
@@ -296,7 +306,7 @@ def test_commands_load_what_they_print_with(home: Home, journal: Journal) -> Non
     )
     run = """
 import contextlib, sys
-from daemon.cli.commands import main
+from retraind.daemon.cli.commands import main
 for words in %r:
     sys.argv = ["retraind", *words.split(), "--home", %r]
     with contextlib.suppress(SystemExit), contextlib.redirect_stdout(sys.stderr):

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from daemon.core import settings
-from daemon.core.settings import Settings
+from retraind.daemon.core import settings
+from retraind.daemon.core.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"

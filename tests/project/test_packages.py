@@ -14,11 +14,11 @@ import pyarrow as pa
 import pytest
 from service import wait_until
 
-from daemon.core.home import Home
-from daemon.dataset import segment_writer
-from daemon.dataset.dataset import Dataset
-from daemon.schema.schema import Schema
-from daemon.storage.journal import Journal
+from retraind.daemon.core.home import Home
+from retraind.daemon.dataset import segment_writer
+from retraind.daemon.dataset.dataset import Dataset
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.storage.journal import Journal
 
 ROOT = Path(__file__).resolve().parents[2]
 UV = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv"]

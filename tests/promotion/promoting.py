@@ -5,17 +5,17 @@ from typing import Any
 import bundles
 from scoring import scores
 
-from daemon.artifacts import bundle
-from daemon.artifacts.bundle import Manifest
-from daemon.core import requests
-from daemon.core.home import Home
-from daemon.core.settings import Promote
-from daemon.objects.store import ObjectStore
-from daemon.promotion.promotion import Promotion
-from daemon.registry.registry import Registry
-from daemon.storage.journal import Journal
-from daemon.storage.model_versions import NAME, ModelVersions
-from daemon.stored.bundles import StoredBundles
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.artifacts.bundle import Manifest
+from retraind.daemon.core import requests
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.objects.store import ObjectStore
+from retraind.daemon.promotion.promotion import Promotion
+from retraind.daemon.registry.registry import Registry
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.model_versions import NAME, ModelVersions
+from retraind.daemon.stored.bundles import StoredBundles
 
 
 class Parts:
@@ -80,7 +80,7 @@ class Parts:
     def requests(self) -> list[Any]:
         from sqlalchemy import select
 
-        from daemon.storage.journal_tables import requests as table
+        from retraind.daemon.storage.journal_tables import requests as table
 
         return list(self.journal.database.rows(select(table)))
 

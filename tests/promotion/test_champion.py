@@ -1,4 +1,4 @@
-"""daemon.promotion.champion: who moves aliases and pointer, and what `challenger` means. Real bundles, MLflow and journal."""
+"""retraind.daemon.promotion.champion: who moves aliases and pointer, and what `challenger` means. Real bundles, MLflow and journal."""
 
 import ast
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from promoting import Parts
 
-from daemon.cli.report import health
-from daemon.core.home import Home
-from daemon.records.records import Records
-from daemon.storage.journal import Journal
-from daemon.storage.model_versions import CHALLENGER, NAME
+from retraind.daemon.cli.report import health
+from retraind.daemon.core.home import Home
+from retraind.daemon.records.records import Records
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.model_versions import CHALLENGER, NAME
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,4 +1,4 @@
-"""daemon.promotion.fallback: who takes a place when a version was deleted in MLflow or its bundle is damaged. Real parts."""
+"""retraind.daemon.promotion.fallback: who takes a place when a version was deleted in MLflow or its bundle is damaged. Real parts."""
 
 import sqlite3
 from contextlib import closing
@@ -7,13 +7,13 @@ import pytest
 from promoting import Parts
 from trials import SETOSA, VERSICOLOR, Live
 
-from daemon.artifacts import bundle
-from daemon.core import requests
-from daemon.core.errors import Unavailable
-from daemon.core.home import Home
-from daemon.records.records import Records
-from daemon.storage.journal import Journal
-from daemon.storage.model_versions import CHAMPION, NAME, PREVIOUS
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core import requests
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.records.records import Records
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.model_versions import CHAMPION, NAME, PREVIOUS
 
 
 @pytest.fixture

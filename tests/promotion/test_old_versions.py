@@ -1,4 +1,4 @@
-"""daemon.promotion.old_versions: what goes and what stays, with real bundles, MLflow runs, models and pictures."""
+"""retraind.daemon.promotion.old_versions: what goes and what stays, with real bundles, MLflow runs, models and pictures."""
 
 import shutil
 import sqlite3
@@ -12,17 +12,17 @@ from mlflow.entities import ViewType
 from promoting import Parts
 from sklearn.dummy import DummyClassifier
 
-from daemon.artifacts import bundle
-from daemon.artifacts.bundle import MANIFEST
-from daemon.core.errors import BundleRefused
-from daemon.core.home import Home
-from daemon.core.settings import Promote
-from daemon.promotion.champion import Champion
-from daemon.promotion.old_versions import OldVersions
-from daemon.promotion.servable import verify
-from daemon.storage import artifact_paths
-from daemon.storage.journal import Journal
-from daemon.storage.model_versions import CHALLENGER, CHAMPION, Registered
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.artifacts.bundle import MANIFEST
+from retraind.daemon.core.errors import BundleRefused
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.promotion.champion import Champion
+from retraind.daemon.promotion.old_versions import OldVersions
+from retraind.daemon.promotion.servable import verify
+from retraind.daemon.storage import artifact_paths
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.model_versions import CHALLENGER, CHAMPION, Registered
 
 
 class Logged(Parts):

@@ -1,4 +1,4 @@
-"""daemon.promotion.probation: late labels against a new champion, with real bundles, predictions, journal and aliases."""
+"""retraind.daemon.promotion.probation: late labels against a new champion, with real bundles, predictions, journal and aliases."""
 
 import sqlite3
 from contextlib import closing
@@ -9,15 +9,15 @@ import trials
 from promoting import Parts
 from trials import SETOSA, VERSICOLOR, Live
 
-from daemon.artifacts import bundle
-from daemon.artifacts.bundle import ONNX
-from daemon.core.errors import InvalidFeatures
-from daemon.core.settings import Promote
-from daemon.promotion import probation
-from daemon.promotion.probation import Probation
-from daemon.schema.column import Column
-from daemon.storage.model_versions import CHAMPION, PREVIOUS
-from daemon.tabular.schema_growth import grown
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.artifacts.bundle import ONNX
+from retraind.daemon.core.errors import InvalidFeatures
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.promotion import probation
+from retraind.daemon.promotion.probation import Probation
+from retraind.daemon.schema.column import Column
+from retraind.daemon.storage.model_versions import CHAMPION, PREVIOUS
+from retraind.daemon.tabular.schema_growth import grown
 
 live, parts = pytest.fixture(trials.live), pytest.fixture(trials.parts)
 

@@ -1,4 +1,4 @@
-"""daemon.promotion.promotion and judging: verdicts, requests and the pointer, with real bundles, MLflow and journal."""
+"""retraind.daemon.promotion.promotion and judging: verdicts, requests and the pointer, with real bundles, MLflow and journal."""
 
 import shutil
 import sqlite3
@@ -12,12 +12,12 @@ from scoring import scores
 from sqlalchemy.exc import IntegrityError
 from test_lineage import forget, revision, take
 
-from daemon.artifacts import bundle
-from daemon.cli import doctor
-from daemon.core import requests
-from daemon.core.states import Trigger
-from daemon.records.records import Records
-from daemon.storage.model_versions import CHAMPION, NAME, PREVIOUS
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.cli import doctor
+from retraind.daemon.core import requests
+from retraind.daemon.core.states import Trigger
+from retraind.daemon.records.records import Records
+from retraind.daemon.storage.model_versions import CHAMPION, NAME, PREVIOUS
 
 parts = pytest.fixture(promoting.parts)
 

@@ -1,4 +1,4 @@
-"""daemon.promotion.registry_recovery: MLflow's database is lost, the journal is not. The installed MLflow reads what comes back."""
+"""retraind.daemon.promotion.registry_recovery: MLflow's database is lost, the journal is not. The installed MLflow reads what comes back."""
 
 import shutil
 from pathlib import Path
@@ -9,14 +9,14 @@ import pytest
 from promoting import Parts
 
 from benchmarks.postgres import Postgres
-from daemon.core import requests
-from daemon.core.home import Home
-from daemon.core.states import RunState
-from daemon.promotion import registry_recovery
-from daemon.registry.registry import Registry
-from daemon.storage import mlflow_tables
-from daemon.storage.journal import Journal
-from daemon.storage.model_versions import CHALLENGER, CHAMPION, NAME, PREVIOUS, ModelVersions
+from retraind.daemon.core import requests
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import RunState
+from retraind.daemon.promotion import registry_recovery
+from retraind.daemon.registry.registry import Registry
+from retraind.daemon.storage import mlflow_tables
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.model_versions import CHALLENGER, CHAMPION, NAME, PREVIOUS, ModelVersions
 
 parts = pytest.fixture(promoting.parts)
 

@@ -1,4 +1,4 @@
-"""daemon.promotion.live_comparison: the figures by which late labels judge a champion, and how sure they are."""
+"""retraind.daemon.promotion.live_comparison: the figures by which late labels judge a champion, and how sure they are."""
 
 from typing import Any, Literal
 
@@ -9,12 +9,12 @@ import trials
 from promoting import Parts
 from trials import SETOSA, VERSICOLOR, Live
 
-from daemon.core.journal_rows import VersionRow
-from daemon.core.settings import Promote
-from daemon.core.states import VersionState
-from daemon.promotion import live_comparison, probation
-from daemon.promotion.probation import Probation
-from daemon.records.late_labels import Outcome
+from retraind.daemon.core.journal_rows import VersionRow
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.core.states import VersionState
+from retraind.daemon.promotion import live_comparison, probation
+from retraind.daemon.promotion.probation import Probation
+from retraind.daemon.records.late_labels import Outcome
 
 live, parts = pytest.fixture(trials.live), pytest.fixture(trials.parts)
 

@@ -1,4 +1,4 @@
-"""daemon.promotion.promotion: requests to promote, refuse and roll back, and the files that they are."""
+"""retraind.daemon.promotion.promotion: requests to promote, refuse and roll back, and the files that they are."""
 
 import os
 from pathlib import Path
@@ -8,10 +8,10 @@ import pytest
 from promoting import Parts
 from pydantic import ValidationError
 
-from daemon.artifacts import bundle
-from daemon.core import requests
-from daemon.core.home import Home
-from daemon.storage.model_versions import CHALLENGER, PREVIOUS
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core import requests
+from retraind.daemon.core.home import Home
+from retraind.daemon.storage.model_versions import CHALLENGER, PREVIOUS
 
 parts = pytest.fixture(promoting.parts)
 

@@ -6,9 +6,9 @@ import bundles
 from promoting import Parts
 from test_late_labels import predicted
 
-from daemon.core import durable
-from daemon.core.home import Home
-from daemon.storage.journal import Journal
+from retraind.daemon.core import durable
+from retraind.daemon.core.home import Home
+from retraind.daemon.storage.journal import Journal
 
 SETOSA, VERSICOLOR = 0, 1
 

@@ -1,4 +1,4 @@
-"""web.protocols, used by the published clients of MLflow, Triton, MLServer and KServe: processes of their own, a worker on a socket."""
+"""retraind.web.protocols, used by the published clients of MLflow, Triton, MLServer and KServe: processes of their own, a worker on a socket."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""web.protocols.mlflow: MLflow's scoring protocol."""
+"""retraind.web.protocols.mlflow: MLflow's scoring protocol."""
 
 import csv
 import json
@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sites import Client
 
-from daemon.core.home import Home
-from web.protocols import dataframes
+from retraind.daemon.core.home import Home
+from retraind.web.protocols import dataframes
 
 ROW = bundles.SETOSA
 VALUES = st.recursive(

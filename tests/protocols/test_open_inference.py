@@ -1,4 +1,4 @@
-"""web.protocols.open_inference: models, metadata and inference by the Open Inference Protocol V2."""
+"""retraind.web.protocols.open_inference: models, metadata and inference by the Open Inference Protocol V2."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ import pytest
 from sites import Client, Site
 from tensor_requests import HOUSE, MATRIX, ROWS, column, infer, outputs
 
-from daemon.core.home import Home
+from retraind.daemon.core.home import Home
 
 
 @pytest.mark.parametrize(

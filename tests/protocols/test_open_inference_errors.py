@@ -1,4 +1,4 @@
-"""web.protocols.open_inference: wrong requests, and random tensors."""
+"""retraind.web.protocols.open_inference: wrong requests, and random tensors."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ import pytest
 from sites import Client
 from tensor_requests import FLAT, HOUSE, INFER, MATRIX, ROWS, binary, column, infer, packed
 
-from web.http.payload import MOST_ROWS
+from retraind.web.http.payload import MOST_ROWS
 
 
 def wrong(**changes: Any) -> dict[str, Any]:

@@ -1,14 +1,14 @@
-"""web.protocols.open_inference_outputs: what is told of an answer in the Open Inference Protocol."""
+"""retraind.web.protocols.open_inference_outputs: what is told of an answer in the Open Inference Protocol."""
 
 import bundles
 import numpy as np
 import pytest
 from logged import Named
 
-from web.http.problems import Problem
-from web.protocols import open_inference_outputs
-from web.protocols.open_inference_outputs import OutputSpec, Requested
-from web.serving.answered_rows import AnsweredRows
+from retraind.web.http.problems import Problem
+from retraind.web.protocols import open_inference_outputs
+from retraind.web.protocols.open_inference_outputs import OutputSpec, Requested
+from retraind.web.serving.answered_rows import AnsweredRows
 
 
 def test_no_more_classes_are_returned_than_the_version_that_answered_has() -> None:

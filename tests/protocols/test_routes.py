@@ -1,4 +1,4 @@
-"""web.protocols.routes and errors: in every protocol no body breaks a path, and every error has the protocol's format."""
+"""retraind.web.protocols.routes and errors: in every protocol no body breaks a path, and every error has the protocol's format."""
 
 import gzip
 import json
@@ -15,10 +15,10 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 from sites import Client, Site
 
-from daemon.core.settings import Server, Settings
-from web.api.app import make_app
-from web.protocols import routes
-from web.worker_state import Worker
+from retraind.daemon.core.settings import Server, Settings
+from retraind.web.api.app import make_app
+from retraind.web.protocols import routes
+from retraind.web.worker_state import Worker
 
 INFER, PREDICT = "/v2/models/retraind/infer", "/v1/models/retraind:predict"
 POSTS = [

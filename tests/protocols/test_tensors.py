@@ -1,4 +1,4 @@
-"""web.protocols.tensors: missing values, binary tensors, random tensors."""
+"""retraind.web.protocols.tensors: missing values, binary tensors, random tensors."""
 
 from typing import Any
 
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from sites import Client
 from tensor_requests import HOUSE, MATRIX, ROWS, binary, infer, outputs, packed
 
-from daemon.core.errors import InvalidFeatures
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from web.protocols import tensors
+from retraind.daemon.core.errors import InvalidFeatures
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.web.protocols import tensors
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""web.protocols.tfserving: TensorFlow Serving's REST API and KServe's V1 protocol."""
+"""retraind.web.protocols.tfserving: TensorFlow Serving's REST API and KServe's V1 protocol."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import bundles
 import pytest
 from sites import Client
 
-from daemon.core.home import Home
+from retraind.daemon.core.home import Home
 
 MODEL = "/v1/models/retraind"
 ROW = bundles.SETOSA

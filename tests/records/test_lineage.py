@@ -1,4 +1,4 @@
-"""daemon.records.lineage, `retraind lineage` and `GET /versions/V`: one chain, told in two ways. Real journal, history and bundles."""
+"""retraind.daemon.records.lineage, `retraind lineage` and `GET /versions/V`: one chain, told in two ways. Real journal, history and bundles."""
 
 import json
 import os
@@ -14,17 +14,17 @@ from journal_entries import a_batch, a_drop
 from sites import Client
 from sqlalchemy import text
 
-from daemon.artifacts import bundle
-from daemon.core import requests
-from daemon.core.errors import Exit
-from daemon.core.home import Home
-from daemon.core.journal_rows import DropRow
-from daemon.core.states import DropState, RunState, VersionState
-from daemon.records import lineage
-from daemon.records.lineage_chain import Chain
-from daemon.records.query import typed
-from daemon.storage.history_tables import COLUMNS, INSERT, TABLES
-from daemon.storage.journal import Journal
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core import requests
+from retraind.daemon.core.errors import Exit
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import DropRow
+from retraind.daemon.core.states import DropState, RunState, VersionState
+from retraind.daemon.records import lineage
+from retraind.daemon.records.lineage_chain import Chain
+from retraind.daemon.records.query import typed
+from retraind.daemon.storage.history_tables import COLUMNS, INSERT, TABLES
+from retraind.daemon.storage.journal import Journal
 
 pytestmark = pytest.mark.engines
 

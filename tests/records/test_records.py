@@ -1,4 +1,4 @@
-"""daemon.records.records against a real journal."""
+"""retraind.daemon.records.records against a real journal."""
 
 import json
 import resource
@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 
 import pytest
 
-from daemon.core.home import Home
-from daemon.core.journal_rows import JoinedLabel
-from daemon.core.states import DropState, EventKind, RunState, VersionState
-from daemon.records import challenger, live_score
-from daemon.records.records import Records
-from daemon.records.totals import TOTALS
-from daemon.storage.journal import Journal
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import JoinedLabel
+from retraind.daemon.core.states import DropState, EventKind, RunState, VersionState
+from retraind.daemon.records import challenger, live_score
+from retraind.daemon.records.records import Records
+from retraind.daemon.records.totals import TOTALS
+from retraind.daemon.storage.journal import Journal
 
 pytestmark = pytest.mark.engines
 
@@ -244,7 +244,7 @@ def test_live_scores_of_numbers(home: Home) -> None:
 
 
 def test_only_the_newest_labels_count(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.records.live_score.LABELS", 3)
+    monkeypatch.setattr("retraind.daemon.records.live_score.LABELS", 3)
     with closing(Journal.open(home.journal)) as journal:
         journal.versions.judge(a_version(1), VersionState.PROMOTED, "better")
         labelled(journal, 1, *[("cat", "dog")] * 5)

@@ -1,4 +1,4 @@
-"""daemon.registry.deferred_packages: a package that is not used costs nothing, and whoever asks notices no difference."""
+"""retraind.daemon.registry.deferred_packages: a package that is not used costs nothing, and whoever asks notices no difference."""
 
 import importlib
 import inspect
@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from daemon.registry import deferred_packages
+from retraind.daemon.registry import deferred_packages
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_mlflow_is_imported_without_what_no_training_needs() -> None:
     """And what a training doesn't need can still be had by whoever imports MLflow beside it."""
     code = """
 import sys
-from daemon.registry import registry
+from retraind.daemon.registry import registry
 print(*sorted(name for name in registry.DEFERRED if any(part.startswith(f"{name}.optimize") for part in sys.modules)))
 import mlflow
 print(mlflow.genai.optimize_prompts.__name__, mlflow.projects.run.__name__)

@@ -1,4 +1,4 @@
-"""daemon.registry.baseline and daemon.training.evaluation.new_reference: the reference belongs to the version that serves."""
+"""retraind.daemon.registry.baseline and retraind.daemon.training.evaluation.new_reference: the reference belongs to the version that serves."""
 
 import json
 from datetime import timedelta
@@ -10,18 +10,18 @@ from sklearn.tree import DecisionTreeClassifier
 from test_split import NOW, NUMBERS, read
 from test_times import dated
 
-from daemon import model
-from daemon.artifacts.bundle import Model
-from daemon.core.settings import Promote
-from daemon.core.states import VersionState
-from daemon.registry import baseline
-from daemon.schema.arrival_times import Era, Window
-from daemon.schema.scores import PastScores
-from daemon.storage.journal import Journal
-from daemon.training.data.holdout_assignment import PastAssignment
-from daemon.training.data.split import By
-from daemon.training.evaluation import new_reference
-from daemon.training.evaluation.baseline_comparison import Rules
+from retraind.daemon import model
+from retraind.daemon.artifacts.bundle import Model
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.core.states import VersionState
+from retraind.daemon.registry import baseline
+from retraind.daemon.schema.arrival_times import Era, Window
+from retraind.daemon.schema.scores import PastScores
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.training.data.holdout_assignment import PastAssignment
+from retraind.daemon.training.data.split import By
+from retraind.daemon.training.evaluation import new_reference
+from retraind.daemon.training.evaluation.baseline_comparison import Rules
 
 
 def judged(journal: Journal, version: int, state: str, **scores: Any) -> None:

@@ -1,4 +1,4 @@
-"""daemon.registry.registry with a real MLflow database."""
+"""retraind.daemon.registry.registry with a real MLflow database."""
 
 import json
 import shutil
@@ -11,11 +11,11 @@ import pytest
 from mlflow.exceptions import MlflowException
 from sklearn.tree import DecisionTreeClassifier
 
-from daemon.core.errors import BadSettings, Unavailable
-from daemon.core.home import Home
-from daemon.registry.registry import Registry, Source
-from daemon.storage import mlflow_file
-from daemon.storage.model_versions import NAME, ModelVersions
+from retraind.daemon.core.errors import BadSettings, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.registry.registry import Registry, Source
+from retraind.daemon.storage import mlflow_file
+from retraind.daemon.storage.model_versions import NAME, ModelVersions
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""daemon.retraining.policy: when to train, as a table. The rest of the package: tests/behaviour/test_gate.py and tests/simulation."""
+"""retraind.daemon.retraining.policy: when to train, as a table. The rest of the package: tests/behaviour/test_gate.py and tests/simulation."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.core.settings import Retrain
-from daemon.retraining import policy
-from daemon.retraining.policy import Facts
+from retraind.daemon.core.settings import Retrain
+from retraind.daemon.retraining import policy
+from retraind.daemon.retraining.policy import Facts
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LONG_AGO, JUST_NOW = NOW - timedelta(days=1), NOW - timedelta(seconds=9)

@@ -1,11 +1,11 @@
-"""daemon.retraining.schedule: when the next planned training is."""
+"""retraind.daemon.retraining.schedule: when the next planned training is."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from daemon.core.errors import BadSettings
-from daemon.retraining.schedule import Schedule, parse
+from retraind.daemon.core.errors import BadSettings
+from retraind.daemon.retraining.schedule import Schedule, parse
 
 WEDNESDAY = datetime(2026, 1, 7, 12, tzinfo=UTC)
 

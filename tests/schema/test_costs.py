@@ -1,4 +1,4 @@
-"""daemon.schema.costs: what answers cost, in choosing, judging and serving."""
+"""retraind.daemon.schema.costs: what answers cost, in choosing, judging and serving."""
 
 import json
 import re
@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 from sites import Client
 
-from daemon.artifacts import bundle
-from daemon.core import settings
-from daemon.core.errors import BadSettings, TrainingFailed
-from daemon.core.home import Home
-from daemon.core.settings import Train
-from daemon.promotion import live_comparison
-from daemon.records.late_labels import Outcome
-from daemon.schema import costs, counted_costs
-from daemon.schema.column import Column
-from daemon.schema.costs import Costs
-from daemon.schema.schema import Schema
-from daemon.training import losses, metrics
-from daemon.training.selection import cross_validation
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core import settings
+from retraind.daemon.core.errors import BadSettings, TrainingFailed
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Train
+from retraind.daemon.promotion import live_comparison
+from retraind.daemon.records.late_labels import Outcome
+from retraind.daemon.schema import costs, counted_costs
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.costs import Costs
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.training import losses, metrics
+from retraind.daemon.training.selection import cross_validation
 
 LOANS = Schema(target="loan", classes=["good", "bad"], columns=[Column(name="x", kind="number")])
 TABLE = {"good": {"bad": 1.0}, "bad": {"good": 5.0}}

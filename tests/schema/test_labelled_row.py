@@ -1,4 +1,4 @@
-"""daemon.schema.labelled_row: one labelled row over HTTP becomes a drop."""
+"""retraind.daemon.schema.labelled_row: one labelled row over HTTP becomes a drop."""
 
 import math
 from typing import Any
@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 from conftest import names
 
-from daemon.core.errors import InvalidFeatures
-from daemon.core.home import Home
-from daemon.core.inbox_names import ignored
-from daemon.core.settings import Inbox
-from daemon.schema import labelled_row
-from daemon.schema.column import Column
-from daemon.schema.labelled_row import Sample
-from daemon.schema.row_encoding import encode
-from daemon.schema.schema import Schema
-from daemon.tabular import rows
+from retraind.daemon.core.errors import InvalidFeatures
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.inbox_names import ignored
+from retraind.daemon.core.settings import Inbox
+from retraind.daemon.schema import labelled_row
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.labelled_row import Sample
+from retraind.daemon.schema.row_encoding import encode
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular import rows
 
 SCHEMA = Schema(
     target="kind",

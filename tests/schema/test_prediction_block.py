@@ -1,11 +1,11 @@
-"""daemon.schema.prediction_block: rows are erased in their place, and what is no block is told from one."""
+"""retraind.daemon.schema.prediction_block: rows are erased in their place, and what is no block is told from one."""
 
 import logged
 import orjson
 import pytest
 
-from daemon.schema import prediction_block
-from daemon.schema.prediction_block import Block
+from retraind.daemon.schema import prediction_block
+from retraind.daemon.schema.prediction_block import Block
 
 
 def block(text: bytes) -> Block:

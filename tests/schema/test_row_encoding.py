@@ -1,4 +1,4 @@
-"""daemon.schema.row_encoding: which JSON rows fit a schema, and the numbers that they become."""
+"""retraind.daemon.schema.row_encoding: which JSON rows fit a schema, and the numbers that they become."""
 
 import math
 from typing import Any
@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.core.errors import InvalidFeatures
-from daemon.schema.column import UNKNOWN, Column
-from daemon.schema.row_encoding import encode
-from daemon.schema.schema import Schema
+from retraind.daemon.core.errors import InvalidFeatures
+from retraind.daemon.schema.column import UNKNOWN, Column
+from retraind.daemon.schema.row_encoding import encode
+from retraind.daemon.schema.schema import Schema
 
 AGE = Column(name="age", kind="number")
 PLAN = Column(name="plan", kind="category", categories=["basic", "plus"])

@@ -1,4 +1,4 @@
-"""daemon.schema.schema: which schemas are consistent, and which targets fit."""
+"""retraind.daemon.schema.schema: which schemas are consistent, and which targets fit."""
 
 import json
 import math
@@ -8,16 +8,16 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from daemon.core import durable
-from daemon.core.errors import BadSchema, InvalidDrop, InvalidFeatures
-from daemon.core.settings import Inbox
-from daemon.ingest import outcomes
-from daemon.schema import schema
-from daemon.schema.column import Column
-from daemon.schema.row_encoding import encode
-from daemon.schema.schema import MOST_COLUMNS, REMARKS, Schema
-from daemon.tabular import csv_table, schema_growth
-from daemon.tabular.file_content import Content
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import BadSchema, InvalidDrop, InvalidFeatures
+from retraind.daemon.core.settings import Inbox
+from retraind.daemon.ingest import outcomes
+from retraind.daemon.schema import schema
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.row_encoding import encode
+from retraind.daemon.schema.schema import MOST_COLUMNS, REMARKS, Schema
+from retraind.daemon.tabular import csv_table, schema_growth
+from retraind.daemon.tabular.file_content import Content
 
 AGE = Column(name="age", kind="number")
 PLAN = Column(name="plan", kind="category", categories=["basic", "plus"])

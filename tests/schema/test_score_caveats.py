@@ -1,4 +1,4 @@
-"""daemon.schema.score_caveats: what a version's scores can't say for it, and what a home says that has too little to train on."""
+"""retraind.daemon.schema.score_caveats: what a version's scores can't say for it, and what a home says that has too little to train on."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from service import Service, wait_until
 
-from daemon.cli.report import health
-from daemon.core import requests
-from daemon.core.settings import Promote
-from daemon.gate import rules
-from daemon.records.records import Records
-from daemon.schema import score_caveats
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.schema.scores import HOLDOUTS, DummyScore, Score, Scores
-from daemon.training import metrics
+from retraind.daemon.cli.report import health
+from retraind.daemon.core import requests
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.gate import rules
+from retraind.daemon.records.records import Records
+from retraind.daemon.schema import score_caveats
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.schema.scores import HOLDOUTS, DummyScore, Score, Scores
+from retraind.daemon.training import metrics
 
 LOANS = Schema(target="loan", classes=["good", "bad"], columns=[Column(name="income", kind="number")])
 COSTS = Schema(task="regression", target="cost", columns=[Column(name="income", kind="number")])

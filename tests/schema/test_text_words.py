@@ -1,4 +1,4 @@
-"""daemon.schema.text_words and the kind `text`: the same numbers for a cell, a value of JSON and a late label; what is refused."""
+"""retraind.daemon.schema.text_words and the kind `text`: the same numbers for a cell, a value of JSON and a late label; what is refused."""
 
 import numpy as np
 import pyarrow as pa
@@ -8,15 +8,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from daemon.core.errors import InvalidFeatures
-from daemon.core.settings import Inbox
-from daemon.ingest.reading import late_labels
-from daemon.records.predictions import Cell
-from daemon.schema.column import Column
-from daemon.schema.row_encoding import encode
-from daemon.schema.schema import Schema
-from daemon.schema.text_words import BITS, MASK, MOST_TEXT, MOST_WORDS, SLOTS, encoded
-from daemon.tabular import rows
+from retraind.daemon.core.errors import InvalidFeatures
+from retraind.daemon.core.settings import Inbox
+from retraind.daemon.ingest.reading import late_labels
+from retraind.daemon.records.predictions import Cell
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.row_encoding import encode
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.schema.text_words import BITS, MASK, MOST_TEXT, MOST_WORDS, SLOTS, encoded
+from retraind.daemon.tabular import rows
 
 NOTES = Schema(
     target="y",

@@ -1,4 +1,4 @@
-"""web.server.granian and web.server.bodies: requests answered in the thread that brings them, with a real Granian."""
+"""retraind.web.server.granian and retraind.web.server.bodies: requests answered in the thread that brings them, with a real Granian."""
 
 import asyncio
 import gc
@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from daemon.core.settings import Server
-from web.http.problems import Problem
-from web.server import granian
-from web.server.bodies import Arrival, Bodies, BodyOrProblem
+from retraind.daemon.core.settings import Server
+from retraind.web.http.problems import Problem
+from retraind.web.server import granian
+from retraind.web.server.bodies import Arrival, Bodies, BodyOrProblem
 
 
 class Echo:

@@ -14,10 +14,10 @@ import bundles
 from service import wait_until
 from sites import PREDICTION, ROOT, Site
 
-from daemon.core import durable
-from daemon.core.settings import Predictions, Server, Settings
-from daemon.core.status import Check
-from daemon.storage.prediction_history import HistoryCopier
+from retraind.daemon.core import durable
+from retraind.daemon.core.settings import Predictions, Server, Settings
+from retraind.daemon.core.status import Check
+from retraind.daemon.storage.prediction_history import HistoryCopier
 
 # Swaps and crashes
 
@@ -269,7 +269,9 @@ def test_the_log_rotates(tmp_path: Path) -> None:
 
 
 def test_help_works_and_no_heavy_library_is_loaded(site: Site) -> None:
-    outcome = subprocess.run([sys.executable, "-m", "web.server", "--help"], cwd=ROOT, capture_output=True, check=True)
+    outcome = subprocess.run(
+        [sys.executable, "-m", "retraind.web.server", "--help"], cwd=ROOT, capture_output=True, check=True
+    )
     assert b"--fd" in outcome.stdout
     maps = Path(f"/proc/{site.process.pid}/maps").read_text()
     assert not any(name in maps for name in ("/sklearn/", "/pandas/", "/sqlalchemy/", "/scipy/"))

@@ -11,9 +11,9 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 from test_bundle import sealed
 
-from daemon.artifacts.bundle import Pointer
-from daemon.core.home import Home
-from daemon.training.export import export
+from retraind.daemon.artifacts.bundle import Pointer
+from retraind.daemon.core.home import Home
+from retraind.daemon.training.export import export
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,10 +21,10 @@ SWAPS = """
 import sys
 from pathlib import Path
 import numpy as np
-from daemon.core import durable
-from daemon.artifacts.bundle import Pointer
-from daemon.core.home import Home
-from web.serving.predictor import Follower, Slot
+from retraind.daemon.core import durable
+from retraind.daemon.artifacts.bundle import Pointer
+from retraind.daemon.core.home import Home
+from retraind.web.serving.predictor import Follower, Slot
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1])

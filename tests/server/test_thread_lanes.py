@@ -14,9 +14,9 @@ import logged
 import pytest
 from sites import PREDICTION, Site
 
-from daemon.core.settings import Server, Settings
-from web.server.slow_requests import LARGE_BYTES
-from web.serving.pipelined import PIECE_ROWS
+from retraind.daemon.core.settings import Server, Settings
+from retraind.web.server.slow_requests import LARGE_BYTES
+from retraind.web.serving.pipelined import PIECE_ROWS
 
 ROWS = 40_000
 """So many rows are worth hundreds of single ones."""

@@ -1,11 +1,11 @@
-"""daemon.service.checks: what the health says of a trainer that says nothing itself."""
+"""retraind.daemon.service.checks: what the health says of a trainer that says nothing itself."""
 
 import pytest
 
-from daemon.core.home import Home
-from daemon.processes.child import Trainer
-from daemon.service.checks import silence
-from daemon.service.heartbeat import START_SECONDS
+from retraind.daemon.core.home import Home
+from retraind.daemon.processes.child import Trainer
+from retraind.daemon.service.checks import silence
+from retraind.daemon.service.heartbeat import START_SECONDS
 
 
 @pytest.mark.parametrize(

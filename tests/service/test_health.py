@@ -1,17 +1,17 @@
-"""daemon.service.health: what fails is recorded once and shown, also what fails in another way under the same name."""
+"""retraind.daemon.service.health: what fails is recorded once and shown, also what fails in another way under the same name."""
 
 import logging
 from pathlib import Path
 
 import pytest
 
-from daemon.core.errors import Unavailable
-from daemon.core.home import Home
-from daemon.core.states import CheckName
-from daemon.service.health import MOST_TRACEBACKS, Health
-from daemon.service.heartbeat import Heartbeat
-from daemon.service.service import starting
-from daemon.storage.journal import Journal
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import CheckName
+from retraind.daemon.service.health import MOST_TRACEBACKS, Health
+from retraind.daemon.service.heartbeat import Heartbeat
+from retraind.daemon.service.service import starting
+from retraind.daemon.storage.journal import Journal
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""daemon.service.heartbeat and daemon.processes.worker_keeper: a heartbeat and workers whatever the loop does. Threads, files and clocks as they are."""
+"""retraind.daemon.service.heartbeat and retraind.daemon.processes.worker_keeper: a heartbeat and workers whatever the loop does. Threads, files and clocks as they are."""
 
 import os
 import socket
@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from service import wait_until
 
-from daemon.core import status
-from daemon.core.home import Home
-from daemon.core.status import Status
-from daemon.processes import systemd
-from daemon.service.heartbeat import Heartbeat
-from daemon.service.service import starting
+from retraind.daemon.core import status
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.status import Status
+from retraind.daemon.processes import systemd
+from retraind.daemon.service.heartbeat import Heartbeat
+from retraind.daemon.service.service import starting
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def test_a_step_that_hangs_has_no_heartbeat(home: Home, monkeypatch: pytest.Monk
 def test_the_longest_is_followed_by_the_longest_since(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """What ended an hour ago counts no more."""
     now = 1000.0
-    monkeypatch.setattr("daemon.service.heartbeat.time.monotonic", lambda: now)
+    monkeypatch.setattr("retraind.daemon.service.heartbeat.time.monotonic", lambda: now)
     heartbeat = Heartbeat(home.status, starting(home).model_copy(update={"state": "ready"}))
     for name, seconds in (("first", 5.0), ("second", 9.0), ("third", 2.0), ("fourth", 3.0)):
         with heartbeat.step(name):

@@ -1,4 +1,4 @@
-"""daemon.service.loop: whatever fails once a second or once an hour is shown and gone again, and the loop goes on. Real parts."""
+"""retraind.daemon.service.loop: whatever fails once a second or once an hour is shown and gone again, and the loop goes on. Real parts."""
 
 import os
 import resource
@@ -14,25 +14,25 @@ from service import wait_until
 from trials import Live
 
 from benchmarks.postgres import Postgres
-from daemon.core import clock, status
-from daemon.core.clock import Reading
-from daemon.core.home import Home
-from daemon.core.settings import Server, Settings
-from daemon.core.states import CheckName, EventKind, RunState
-from daemon.core.status import Check
-from daemon.ingest.exam_runner import UNEXAMINED
-from daemon.processes.child import Trainer
-from daemon.processes.stop_signals import Wake
-from daemon.processes.worker_keeper import WorkerKeeper
-from daemon.processes.workers import Workers
-from daemon.promotion.probation import Probation
-from daemon.service.duties import TIDY_AGAIN_SECONDS, TIDY_SECONDS
-from daemon.service.heartbeat import Heartbeat
-from daemon.service.loop import Loop
-from daemon.service.parts import Frame, open_parts
-from daemon.service.service import starting
-from daemon.storage.journal import Journal
-from daemon.storage.server import session
+from retraind.daemon.core import clock, status
+from retraind.daemon.core.clock import Reading
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Server, Settings
+from retraind.daemon.core.states import CheckName, EventKind, RunState
+from retraind.daemon.core.status import Check
+from retraind.daemon.ingest.exam_runner import UNEXAMINED
+from retraind.daemon.processes.child import Trainer
+from retraind.daemon.processes.stop_signals import Wake
+from retraind.daemon.processes.worker_keeper import WorkerKeeper
+from retraind.daemon.processes.workers import Workers
+from retraind.daemon.promotion.probation import Probation
+from retraind.daemon.service.duties import TIDY_AGAIN_SECONDS, TIDY_SECONDS
+from retraind.daemon.service.heartbeat import Heartbeat
+from retraind.daemon.service.loop import Loop
+from retraind.daemon.service.parts import Frame, open_parts
+from retraind.daemon.service.service import starting
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.server import session
 
 SETTINGS = Settings(server=Server(port=0))
 
@@ -63,11 +63,11 @@ def test_failing_retention_is_shown_by_its_own_name_and_tried_again_soon(
     now = 100.0 + TIDY_SECONDS
     with monkeypatch.context() as patch:
         patch.setattr(
-            "daemon.inbox.rejected_retention._times",
+            "retraind.daemon.inbox.rejected_retention._times",
             lambda _: (_ for _ in ()).throw(OSError(5, "Input/output error", "rejected")),
         )
         later = Reading(*(seconds + TIDY_SECONDS for seconds in clock.read()))
-        patch.setattr("daemon.core.clock.read", lambda: later)
+        patch.setattr("retraind.daemon.core.clock.read", lambda: later)
         loop.tick(now)
     assert checks(mlflow_home)["inbox"].ok
     assert not checks(mlflow_home)["rejected"].ok
@@ -207,7 +207,7 @@ def test_labels_that_take_the_champions_place_come_before_the_training_that_they
 @pytest.fixture
 def schema(mlflow_home: Home, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> str:
     """The schema of a server in which the home keeps its journal."""
-    monkeypatch.setattr("daemon.storage.server.database.RETRY_SECONDS", 0.1)
+    monkeypatch.setattr("retraind.daemon.storage.server.database.RETRY_SECONDS", 0.1)
     return postgres.place(mlflow_home).rpartition("%3D")[2]
 
 

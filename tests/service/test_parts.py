@@ -1,4 +1,4 @@
-"""daemon.service.parts: what is put right while the parts are opened."""
+"""retraind.daemon.service.parts: what is put right while the parts are opened."""
 
 import os
 import signal
@@ -8,17 +8,17 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from daemon.core import durable
-from daemon.core.errors import Unavailable
-from daemon.core.home import Home
-from daemon.core.settings import Settings
-from daemon.processes.stop_signals import Stopped, Wake
-from daemon.service import mlflow_start
-from daemon.service.heartbeat import Heartbeat
-from daemon.service.parts import Frame
-from daemon.service.service import starting
-from daemon.storage.journal import Journal
-from daemon.storage.model_versions import LAYOUT, ModelVersions
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.processes.stop_signals import Stopped, Wake
+from retraind.daemon.service import mlflow_start
+from retraind.daemon.service.heartbeat import Heartbeat
+from retraind.daemon.service.parts import Frame
+from retraind.daemon.service.service import starting
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.model_versions import LAYOUT, ModelVersions
 
 
 def test_database_of_another_mlflow_is_given_to_mlflow_first(mlflow_home: Home) -> None:

@@ -1,12 +1,12 @@
-"""daemon.service.self_checks: what the health says of the files that the daemon works with."""
+"""retraind.daemon.service.self_checks: what the health says of the files that the daemon works with."""
 
 import sqlite3
 from contextlib import closing
 
-from daemon.core.home import Home
-from daemon.service.self_checks import SelfChecks
-from daemon.storage.journal import Journal
-from daemon.storage.model_versions import LAYOUT
+from retraind.daemon.core.home import Home
+from retraind.daemon.service.self_checks import SelfChecks
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.model_versions import LAYOUT
 
 
 def test_tables_of_an_mlflow_that_retraind_does_not_know_are_no_green_light(

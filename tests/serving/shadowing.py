@@ -7,12 +7,12 @@ from pathlib import Path
 import bundles
 from sites import Client
 
-from daemon.artifacts import bundle
-from daemon.core.home import Home
-from daemon.core.settings import Promote, Settings
-from daemon.storage.journal import Journal
-from daemon.storage.prediction_history import HistoryCopier
-from web.serving.predictor import Predictor
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Promote, Settings
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.prediction_history import HistoryCopier
+from retraind.web.serving.predictor import Predictor
 
 MANUAL = Settings(promote=Promote(mode="manual"))
 

@@ -1,4 +1,4 @@
-"""web.serving.answered and web.serving.answered_rows: a row is answered and logged alike, alone and among others."""
+"""retraind.web.serving.answered and retraind.web.serving.answered_rows: a row is answered and logged alike, alone and among others."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ import orjson
 import pytest
 from logged import Named
 
-from daemon.schema import prediction_block
-from web.serving import inputs
-from web.serving.answered import AnsweredRow
-from web.serving.answered_rows import AnsweredRows, joined
-from web.serving.inputs import Inputs
+from retraind.daemon.schema import prediction_block
+from retraind.web.serving import inputs
+from retraind.web.serving.answered import AnsweredRow
+from retraind.web.serving.answered_rows import AnsweredRows, joined
+from retraind.web.serving.inputs import Inputs
 
 CLASS, VALUE = (['"se"tosa', "ö", "c"], [0.25, 0.5, 0.25]), (list[str](), [12.5])
 

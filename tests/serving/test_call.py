@@ -1,4 +1,4 @@
-"""web.serving.call: what must not be answered at once goes on elsewhere, and is routed and checked once."""
+"""retraind.web.serving.call: what must not be answered at once goes on elsewhere, and is routed and checked once."""
 
 import json
 from concurrent.futures import Future
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sites import Client
 
-from web.serving import call
-from web.serving.call import CURRENT, Call
+from retraind.web.serving import call
+from retraind.web.serving.call import CURRENT, Call
 
 
 def asked(flowers: Client, carried: Call, body: bytes, **environ: str) -> bytes:

@@ -1,4 +1,4 @@
-"""web.serving.canary: the held challenger answers a share of the keys, always the same ones, and no request fails for it."""
+"""retraind.web.serving.canary: the held challenger answers a share of the keys, always the same ones, and no request fails for it."""
 
 import json
 from contextlib import closing
@@ -9,13 +9,13 @@ import bundles
 import pytest
 from sites import Client
 
-from daemon.artifacts import bundle
-from daemon.core.home import Home
-from daemon.core.settings import Promote, Settings
-from daemon.schema.schema import Schema
-from daemon.storage.journal import Journal
-from web.serving import canary
-from web.serving.predictor import Follower
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Promote, Settings
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.storage.journal import Journal
+from retraind.web.serving import canary
+from retraind.web.serving.predictor import Follower
 
 KEYS = [f"customer-{number}" for number in range(10_000)]
 BODY = json.dumps({"features": bundles.SETOSA}).encode()

@@ -1,4 +1,4 @@
-"""web.serving.prediction_log and web.serving.group_commit: what is written when, what is synced when, and what a full disk leaves."""
+"""retraind.web.serving.prediction_log and retraind.web.serving.group_commit: what is written when, what is synced when, and what a full disk leaves."""
 
 import asyncio
 import os
@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from prediction_lines import held
 
-from daemon.core.errors import NotKept
-from daemon.core.home import Home
-from daemon.core.settings import Predictions, Settings
-from daemon.records.records import Records
-from daemon.storage.prediction_history import HistoryCopier
-from web.serving.group_commit import Durability
-from web.serving.prediction_log import GROUP_BYTES, PredictionLog
+from retraind.daemon.core.errors import NotKept
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Predictions, Settings
+from retraind.daemon.records.records import Records
+from retraind.daemon.storage.prediction_history import HistoryCopier
+from retraind.web.serving.group_commit import Durability
+from retraind.web.serving.prediction_log import GROUP_BYTES, PredictionLog
 
 STRICT = Predictions(durability="strict")
 

@@ -1,4 +1,4 @@
-"""web.serving.inputs: every shape of request means the same rows."""
+"""retraind.web.serving.inputs: every shape of request means the same rows."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.core.errors import InvalidFeatures
-from daemon.schema.column import Column
-from daemon.schema.row_encoding import encode
-from daemon.schema.schema import Schema
-from web.http.payload import MOST_ROWS
-from web.serving import call, inputs
+from retraind.daemon.core.errors import InvalidFeatures
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.row_encoding import encode
+from retraind.daemon.schema.schema import Schema
+from retraind.web.http.payload import MOST_ROWS
+from retraind.web.serving import call, inputs
 
 VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.sampled_from(["Aachen", 10**400])

@@ -1,4 +1,4 @@
-"""web.serving.json_rows: what is read in pieces is what would be read as a whole, and the rest is left to that."""
+"""retraind.web.serving.json_rows: what is read in pieces is what would be read as a whole, and the rest is left to that."""
 
 import json
 import random
@@ -7,9 +7,9 @@ from typing import Any
 import bundles
 import pytest
 
-from web.http import payload
-from web.serving import inputs, json_rows
-from web.serving.json_rows import NotPlain
+from retraind.web.http import payload
+from retraind.web.serving import inputs, json_rows
+from retraind.web.serving.json_rows import NotPlain
 
 ROWS: list[list[float]] = [[number / 7, number, -number / 3, 1e-9 * number] for number in range(3000)]
 TEXT = json.dumps({"instances": ROWS}).encode()

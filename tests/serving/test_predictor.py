@@ -1,4 +1,4 @@
-"""web.serving.predictor with real bundles."""
+"""retraind.web.serving.predictor with real bundles."""
 
 import time
 from pathlib import Path
@@ -7,12 +7,12 @@ import bundles
 import numpy as np
 import pytest
 
-from daemon.artifacts import bundle
-from daemon.core import durable
-from daemon.core.errors import InvalidFeatures
-from daemon.core.home import Home
-from web.serving import predictor
-from web.serving.predictor import Follower, Predictor, Slot
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import InvalidFeatures
+from retraind.daemon.core.home import Home
+from retraind.web.serving import predictor
+from retraind.web.serving.predictor import Follower, Predictor, Slot
 
 
 @pytest.fixture

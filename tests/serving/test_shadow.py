@@ -1,4 +1,4 @@
-"""web.serving.shadow, web.serving.agreement, daemon.storage.prediction_history: a held challenger answers the same rows, and how far it agrees is kept once."""
+"""retraind.web.serving.shadow, retraind.web.serving.agreement, retraind.daemon.storage.prediction_history: a held challenger answers the same rows, and how far it agrees is kept once."""
 
 import json
 import threading
@@ -13,16 +13,16 @@ import shadowing
 from shadowing import MANUAL, ROWS, copied, hold, loaded, predict, tried
 from sites import PREDICTION, Client, Site
 
-from daemon.artifacts import bundle
-from daemon.core.home import Home
-from daemon.core.settings import Promote, Settings
-from daemon.records import lineage
-from daemon.records.records import Records
-from daemon.storage.journal import Journal
-from web.serving import agreement, shadow
-from web.serving.agreement import ChampionAnswers
-from web.serving.inputs import from_rows
-from web.serving.predictor import Predictor
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Promote, Settings
+from retraind.daemon.records import lineage
+from retraind.daemon.records.records import Records
+from retraind.daemon.storage.journal import Journal
+from retraind.web.serving import agreement, shadow
+from retraind.web.serving.agreement import ChampionAnswers
+from retraind.web.serving.inputs import from_rows
+from retraind.web.serving.predictor import Predictor
 
 home = pytest.fixture(shadowing.home)
 
@@ -108,7 +108,7 @@ def test_agreement_is_logged_and_copied_once(home: Home) -> None:
 
 
 def test_disagreements_are_kept_up_to_a_number(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.storage.prediction_history.KEEP_DISAGREEMENTS", 3)
+    monkeypatch.setattr("retraind.daemon.storage.prediction_history.KEEP_DISAGREEMENTS", 3)
     hold(home, favourite=1)
     client = tried(home)
     predict(client, rows=9)

@@ -8,11 +8,11 @@ from rich.console import Console
 from shadowing import copied, hold, loaded, predict, tried
 from sites import PREDICTION, Client
 
-from daemon.cli.report import health, lineage_tree, versions
-from daemon.core.home import Home
-from daemon.core.settings import Promote, Settings
-from daemon.schema import score_names
-from daemon.schema.scores import Agreement
+from retraind.daemon.cli.report import health, lineage_tree, versions
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Promote, Settings
+from retraind.daemon.schema import score_names
+from retraind.daemon.schema.scores import Agreement
 
 home = pytest.fixture(shadowing.home)
 

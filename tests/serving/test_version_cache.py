@@ -1,4 +1,4 @@
-"""web.serving.version_cache: versions beside the served one, asked for by number or alias, with real bundles and a real worker."""
+"""retraind.web.serving.version_cache: versions beside the served one, asked for by number or alias, with real bundles and a real worker."""
 
 import json
 import re
@@ -12,14 +12,14 @@ import bundles
 import pytest
 from sites import PREDICTION, Site
 
-from daemon.artifacts import bundle
-from daemon.core.home import Home
-from daemon.records.records import Records
-from daemon.storage.journal import Journal
-from web.http.problems import Problem
-from web.serving import version_cache
-from web.serving.predictor import Predictor
-from web.serving.version_cache import VersionCache
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core.home import Home
+from retraind.daemon.records.records import Records
+from retraind.daemon.storage.journal import Journal
+from retraind.web.http.problems import Problem
+from retraind.web.serving import version_cache
+from retraind.web.serving.predictor import Predictor
+from retraind.web.serving.version_cache import VersionCache
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def refused(own: VersionCache, version: int) -> Problem:
 
 
 def clear(home: Home, version: int) -> None:
-    """As `daemon.promotion.old_versions` does."""
+    """As `retraind.daemon.promotion.old_versions` does."""
     for path in home.bundle(version).iterdir():
         if path.name != bundle.MANIFEST:
             path.unlink()

@@ -13,9 +13,9 @@ from points import Fault
 from world import Asked
 
 from benchmarks.postgres import Postgres
-from daemon.core import requests
-from daemon.records.server import reader
-from daemon.storage.model_versions import CHAMPION
+from retraind.daemon.core import requests
+from retraind.daemon.records.server import reader
+from retraind.daemon.storage.model_versions import CHAMPION
 
 if TYPE_CHECKING:
     from lives import Life

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
 
-REAL = ("daemon.storage.server.session",)
+REAL = ("retraind.daemon.storage.server.session",)
 """Modules that wait for a real server: until it has noticed that a killed process is gone."""
 
 READ_SECONDS = 0.001

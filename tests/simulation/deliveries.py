@@ -10,8 +10,8 @@ import orjson
 import wiring
 from world import Content, Put
 
-from daemon.core import durable
-from daemon.schema import labelled_row
+from retraind.daemon.core import durable
+from retraind.daemon.schema import labelled_row
 
 if TYPE_CHECKING:
     from lives import Life

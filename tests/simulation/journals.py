@@ -11,8 +11,8 @@ from acts import SERVER_ACTS
 from world import World
 
 from benchmarks.postgres import Postgres
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
 
 
 @dataclass(frozen=True)

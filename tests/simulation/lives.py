@@ -20,15 +20,15 @@ from points import POINTS
 from truths import Truths
 from world import Violated, World
 
-from daemon.artifacts import bundle
-from daemon.core.errors import BundleRefused, JournalTaken, RetraindError
-from daemon.core.home import Home
-from daemon.core.settings import Settings
-from daemon.registry.registry import Registry
-from daemon.service import service
-from daemon.service.heartbeat import Heartbeat
-from daemon.service.loop import Loop
-from daemon.storage.model_versions import ModelVersions
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core.errors import BundleRefused, JournalTaken, RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.registry.registry import Registry
+from retraind.daemon.service import service
+from retraind.daemon.service.heartbeat import Heartbeat
+from retraind.daemon.service.loop import Loop
+from retraind.daemon.storage.model_versions import ModelVersions
 
 COPY_SECONDS = 0.5
 """How often the history is copied, as its thread does."""

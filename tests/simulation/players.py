@@ -10,16 +10,16 @@ import bundles
 import orjson
 from points import POINTS
 
-from daemon.artifacts import bundle
-from daemon.artifacts.bundle import Manifest
-from daemon.core.home import Home
-from daemon.core.settings import Log
-from daemon.dataset import segments
-from daemon.processes.child import Trainer
-from daemon.processes.training_job import Job, Message
-from daemon.registry.registry import Registry
-from daemon.schema.scores import HOLDOUTS
-from daemon.storage.model_versions import NAME
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.artifacts.bundle import Manifest
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Log
+from retraind.daemon.dataset import segments
+from retraind.daemon.processes.child import Trainer
+from retraind.daemon.processes.training_job import Job, Message
+from retraind.daemon.registry.registry import Registry
+from retraind.daemon.schema.scores import HOLDOUTS
+from retraind.daemon.storage.model_versions import NAME
 
 STAGES = ("starting", "reading", "comparing", "staging", "registering", "done")
 

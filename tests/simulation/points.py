@@ -19,11 +19,11 @@ from sqlalchemy import Connection, event
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
-from daemon.core import durable
-from daemon.core.errors import DatasetDamaged, Unavailable
-from daemon.dataset import git_command
-from daemon.records.server import reader
-from daemon.storage.model_versions import ModelVersions
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import DatasetDamaged, Unavailable
+from retraind.daemon.dataset import git_command
+from retraind.daemon.records.server import reader
+from retraind.daemon.storage.model_versions import ModelVersions
 
 FULL = os.strerror(errno.ENOSPC)
 GONE = "server closed the connection unexpectedly"

@@ -32,10 +32,10 @@ from stage import install, let_go
 from world import World
 
 from benchmarks.postgres import Postgres
-from daemon.core import logs
-from daemon.core.home import Home
-from daemon.core.settings import Drift, Log, Promote, Retrain, Settings
-from daemon.storage.server import copies
+from retraind.daemon.core import logs
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Drift, Log, Promote, Retrain, Settings
+from retraind.daemon.storage.server import copies
 
 UNNEEDED = ("google",)
 """Libraries that can't be imported twice."""

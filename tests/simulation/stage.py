@@ -11,12 +11,12 @@ from players import Lookout, Trainee
 from sqlalchemy import Engine, create_engine
 from tqdm import tqdm
 
-from daemon.dataset import segment_writer, segments
-from daemon.inbox import watcher
-from daemon.records.server import reader
-from daemon.service import service
-from daemon.storage import database_file, prediction_history
-from daemon.tabular import csv_table, file_content
+from retraind.daemon.dataset import segment_writer, segments
+from retraind.daemon.inbox import watcher
+from retraind.daemon.records.server import reader
+from retraind.daemon.service import service
+from retraind.daemon.storage import database_file, prediction_history
+from retraind.daemon.tabular import csv_table, file_content
 
 SMALL_BYTES, PIECE_ROWS = 1024, 6
 """A drop above so many bytes is a large one, and a merge reads so many rows at once: many steps come of little work."""

@@ -9,13 +9,13 @@ import wiring
 from players import craft, register
 from world import Content
 
-from daemon.core import durable
-from daemon.core.home import Home
-from daemon.core.settings import Promote
-from daemon.core.states import RunState
-from daemon.promotion.promotion import Promotion
-from daemon.registry.registry import Registry
-from daemon.storage.model_versions import ModelVersions
+from retraind.daemon.core import durable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.core.states import RunState
+from retraind.daemon.promotion.promotion import Promotion
+from retraind.daemon.registry.registry import Registry
+from retraind.daemon.storage.model_versions import ModelVersions
 
 STARTS = (13, 15)
 """Segments that a home may begin with: as soon as it has FAN of them, they are merged."""

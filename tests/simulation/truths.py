@@ -14,17 +14,17 @@ from points import POINTS
 from sqlalchemy import func, select
 from world import Asked, Violated, World
 
-from daemon.cli import doctor
-from daemon.core import durable, requests, status
-from daemon.core.errors import Unavailable
-from daemon.core.home import Home
-from daemon.core.inbox_names import BAD_ROWS, PREDICT, REPORT
-from daemon.dataset.dataset import Dataset
-from daemon.inbox.drop_removal import HIDDEN_PREFIX
-from daemon.retraining import policy
-from daemon.storage.journal import Journal
-from daemon.storage.journal_tables import drops, events
-from daemon.storage.journal_tables import requests as answers
+from retraind.daemon.cli import doctor
+from retraind.daemon.core import durable, requests, status
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.inbox_names import BAD_ROWS, PREDICT, REPORT
+from retraind.daemon.dataset.dataset import Dataset
+from retraind.daemon.inbox.drop_removal import HIDDEN_PREFIX
+from retraind.daemon.retraining import policy
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.journal_tables import drops, events
+from retraind.daemon.storage.journal_tables import requests as answers
 
 if TYPE_CHECKING:
     from lives import Life

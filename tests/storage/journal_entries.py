@@ -4,9 +4,9 @@ from typing import Any
 
 from sqlalchemy import text
 
-from daemon.core.home import Home
-from daemon.records.query import ask, number
-from daemon.storage.journal import Journal
+from retraind.daemon.core.home import Home
+from retraind.daemon.records.query import ask, number
+from retraind.daemon.storage.journal import Journal
 
 
 def a_drop(name: str = "a.csv", sha256: str = "a" * 64, **more: Any) -> Any:

@@ -8,13 +8,13 @@ import psycopg
 from psycopg.rows import dict_row
 
 from benchmarks.postgres import Postgres
-from daemon.core.databases import mlflow_server
-from daemon.core.databases.mlflow_server import MlflowServer
-from daemon.core.home import Home
-from daemon.core.journal import journal_address
-from daemon.storage import mlflow_tables
-from daemon.storage.mlflow.mlflow_session import Leader, MlflowOnServer
-from daemon.storage.model_versions import CHAMPION, NAME, ModelVersions
+from retraind.daemon.core.databases import mlflow_server
+from retraind.daemon.core.databases.mlflow_server import MlflowServer
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_address
+from retraind.daemon.storage import mlflow_tables
+from retraind.daemon.storage.mlflow.mlflow_session import Leader, MlflowOnServer
+from retraind.daemon.storage.model_versions import CHAMPION, NAME, ModelVersions
 
 VERSION = f"INSERT INTO model_versions (name, version, current_stage) VALUES ('{NAME}', ?, 'None')"
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 
-from daemon.core import durable
-from daemon.core.home import Home
-from daemon.records.records import Records
+from retraind.daemon.core import durable
+from retraind.daemon.core.home import Home
+from retraind.daemon.records.records import Records
 
 
 def line(number: int, **fields: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""daemon.storage.prediction_history: the rows that are kept by number, by age, and for each caller."""
+"""retraind.daemon.storage.prediction_history: the rows that are kept by number, by age, and for each caller."""
 
 import os
 import sqlite3
@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from prediction_lines import callers, ids, line, utcnow_of
 
-from daemon.core import durable
-from daemon.core.clock import DAY, Reading
-from daemon.core.home import Home
-from daemon.core.settings import Predictions, Settings
-from daemon.storage import prediction_history
-from daemon.storage.prediction_history import HistoryCopier
+from retraind.daemon.core import durable
+from retraind.daemon.core.clock import DAY, Reading
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Predictions, Settings
+from retraind.daemon.storage import prediction_history
+from retraind.daemon.storage.prediction_history import HistoryCopier
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""daemon.storage.journal with a real SQLite file."""
+"""retraind.daemon.storage.journal with a real SQLite file."""
 
 import itertools
 import os
@@ -12,11 +12,11 @@ import forks
 import pytest
 from journal_entries import a_batch, a_drop, a_version, events
 
-from daemon.core.errors import RetraindError
-from daemon.core.home import Home
-from daemon.core.states import DropState, RequestState, RunState, VersionState
-from daemon.records import lineage
-from daemon.storage.journal import Journal
+from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import DropState, RequestState, RunState, VersionState
+from retraind.daemon.records import lineage
+from retraind.daemon.storage.journal import Journal
 
 pytestmark = pytest.mark.engines
 

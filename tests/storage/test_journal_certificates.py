@@ -17,12 +17,12 @@ from journal_entries import accept, batches
 from ports import free_port
 
 from benchmarks.postgres import Postgres
-from daemon.core.errors import Unavailable
-from daemon.core.home import Home
-from daemon.core.journal import journal_address, journal_server
-from daemon.core.node.messages import NodeReport, NodeState
-from daemon.storage.journal import Journal
-from daemon.storage.server.node_session import NodeSession
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_address, journal_server
+from retraind.daemon.core.node.messages import NodeReport, NodeState
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.server.node_session import NodeSession
 
 ACCESS = "hostssl all all 127.0.0.1/32 cert\nhost all all 127.0.0.1/32 reject\n"
 """By TCP only with TLS, and with a certificate that names the user."""

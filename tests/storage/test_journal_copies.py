@@ -1,4 +1,4 @@
-"""daemon.storage.server.copies: a journal from its file to a server and back, whole, and never two at once."""
+"""retraind.daemon.storage.server.copies: a journal from its file to a server and back, whole, and never two at once."""
 
 import shutil
 import sqlite3
@@ -12,16 +12,16 @@ from journal_entries import a_batch, a_drop, a_version, newest_event
 from sqlalchemy import text
 
 from benchmarks.postgres import Postgres
-from daemon.core.errors import AlreadyRunning, BadSettings, NotFound
-from daemon.core.home import Home
-from daemon.core.journal import journal_address, journal_server
-from daemon.core.states import DropState, EventKind, RequestState, VersionState
-from daemon.records.query import ask
-from daemon.records.records import Records
-from daemon.service.parts import sweep
-from daemon.storage.journal import Journal
-from daemon.storage.journal_tables import MLFLOW_HOME, tables
-from daemon.storage.server import copies
+from retraind.daemon.core.errors import AlreadyRunning, BadSettings, NotFound
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_address, journal_server
+from retraind.daemon.core.states import DropState, EventKind, RequestState, VersionState
+from retraind.daemon.records.query import ask
+from retraind.daemon.records.records import Records
+from retraind.daemon.service.parts import sweep
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.journal_tables import MLFLOW_HOME, tables
+from retraind.daemon.storage.server import copies
 
 
 def fill(home: Home) -> None:
@@ -267,7 +267,7 @@ def test_copy_of_a_home_gets_a_journal_of_its_own(home: Home, postgres: Postgres
 
 
 def test_journal_in_use_is_not_moved(home: Home, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.storage.server.session.LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("retraind.daemon.storage.server.session.LOCK_SECONDS", 0.1)
     fill(home)
     copies.move_to_server(home, postgres.url())
     with closing(Journal.open(home.journal)), pytest.raises(AlreadyRunning):

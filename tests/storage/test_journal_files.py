@@ -1,4 +1,4 @@
-"""daemon.storage.journal: the file on disk: any path, damage, other formats and their migration."""
+"""retraind.daemon.storage.journal: the file on disk: any path, damage, other formats and their migration."""
 
 import sqlite3
 import stat
@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from journal_entries import a_batch, a_drop
 
-from daemon.core.errors import RetraindError
-from daemon.core.home import Home
-from daemon.core.journal.journal_format import FORMAT
-from daemon.core.states import DropState
-from daemon.records import drops
-from daemon.storage.journal import Journal
+from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal.journal_format import FORMAT
+from retraind.daemon.core.states import DropState
+from retraind.daemon.records import drops
+from retraind.daemon.storage.journal import Journal
 
 
 @pytest.mark.parametrize("name", ["a b", "50%20 #1?x=y", "ü", "'; DROP"])

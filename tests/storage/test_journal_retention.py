@@ -1,13 +1,13 @@
-"""daemon.storage.journal_retention: how many events and requests are kept."""
+"""retraind.daemon.storage.journal_retention: how many events and requests are kept."""
 
 import pytest
 from journal_entries import a_batch, a_drop, events, newest_event
 from sqlalchemy import text
 
-from daemon.core.home import Home
-from daemon.core.states import DropState, EventKind, RequestState
-from daemon.core.status import utcnow
-from daemon.storage.journal import Journal
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import DropState, EventKind, RequestState
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.storage.journal import Journal
 
 pytestmark = pytest.mark.engines
 
@@ -63,7 +63,7 @@ def test_journal_of_before_knows_the_batch_of_its_swap_when_events_have_gone(jou
 
 
 def test_removing_goes_piece_by_piece(home: Home, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.storage.journal_retention.MOST", 4)
+    monkeypatch.setattr("retraind.daemon.storage.journal_retention.MOST", 4)
     with journal.together():
         for number in range(10):
             journal.drops.refuse(a_drop(sha256=str(number)), DropState.REJECTED, "no")

@@ -1,4 +1,4 @@
-"""daemon.storage.server with a real PostgreSQL: lost connections, commits without an answer, and who may write."""
+"""retraind.daemon.storage.server with a real PostgreSQL: lost connections, commits without an answer, and who may write."""
 
 import itertools
 import os
@@ -21,12 +21,12 @@ from postgres import terminate
 from relay import Relay
 
 from benchmarks.postgres import Postgres
-from daemon.core.errors import Exit, JournalTaken, Unavailable
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
-from daemon.core.states import EventKind
-from daemon.records.query import ask, number
-from daemon.storage.journal import Journal
+from retraind.daemon.core.errors import Exit, JournalTaken, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.core.states import EventKind
+from retraind.daemon.records.query import ask, number
+from retraind.daemon.storage.journal import Journal
 
 
 @pytest.fixture
@@ -70,8 +70,8 @@ def test_process_ends_only_where_its_belief_is_wrong(
     placed: Home, relay: Relay, cut: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server stays away longer than it is waited for, so the commit counts as failed: later it turns out whether it had."""
-    monkeypatch.setattr("daemon.storage.server.database.ANSWER_SECONDS", 0.2)
-    monkeypatch.setattr("daemon.storage.server.database.RETRY_SECONDS", 0.1)
+    monkeypatch.setattr("retraind.daemon.storage.server.database.ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr("retraind.daemon.storage.server.database.RETRY_SECONDS", 0.1)
     with closing(Journal.open(placed.journal)) as journal:
         relay.cut, relay.down_seconds = cut, 1.0
         with pytest.raises(Unavailable):

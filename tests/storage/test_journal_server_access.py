@@ -1,4 +1,4 @@
-"""daemon.storage.server with a real PostgreSQL: who may write a journal, with which password, and what it takes."""
+"""retraind.daemon.storage.server with a real PostgreSQL: who may write a journal, with which password, and what it takes."""
 
 import os
 from collections.abc import Callable
@@ -12,20 +12,20 @@ from journal_entries import a_batch, a_drop, accept, batches
 from postgres import terminate
 
 from benchmarks.postgres import Postgres
-from daemon.core.errors import AlreadyRunning, BadSettings, Exit, JournalTaken, RetraindError, Unavailable
-from daemon.core.home import Home
-from daemon.core.journal import journal_address, journal_server
-from daemon.core.settings import Settings
-from daemon.core.states import DropState
-from daemon.records.records import Records
-from daemon.storage.journal import Journal
+from retraind.daemon.core.errors import AlreadyRunning, BadSettings, Exit, JournalTaken, RetraindError, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_address, journal_server
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.core.states import DropState
+from retraind.daemon.records.records import Records
+from retraind.daemon.storage.journal import Journal
 
 
 def test_journal_of_a_running_daemon_is_refused_by_name(
     placed: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also to a copy of the home, on another machine."""
-    monkeypatch.setattr("daemon.storage.server.session.LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("retraind.daemon.storage.server.session.LOCK_SECONDS", 0.1)
     copy = Home(tmp_path / "copy")
     copy.registry.mkdir(parents=True)
     copy.journal_server.write_bytes(placed.journal_server.read_bytes())

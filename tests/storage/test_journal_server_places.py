@@ -1,4 +1,4 @@
-"""daemon.storage.server with a real PostgreSQL: schemas, encodings and servers on which a journal is kept, or refused."""
+"""retraind.daemon.storage.server with a real PostgreSQL: schemas, encodings and servers on which a journal is kept, or refused."""
 
 import secrets
 import uuid
@@ -11,12 +11,12 @@ from journal_entries import accept, batches
 from sqlalchemy import text
 
 from benchmarks.postgres import Postgres
-from daemon.core.errors import RetraindError, Unavailable
-from daemon.core.home import Home
-from daemon.core.journal import journal_address, journal_server
-from daemon.core.states import EventKind
-from daemon.records.query import ask
-from daemon.storage.journal import Journal
+from retraind.daemon.core.errors import RetraindError, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_address, journal_server
+from retraind.daemon.core.states import EventKind
+from retraind.daemon.records.query import ask
+from retraind.daemon.storage.journal import Journal
 
 KEEPALIVES = ("keepalives_idle", "keepalives_interval", "keepalives_count", "user_timeout")
 

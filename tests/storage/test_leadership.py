@@ -1,4 +1,4 @@
-"""daemon.storage.server.leadership with a real PostgreSQL: epochs, sessions that are left behind, and who may hold the row."""
+"""retraind.daemon.storage.server.leadership with a real PostgreSQL: epochs, sessions that are left behind, and who may hold the row."""
 
 import os
 import time
@@ -11,12 +11,12 @@ from journal_entries import accept
 from postgres import terminate
 
 from benchmarks.postgres import Postgres
-from daemon.core.errors import AlreadyRunning, JournalTaken, Unavailable
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
-from daemon.core.leader.identity import Leader, reason_of_change
-from daemon.storage.journal import Journal
-from daemon.storage.server import copies, node_rows
+from retraind.daemon.core.errors import AlreadyRunning, JournalTaken, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.core.leader.identity import Leader, reason_of_change
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.server import copies, node_rows
 
 A = Leader("box-a", "http://box-a:8000", "box-a:/home", "boot", beats=True)
 B = Leader("box-b", "http://box-b:8000", "box-b:/home", "boot", beats=True)
@@ -113,7 +113,7 @@ def test_foreign_holder_is_not_waited_for(placed: Home, postgres: Postgres) -> N
         accept(journal, 1)
         terminate(postgres, f"retraind {os.getpid()} %")
         with psycopg.connect(f"host={postgres.folder} user=postgres dbname=postgres") as tool:
-            from daemon.storage.server import session
+            from retraind.daemon.storage.server import session
 
             key = session.lock_key(schema(placed))
             tool.execute("SELECT pg_advisory_lock(%s, %s)", (session.LOCK_CLASS, key))

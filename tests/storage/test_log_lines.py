@@ -1,4 +1,4 @@
-"""daemon.storage.log_lines: rows of the prediction log are erased in their place."""
+"""retraind.daemon.storage.log_lines: rows of the prediction log are erased in their place."""
 
 import struct
 from base64 import b64decode
@@ -7,11 +7,11 @@ from contextlib import closing
 import orjson
 from logged import block, predictions
 
-from daemon.core.home import Home
-from daemon.core.settings import Settings
-from daemon.records.records import Records
-from daemon.storage import log_lines
-from daemon.storage.prediction_history import HistoryCopier
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.records.records import Records
+from retraind.daemon.storage import log_lines
+from retraind.daemon.storage.prediction_history import HistoryCopier
 
 
 def test_row_of_a_line_with_many_goes_and_leaves_the_others(home: Home) -> None:

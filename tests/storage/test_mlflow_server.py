@@ -17,17 +17,17 @@ from mlflow_servers import leading, session
 from service import wait_until
 
 from benchmarks.postgres import Postgres
-from daemon.core.databases import mlflow_server
-from daemon.core.databases.mlflow_server import MlflowServer
-from daemon.core.errors import BadSettings, NotFound, Unavailable
-from daemon.core.home import Home
-from daemon.core.states import VersionState
-from daemon.registry.registry import Registry
-from daemon.storage import artifact_paths, mlflow_tables
-from daemon.storage.journal import Journal
-from daemon.storage.mlflow import mlflow_copies
-from daemon.storage.mlflow.mlflow_session import Leader, MlflowOnServer
-from daemon.storage.model_versions import CHALLENGER, CHAMPION, LAYOUT, NAME, PREVIOUS, ModelVersions
+from retraind.daemon.core.databases import mlflow_server
+from retraind.daemon.core.databases.mlflow_server import MlflowServer
+from retraind.daemon.core.errors import BadSettings, NotFound, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import VersionState
+from retraind.daemon.registry.registry import Registry
+from retraind.daemon.storage import artifact_paths, mlflow_tables
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.mlflow import mlflow_copies
+from retraind.daemon.storage.mlflow.mlflow_session import Leader, MlflowOnServer
+from retraind.daemon.storage.model_versions import CHALLENGER, CHAMPION, LAYOUT, NAME, PREVIOUS, ModelVersions
 
 VERDICTS = "SELECT value FROM model_version_tags"
 

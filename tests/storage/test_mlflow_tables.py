@@ -1,4 +1,4 @@
-"""daemon.storage.mlflow_tables beside the MLflow that is installed: a new database and closed runs are what MLflow would make of them."""
+"""retraind.daemon.storage.mlflow_tables beside the MLflow that is installed: a new database and closed runs are what MLflow would make of them."""
 
 import os
 import shutil
@@ -16,13 +16,13 @@ from alembic import command
 from mlflow.store.db import utils
 from sqlalchemy import Engine, event
 
-from daemon.core.errors import Unavailable
-from daemon.core.home import Home
-from daemon.registry import migrations
-from daemon.registry.registry import Registry
-from daemon.storage import mlflow_file, mlflow_tables
-from daemon.storage.mlflow.mlflow_database import MlflowFile
-from daemon.storage.model_versions import LAYOUT, ModelVersions
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.registry import migrations
+from retraind.daemon.registry.registry import Registry
+from retraind.daemon.storage import mlflow_file, mlflow_tables
+from retraind.daemon.storage.mlflow.mlflow_database import MlflowFile
+from retraind.daemon.storage.model_versions import LAYOUT, ModelVersions
 
 TIMES = ("creation_time", "last_update_time", "last_updated_time", "start_time", "end_time")
 

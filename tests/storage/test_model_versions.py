@@ -1,4 +1,4 @@
-"""daemon.storage.model_versions beside the MLflow that is installed: each statement reads and leaves what its client does."""
+"""retraind.daemon.storage.model_versions beside the MLflow that is installed: each statement reads and leaves what its client does."""
 
 import shutil
 import sqlite3
@@ -15,13 +15,21 @@ from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.db.utils import _get_latest_schema_revision
 
-from daemon.backup import database_copies
-from daemon.core.errors import NotFound, Unavailable
-from daemon.core.home import Home
-from daemon.core.states import VersionState
-from daemon.registry.registry import Registry
-from daemon.storage import artifact_paths, mlflow_file, mlflow_tables
-from daemon.storage.model_versions import CHALLENGER, CHAMPION, LAYOUT, NAME, PREVIOUS, ModelVersions, Registered
+from retraind.daemon.backup import database_copies
+from retraind.daemon.core.errors import NotFound, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import VersionState
+from retraind.daemon.registry.registry import Registry
+from retraind.daemon.storage import artifact_paths, mlflow_file, mlflow_tables
+from retraind.daemon.storage.model_versions import (
+    CHALLENGER,
+    CHAMPION,
+    LAYOUT,
+    NAME,
+    PREVIOUS,
+    ModelVersions,
+    Registered,
+)
 
 BUNDLE = "b" * 64
 

@@ -1,4 +1,4 @@
-"""daemon.storage.prediction_history: every logged prediction is in the database exactly once."""
+"""retraind.daemon.storage.prediction_history: every logged prediction is in the database exactly once."""
 
 import os
 import random
@@ -17,12 +17,12 @@ import pytest
 from logged import block
 from prediction_lines import held, ids, line, logs
 
-from daemon.core.home import Home
-from daemon.core.settings import Predictions, Settings
-from daemon.records.records import Records
-from daemon.storage.prediction_history import HistoryCopier
-from web.serving import prediction_log
-from web.serving.prediction_log import PredictionLog
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Predictions, Settings
+from retraind.daemon.records.records import Records
+from retraind.daemon.storage.prediction_history import HistoryCopier
+from retraind.web.serving import prediction_log
+from retraind.web.serving.prediction_log import PredictionLog
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from daemon.core.settings import Inbox
-from daemon.schema.column import Column, Kind
-from daemon.schema.labelled_row import Sample
-from daemon.schema.schema import Schema
-from daemon.tabular import csv_table, rows
-from daemon.tabular.file_content import Content
-from daemon.tabular.rows import Checked
+from retraind.daemon.core.settings import Inbox
+from retraind.daemon.schema.column import Column, Kind
+from retraind.daemon.schema.labelled_row import Sample
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular import csv_table, rows
+from retraind.daemon.tabular.file_content import Content
+from retraind.daemon.tabular.rows import Checked
 
 SIZE = Column(name="size", kind="number")
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from daemon.core.settings import Inbox
-from daemon.schema.schema import Schema, Task
-from daemon.tabular import csv_table, infer_schema, rows
-from daemon.tabular.file_content import Content
-from daemon.tabular.schema_draft import Draft
+from retraind.daemon.core.settings import Inbox
+from retraind.daemon.schema.schema import Schema, Task
+from retraind.daemon.tabular import csv_table, infer_schema, rows
+from retraind.daemon.tabular.file_content import Content
+from retraind.daemon.tabular.schema_draft import Draft
 
 
 def draft_of(folder: Path, text: str | bytes, target: str = "y", task: Task | None = None) -> Draft:

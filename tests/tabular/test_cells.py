@@ -1,4 +1,4 @@
-"""daemon.tabular.rows: single cells, compared with what Python makes of them."""
+"""retraind.daemon.tabular.rows: single cells, compared with what Python makes of them."""
 
 import csv
 import io
@@ -14,12 +14,12 @@ from example_counts import some
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from daemon.schema.column import BOUND, EXACT, Column, Kind
-from daemon.schema.labelled_row import Sample
-from daemon.schema.schema import Schema
-from daemon.tabular import column_types, csv_table, rows
-from daemon.tabular.checks.cells import BadCell
-from daemon.tabular.file_content import Content
+from retraind.daemon.schema.column import BOUND, EXACT, Column, Kind
+from retraind.daemon.schema.labelled_row import Sample
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular import column_types, csv_table, rows
+from retraind.daemon.tabular.checks.cells import BadCell
+from retraind.daemon.tabular.file_content import Content
 
 # Kinds
 

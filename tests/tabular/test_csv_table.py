@@ -1,4 +1,4 @@
-"""daemon.tabular.csv_table: bytes to text cells. Python's csv module is the judge of where a cell begins and ends."""
+"""retraind.daemon.tabular.csv_table: bytes to text cells. Python's csv module is the judge of where a cell begins and ends."""
 
 import csv
 import io
@@ -10,10 +10,10 @@ from example_counts import some
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from daemon.core.errors import InvalidDrop
-from daemon.tabular import csv_records, csv_table
-from daemon.tabular.csv_table import Header
-from daemon.tabular.file_content import Content
+from retraind.daemon.core.errors import InvalidDrop
+from retraind.daemon.tabular import csv_records, csv_table
+from retraind.daemon.tabular.csv_table import Header
+from retraind.daemon.tabular.file_content import Content
 
 
 class Read(NamedTuple):

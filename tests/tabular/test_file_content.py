@@ -1,4 +1,4 @@
-"""daemon.tabular.file_content: bytes taken once, in bounded memory."""
+"""retraind.daemon.tabular.file_content: bytes taken once, in bounded memory."""
 
 import gzip
 import os
@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from conftest import names
 
-from daemon.core import durable
-from daemon.core.errors import InvalidDrop
-from daemon.tabular import file_content
-from daemon.tabular.file_content import Content
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import InvalidDrop
+from retraind.daemon.tabular import file_content
+from retraind.daemon.tabular.file_content import Content
 
 LARGE = os.urandom(1000) * 20_000
 

@@ -1,4 +1,4 @@
-"""daemon.tabular.infer_schema: headers, delimiters, torn rows, and files that give no schema."""
+"""retraind.daemon.tabular.infer_schema: headers, delimiters, torn rows, and files that give no schema."""
 
 import gzip
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from inferring import draft_of, schema_of
 
-from daemon.core.errors import BadSchema, Exit
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema, Task
-from daemon.tabular import csv_table, file_content, infer_schema
-from daemon.tabular.file_content import Content
+from retraind.daemon.core.errors import BadSchema, Exit
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema, Task
+from retraind.daemon.tabular import csv_table, file_content, infer_schema
+from retraind.daemon.tabular.file_content import Content
 
 
 def test_torn_rows_are_counted_and_not_looked_at(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""daemon.tabular.infer_schema: texts that stand for missing values, and single wrong cells."""
+"""retraind.daemon.tabular.infer_schema: texts that stand for missing values, and single wrong cells."""
 
 import functools
 import tempfile
@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from inferring import check, draft_of, schema_of
 
-from daemon.schema import cell_notation
-from daemon.schema.column import Column
-from daemon.schema.schema import Task
-from daemon.tabular import rows
+from retraind.daemon.schema import cell_notation
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Task
+from retraind.daemon.tabular import rows
 
 # Missing values as the world writes them
 

@@ -1,4 +1,4 @@
-"""daemon.tabular.infer_schema: numbers and dates as people write them."""
+"""retraind.daemon.tabular.infer_schema: numbers and dates as people write them."""
 
 from pathlib import Path
 from typing import Literal
@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inferring import check, schema_of
 
-from daemon.core.errors import BadSchema
-from daemon.ingest.reading.late_labels import plain
-from daemon.schema.cell_notation import Notation, Order
-from daemon.schema.column import Column
-from daemon.schema.row_encoding import encode
-from daemon.schema.schema import Schema
-from daemon.tabular import column_types, infer_schema, rows
+from retraind.daemon.core.errors import BadSchema
+from retraind.daemon.ingest.reading.late_labels import plain
+from retraind.daemon.schema.cell_notation import Notation, Order
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.row_encoding import encode
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular import column_types, infer_schema, rows
 
 
 @pytest.mark.parametrize(

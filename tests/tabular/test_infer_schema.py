@@ -1,4 +1,4 @@
-"""daemon.tabular.infer_schema, daemon.tabular.infer_column and daemon.service.bootstrap: the first schema of a home."""
+"""retraind.daemon.tabular.infer_schema, retraind.daemon.tabular.infer_column and retraind.daemon.service.bootstrap: the first schema of a home."""
 
 import itertools
 from pathlib import Path
@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inferring import check, draft_of, schema_of
 
-from daemon.core.home import Home
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema, Task, load
-from daemon.service import bootstrap
-from daemon.tabular import column_types, infer_schema
-from daemon.tabular.infer_column import ColumnProfile
+from retraind.daemon.core.home import Home
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema, Task, load
+from retraind.daemon.service import bootstrap
+from retraind.daemon.tabular import column_types, infer_schema
+from retraind.daemon.tabular.infer_column import ColumnProfile
 
 
 def test_columns_are_what_their_cells_are(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""daemon.tabular.csv_table: large files, read in order and in bounded memory, and records that are located in them."""
+"""retraind.daemon.tabular.csv_table: large files, read in order and in bounded memory, and records that are located in them."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 from csv_texts import HEADER, WANTED
 
-from daemon.core.errors import InvalidDrop
-from daemon.tabular import csv_table, file_content
-from daemon.tabular.file_content import Content
+from retraind.daemon.core.errors import InvalidDrop
+from retraind.daemon.tabular import csv_table, file_content
+from retraind.daemon.tabular.file_content import Content
 
 # Places
 

@@ -1,4 +1,4 @@
-"""daemon.tabular.rows: samples, rows as numbers, and where each row came from."""
+"""retraind.daemon.tabular.rows: samples, rows as numbers, and where each row came from."""
 
 import math
 from datetime import UTC, datetime
@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 from checking import HEADER, KINDS, NOW, POLICY, SCHEMA, check, sample
 
-from daemon.core.errors import InvalidDrop
-from daemon.core.settings import Inbox
-from daemon.schema.column import Column, Kind
-from daemon.schema.row_encoding import encode
-from daemon.schema.schema import Schema
-from daemon.tabular import column_types, rows, schema_growth
+from retraind.daemon.core.errors import InvalidDrop
+from retraind.daemon.core.settings import Inbox
+from retraind.daemon.schema.column import Column, Kind
+from retraind.daemon.schema.row_encoding import encode
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular import column_types, rows, schema_growth
 
 
 @pytest.mark.parametrize("size", [1, 1.5, -0.0, 1e-300, 2**53 + 1, 2**63])

@@ -1,4 +1,4 @@
-"""daemon.tabular.rows and daemon.tabular.column_types: what text cells mean. Plain Python, cell by cell, is the judge."""
+"""retraind.daemon.tabular.rows and retraind.daemon.tabular.column_types: what text cells mean. Plain Python, cell by cell, is the judge."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 from checking import HEADER, SCHEMA, check, good
 
-from daemon.core.errors import InvalidDrop
-from daemon.schema.schema import Schema
-from daemon.tabular import rows
-from daemon.tabular.checks.cells import BadCell
+from retraind.daemon.core.errors import InvalidDrop
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular import rows
+from retraind.daemon.tabular.checks.cells import BadCell
 
 
 def text_table(columns: Mapping[str, list[str]]) -> pa.Table:

@@ -5,13 +5,13 @@ from typing import Any
 
 from test_bundle import sealed
 
-from daemon import model
-from daemon.artifacts import bundle
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.training.export import export
-from daemon.training.export.export import Exported
-from daemon.training.selection import candidates
+from retraind.daemon import model
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.training.export import export
+from retraind.daemon.training.export.export import Exported
+from retraind.daemon.training.selection import candidates
 
 EARLY = {task: [one for one in names if one not in candidates.LATE] for task, names in candidates.NAMES.items()}
 

@@ -1,4 +1,4 @@
-"""daemon.blend, daemon.training.selection.blending: several models answer together, where that is better than each alone."""
+"""retraind.daemon.blend, retraind.daemon.training.selection.blending: several models answer together, where that is better than each alone."""
 
 from dataclasses import replace
 from itertools import combinations
@@ -12,21 +12,21 @@ from test_bundle import sealed
 from test_kernel import SMOOTH, waves
 from test_model import MIXED, PRICES, few_trees, mixed, priced
 
-from daemon import model
-from daemon.artifacts import bundle
-from daemon.blend import BlendClassifier, BlendRegressor
-from daemon.core.settings import Train
-from daemon.model import Calibrated
-from daemon.schema.schema import Schema, Task
-from daemon.training.export import export
-from daemon.training.progress import Progress
-from daemon.training.selection import blending, candidates, comparison, tuning
-from daemon.training.selection.blending import BAGS, BOOSTS
-from daemon.training.selection.cross_validation import Trial
-from daemon.training.selection.leaders import Leaders
-from daemon.training.selection.search import Search
-from daemon.training.selection.search_spaces import SPACES, Range
-from daemon.training.selection.tuned import Member, Tuned
+from retraind.daemon import model
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.blend import BlendClassifier, BlendRegressor
+from retraind.daemon.core.settings import Train
+from retraind.daemon.model import Calibrated
+from retraind.daemon.schema.schema import Schema, Task
+from retraind.daemon.training.export import export
+from retraind.daemon.training.progress import Progress
+from retraind.daemon.training.selection import blending, candidates, comparison, tuning
+from retraind.daemon.training.selection.blending import BAGS, BOOSTS
+from retraind.daemon.training.selection.cross_validation import Trial
+from retraind.daemon.training.selection.leaders import Leaders
+from retraind.daemon.training.selection.search import Search
+from retraind.daemon.training.selection.search_spaces import SPACES, Range
+from retraind.daemon.training.selection.tuned import Member, Tuned
 
 TWO = Schema(target="t", classes=["a", "b"], columns=MIXED.columns)
 PAIRS = list(combinations(("logistic", "kernel", "forest", "boosting", "shallow_boosting"), 2))

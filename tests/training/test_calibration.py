@@ -1,4 +1,4 @@
-"""daemon.training.selection.calibration: probabilities are corrected where that pays, and only there."""
+"""retraind.daemon.training.selection.calibration: probabilities are corrected where that pays, and only there."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,9 @@ from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.tree import DecisionTreeClassifier
 
-from daemon.model import Calibrated, calibrate
-from daemon.training.selection import calibration
-from daemon.training.selection.calibration import Kept
+from retraind.daemon.model import Calibrated, calibrate
+from retraind.daemon.training.selection import calibration
+from retraind.daemon.training.selection.calibration import Kept
 
 
 def spoken(slope: float, count: int = 2000, classes: int = 3) -> Kept:

@@ -1,4 +1,4 @@
-"""daemon.training.selection.candidates: what competes, how it is compared, and the figures that are promised for Iris."""
+"""retraind.daemon.training.selection.candidates: what competes, how it is compared, and the figures that are promised for Iris."""
 
 import math
 import sys
@@ -12,18 +12,18 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_diabetes
 from test_model import MIXED, PRICES, few_trees, mixed, priced
 
-from daemon import model
-from daemon.core.errors import TrainingFailed
-from daemon.core.settings import EXTRA, Train
-from daemon.model import Codes, Matrix, Targets
-from daemon.schema.column import UNKNOWN, Column
-from daemon.schema.schema import Schema
-from daemon.training.progress import Progress
-from daemon.training.selection import candidates, comparison, foreign, report_metrics
-from daemon.training.selection.calibration import Kept
-from daemon.training.selection.candidates import LATE, LATE_ROWS, NAMES, Candidate
-from daemon.training.selection.comparison import Outcome
-from daemon.training.selection.cross_validation import Scored
+from retraind.daemon import model
+from retraind.daemon.core.errors import TrainingFailed
+from retraind.daemon.core.settings import EXTRA, Train
+from retraind.daemon.model import Codes, Matrix, Targets
+from retraind.daemon.schema.column import UNKNOWN, Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.training.progress import Progress
+from retraind.daemon.training.selection import candidates, comparison, foreign, report_metrics
+from retraind.daemon.training.selection.calibration import Kept
+from retraind.daemon.training.selection.candidates import LATE, LATE_ROWS, NAMES, Candidate
+from retraind.daemon.training.selection.comparison import Outcome
+from retraind.daemon.training.selection.cross_validation import Scored
 
 
 def cross_validated(

@@ -1,4 +1,4 @@
-"""daemon.training.selection.comparison: what chooses among candidates, and what a budget of time leaves of them."""
+"""retraind.daemon.training.selection.comparison: what chooses among candidates, and what a budget of time leaves of them."""
 
 import signal
 from typing import Any
@@ -8,13 +8,13 @@ import pytest
 from sklearn.dummy import DummyClassifier
 from test_model import MIXED, PRICES, mixed, priced
 
-from daemon.core.errors import TrainingFailed
-from daemon.core.settings import Train
-from daemon.schema.schema import Schema
-from daemon.schema.scores import CROSS_VALIDATED
-from daemon.training.progress import Progress
-from daemon.training.selection import candidates, comparison
-from daemon.training.selection.comparison import Outcome
+from retraind.daemon.core.errors import TrainingFailed
+from retraind.daemon.core.settings import Train
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.schema.scores import CROSS_VALIDATED
+from retraind.daemon.training.progress import Progress
+from retraind.daemon.training.selection import candidates, comparison
+from retraind.daemon.training.selection.comparison import Outcome
 
 SAID: list[Any] = []
 

@@ -1,4 +1,4 @@
-"""daemon.encoding and daemon.training.export.onnx_encoding: texts and categories of many names as what they say of the target; the same in ONNX."""
+"""retraind.daemon.encoding and retraind.daemon.training.export.onnx_encoding: texts and categories of many names as what they say of the target; the same in ONNX."""
 
 from pathlib import Path
 
@@ -8,17 +8,17 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.metrics import roc_auc_score
 
-from daemon import encoding, model
-from daemon.artifacts import bundle
-from daemon.core.settings import Train
-from daemon.encoding import Encoding
-from daemon.model import Matrix, Targets
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.tabular import rows
-from daemon.training.export import export
-from daemon.training.selection import candidates, cross_validation
-from daemon.training.selection.candidates import ENCODED, Candidate
+from retraind.daemon import encoding, model
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core.settings import Train
+from retraind.daemon.encoding import Encoding
+from retraind.daemon.model import Matrix, Targets
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular import rows
+from retraind.daemon.training.export import export
+from retraind.daemon.training.selection import candidates, cross_validation
+from retraind.daemon.training.selection.candidates import ENCODED, Candidate
 
 TOWNS = [f"town {number}" for number in range(40)]
 LETTERS = Schema(

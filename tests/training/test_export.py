@@ -1,4 +1,4 @@
-"""daemon.training.export.export: what a bundle predicts is what scikit-learn predicts."""
+"""retraind.daemon.training.export.export: what a bundle predicts is what scikit-learn predicts."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,14 +14,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from test_model import MIXED, PRICES, few_trees, mixed, priced
 
-from daemon import model
-from daemon.artifacts import bundle
-from daemon.core.errors import NotServable
-from daemon.core.settings import Train
-from daemon.schema.column import UNKNOWN, Column
-from daemon.schema.schema import Schema
-from daemon.training.export import export, linear_export
-from daemon.training.selection import candidates
+from retraind.daemon import model
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core.errors import NotServable
+from retraind.daemon.core.settings import Train
+from retraind.daemon.schema.column import UNKNOWN, Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.training.export import export, linear_export
+from retraind.daemon.training.selection import candidates
 
 
 @pytest.mark.parametrize("name", candidates.NAMES["classification"])

@@ -1,4 +1,4 @@
-"""daemon.training.export: regressors, served as scikit-learn answers."""
+"""retraind.daemon.training.export: regressors, served as scikit-learn answers."""
 
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,11 @@ import pytest
 from exporting import PLAIN, REGRESSORS, exported, loaded
 from test_model import PRICES, few_trees, priced
 
-from daemon.artifacts import bundle
-from daemon.core import durable
-from daemon.core.errors import BundleRefused
-from daemon.schema.schema import Schema
-from daemon.training.selection import candidates
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import BundleRefused
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.training.selection import candidates
 
 # Regression
 

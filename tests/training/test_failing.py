@@ -10,16 +10,16 @@ import pytest
 from service import Service, flowers, wait_until
 from workshop import LEAVES, Workshop, leaves
 
-from daemon.core.errors import TrainingFailed, Unavailable
-from daemon.core.home import Home
-from daemon.core.states import RunState
-from daemon.processes.child import Trainer
-from daemon.processes.training_job import Job, Say
-from daemon.registry.registry import Registry
-from daemon.storage.journal import Journal
-from daemon.storage.model_versions import ModelVersions
-from daemon.training import run
-from daemon.training.work import Work
+from retraind.daemon.core.errors import TrainingFailed, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import RunState
+from retraind.daemon.processes.child import Trainer
+from retraind.daemon.processes.training_job import Job, Say
+from retraind.daemon.registry.registry import Registry
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.model_versions import ModelVersions
+from retraind.daemon.training import run
+from retraind.daemon.training.work import Work
 
 
 class Shop:

@@ -1,4 +1,4 @@
-"""daemon.training.evaluation.holdouts: how sure it is that the better of two models is not just lucky."""
+"""retraind.daemon.training.evaluation.holdouts: how sure it is that the better of two models is not just lucky."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from daemon.training.evaluation.holdouts import GROUPS, mcnemar, rmse_difference
+from retraind.daemon.training.evaluation.holdouts import GROUPS, mcnemar, rmse_difference
 
 
 def right(*counts: tuple[bool, int]) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":

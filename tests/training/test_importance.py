@@ -1,4 +1,4 @@
-"""daemon.training.importance: what shuffling a feature costs a model."""
+"""retraind.daemon.training.importance: what shuffling a feature costs a model."""
 
 from functools import partial
 
@@ -7,10 +7,10 @@ import pytest
 from sklearn.linear_model import LinearRegression
 from sklearn.tree import DecisionTreeClassifier
 
-from daemon.model import answers
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.training import importance
+from retraind.daemon.model import answers
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.training import importance
 
 COLUMNS = [Column(name=name, kind="number") for name in ("tells", "noise")]
 

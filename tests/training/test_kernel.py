@@ -1,18 +1,18 @@
-"""daemon.kernel: smooth functions are fitted better than by lines or steps, and answers stay sound where there were no rows."""
+"""retraind.daemon.kernel: smooth functions are fitted better than by lines or steps, and answers stay sound where there were no rows."""
 
 import numpy as np
 import pytest
 from sklearn.base import clone
 from test_model import MIXED, PRICES, mixed, priced
 
-from daemon import model
-from daemon.core.settings import Train
-from daemon.kernel import KernelClassifier, KernelRegressor
-from daemon.model import Codes, Matrix
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.training.selection import candidates
-from daemon.training.selection.candidates import KERNEL_ROWS
+from retraind.daemon import model
+from retraind.daemon.core.settings import Train
+from retraind.daemon.kernel import KernelClassifier, KernelRegressor
+from retraind.daemon.model import Codes, Matrix
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.training.selection import candidates
+from retraind.daemon.training.selection.candidates import KERNEL_ROWS
 
 SMOOTH = Schema(task="regression", target="t", columns=[Column(name=name, kind="number") for name in "abc"])
 

@@ -1,4 +1,4 @@
-"""daemon.training.losses and daemon.training.evaluation.reference_answers: how sure it is that one model is worse than another, and whom it is measured by."""
+"""retraind.daemon.training.losses and retraind.daemon.training.evaluation.reference_answers: how sure it is that one model is worse than another, and whom it is measured by."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn.metrics import balanced_accuracy_score, log_loss, r2_score, roc_auc_score
 
-from daemon.artifacts.bundle import REMEMBERED
-from daemon.schema.scores import Metric
-from daemon.training import losses
-from daemon.training.evaluation import reference_answers
-from daemon.training.evaluation.reference_answers import Part, Remembered
+from retraind.daemon.artifacts.bundle import REMEMBERED
+from retraind.daemon.schema.scores import Metric
+from retraind.daemon.training import losses
+from retraind.daemon.training.evaluation import reference_answers
+from retraind.daemon.training.evaluation.reference_answers import Part, Remembered
 
 Floats = NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""daemon.model: our own estimators, and what a fitted one answers."""
+"""retraind.daemon.model: our own estimators, and what a fitted one answers."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from daemon import model
-from daemon.model import Codes, Design, LeastSquaresClassifier, Matrix
-from daemon.schema.column import BOUND, UNKNOWN, Column
-from daemon.schema.schema import Schema
-from daemon.training.selection import candidates
+from retraind.daemon import model
+from retraind.daemon.model import Codes, Design, LeastSquaresClassifier, Matrix
+from retraind.daemon.schema.column import BOUND, UNKNOWN, Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.training.selection import candidates
 
 MIXED = Schema(
     target="left",

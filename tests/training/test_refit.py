@@ -1,4 +1,4 @@
-"""daemon.training.refit: the served model was trained on all rows, the compared one was not."""
+"""retraind.daemon.training.refit: the served model was trained on all rows, the compared one was not."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,20 +14,20 @@ from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeRegressor
 from workshop import PRICES, Workshop, prices
 
-from daemon import model
-from daemon.artifacts import bundle
-from daemon.core.errors import NotServable
-from daemon.core.home import Home
-from daemon.core.settings import Train
-from daemon.model import Calibrated, Design
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.training import refit
-from daemon.training.data.revision import Data
-from daemon.training.evaluation import refit_check
-from daemon.training.evaluation.refit_check import Check
-from daemon.training.export import export
-from daemon.training.selection import candidates
+from retraind.daemon import model
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core.errors import NotServable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Train
+from retraind.daemon.model import Calibrated, Design
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.training import refit
+from retraind.daemon.training.data.revision import Data
+from retraind.daemon.training.evaluation import refit_check
+from retraind.daemon.training.evaluation.refit_check import Check
+from retraind.daemon.training.export import export
+from retraind.daemon.training.selection import candidates
 
 NUMBER = Schema(task="regression", target="y", columns=[Column(name="x", kind="number")])
 

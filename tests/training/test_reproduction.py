@@ -1,4 +1,4 @@
-"""daemon.training.reproduction: a version trained again from its revision is the same model, or it is said how far apart they are.
+"""retraind.daemon.training.reproduction: a version trained again from its revision is the same model, or it is said how far apart they are.
 
 Real git, DVC, SQLite, MLflow and scikit-learn; at the end with the service, which goes on meanwhile.
 """
@@ -18,21 +18,21 @@ from ingesting import Parts
 from service import flowers
 from workshop import Registered, stop
 
-from daemon.artifacts import bundle
-from daemon.core import durable, requests
-from daemon.core.errors import DatasetDamaged, NotFound
-from daemon.core.home import Home
-from daemon.core.settings import Train
-from daemon.core.states import VersionState
-from daemon.processes.training_job import Job
-from daemon.registry.registry import Registry
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema, load
-from daemon.service import bootstrap
-from daemon.storage.model_versions import ModelVersions
-from daemon.training import reproduction, reproduction_verdict
-from daemon.training.reproduction_verdict import Reproduction
-from daemon.training.run import train
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core import durable, requests
+from retraind.daemon.core.errors import DatasetDamaged, NotFound
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Train
+from retraind.daemon.core.states import VersionState
+from retraind.daemon.processes.training_job import Job
+from retraind.daemon.registry.registry import Registry
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema, load
+from retraind.daemon.service import bootstrap
+from retraind.daemon.storage.model_versions import ModelVersions
+from retraind.daemon.training import reproduction, reproduction_verdict
+from retraind.daemon.training.reproduction_verdict import Reproduction
+from retraind.daemon.training.run import train
 
 PRICES = Schema(
     task="regression",

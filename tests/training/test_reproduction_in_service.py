@@ -8,7 +8,7 @@ import pytest
 from running import retraind
 from service import Service, flowers, wait_until
 
-from daemon.core.errors import Exit
+from retraind.daemon.core.errors import Exit
 
 
 @pytest.mark.slow

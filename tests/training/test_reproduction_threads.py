@@ -1,4 +1,4 @@
-"""daemon.training.reproduction on more cores than the trainer uses: sums of several threads are taken in another order."""
+"""retraind.daemon.training.reproduction on more cores than the trainer uses: sums of several threads are taken in another order."""
 
 from pathlib import Path
 from typing import Any

@@ -1,10 +1,10 @@
-"""daemon.training.resource_limits: what a process may take once it is confined."""
+"""retraind.daemon.training.resource_limits: what a process may take once it is confined."""
 
 import os
 import subprocess
 import sys
 
-from daemon.training import resource_limits
+from retraind.daemon.training import resource_limits
 
 MIB = 1024 * 1024
 
@@ -21,7 +21,7 @@ def test_confined_process_gets_a_memory_error_and_is_the_kernels_first_choice() 
     code = f"""
 import resource
 import numpy
-from daemon.training import resource_limits
+from retraind.daemon.training import resource_limits
 before = numpy.ones(20 * {MIB})
 resource_limits.limit_memory(100 * {MIB})
 within = numpy.ones(10 * {MIB})

@@ -1,4 +1,4 @@
-"""daemon.training.run: from segments to a registered version with its bundle, in this process, with the real MLflow."""
+"""retraind.daemon.training.run: from segments to a registered version with its bundle, in this process, with the real MLflow."""
 
 import json
 import shutil
@@ -15,15 +15,15 @@ from sites import Client
 from test_encoding import LETTERS, TOWNS
 from workshop import LEAVES, PRICES, Workshop, grown, leaves, prices
 
-from daemon.artifacts.bundle import Pointer
-from daemon.core.errors import TrainingFailed
-from daemon.core.home import Home
-from daemon.processes.training_job import Job
-from daemon.schema.column import Column
-from daemon.schema.row_encoding import encode
-from daemon.schema.schema import Schema
-from daemon.storage.model_versions import NAME
-from daemon.training.run import train
+from retraind.daemon.artifacts.bundle import Pointer
+from retraind.daemon.core.errors import TrainingFailed
+from retraind.daemon.core.home import Home
+from retraind.daemon.processes.training_job import Job
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.row_encoding import encode
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.storage.model_versions import NAME
+from retraind.daemon.training.run import train
 
 leafy = pytest.fixture(workshop.leafy)
 taught = pytest.fixture(scope="module")(workshop.taught)

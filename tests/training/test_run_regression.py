@@ -8,13 +8,13 @@ from sklearn.datasets import make_friedman1, make_regression
 from sklearn.model_selection import train_test_split
 from workshop import PRICES, Workshop, prices
 
-from daemon.artifacts import bundle
-from daemon.core.home import Home
-from daemon.core.settings import Train
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.training.data.revision import Data
-from daemon.training.selection import candidates
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Train
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.training.data.revision import Data
+from retraind.daemon.training.selection import candidates
 
 
 def test_regression_from_segments_to_a_version(mlflow_home: Home) -> None:
@@ -61,7 +61,7 @@ def test_target_from_before_absurd_ones_were_refused_is_left_out(
     workshop = Workshop(mlflow_home, PRICES)
     cells = prices(80)
     cells["price"][:40:4] = ["1e200"] * 10
-    monkeypatch.setattr("daemon.tabular.checks.cells.BOUND", np.inf)
+    monkeypatch.setattr("retraind.daemon.tabular.checks.cells.BOUND", np.inf)
     workshop.add(cells)
     manifest = workshop.train("linear")
     assert manifest.twin is not None

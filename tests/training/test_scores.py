@@ -1,12 +1,12 @@
-"""daemon.training.metrics: figures by hand."""
+"""retraind.daemon.training.metrics: figures by hand."""
 
 import numpy as np
 import pytest
 from sklearn.metrics import log_loss, mean_absolute_error, r2_score, root_mean_squared_error
 from test_model import MIXED, PRICES
 
-from daemon.schema import score_names
-from daemon.training import metrics
+from retraind.daemon.schema import score_names
+from retraind.daemon.training import metrics
 
 
 def test_score_by_hand() -> None:

@@ -1,4 +1,4 @@
-"""daemon.training.selection.second_process: calls that two processes share."""
+"""retraind.daemon.training.selection.second_process: calls that two processes share."""
 
 import os
 import time
@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from daemon.training.selection import second_process
+from retraind.daemon.training.selection import second_process
 
 
 def test_each_call_runs_once_and_both_processes_take_part() -> None:

@@ -1,4 +1,4 @@
-"""daemon.training.data.split and daemon.tabular.row_hashes: no row is both trained and judged on; what are copies, and what are rows of one kind."""
+"""retraind.daemon.training.data.split and retraind.daemon.tabular.row_hashes: no row is both trained and judged on; what are copies, and what are rows of one kind."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,20 +12,20 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeClassifier
 
-from daemon import model
-from daemon.artifacts.bundle import Model
-from daemon.core.settings import Train
-from daemon.dataset import segment_writer
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.tabular import row_hashes, rows
-from daemon.training.data import split
-from daemon.training.data.holdout_assignment import PastAssignment
-from daemon.training.data.revision import Data
-from daemon.training.data.split import By
-from daemon.training.evaluation import holdouts
-from daemon.training.selection import cross_validation
-from daemon.training.selection.candidates import Candidate
+from retraind.daemon import model
+from retraind.daemon.artifacts.bundle import Model
+from retraind.daemon.core.settings import Train
+from retraind.daemon.dataset import segment_writer
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular import row_hashes, rows
+from retraind.daemon.training.data import split
+from retraind.daemon.training.data.holdout_assignment import PastAssignment
+from retraind.daemon.training.data.revision import Data
+from retraind.daemon.training.data.split import By
+from retraind.daemon.training.evaluation import holdouts
+from retraind.daemon.training.selection import cross_validation
+from retraind.daemon.training.selection.candidates import Candidate
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NUMBERS = Schema(target="y", classes=["a", "b"], columns=[Column(name=f"x{i}", kind="number") for i in range(4)])

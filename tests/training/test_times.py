@@ -12,21 +12,21 @@ from hypothesis import strategies as st
 from sklearn.tree import DecisionTreeClassifier
 from test_split import NOW, NUMBERS, read, table
 
-from daemon.core import durable
-from daemon.core.errors import TrainingFailed
-from daemon.core.settings import Inbox, Train
-from daemon.dataset import segments
-from daemon.schema import score_caveats
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.schema.scores import Scores
-from daemon.tabular import id_columns, row_times, rows
-from daemon.training.data import holdout_assignment, split
-from daemon.training.data.holdout_assignment import PastAssignment
-from daemon.training.data.revision import Data
-from daemon.training.data.split import By
-from daemon.training.selection import calibration, cross_validation
-from daemon.training.selection.candidates import Candidate
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import TrainingFailed
+from retraind.daemon.core.settings import Inbox, Train
+from retraind.daemon.dataset import segments
+from retraind.daemon.schema import score_caveats
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.schema.scores import Scores
+from retraind.daemon.tabular import id_columns, row_times, rows
+from retraind.daemon.training.data import holdout_assignment, split
+from retraind.daemon.training.data.holdout_assignment import PastAssignment
+from retraind.daemon.training.data.revision import Data
+from retraind.daemon.training.data.split import By
+from retraind.daemon.training.selection import calibration, cross_validation
+from retraind.daemon.training.selection.candidates import Candidate
 
 DAY = 86_400_000
 FIRST = datetime(2025, 1, 1, tzinfo=UTC)

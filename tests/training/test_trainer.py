@@ -1,4 +1,4 @@
-"""daemon.training.trainer: the trainer process starts, sleeps, reports problems and ends."""
+"""retraind.daemon.training.trainer: the trainer process starts, sleeps, reports problems and ends."""
 
 import os
 import signal
@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from service import wait_until
 
-from daemon.core.home import Home
-from daemon.core.settings import Log
-from daemon.processes.child import Trainer, environment, python
-from daemon.processes.training_job import Message
-from daemon.training import trainer
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Log
+from retraind.daemon.processes.child import Trainer, environment, python
+from retraind.daemon.processes.training_job import Message
+from retraind.daemon.training import trainer
 
 
 def test_report_that_takes_too_long_is_given_up() -> None:
@@ -88,7 +88,7 @@ def test_trainer_ends_with_its_daemon_while_it_imports(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.make()
     read, write = os.pipe()
-    command = [*python("daemon.training"), str(home.root), "0"]
+    command = [*python("retraind.daemon.training"), str(home.root), "0"]
     try:
         # Standard output and error end with the last process that has them.
         done = subprocess.run(

@@ -6,10 +6,10 @@ import pytest
 import workshop
 from workshop import LEAVES, Workshop, leaves
 
-from daemon.core.home import Home
-from daemon.core.settings import Promote
-from daemon.schema.arrival_times import Window
-from daemon.training.data.revision import Data
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.schema.arrival_times import Window
+from retraind.daemon.training.data.revision import Data
 
 taught = pytest.fixture(scope="module")(workshop.taught)
 

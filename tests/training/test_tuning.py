@@ -1,4 +1,4 @@
-"""daemon.training.selection.tuning, daemon.training.selection.search_spaces: better parameters within a time, and what was found is kept."""
+"""retraind.daemon.training.selection.tuning, retraind.daemon.training.selection.search_spaces: better parameters within a time, and what was found is kept."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,17 +10,17 @@ from pydantic import ValidationError
 from test_encoding import LETTERS, TOWNS
 from test_model import MIXED, PRICES, mixed, priced
 
-from daemon.core.settings import Train
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.schema.scores import TunedParameters
-from daemon.training.progress import Progress
-from daemon.training.selection import candidates, comparison, search, tuning
-from daemon.training.selection.comparison import Outcome
-from daemon.training.selection.cross_validation import Overtaken, Trial
-from daemon.training.selection.search import Search
-from daemon.training.selection.search_spaces import SPACES, Draws, Range
-from daemon.training.selection.tuned import Tuned
+from retraind.daemon.core.settings import Train
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.schema.scores import TunedParameters
+from retraind.daemon.training.progress import Progress
+from retraind.daemon.training.selection import candidates, comparison, search, tuning
+from retraind.daemon.training.selection.comparison import Outcome
+from retraind.daemon.training.selection.cross_validation import Overtaken, Trial
+from retraind.daemon.training.selection.search import Search
+from retraind.daemon.training.selection.search_spaces import SPACES, Draws, Range
+from retraind.daemon.training.selection.tuned import Tuned
 
 
 def compared(**settings: Any) -> tuple[Outcome, Trial, Progress]:

@@ -12,19 +12,19 @@ import pyarrow as pa
 import pytest
 from conftest import home_below
 
-from daemon.artifacts import bundle
-from daemon.core.home import Home
-from daemon.core.settings import Inbox
-from daemon.dataset import segment_writer
-from daemon.gate.terms import Terms
-from daemon.processes.training_job import Job
-from daemon.registry.registry import Registry
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.storage import artifact_paths
-from daemon.storage.model_versions import ModelVersions
-from daemon.tabular import rows
-from daemon.training.run import train
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Inbox
+from retraind.daemon.dataset import segment_writer
+from retraind.daemon.gate.terms import Terms
+from retraind.daemon.processes.training_job import Job
+from retraind.daemon.registry.registry import Registry
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.storage import artifact_paths
+from retraind.daemon.storage.model_versions import ModelVersions
+from retraind.daemon.tabular import rows
+from retraind.daemon.training.run import train
 
 PRICES = Schema(
     task="regression",

@@ -9,22 +9,22 @@ from wsgiref.types import WSGIEnvironment
 
 from bottle import Bottle, HTTPError, request, response
 
-from daemon.artifacts.manifest import MODEL
-from daemon.core.scopes import Scope
-from web.api import commands, direct_route, docs, explain, health, node, pages, predict, sign_in
-from web.api.dashboard import Dashboard
-from web.api.direct_route import Answer, Check, DirectRoute
-from web.api.figures import Figures
-from web.api.views import Views
-from web.auth import path_scopes
-from web.auth.access import CALLER, LOCAL, Access
-from web.http import decompression, payload, security_headers
-from web.http.problems import Problem
-from web.http.reply import Reply, json_object
-from web.http.wsgi_environ import content_length, up
-from web.protocols import errors, routes
-from web.serving.call import Call
-from web.worker_state import Worker
+from retraind.daemon.artifacts.manifest import MODEL
+from retraind.daemon.core.scopes import Scope
+from retraind.web.api import commands, direct_route, docs, explain, health, node, pages, predict, sign_in
+from retraind.web.api.dashboard import Dashboard
+from retraind.web.api.direct_route import Answer, Check, DirectRoute
+from retraind.web.api.figures import Figures
+from retraind.web.api.views import Views
+from retraind.web.auth import path_scopes
+from retraind.web.auth.access import CALLER, LOCAL, Access
+from retraind.web.http import decompression, payload, security_headers
+from retraind.web.http.problems import Problem
+from retraind.web.http.reply import Reply, json_object
+from retraind.web.http.wsgi_environ import content_length, up
+from retraind.web.protocols import errors, routes
+from retraind.web.serving.call import Call
+from retraind.web.worker_state import Worker
 
 Route = Callable[..., Any]
 
@@ -125,7 +125,7 @@ def answer_by_wsgi(app: Bottle, environ: WSGIEnvironment) -> Answer:
 
 
 def make_app(worker: Worker) -> App:
-    """The application of one worker; raises KeyError for a route without an entry in `web.auth.path_scopes`."""
+    """The application of one worker; raises KeyError for a route without an entry in `retraind.web.auth.path_scopes`."""
     app, access = App(), worker.access
     # An unexpected error goes up to the server, which logs it and answers 500.
     app.config["catchall"] = False

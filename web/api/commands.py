@@ -4,15 +4,15 @@ import threading
 from collections.abc import Mapping
 from wsgiref.types import WSGIEnvironment
 
-from daemon.core import durable, inbox_names, requests, shared_folder
-from daemon.core.journal_rows import RequestRow
-from daemon.core.requests import Kind
-from daemon.core.states import RequestState
-from daemon.schema import labelled_row, schema
-from daemon.schema.labelled_row import Sample
-from web.http import payload
-from web.http.problems import Problem
-from web.worker_state import Worker
+from retraind.daemon.core import durable, inbox_names, requests, shared_folder
+from retraind.daemon.core.journal_rows import RequestRow
+from retraind.daemon.core.requests import Kind
+from retraind.daemon.core.states import RequestState
+from retraind.daemon.schema import labelled_row, schema
+from retraind.daemon.schema.labelled_row import Sample
+from retraind.web.http import payload
+from retraind.web.http.problems import Problem
+from retraind.web.worker_state import Worker
 
 _asking = threading.Lock()
 """Held while a request to retrain is made, so that many at once share one file."""

@@ -3,15 +3,15 @@
 import sqlite3
 from typing import TYPE_CHECKING
 
-from web.api import health
-from web.api.figures import Figures
-from web.http.problems import Problem
-from web.http.reply import FOR_EVER, Reply, json_object
-from web.worker_state import Worker
+from retraind.web.api import health
+from retraind.web.api.figures import Figures
+from retraind.web.http.problems import Problem
+from retraind.web.http.reply import FOR_EVER, Reply, json_object
+from retraind.web.worker_state import Worker
 
 if TYPE_CHECKING:
-    from web.dashboard.document import Document
-    from web.dashboard.facts import Facts
+    from retraind.web.dashboard.document import Document
+    from retraind.web.dashboard.facts import Facts
 
 
 class Dashboard:
@@ -31,7 +31,7 @@ class Dashboard:
 
     def document(self) -> "Document":
         """The content of the dashboard as data."""
-        from web.dashboard import document
+        from retraind.web.dashboard import document
 
         worker = self._worker
         checks = health.checks(worker)
@@ -44,7 +44,7 @@ class Dashboard:
 
     def facts(self) -> "Facts":
         """The facts behind the state of the service; raises sqlite3.Error if the records can't be read."""
-        from web.dashboard import document
+        from retraind.web.dashboard import document
 
         worker = self._worker
         return document.gather(
@@ -58,7 +58,7 @@ class Dashboard:
 
     def asset(self, name: str) -> Reply:
         """A style sheet, script or picture of the pages; its name carries a hash, so it may be cached forever."""
-        from web.pages import templates
+        from retraind.web.pages import templates
 
         asset = templates.asset(name)
         if asset is None:

@@ -10,11 +10,11 @@ from wsgiref.types import WSGIEnvironment
 
 from bottle import HTTPResponse, request
 
-from web.http.problems import Problem, explain
-from web.http.reply import Reply
-from web.protocols import errors
-from web.serving.call import CURRENT, Call, Deferred
-from web.worker_state import Worker
+from retraind.web.http.problems import Problem, explain
+from retraind.web.http.reply import Reply
+from retraind.web.protocols import errors
+from retraind.web.serving.call import CURRENT, Call, Deferred
+from retraind.web.worker_state import Worker
 
 Check = Callable[[WSGIEnvironment], None]
 Function = Callable[..., Reply]

@@ -8,14 +8,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daemon.core.errors import RetraindError
-from daemon.schema import schema
-from web.http.problems import Problem
-from web.http.reply import FOR_EVER, JSON, Reply
-from web.worker_state import Worker
+from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.schema import schema
+from retraind.web.http.problems import Problem
+from retraind.web.http.reply import FOR_EVER, JSON, Reply
+from retraind.web.worker_state import Worker
 
 if TYPE_CHECKING:
-    from web.openapi.document import Description
+    from retraind.web.openapi.document import Description
 
 TYPES = {"swagger-ui.css": "text/css; charset=utf-8", "swagger-ui-bundle.js": "text/javascript; charset=utf-8"}
 """The files of Swagger UI that the page uses, and their content types."""
@@ -32,8 +32,8 @@ class Pages:
 
     @cached_property
     def _description(self) -> "Description":
-        from web.http import package_versions
-        from web.openapi import document
+        from retraind.web.http import package_versions
+        from retraind.web.openapi import document
 
         server, promote = self._worker.settings.server, self._worker.settings.promote
         sticky = promote.canary_header if promote.mode == "manual" and promote.canary_share > 0 else ""
@@ -54,7 +54,7 @@ class Pages:
 
     def page(self, up: str) -> Reply:
         """Swagger UI over the document; links start with `up`."""
-        from web.pages import templates
+        from retraind.web.pages import templates
 
         page = templates.render_docs(swagger_release(), up)
         return Reply(page.encode(), headers={"Content-Type": "text/html; charset=utf-8"})

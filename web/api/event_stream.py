@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import orjson
 
-from web.api.stream_limits import Streams
-from web.worker_state import Worker
+from retraind.web.api.stream_limits import Streams
+from retraind.web.worker_state import Worker
 
 LOOK_SECONDS = 0.5
 """How often the journal is checked for new events: once for all streams, and not at all without one."""

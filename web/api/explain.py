@@ -4,19 +4,19 @@ from wsgiref.types import WSGIEnvironment
 
 import orjson
 
-from web import predict as answering
-from web.http import payload
-from web.http.payload import Row
-from web.http.reply import JSON, Reply
-from web.serving import call
-from web.worker_state import Worker
+from retraind.web import predict as answering
+from retraind.web.http import payload
+from retraind.web.http.payload import Row
+from retraind.web.http.reply import JSON, Reply
+from retraind.web.serving import call
+from retraind.web.worker_state import Worker
 
 
 def explain(worker: Worker, environ: WSGIEnvironment) -> Reply:
     """Explain the answer to `{"features": …}`; nothing is logged. Raises Problem, InvalidFeatures, NotFound."""
     if call.current().inline:
         raise call.Deferred  # up to 200,000 rows are answered
-    from daemon.artifacts import explanation  # imported here, because few workers explain
+    from retraind.daemon.artifacts import explanation  # imported here, because few workers explain
 
     body = payload.parse(Row, environ)
     chosen = answering.predictor(worker, environ)

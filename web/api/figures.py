@@ -1,11 +1,11 @@
 """The metrics of the service, as JSON and for Prometheus."""
 
-from daemon.records.versions import JudgedVersion
-from daemon.schema.scores import Agreement
-from web.api import node
-from web.http.reply import Reply, json_object
-from web.metrics import totals
-from web.worker_state import Worker
+from retraind.daemon.records.versions import JudgedVersion
+from retraind.daemon.schema.scores import Agreement
+from retraind.web.api import node
+from retraind.web.http.reply import Reply, json_object
+from retraind.web.metrics import totals
+from retraind.web.worker_state import Worker
 
 RECENT = 1000
 """Number of newest predictions that are counted by class."""
@@ -38,8 +38,8 @@ class Figures:
 
     def exposition(self, accept: str) -> Reply:
         """Metrics in the format of Prometheus."""
-        from web.api import prometheus
-        from web.dashboard import drift
+        from retraind.web.api import prometheus
+        from retraind.web.dashboard import drift
 
         worker, records = self._worker, self._worker.records
         last, predictor = records.swaps.newest(1), worker.slot.current

@@ -2,13 +2,13 @@
 
 from typing import TypedDict
 
-from daemon.artifacts.manifest import MANIFEST
-from daemon.core import home_integrity
-from daemon.core.states import CheckName
-from daemon.core.status import Check, utcnow
-from daemon.schema import score_caveats
-from web.api import node
-from web.worker_state import Worker
+from retraind.daemon.artifacts.manifest import MANIFEST
+from retraind.daemon.core import home_integrity
+from retraind.daemon.core.states import CheckName
+from retraind.daemon.core.status import Check, utcnow
+from retraind.daemon.schema import score_caveats
+from retraind.web.api import node
+from retraind.web.worker_state import Worker
 
 PROMOTED = CheckName.PROMOTED_VERSION
 """This check exists only while the pointer names another version than the served one."""

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Never
 
-from daemon.core.leader.leadership import Leadership
-from daemon.core.node import node_status
-from daemon.core.node.messages import NodeReport
-from daemon.core.status import Check
-from web.auth import path_scopes
-from web.http.problems import Problem
-from web.worker_state import Worker
+from retraind.daemon.core.leader.leadership import Leadership
+from retraind.daemon.core.node import node_status
+from retraind.daemon.core.node.messages import NodeReport
+from retraind.daemon.core.status import Check
+from retraind.web.auth import path_scopes
+from retraind.web.http.problems import Problem
+from retraind.web.worker_state import Worker
 
 LEADERS = frozenset(
     {

@@ -1,4 +1,4 @@
-"""The pages for people over HTTP: one route for each path of `web.auth.path_scopes.PAGES`, and errors as pages."""
+"""The pages for people over HTTP: one route for each path of `retraind.web.auth.path_scopes.PAGES`, and errors as pages."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 from wsgiref.types import WSGIEnvironment
 
-from web.api.dashboard import Dashboard
-from web.auth import path_scopes
-from web.auth.access import CALLER
-from web.http import wsgi_environ
-from web.http.problems import Problem
-from web.http.reply import Reply
-from web.worker_state import Worker
+from retraind.web.api.dashboard import Dashboard
+from retraind.web.auth import path_scopes
+from retraind.web.auth.access import CALLER
+from retraind.web.http import wsgi_environ
+from retraind.web.http.problems import Problem
+from retraind.web.http.reply import Reply
+from retraind.web.worker_state import Worker
 
 if TYPE_CHECKING:
-    from web.pages.frame import Place
+    from retraind.web.pages.frame import Place
 
 HTML = "text/html; charset=utf-8"
 
@@ -37,14 +37,14 @@ class Pages:
 
     def _overview(self, environ: WSGIEnvironment, _query: Mapping[str, str]) -> Reply:
         """The overview also works while the records can't be read."""
-        from web.pages import overview
+        from retraind.web.pages import overview
 
         return _html(overview.render(self._dashboard.document(), environ[CALLER], _place(environ)))
 
     def _page(self, path: str, environ: WSGIEnvironment, query: Mapping[str, str], key: str = "") -> Reply:
-        """A page of `web.pages.table`; raises Problem, and sqlite3.Error if the records can't be read."""
-        from web.dashboard import document
-        from web.pages import frame, table
+        """A page of `retraind.web.pages.table`; raises Problem, and sqlite3.Error if the records can't be read."""
+        from retraind.web.dashboard import document
+        from retraind.web.pages import frame, table
 
         page, facts = table.PAGES[path], self._dashboard.facts()
         asked = frame.PageRequest(self._worker.home, self._worker.records, facts, environ[CALLER], key, query)
@@ -65,7 +65,7 @@ def in_html(problem: Problem, environ: WSGIEnvironment) -> Problem:
     """A problem as a page with its sentence, if that is `wanted`; redirects stay as they are."""
     if not wanted(environ) or problem.status_code < HTTPStatus.BAD_REQUEST:
         return problem
-    from web.pages import frame
+    from retraind.web.pages import frame
 
     status = HTTPStatus(problem.status_code)
     page = frame.render_problem(status, status.phrase, problem.detail, problem.hint, _place(environ))
@@ -74,7 +74,7 @@ def in_html(problem: Problem, environ: WSGIEnvironment) -> Problem:
 
 
 def _place(environ: WSGIEnvironment) -> "Place":
-    from web.pages.frame import Place
+    from retraind.web.pages.frame import Place
 
     query = environ["QUERY_STRING"]
     path = quote(environ["PATH_INFO"].encode("latin-1"))

@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
-from web import predict as answering
-from web.http import payload, reply
-from web.http.payload import Features
-from web.http.reply import Reply
-from web.serving import inputs, json_rows
-from web.serving.answered import Answered, AnsweredRow
-from web.serving.json_rows import NotPlain
-from web.serving.predictor import Predictor
-from web.worker_state import Worker
+from retraind.web import predict as answering
+from retraind.web.http import payload, reply
+from retraind.web.http.payload import Features
+from retraind.web.http.reply import Reply
+from retraind.web.serving import inputs, json_rows
+from retraind.web.serving.answered import Answered, AnsweredRow
+from retraind.web.serving.json_rows import NotPlain
+from retraind.web.serving.predictor import Predictor
+from retraind.web.worker_state import Worker
 
 
 def predict(worker: Worker, environ: WSGIEnvironment) -> Reply:
@@ -21,7 +21,7 @@ def predict(worker: Worker, environ: WSGIEnvironment) -> Reply:
         environ, "proba"
     )  # refused for JSON, too, if it is wrong; a JSON answer always has them
     if payload.is_csv(environ):
-        from web.api import predict_csv  # imported here, because few workers get CSV
+        from retraind.web.api import predict_csv  # imported here, because few workers get CSV
 
         return predict_csv.predict(worker, environ, wants_shares=wants_shares)
     text, chosen = environ["wsgi.input"].read(), None

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
-from daemon.schema.prediction_columns import answer_columns
-from daemon.schema.schema import Schema
-from web import predict as answering
-from web.http.payload import CSV
-from web.http.problems import Problem
-from web.http.reply import Reply
-from web.serving import call, csv_rows
-from web.serving.answered import Answered
-from web.serving.csv_rows import CsvRows
-from web.worker_state import Worker
+from retraind.daemon.schema.prediction_columns import answer_columns
+from retraind.daemon.schema.schema import Schema
+from retraind.web import predict as answering
+from retraind.web.http.payload import CSV
+from retraind.web.http.problems import Problem
+from retraind.web.http.reply import Reply
+from retraind.web.serving import call, csv_rows
+from retraind.web.serving.answered import Answered
+from retraind.web.serving.csv_rows import CsvRows
+from retraind.web.worker_state import Worker
 
 INLINE_BYTES = 4096
 """Larger bodies are read in a lane: splitting them takes longer than other requests should wait."""

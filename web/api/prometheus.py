@@ -10,21 +10,21 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from daemon.core.drift_report import DriftCheck
-from daemon.core.node.messages import NodeReport
-from daemon.core.states import RunState
-from daemon.core.status import Status
-from daemon.records.drops import Prequential
-from daemon.records.totals import TIMES, Latest
-from daemon.records.versions import JudgedVersion
-from daemon.schema import score_names
-from daemon.schema.scores import Agreement, Score, Scored
-from web.http import package_versions
-from web.metrics.counters import BOUNDS
-from web.metrics.families import DAEMON, FAMILIES
-from web.metrics.totals import Totals
-from web.protocols import routes
-from web.serving.predictor import Predictor
+from retraind.daemon.core.drift_report import DriftCheck
+from retraind.daemon.core.node.messages import NodeReport
+from retraind.daemon.core.states import RunState
+from retraind.daemon.core.status import Status
+from retraind.daemon.records.drops import Prequential
+from retraind.daemon.records.totals import TIMES, Latest
+from retraind.daemon.records.versions import JudgedVersion
+from retraind.daemon.schema import score_names
+from retraind.daemon.schema.scores import Agreement, Score, Scored
+from retraind.web.http import package_versions
+from retraind.web.metrics.counters import BOUNDS
+from retraind.web.metrics.families import DAEMON, FAMILIES
+from retraind.web.metrics.totals import Totals
+from retraind.web.protocols import routes
+from retraind.web.serving.predictor import Predictor
 
 Samples = list[tuple[list[str], float]]
 
@@ -33,7 +33,7 @@ Samples = list[tuple[list[str], float]]
 class Report(Collector):
     """All data of one scrape; `counts` is `records.totals.counts()`, `swaps` and `labels` are totals.
 
-    `live` is the live score of the predictor's version, see `daemon.records.live_score`; `drift` the newest check, see `web.dashboard.drift`.
+    `live` is the live score of the predictor's version, see `retraind.daemon.records.live_score`; `drift` the newest check, see `retraind.web.dashboard.drift`.
     """
 
     totals: Totals
@@ -45,9 +45,9 @@ class Report(Collector):
     status: Status | None
     predictor: Predictor | None
     agreement: Agreement | None = None
-    """Agreement of the held version with the served one; see `daemon.records.lineage.agreements`."""
+    """Agreement of the held version with the served one; see `retraind.daemon.records.lineage.agreements`."""
     exams: Prequential | None = None
-    """Results of the exams of drops; see `daemon.records.drops.prequential`."""
+    """Results of the exams of drops; see `retraind.daemon.records.drops.prequential`."""
     held: int = 0
     """Drops that wait for a decision."""
     nodes: Sequence[NodeReport] = ()

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from urllib.parse import parse_qs, unquote
 from wsgiref.types import WSGIEnvironment
 
-from daemon.core.scopes import Scope, granted
-from web.auth.access import CALLER, LOCAL, Access
-from web.http.problems import Problem
-from web.http.reply import Reply
-from web.http.wsgi_environ import up
+from retraind.daemon.core.scopes import Scope, granted
+from retraind.web.auth.access import CALLER, LOCAL, Access
+from retraind.web.http.problems import Problem
+from retraind.web.http.reply import Reply
+from retraind.web.http.wsgi_environ import up
 
 FORM = "application/x-www-form-urlencoded"
 MOST_BYTES = 4096
@@ -91,6 +91,6 @@ def _form(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Reply:
-    from web.pages import templates
+    from retraind.web.pages import templates
 
     return Reply(templates.render_sign_in(goal, problem, up(environ)).encode(), status, {**HTML, **(headers or {})})

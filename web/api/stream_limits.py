@@ -4,8 +4,8 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 
-from web.auth.access import Access, Caller
-from web.http.problems import Problem
+from retraind.web.auth.access import Access, Caller
+from retraind.web.http.problems import Problem
 
 MOST = 32
 """Maximum streams of one worker; each holds a connection."""

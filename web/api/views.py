@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-from daemon.artifacts import manifest
-from daemon.core.drift_report import DriftCheck
-from daemon.core.status import Status
-from daemon.records import lineage
-from web.http import payload
-from web.http.problems import Problem
-from web.http.reply import Reply, json_object
-from web.worker_state import Worker
+from retraind.daemon.artifacts import manifest
+from retraind.daemon.core.drift_report import DriftCheck
+from retraind.daemon.core.status import Status
+from retraind.daemon.records import lineage
+from retraind.web.http import payload
+from retraind.web.http.problems import Problem
+from retraind.web.http.reply import Reply, json_object
+from retraind.web.worker_state import Worker
 
 Query = Mapping[str, str]
 
@@ -104,7 +104,7 @@ class Views:
 
     def drift(self) -> DriftCheck:
         """The newest check for drift of the served version, feature by feature."""
-        from web.dashboard import drift
+        from retraind.web.dashboard import drift
 
         return drift.newest(self._worker.records, self._worker.slot.version, self._worker.settings)
 

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from urllib.parse import quote
 from wsgiref.types import WSGIEnvironment
 
-from daemon.access.tokens import ANONYMOUS, Keyring, Token
-from daemon.core import durable
-from daemon.core.home import Home
-from daemon.core.scopes import ALL, Scope, granted
-from daemon.core.settings import Server
-from web.auth import path_scopes
-from web.auth.failed_tokens import Failures
-from web.auth.sessions import Sessions
-from web.http.client_address import Peers
-from web.http.host_names import Hosts
-from web.http.problems import Problem
-from web.http.wsgi_environ import up
+from retraind.daemon.access.tokens import ANONYMOUS, Keyring, Token
+from retraind.daemon.core import durable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.scopes import ALL, Scope, granted
+from retraind.daemon.core.settings import Server
+from retraind.web.auth import path_scopes
+from retraind.web.auth.failed_tokens import Failures
+from retraind.web.auth.sessions import Sessions
+from retraind.web.http.client_address import Peers
+from retraind.web.http.host_names import Hosts
+from retraind.web.http.problems import Problem
+from retraind.web.http.wsgi_environ import up
 
 CALLER = "retraind.caller"
 """Key of the Caller in the environment of a request; no header has such a key."""

@@ -1,6 +1,6 @@
 """The scope that each path needs: the one table for routes, protocols and the OpenAPI document."""
 
-from daemon.core.scopes import Scope
+from retraind.daemon.core.scopes import Scope
 
 V2 = "/v2/models/<name>"
 V1 = "/v1/models/<name>"
@@ -79,7 +79,7 @@ def needed(template: str) -> Scope | None:
     for base, scope in BELOW.items():
         if path == base or path.startswith((f"{base}/", f"{base}:")):
             return scope
-    raise KeyError(f"web.auth.path_scopes has no entry for {template}")
+    raise KeyError(f"retraind.web.auth.path_scopes has no entry for {template}")
 
 
 def is_page(template: str) -> bool:

@@ -12,10 +12,10 @@ from wsgiref.types import WSGIEnvironment
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from daemon.access.record_cache import RecordCache
-from daemon.access.tokens import Keyring, Token
-from daemon.core import durable
-from daemon.core.home import Home
+from retraind.daemon.access.record_cache import RecordCache
+from retraind.daemon.access.tokens import Keyring, Token
+from retraind.daemon.core import durable
+from retraind.daemon.core.home import Home
 
 LASTS = timedelta(days=7)
 

@@ -11,8 +11,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from web.columnar.formats import Format, Order, Outcome
-from web.http.problems import Problem
+from retraind.web.columnar.formats import Format, Order, Outcome
+from retraind.web.http.problems import Problem
 
 READ_SECONDS = 10.0
 """A body is given up after this time; one of 8 MB takes a tenth of a second."""
@@ -23,7 +23,7 @@ START_SECONDS = 20.0
 ENDING_SECONDS = 1.0
 """How long a reader that has closed its output may take to end."""
 
-COMMAND = [sys.executable, "-P", "-m", "web.columnar.reader"]
+COMMAND = [sys.executable, "-P", "-m", "retraind.web.columnar.reader"]
 
 
 @dataclass(frozen=True, slots=True)

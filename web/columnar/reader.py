@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import ipc
 
-from daemon.core import process_table
-from web.columnar.formats import Format, Order, Outcome
+from retraind.daemon.core import process_table
+from retraind.web.columnar.formats import Format, Order, Outcome
 
 IDLE_SECONDS = 60.0
 MEMORY_BYTES = 512 * 2**20

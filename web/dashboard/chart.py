@@ -6,9 +6,9 @@ The server draws it, so that it works without JavaScript and under a policy that
 from collections.abc import Sequence
 from typing import TypedDict
 
-from daemon.core.states import VersionState
-from daemon.schema.score_names import TITLES
-from web.dashboard.quality import wilson
+from retraind.daemon.core.states import VersionState
+from retraind.daemon.schema.score_names import TITLES
+from retraind.web.dashboard.quality import wilson
 
 HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 220, 16, 32, 44, 16
 STEPS = (0.01, 0.02, 0.05, 0.1, 0.2)

@@ -7,28 +7,28 @@ from typing import TypedDict
 
 from pydantic import ValidationError
 
-from daemon.artifacts.manifest import MANIFEST, Manifest, Pointer, read_pointer
-from daemon.core import durable
-from daemon.core.errors import BundleRefused
-from daemon.core.home import Home
-from daemon.core.journal_rows import EventRow
-from daemon.core.settings import Settings
-from daemon.core.states import CheckName, DropState
-from daemon.core.status import Check, Status
-from daemon.records.drops import ExaminedDrop, HeldDrop
-from daemon.records.records import Records
-from daemon.records.versions import JudgedVersion
-from web.dashboard import drift, errors, health, lineage, quality, quick_start, sections, serving
-from web.dashboard.drift import ShownDrift
-from web.dashboard.errors import Confusion, Errors
-from web.dashboard.facts import Facts
-from web.dashboard.lineage import Station
-from web.dashboard.pipeline import Pipeline, steps
-from web.dashboard.quick_start import QuickStart
-from web.dashboard.sections import Candidates, Champion, ServiceFigures, VersionEntry
-from web.dashboard.tiles import Tile, Verdict
-from web.dashboard.timeline import group_of
-from web.metrics.totals import Summary
+from retraind.daemon.artifacts.manifest import MANIFEST, Manifest, Pointer, read_pointer
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import BundleRefused
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import EventRow
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.core.states import CheckName, DropState
+from retraind.daemon.core.status import Check, Status
+from retraind.daemon.records.drops import ExaminedDrop, HeldDrop
+from retraind.daemon.records.records import Records
+from retraind.daemon.records.versions import JudgedVersion
+from retraind.web.dashboard import drift, errors, health, lineage, quality, quick_start, sections, serving
+from retraind.web.dashboard.drift import ShownDrift
+from retraind.web.dashboard.errors import Confusion, Errors
+from retraind.web.dashboard.facts import Facts
+from retraind.web.dashboard.lineage import Station
+from retraind.web.dashboard.pipeline import Pipeline, steps
+from retraind.web.dashboard.quick_start import QuickStart
+from retraind.web.dashboard.sections import Candidates, Champion, ServiceFigures, VersionEntry
+from retraind.web.dashboard.tiles import Tile, Verdict
+from retraind.web.dashboard.timeline import group_of
+from retraind.web.metrics.totals import Summary
 
 VERSIONS, DROPS, EVENTS, PREDICTIONS = 60, 30, 100, 200
 """Number of entries of each kind that the page uses; /versions, /drops and /events have the rest."""

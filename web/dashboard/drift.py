@@ -1,10 +1,10 @@
 """Drift: the newest check of the served version, or why there is none."""
 
-from daemon.core.drift_report import DriftCheck
-from daemon.core.settings import Settings
-from daemon.core.states import DriftState
-from daemon.records.records import Records
-from web.dashboard import tiles
+from retraind.daemon.core.drift_report import DriftCheck
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.core.states import DriftState
+from retraind.daemon.records.records import Records
+from retraind.web.dashboard import tiles
 
 SHOWN = 10
 """Features that the page shows; `GET /drift` has all of them."""
@@ -23,7 +23,7 @@ class ShownDrift(DriftCheck):
 
 
 def newest(records: Records, version: int | None, settings: Settings) -> DriftCheck:
-    """The newest check of the served version, from `daemon.drift.report`, and `at`.
+    """The newest check of the served version, from `retraind.daemon.drift.report`, and `at`.
 
     Without a check, a report that says why.
     """

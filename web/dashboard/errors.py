@@ -2,9 +2,9 @@
 
 from typing import TypedDict
 
-from daemon.schema import score_names
-from web.dashboard.facts import Facts
-from web.dashboard.quality import held_out, wilson
+from retraind.daemon.schema import score_names
+from retraind.web.dashboard.facts import Facts
+from retraind.web.dashboard.quality import held_out, wilson
 
 
 class ErrorEntry(TypedDict):

@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from daemon.artifacts.manifest import Manifest, Pointer
-from daemon.core.drift_report import DriftCheck
-from daemon.core.journal_rows import BatchRow, RunRow, SwapRow
-from daemon.core.settings import Settings
-from daemon.core.states import VersionState
-from daemon.core.status import Check, Status
-from daemon.records.drops import ExaminedDrop, HeldDrop
-from daemon.records.versions import JudgedVersion
-from daemon.schema.scores import Agreement, Score
-from web.metrics.totals import Summary
+from retraind.daemon.artifacts.manifest import Manifest, Pointer
+from retraind.daemon.core.drift_report import DriftCheck
+from retraind.daemon.core.journal_rows import BatchRow, RunRow, SwapRow
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.core.states import VersionState
+from retraind.daemon.core.status import Check, Status
+from retraind.daemon.records.drops import ExaminedDrop, HeldDrop
+from retraind.daemon.records.versions import JudgedVersion
+from retraind.daemon.schema.scores import Agreement, Score
+from retraind.web.metrics.totals import Summary
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Facts:
     confidences: Sequence[float]
     """Confidences of the champion's last predictions; none for regression."""
     live: Score | None
-    """The champion's score on late labels (see `daemon.records.live_score`); None before the first."""
+    """The champion's score on late labels (see `retraind.daemon.records.live_score`); None before the first."""
     drift: DriftCheck
-    """The newest check for drift (see `web.dashboard.drift`)."""
+    """The newest check for drift (see `retraind.web.dashboard.drift`)."""
     counts: Mapping[str, Mapping[str, int]]
     checks: Mapping[str, Check]
     """Every check of GET /health, by name."""
@@ -47,7 +47,7 @@ class Facts:
     held_total: int
     """The number of all waiting drops."""
     agreements: Mapping[int, Agreement]
-    """Agreement of held versions with the champion (see `daemon.records.lineage`), by number."""
+    """Agreement of held versions with the champion (see `retraind.daemon.records.lineage`), by number."""
 
     @property
     def alive(self) -> bool:

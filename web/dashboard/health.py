@@ -1,19 +1,19 @@
 """Whether the service is healthy and data flows, and the state of the whole page. Pure functions of facts.
 
-The other two are answered in `web.dashboard.serving` and `web.dashboard.quality`.
+The other two are answered in `retraind.web.dashboard.serving` and `retraind.web.dashboard.quality`.
 """
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from daemon.core.node.messages import NodeReport
-from daemon.core.states import CheckName, DropState
-from daemon.core.status import Status
-from daemon.records.drops import HeldDrop
-from daemon.schema.score_names import counted
-from web.dashboard.facts import Facts
-from web.dashboard.tiles import STATES, Fact, State, Tile, Verdict, fact, size, tile
-from web.metrics.totals import Summary
+from retraind.daemon.core.node.messages import NodeReport
+from retraind.daemon.core.states import CheckName, DropState
+from retraind.daemon.core.status import Status
+from retraind.daemon.records.drops import HeldDrop
+from retraind.daemon.schema.score_names import counted
+from retraind.web.dashboard.facts import Facts
+from retraind.web.dashboard.tiles import STATES, Fact, State, Tile, Verdict, fact, size, tile
+from retraind.web.metrics.totals import Summary
 
 ELSEWHERE = {CheckName.MODEL, CheckName.DAEMON, CheckName.PROMOTED_VERSION, CheckName.CHALLENGER, CheckName.TRAINING}
 """Checks that other tiles and panels report in more detail."""

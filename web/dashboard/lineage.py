@@ -2,11 +2,11 @@
 
 from typing import TypedDict
 
-from daemon.core.journal_rows import BatchRow
-from daemon.core.states import BatchKind
-from daemon.records.lineage_chain import TrainingDrop
-from daemon.records.records import Records
-from web.dashboard.facts import Facts
+from retraind.daemon.core.journal_rows import BatchRow
+from retraind.daemon.core.states import BatchKind
+from retraind.daemon.records.lineage_chain import TrainingDrop
+from retraind.daemon.records.records import Records
+from retraind.web.dashboard.facts import Facts
 
 
 class Station(TypedDict):

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Literal, TypedDict, TypeVar
 
-from daemon.core.states import BatchState, DropState, RunState, VersionState
-from daemon.schema.score_names import counted
-from web.dashboard.facts import Facts
-from web.dashboard.tiles import size
+from retraind.daemon.core.states import BatchState, DropState, RunState, VersionState
+from retraind.daemon.schema.score_names import counted
+from retraind.web.dashboard.facts import Facts
+from retraind.web.dashboard.tiles import size
 
 T = TypeVar("T")
 

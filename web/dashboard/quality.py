@@ -3,14 +3,14 @@
 from itertools import takewhile
 from typing import Literal
 
-from daemon.core.settings import Promote
-from daemon.core.states import RunState, VersionState
-from daemon.records import live_score
-from daemon.records.versions import JudgedVersion
-from daemon.schema import score_caveats, score_names
-from daemon.schema.scores import Score
-from web.dashboard.facts import Facts
-from web.dashboard.tiles import Fact, State, Tile, fact, tile
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.core.states import RunState, VersionState
+from retraind.daemon.records import live_score
+from retraind.daemon.records.versions import JudgedVersion
+from retraind.daemon.schema import score_caveats, score_names
+from retraind.daemon.schema.scores import Score
+from retraind.web.dashboard.facts import Facts
+from retraind.web.dashboard.tiles import Fact, State, Tile, fact, tile
 
 FEW_ROWS = 20
 """A score on fewer held-out rows is not reliable: its 95 % interval is 0.3 wide or more."""

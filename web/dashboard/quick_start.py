@@ -8,12 +8,12 @@ from typing import NotRequired, TypedDict
 
 import orjson
 
-from daemon.core.errors import BadSchema
-from daemon.core.home import Home
-from daemon.core.settings import Settings
-from daemon.schema.column import Column
-from daemon.schema.schema import load as load_schema
-from web.dashboard.facts import Facts
+from retraind.daemon.core.errors import BadSchema
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import load as load_schema
+from retraind.web.dashboard.facts import Facts
 
 EPOCH = date(1970, 1, 1)
 

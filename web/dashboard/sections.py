@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from typing import TypedDict
 
-from daemon.core.states import VersionState
-from daemon.records.versions import JudgedVersion
-from daemon.schema import score_names
-from daemon.schema.schema import Task
-from daemon.schema.score_names import TITLES
-from daemon.schema.scores import CROSS_VALIDATED, Metric, Score
-from web.dashboard import health
-from web.dashboard.chart import Plotted
-from web.dashboard.facts import Facts
-from web.dashboard.quality import held_out
+from retraind.daemon.core.states import VersionState
+from retraind.daemon.records.versions import JudgedVersion
+from retraind.daemon.schema import score_names
+from retraind.daemon.schema.schema import Task
+from retraind.daemon.schema.score_names import TITLES
+from retraind.daemon.schema.scores import CROSS_VALIDATED, Metric, Score
+from retraind.web.dashboard import health
+from retraind.web.dashboard.chart import Plotted
+from retraind.web.dashboard.facts import Facts
+from retraind.web.dashboard.quality import held_out
 
 
 class Champion(TypedDict):

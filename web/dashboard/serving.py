@@ -1,12 +1,12 @@
 """Which model serves, and why: the second question of the dashboard. Pure functions of facts."""
 
-from daemon.artifacts.manifest import Manifest
-from daemon.core.settings import Promote, Settings
-from daemon.core.states import VersionState
-from daemon.schema import score_caveats, score_names
-from daemon.schema.scores import Scores
-from web.dashboard.facts import Facts
-from web.dashboard.tiles import Fact, State, Tile, fact, tile
+from retraind.daemon.artifacts.manifest import Manifest
+from retraind.daemon.core.settings import Promote, Settings
+from retraind.daemon.core.states import VersionState
+from retraind.daemon.schema import score_caveats, score_names
+from retraind.daemon.schema.scores import Scores
+from retraind.web.dashboard.facts import Facts
+from retraind.web.dashboard.tiles import Fact, State, Tile, fact, tile
 
 
 def serving(facts: Facts) -> Tile:

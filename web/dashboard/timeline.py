@@ -1,6 +1,6 @@
 """The timeline: the group of each kind of event in the page's filter."""
 
-from daemon.core.states import EventKind
+from retraind.daemon.core.states import EventKind
 
 GROUPS = {
     "data": (

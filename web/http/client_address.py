@@ -2,7 +2,7 @@
 
 A request is local if it comes over a loopback address, asks for a loopback name and shows no trace of a proxy. A proxy
 that leaves no trace can't be distinguished from a local program: set `server.auth = "always"` for such a proxy. If the
-settings mention a proxy, `web.auth.access` treats no request as local.
+settings mention a proxy, `retraind.web.auth.access` treats no request as local.
 """
 
 import ipaddress
@@ -10,7 +10,7 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 from wsgiref.types import WSGIEnvironment
 
-from daemon.core.settings import Server
+from retraind.daemon.core.settings import Server
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -4,7 +4,7 @@ import io
 import zlib
 from wsgiref.types import WSGIEnvironment
 
-from web.http.problems import Problem
+from retraind.web.http.problems import Problem
 
 CODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 """Content codings to zlib's window bits: gzip, and zlib's own format, which HTTP calls deflate (RFC 9110, 8.4.1)."""

@@ -3,9 +3,9 @@
 from urllib.parse import urlsplit
 from wsgiref.types import WSGIEnvironment
 
-from daemon.core.settings import Server
-from web.http.client_address import LOCAL_NAMES, Peers, hostname, is_address
-from web.http.problems import Problem
+from retraind.daemon.core.settings import Server
+from retraind.web.http.client_address import LOCAL_NAMES, Peers, hostname, is_address
+from retraind.web.http.problems import Problem
 
 WILDCARDS = {"0.0.0.0", "::"}  # noqa: S104 - recognised, not bound
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
-from web.http.wsgi_environ import least_length
+from retraind.web.http.wsgi_environ import least_length
 
 MOST_SKIPPED = 256 << 20
 """Bytes of an unwanted body that are discarded so that the client can read the answer; a longer body is cut off."""

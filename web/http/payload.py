@@ -10,10 +10,10 @@ from wsgiref.types import WSGIEnvironment
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from daemon.core.requests import LARGEST
-from daemon.core.validation import words
-from web.http.problems import FieldError, Problem
-from web.http.reply import JSON
+from retraind.daemon.core.requests import LARGEST
+from retraind.daemon.core.validation import words
+from retraind.web.http.problems import FieldError, Problem
+from retraind.web.http.reply import JSON
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

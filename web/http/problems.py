@@ -9,7 +9,7 @@ from typing import NotRequired, TypedDict
 import orjson
 from bottle import HTTPResponse
 
-from daemon.core.errors import BadSchema, Crowded, InvalidFeatures, NotFound, RetraindError
+from retraind.daemon.core.errors import BadSchema, Crowded, InvalidFeatures, NotFound, RetraindError
 
 PROBLEM = "application/problem+json"
 

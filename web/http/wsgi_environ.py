@@ -5,8 +5,8 @@ import sys
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
-from web.http.client_address import FORWARDED, LONGEST, PROXIED
-from web.http.problems import Problem
+from retraind.web.http.client_address import FORWARDED, LONGEST, PROXIED
+from retraind.web.http.problems import Problem
 
 MOST_KEYS = 256
 

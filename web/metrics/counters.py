@@ -15,11 +15,11 @@ from pathlib import Path
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from daemon.core import durable
-from daemon.core.home import Home
-from daemon.core.status import boot_id, is_fresh, utcnow
-from web.serving.prediction_log import PredictionLog
-from web.serving.predictor import Slot
+from retraind.daemon.core import durable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.status import boot_id, is_fresh, utcnow
+from retraind.web.serving.prediction_log import PredictionLog
+from retraind.web.serving.predictor import Slot
 
 BOUNDS = (
     *(0.0001, 0.00015, 0.0002, 0.0003, 0.0005, 0.0007),
@@ -45,7 +45,7 @@ class Snapshot(BaseModel):
     slot: int
     pid: int
     heartbeat: float
-    """CLOCK_MONOTONIC in seconds, as in `daemon.core.status`."""
+    """CLOCK_MONOTONIC in seconds, as in `retraind.daemon.core.status`."""
     boot: str = Field(default_factory=boot_id)
     at: str
     started_at: str
@@ -68,11 +68,11 @@ class Snapshot(BaseModel):
     """Predictions that were answered but not logged."""
     load_failures: int
     shadow_dropped: int = 0
-    """Answers that were not compared with the held challenger; see `web.serving.shadow`."""
+    """Answers that were not compared with the held challenger; see `retraind.web.serving.shadow`."""
     before_first_model: int = 0
     """Requests that got 503 because no version was promoted yet."""
     auth_failures: int = 0
-    """Wrong tokens; see `web.auth.failed_tokens`."""
+    """Wrong tokens; see `retraind.web.auth.failed_tokens`."""
 
 
 class Counters:

@@ -147,4 +147,4 @@ DAEMON = {
     "retraind_projection_lag_batches": "projection_batches",
     "retraind_projection_lag_seconds": "projection_seconds",
 }
-"""Families whose one sample is a field of `daemon.core.status.Status`."""
+"""Families whose one sample is a field of `retraind.daemon.core.status.Status`."""

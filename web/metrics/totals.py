@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import TypedDict
 
-from daemon.core.home import Home
-from daemon.core.states import VersionState
-from daemon.core.status import Status
-from web.metrics import counters
-from web.metrics.counters import BOUNDS, Snapshot
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import VersionState
+from retraind.daemon.core.status import Status
+from retraind.web.metrics import counters
+from retraind.web.metrics.counters import BOUNDS, Snapshot
 
 
 class Summary(TypedDict, total=False):

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import orjson
 
-from daemon.schema import score_caveats, score_names
-from daemon.schema.schema import Schema
-from web.auth import path_scopes
-from web.openapi import model_columns, operations, own_paths, page_paths, protocol_paths, schemas
-from web.openapi.schemas import Json
-from web.serving.predictor import Predictor
+from retraind.daemon.schema import score_caveats, score_names
+from retraind.daemon.schema.schema import Schema
+from retraind.web.auth import path_scopes
+from retraind.web.openapi import model_columns, operations, own_paths, page_paths, protocol_paths, schemas
+from retraind.web.openapi.schemas import Json
+from retraind.web.serving.predictor import Predictor
 
 ABOUT = (
     "Drop labelled CSV files into a folder, and a better model answers here. This document describes the served model: its "

@@ -1,6 +1,6 @@
 """Columns of a model as JSON Schemas of values, rows and targets, with examples that can be sent as they are.
 
-A schema allows exactly what `daemon.schema.row_encoding` accepts; a test generates values and compares.
+A schema allows exactly what `retraind.daemon.schema.row_encoding` accepts; a test generates values and compares.
 """
 
 import csv
@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from daemon.schema.column import BOUND, DAY, EXACT, Column
-from daemon.schema.schema import Schema
-from daemon.schema.text_words import MOST_TEXT
-from web.openapi.schemas import Json
+from retraind.daemon.schema.column import BOUND, DAY, EXACT, Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.schema.text_words import MOST_TEXT
+from retraind.web.openapi.schemas import Json
 
 MOMENT = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:[0-5]\d(\.\d+)?(Z|[+-]\d{2}:\d{2})$"
 """RFC 3339 without leap seconds and small letters, which Python's datetime does not read."""

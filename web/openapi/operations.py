@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from web.http.problems import PROBLEM
-from web.http.reply import JSON
-from web.openapi.schemas import TEXT, Json, ref
+from retraind.web.http.problems import PROBLEM
+from retraind.web.http.reply import JSON
+from retraind.web.openapi.schemas import TEXT, Json, ref
 
 MEANINGS = {
     400: "The request is not valid HTTP, or its body is not JSON.",
@@ -34,7 +34,7 @@ WITH_BODY = (403, 408, 413, 415, 422)
 """Problems of operations with a body."""
 
 OWN, MLFLOW, SIMPLE = "Problem", "MlflowError", "Error"
-"""Formats of errors: of our own endpoints and of the protocols; see `web.protocols.errors`."""
+"""Formats of errors: of our own endpoints and of the protocols; see `retraind.web.protocols.errors`."""
 
 KINDS = {OWN: PROBLEM, MLFLOW: JSON, SIMPLE: JSON}
 """Format of errors to its content type."""

@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from daemon.core.requests import LARGEST
-from daemon.schema.schema import Schema
-from web.http import payload
-from web.http.reply import JSON
-from web.openapi import model_columns, schemas
-from web.openapi.operations import WITH_BODY, answer, body, header, leads, operation, place, query
-from web.openapi.schemas import COUNT, TEXT, Json, listing, maybe, ref
-from web.predict import ALIASES, MOST_DIGITS
-from web.serving.inputs import most_rows
+from retraind.daemon.core.requests import LARGEST
+from retraind.daemon.schema.schema import Schema
+from retraind.web.http import payload
+from retraind.web.http.reply import JSON
+from retraind.web.openapi import model_columns, schemas
+from retraind.web.openapi.operations import WITH_BODY, answer, body, header, leads, operation, place, query
+from retraind.web.openapi.schemas import COUNT, TEXT, Json, listing, maybe, ref
+from retraind.web.predict import ALIASES, MOST_DIGITS
+from retraind.web.serving.inputs import most_rows
 
 PREDICT, TRAIN, DECIDE, INSPECT, OPERATE = "predict", "train", "decide", "inspect", "operate"
 TAGS = {

@@ -1,8 +1,8 @@
 """The pages for people as paths of an OpenAPI document. The same paths without `/dashboard` have their data."""
 
-from web.openapi.operations import answer, operation
-from web.openapi.own_paths import BEFORE, LIMIT, OPERATE, codes
-from web.openapi.schemas import TEXT, Json
+from retraind.web.openapi.operations import answer, operation
+from retraind.web.openapi.own_paths import BEFORE, LIMIT, OPERATE, codes
+from retraind.web.openapi.schemas import TEXT, Json
 
 
 def paths() -> dict[str, Json]:

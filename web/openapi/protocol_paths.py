@@ -6,18 +6,18 @@ JSON Schema can't express that shape, names and values of a request must match; 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from daemon.artifacts.manifest import MODEL
-from daemon.schema.schema import Schema
-from web.columnar.formats import MEDIA_TYPES
-from web.http.payload import CSV
-from web.http.reply import JSON
-from web.openapi import model_columns, operations
-from web.openapi import schemas as contents
-from web.openapi.operations import MLFLOW, SIMPLE, answer, body, header, place
-from web.openapi.own_paths import VERSION_HEADER, choosing
-from web.openapi.schemas import TEXT, VERSION, Json, array, maybe, record, ref
-from web.predict import ALIASES
-from web.protocols import mlflow, open_inference, open_inference_outputs, tensors
+from retraind.daemon.artifacts.manifest import MODEL
+from retraind.daemon.schema.schema import Schema
+from retraind.web.columnar.formats import MEDIA_TYPES
+from retraind.web.http.payload import CSV
+from retraind.web.http.reply import JSON
+from retraind.web.openapi import model_columns, operations
+from retraind.web.openapi import schemas as contents
+from retraind.web.openapi.operations import MLFLOW, SIMPLE, answer, body, header, place
+from retraind.web.openapi.own_paths import VERSION_HEADER, choosing
+from retraind.web.openapi.schemas import TEXT, VERSION, Json, array, maybe, record, ref
+from retraind.web.predict import ALIASES
+from retraind.web.protocols import mlflow, open_inference, open_inference_outputs, tensors
 
 V2, V1, MLFLOW_TAG = "Open Inference Protocol V2", "KServe V1, TensorFlow Serving", "MLflow"
 TAGS = {

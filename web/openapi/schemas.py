@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from daemon.core.states import DriftState, EventKind, Hold, Level, RequestState
-from daemon.core.status import Check
-from daemon.records.totals import STATES
-from daemon.schema.schema import Schema
+from retraind.daemon.core.states import DriftState, EventKind, Hold, Level, RequestState
+from retraind.daemon.core.status import Check
+from retraind.daemon.records.totals import STATES
+from retraind.daemon.schema.schema import Schema
 
 Json = dict[str, Any]
 """An object of the document, usually a JSON Schema: free in form, and composed from parts."""

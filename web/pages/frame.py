@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from daemon.core.home import Home
-from daemon.core.states import EventKind
-from daemon.records.records import Records
-from web.auth.access import LOCAL, Caller
-from web.dashboard.facts import Facts
-from web.dashboard.health import moment
-from web.dashboard.tiles import Verdict
-from web.pages import navigation, templates
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import EventKind
+from retraind.daemon.records.records import Records
+from retraind.web.auth.access import LOCAL, Caller
+from retraind.web.dashboard.facts import Facts
+from retraind.web.dashboard.health import moment
+from retraind.web.dashboard.tiles import Verdict
+from retraind.web.pages import navigation, templates
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ ENTRIES = (
     Entry("dashboard", "Overview"),
     Entry("dashboard/versions", "Versions"),
 )
-"""The links in their order; each leads to a page of `web.pages.table`."""
+"""The links in their order; each leads to a page of `retraind.web.pages.table`."""
 
 
 def section(path: str) -> str:

@@ -3,12 +3,12 @@
 It answers its questions without JavaScript; the script only keeps it up to date and sends requests.
 """
 
-from web.auth.access import LOCAL, Caller
-from web.dashboard.chart import points
-from web.dashboard.document import Document
-from web.dashboard.timeline import GROUPS
-from web.pages import frame
-from web.pages.frame import OVERVIEW, Place
+from retraind.web.auth.access import LOCAL, Caller
+from retraind.web.dashboard.chart import points
+from retraind.web.dashboard.document import Document
+from retraind.web.dashboard.timeline import GROUPS
+from retraind.web.pages import frame
+from retraind.web.pages.frame import OVERVIEW, Place
 
 CHARTS = ((720, 40), (340, 12))
 """Width in pixels and maximum number of versions of the chart, for wide and for narrow screens."""

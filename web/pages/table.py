@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from web.pages import versions
-from web.pages.frame import PageRequest
+from retraind.web.pages import versions
+from retraind.web.pages.frame import PageRequest
 
 
 class Page(NamedTuple):
@@ -19,7 +19,7 @@ class Page(NamedTuple):
 PAGES: Mapping[str, Page] = {
     "/dashboard/versions": Page("versions.html", versions.content, "versions"),
 }
-"""Each path of `web.auth.path_scopes.PAGES` with its page, except the overview, which also works without records.
+"""Each path of `retraind.web.auth.path_scopes.PAGES` with its page, except the overview, which also works without records.
 
 A function that makes content raises Problem for a missing thing (404) and for a wrong query (422), and sqlite3.Error if
 the records can't be read.

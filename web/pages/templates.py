@@ -9,8 +9,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from daemon.core import durable
-from daemon.schema import score_names
+from retraind.daemon.core import durable
+from retraind.daemon.schema import score_names
 
 UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -71,7 +71,7 @@ def _stamp(at: str) -> str:
 
 def _load_assets() -> tuple[dict[str, tuple[bytes, str]], dict[str, str]]:
     assets, hashed = {}, {}
-    for entry in files("web").joinpath("static").iterdir():
+    for entry in files("retraind.web").joinpath("static").iterdir():
         stem, _, kind = entry.name.rpartition(".")
         if kind in TYPES:
             data = entry.read_bytes()
@@ -82,7 +82,7 @@ def _load_assets() -> tuple[dict[str, tuple[bytes, str]], dict[str, str]]:
 
 _assets, _hashed = _load_assets()
 _templates = Environment(
-    loader=PackageLoader("web"),
+    loader=PackageLoader("retraind.web"),
     autoescape=True,
     finalize=_visible,
     undefined=StrictUndefined,

@@ -2,10 +2,10 @@
 
 from typing import TypedDict
 
-from web.dashboard import sections
-from web.dashboard.sections import VersionEntry
-from web.http import payload
-from web.pages.frame import PageRequest
+from retraind.web.dashboard import sections
+from retraind.web.dashboard.sections import VersionEntry
+from retraind.web.http import payload
+from retraind.web.pages.frame import PageRequest
 
 SHOWN = 50
 """Number of versions on one page."""

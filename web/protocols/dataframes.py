@@ -11,11 +11,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from daemon.core.errors import InvalidFeatures
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from web.serving import inputs
-from web.serving.inputs import Inputs
+from retraind.daemon.core.errors import InvalidFeatures
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.web.serving import inputs
+from retraind.web.serving.inputs import Inputs
 
 # The outer group is not possessive: Python 3.11.2 (Debian 12) would swallow the NaN then (python/cpython#100061).
 PIECES = re.compile(rb'NaN[^"]*+|(?:[^"N]++|"(?:[^"\\]++|\\.)*+"?|N(?!aN))+', re.DOTALL)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import orjson
 
-from web.http.problems import Problem
-from web.http.reply import JSON
+from retraind.web.http.problems import Problem
+from retraind.web.http.reply import JSON
 
 MLFLOW_CODES = {
     401: "UNAUTHENTICATED",

@@ -12,19 +12,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
-from daemon.schema.schema import Schema
-from web import predict
-from web.columnar.formats import MEDIA_TYPES, Format
-from web.http import package_versions, payload, reply
-from web.http.payload import CSV
-from web.http.problems import Problem
-from web.http.reply import JSON, Reply
-from web.protocols import dataframes
-from web.serving import call, inputs
-from web.serving.answered import Answered
-from web.serving.inputs import Inputs
-from web.serving.predictor import Predictor
-from web.worker_state import Worker
+from retraind.daemon.schema.schema import Schema
+from retraind.web import predict
+from retraind.web.columnar.formats import MEDIA_TYPES, Format
+from retraind.web.http import package_versions, payload, reply
+from retraind.web.http.payload import CSV
+from retraind.web.http.problems import Problem
+from retraind.web.http.reply import JSON, Reply
+from retraind.web.protocols import dataframes
+from retraind.web.serving import call, inputs
+from retraind.web.serving.answered import Answered
+from retraind.web.serving.inputs import Inputs
+from retraind.web.serving.predictor import Predictor
+from retraind.web.worker_state import Worker
 
 PLAIN = "text/plain; charset=utf-8"
 

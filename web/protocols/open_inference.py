@@ -11,16 +11,16 @@ from wsgiref.types import WSGIEnvironment
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from daemon.artifacts.manifest import MODEL
-from daemon.schema.column import Kind
-from web import predict
-from web.http import package_versions, payload
-from web.http.problems import Problem
-from web.http.reply import JSON, Reply
-from web.protocols import dataframes, tensors
-from web.protocols.open_inference_outputs import Requested, outputs_of, tensor, wishes_of
-from web.serving.predictor import Predictor
-from web.worker_state import Worker
+from retraind.daemon.artifacts.manifest import MODEL
+from retraind.daemon.schema.column import Kind
+from retraind.web import predict
+from retraind.web.http import package_versions, payload
+from retraind.web.http.problems import Problem
+from retraind.web.http.reply import JSON, Reply
+from retraind.web.protocols import dataframes, tensors
+from retraind.web.protocols.open_inference_outputs import Requested, outputs_of, tensor, wishes_of
+from retraind.web.serving.predictor import Predictor
+from retraind.web.worker_state import Worker
 
 EXTENSIONS = ["binary_tensor_data", "classification", "model_repository"]
 

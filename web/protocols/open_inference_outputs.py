@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from daemon.schema.schema import Schema
-from web.http.problems import Problem
-from web.protocols import tensors
-from web.protocols.tensors import OutputTensor, Parameters
-from web.serving.answered import Answered
+from retraind.daemon.schema.schema import Schema
+from retraind.web.http.problems import Problem
+from retraind.web.protocols import tensors
+from retraind.web.protocols.tensors import OutputTensor, Parameters
+from retraind.web.serving.answered import Answered
 
 DEFAULT = ("predict", "prediction_id")
 """Outputs of a request that selects none."""

@@ -5,8 +5,8 @@ Names in angle brackets are parts of the path that the endpoint gets as texts.
 
 from collections.abc import Callable
 
-from web.http.reply import Reply
-from web.protocols import mlflow, open_inference, tfserving
+from retraind.web.http.reply import Reply
+from retraind.web.protocols import mlflow, open_inference, tfserving
 
 Endpoint = Callable[..., Reply]
 """Takes worker, WSGI environment and the named parts of the path; raises Problem, InvalidFeatures or OSError."""

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from daemon.core.errors import InvalidFeatures
-from daemon.schema.schema import Schema
-from web.serving import inputs
-from web.serving.inputs import Inputs
+from retraind.daemon.core.errors import InvalidFeatures
+from retraind.daemon.schema.schema import Schema
+from retraind.web.serving import inputs
+from retraind.web.serving.inputs import Inputs
 
 DTYPES = {
     "BOOL": "?",

@@ -10,18 +10,18 @@ from wsgiref.types import WSGIEnvironment
 
 import orjson
 
-from daemon.artifacts.manifest import MODEL
-from daemon.schema.column import Kind
-from web import predict as answering
-from web.http import payload, reply
-from web.http.problems import Problem
-from web.http.reply import Reply
-from web.predict import ALIASES
-from web.protocols import dataframes, mlflow, open_inference
-from web.serving.answered import Answered
-from web.serving.inputs import Inputs
-from web.serving.predictor import Predictor
-from web.worker_state import Worker
+from retraind.daemon.artifacts.manifest import MODEL
+from retraind.daemon.schema.column import Kind
+from retraind.web import predict as answering
+from retraind.web.http import payload, reply
+from retraind.web.http.problems import Problem
+from retraind.web.http.reply import Reply
+from retraind.web.predict import ALIASES
+from retraind.web.protocols import dataframes, mlflow, open_inference
+from retraind.web.serving.answered import Answered
+from retraind.web.serving.inputs import Inputs
+from retraind.web.serving.predictor import Predictor
+from retraind.web.worker_state import Worker
 
 SIGNATURES = {None: mlflow.PREDICT, "": mlflow.PREDICT, "serving_default": mlflow.PREDICT}
 """Names of the default signature; `predict` and `predict_proba` are signatures too."""

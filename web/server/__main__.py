@@ -19,16 +19,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from daemon.core import durable, file_modes, logs, settings
-from daemon.core.errors import Exit, RetraindError
-from daemon.core.home import Home
-from daemon.core.settings import Settings
-from web.api import event_stream
-from web.server import granian
-from web.server.bridge import Bridge
-from web.server.shutdown import CLOSING_SECONDS, NOTICE_SECONDS, Shutdown, sockets
-from web.serving.predictor import Follower
-from web.worker_state import Worker
+from retraind.daemon.core import durable, file_modes, logs, settings
+from retraind.daemon.core.errors import Exit, RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Settings
+from retraind.web.api import event_stream
+from retraind.web.server import granian
+from retraind.web.server.bridge import Bridge
+from retraind.web.server.shutdown import CLOSING_SECONDS, NOTICE_SECONDS, Shutdown, sockets
+from retraind.web.serving.predictor import Follower
+from retraind.web.worker_state import Worker
 
 LOOK_SECONDS = 0.05
 PUBLISH_SECONDS = 1.0
@@ -103,7 +103,9 @@ async def _restarting(run: Any) -> None:
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m web.server", description=__doc__, epilog="Started by the daemon.")
+    parser = argparse.ArgumentParser(
+        prog="python -m retraind.web.server", description=__doc__, epilog="Started by the daemon."
+    )
     parser.add_argument("--home", type=Path, required=True, help="home folder")
     parser.add_argument("--slot", type=int, required=True, help="number of this worker, from 0")
     parser.add_argument("--fd", type=int, nargs="+", required=True, help="descriptors of the bound sockets, inherited")

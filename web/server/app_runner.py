@@ -2,9 +2,9 @@
 
 from wsgiref.types import WSGIEnvironment
 
-from web.api.app import App
-from web.server.refusals import Answer
-from web.serving.call import CURRENT, Call, Deferred
+from retraind.web.api.app import App
+from retraind.web.server.refusals import Answer
+from retraind.web.serving.call import CURRENT, Call, Deferred
 
 
 def ask(app: App, environ: WSGIEnvironment, call: Call) -> Answer:

@@ -6,9 +6,9 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from daemon.core.settings import Server
-from web.http.incoming_request import MOST_SKIPPED, TOO_LARGE, Request
-from web.http.problems import Problem
+from retraind.daemon.core.settings import Server
+from retraind.web.http.incoming_request import MOST_SKIPPED, TOO_LARGE, Request
+from retraind.web.http.problems import Problem
 
 LOOK_SECONDS = 0.1
 """Seconds between two searches for late bodies."""

@@ -1,6 +1,6 @@
 """The bridge between Granian (RSGI) and the WSGI application, with event streams next to it.
 
-Bodies are awaited before Bottle sees a request. The thread that hands requests over (see `web.server.granian`) answers single
+Bodies are awaited before Bottle sees a request. The thread that hands requests over (see `retraind.web.server.granian`) answers single
 predictions itself. Large requests and those that use the disk run in lanes of threads, which the event loop manages.
 """
 
@@ -13,20 +13,20 @@ from functools import partial
 from typing import Any
 from wsgiref.types import WSGIEnvironment
 
-from web.api import app, event_stream
-from web.auth.access import LOCAL
-from web.http.incoming_request import Request
-from web.http.problems import Problem
-from web.http.wsgi_environ import content_length, environ_of
-from web.protocols import routes
-from web.server import streams
-from web.server.app_runner import ask
-from web.server.bodies import Bodies, BodyOrProblem
-from web.server.refusals import CLOSE, Answer, refusal
-from web.server.slow_requests import SlowRequests
-from web.server.thread_lanes import Lane
-from web.serving.call import Call
-from web.worker_state import Worker
+from retraind.web.api import app, event_stream
+from retraind.web.auth.access import LOCAL
+from retraind.web.http.incoming_request import Request
+from retraind.web.http.problems import Problem
+from retraind.web.http.wsgi_environ import content_length, environ_of
+from retraind.web.protocols import routes
+from retraind.web.server import streams
+from retraind.web.server.app_runner import ask
+from retraind.web.server.bodies import Bodies, BodyOrProblem
+from retraind.web.server.refusals import CLOSE, Answer, refusal
+from retraind.web.server.slow_requests import SlowRequests
+from retraind.web.server.thread_lanes import Lane
+from retraind.web.serving.call import Call
+from retraind.web.worker_state import Worker
 
 
 class Bridge:

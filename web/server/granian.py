@@ -19,7 +19,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import AsyncWorker, Server
 
-from web.server.bodies import Arrival
+from retraind.web.server.bodies import Arrival
 
 T = TypeVar("T")
 

@@ -3,10 +3,10 @@
 import logging
 from wsgiref.types import WSGIEnvironment
 
-from daemon.core.errors import NotKept
-from web.http import security_headers
-from web.http.problems import Problem
-from web.protocols import errors
+from retraind.daemon.core.errors import NotKept
+from retraind.web.http import security_headers
+from retraind.web.http.problems import Problem
+from retraind.web.protocols import errors
 
 Headers = list[tuple[str, str]]
 Answer = tuple[int, Headers, bytes]

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from daemon.core.settings import Server
-from web.server.slow_requests import LOAD_SECONDS
+from retraind.daemon.core.settings import Server
+from retraind.web.server.slow_requests import LOAD_SECONDS
 
 NOTICE_SECONDS = 1.0
 """First, a stopping worker serves normally for this long, with `Connection: close` on each answer."""

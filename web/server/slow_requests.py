@@ -10,21 +10,21 @@ import time
 from functools import partial
 from wsgiref.types import WSGIEnvironment
 
-from web.api import sign_in
-from web.api.app import INLINE, App
-from web.http.incoming_request import Request
-from web.http.wsgi_environ import content_length
-from web.protocols import routes
-from web.server.app_runner import ask, resume
-from web.server.bodies import Bodies
-from web.server.refusals import Answer
-from web.server.thread_lanes import Lane
-from web.serving.call import Call, Deferred
-from web.worker_state import Worker
+from retraind.web.api import sign_in
+from retraind.web.api.app import INLINE, App
+from retraind.web.http.incoming_request import Request
+from retraind.web.http.wsgi_environ import content_length
+from retraind.web.protocols import routes
+from retraind.web.server.app_runner import ask, resume
+from retraind.web.server.bodies import Bodies
+from retraind.web.server.refusals import Answer
+from retraind.web.server.thread_lanes import Lane
+from retraind.web.serving.call import Call, Deferred
+from retraind.web.worker_state import Worker
 
 LARGE_BYTES = 16_384
 """Body size above which a request goes to a lane, because it may hold many rows; for smaller bodies
-`web.serving.inputs` counts the rows."""
+`retraind.web.serving.inputs` counts the rows."""
 
 BATCHES, PAGES, POSTS, FORMS = 1, 4, 2, 1
 """Threads for large predictions, for requests that read the disk, for those that write to it, and for signing in and out.

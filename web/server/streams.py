@@ -6,11 +6,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 from wsgiref.types import WSGIEnvironment
 
-from web.api.event_stream import Feed
-from web.auth.access import CALLER
-from web.http import payload, security_headers
-from web.http.incoming_request import Request
-from web.server.refusals import Headers
+from retraind.web.api.event_stream import Feed
+from retraind.web.auth.access import CALLER
+from retraind.web.http import payload, security_headers
+from retraind.web.http.incoming_request import Request
+from retraind.web.server.refusals import Headers
 
 SEND_SECONDS = 10.0
 """An event that the server does not accept within this time ends its stream. The kernel cuts off clients that stop reading."""

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from daemon.core import process_table
-from daemon.core.settings import Server
-from web.http.problems import Problem
+from retraind.daemon.core import process_table
+from retraind.daemon.core.settings import Server
+from retraind.web.http.problems import Problem
 
 T = TypeVar("T")
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.core.errors import InvalidFeatures
-from daemon.schema.costs import named
-from daemon.schema.row_encoding import encode
-from web.serving.inputs import Inputs
-from web.serving.predictor import Predictor
+from retraind.daemon.core.errors import InvalidFeatures
+from retraind.daemon.schema.costs import named
+from retraind.daemon.schema.row_encoding import encode
+from retraind.web.serving.inputs import Inputs
+from retraind.web.serving.predictor import Predictor
 
 Matrix = NDArray[np.float64]
 

@@ -7,9 +7,9 @@ from typing import Any, NotRequired, Protocol, TypedDict
 import numpy as np
 import orjson
 
-from daemon.core.status import utcnow
-from web.serving.inputs import Matrix
-from web.serving.predictor import Predictor
+from retraind.daemon.core.status import utcnow
+from retraind.web.serving.inputs import Matrix
+from retraind.web.serving.predictor import Predictor
 
 
 class RowAnswer(TypedDict):
@@ -132,7 +132,7 @@ class AnsweredRow:
         }
 
     def line(self, values: Sequence[Any], caller: str) -> bytes:
-        """The line of the log; `daemon.storage.prediction_history` reads it."""
+        """The line of the log; `retraind.daemon.storage.prediction_history` reads it."""
         prediction, classes, shares = self.prediction, self.predictor.classes, self.shares
         line: LogLine = {
             "timestamp": utcnow(),

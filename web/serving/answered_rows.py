@@ -10,12 +10,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from daemon.core.status import utcnow
-from daemon.schema import prediction_block
-from daemon.schema.costs import named
-from daemon.schema.prediction_block import Block
-from web.serving.inputs import Inputs, Matrix
-from web.serving.predictor import Predictor
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.schema import prediction_block
+from retraind.daemon.schema.costs import named
+from retraind.daemon.schema.prediction_block import Block
+from retraind.web.serving.inputs import Inputs, Matrix
+from retraind.web.serving.predictor import Predictor
 
 
 @dataclass

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from web.http.reply import Reply
+from retraind.web.http.reply import Reply
 
 Loading = Future[None]
 """Done when a version is loaded or has failed to load."""

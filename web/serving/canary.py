@@ -10,11 +10,11 @@ import time
 from hashlib import blake2b
 from wsgiref.types import WSGIEnvironment
 
-from daemon.core.home import Home
-from daemon.core.settings import Promote
-from daemon.records.records import Records
-from daemon.schema.schema import Schema
-from web.serving.predictor import Predictor, Slot, fetch
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.records.records import Records
+from retraind.daemon.schema.schema import Schema
+from retraind.web.serving.predictor import Predictor, Slot, fetch
 
 RETRY_SECONDS = 5.0
 """A challenger that failed to load is loaded again after this time."""

@@ -1,7 +1,7 @@
 """CSV rows: a body in CSV as JSON values, to which the checks of `inputs` apply. Its cells are written as in drops.
 
 Delimiters, the schema's decimal mark and notations, texts for missing values and remarks of rejected rows are those of
-`daemon.tabular`, which a worker can't import because it needs pyarrow. A test compares both.
+`retraind.daemon.tabular`, which a worker can't import because it needs pyarrow. A test compares both.
 """
 
 import csv
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
-from daemon.core.errors import InvalidFeatures
-from daemon.schema.cell_notation import NUMBER
-from daemon.schema.column import Column
-from daemon.schema.row_encoding import encode
-from daemon.schema.schema import REMARKS, Schema
-from web.http.problems import FieldError, Problem
-from web.serving import inputs
-from web.serving.inputs import Inputs
+from retraind.daemon.core.errors import InvalidFeatures
+from retraind.daemon.schema.cell_notation import NUMBER
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.row_encoding import encode
+from retraind.daemon.schema.schema import REMARKS, Schema
+from retraind.web.http.problems import FieldError, Problem
+from retraind.web.serving import inputs
+from retraind.web.serving.inputs import Inputs
 
 DELIMITERS = ",;\t"
 SEPARATOR = re.compile(r"\"?sep=(?P<mark>[\x20-\x7e\t])\"?[,;\t]*\r?\n")

@@ -7,8 +7,8 @@ import asyncio
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
-from daemon.core.errors import NotKept
-from web.serving.prediction_log import PredictionLog
+from retraind.daemon.core.errors import NotKept
+from retraind.web.serving.prediction_log import PredictionLog
 
 SYNC_SECONDS = 0.5
 """Pause between two syncs. With the time of the sync itself, a power cut loses at most a second."""

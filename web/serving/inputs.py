@@ -1,6 +1,6 @@
 """Inputs: the rows of a request, as numbers for the model and as values for the log.
 
-The fast path converts whole arrays with numpy. Other rows are encoded one by one by `daemon.schema.row_encoding`, which
+The fast path converts whole arrays with numpy. Other rows are encoded one by one by `retraind.daemon.schema.row_encoding`, which
 gives the exact error message. So there is one definition of "valid", and a large request costs no Python call per
 value.
 """
@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.core.errors import InvalidFeatures
-from daemon.schema.column import BOUND
-from daemon.schema.row_encoding import encode
-from daemon.schema.schema import Schema
-from web.http.payload import MOST_ROWS
-from web.serving import call
+from retraind.daemon.core.errors import InvalidFeatures
+from retraind.daemon.schema.column import BOUND
+from retraind.daemon.schema.row_encoding import encode
+from retraind.daemon.schema.schema import Schema
+from retraind.web.http.payload import MOST_ROWS
+from retraind.web.serving import call
 
 Matrix = NDArray[np.float64]
 

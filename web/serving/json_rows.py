@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import orjson
 
-from daemon.schema.schema import Schema
-from web.serving import inputs, pipelined
-from web.serving.inputs import Inputs
+from retraind.daemon.schema.schema import Schema
+from retraind.web.serving import inputs, pipelined
+from retraind.web.serving.inputs import Inputs
 
 HEAD = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"instances"[ \t\r\n]*:[ \t\r\n]*\[')
 TAIL = re.compile(rb"\][ \t\r\n]*\}[ \t\r\n]*")

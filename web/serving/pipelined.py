@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from daemon.artifacts.bundle import Matrix
-from web.serving.inputs import Inputs
-from web.serving.predictor import Predictor
+from retraind.daemon.artifacts.bundle import Matrix
+from retraind.web.serving.inputs import Inputs
+from retraind.web.serving.predictor import Predictor
 
 PIECE_ROWS = 1024
 """So many rows are one piece, if they are all there."""

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from daemon.core import durable, home_integrity
-from daemon.core.errors import NotKept
-from daemon.core.settings import Predictions
-from daemon.schema import prediction_block
+from retraind.daemon.core import durable, home_integrity
+from retraind.daemon.core.errors import NotKept
+from retraind.daemon.core.settings import Predictions
+from retraind.daemon.schema import prediction_block
 
 GROUP_BYTES = 65_536
 """A write ends with the line that reaches this size, so that a request with many rows does not block others."""

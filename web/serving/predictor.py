@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from daemon.artifacts import backends, bundle
-from daemon.core import process_table, status
-from daemon.core.errors import BundleRefused, InvalidFeatures, NotFound, RetraindError
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
-from daemon.records.records import Records
-from web.serving.inputs import Inputs
+from retraind.daemon.artifacts import backends, bundle
+from retraind.daemon.core import process_table, status
+from retraind.daemon.core.errors import BundleRefused, InvalidFeatures, NotFound, RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.records.records import Records
+from retraind.web.serving.inputs import Inputs
 
 LOOK_SECONDS = 0.05
 """Seconds between checks of the pointer: the longest delay of a promotion, apart from loading."""

@@ -13,13 +13,13 @@ from dataclasses import asdict
 
 import orjson
 
-from daemon.core.errors import NotKept
-from daemon.core.status import utcnow
-from web.serving import agreement
-from web.serving.agreement import Agreement, ChampionAnswers
-from web.serving.canary import Challenger
-from web.serving.prediction_log import PredictionLog
-from web.serving.predictor import Predictor
+from retraind.daemon.core.errors import NotKept
+from retraind.daemon.core.status import utcnow
+from retraind.web.serving import agreement
+from retraind.web.serving.agreement import Agreement, ChampionAnswers
+from retraind.web.serving.canary import Challenger
+from retraind.web.serving.prediction_log import PredictionLog
+from retraind.web.serving.predictor import Predictor
 
 PAUSE_SECONDS = 0.05
 """Minimum pause between groups: one pass over many rows is much cheaper than many passes over one row."""

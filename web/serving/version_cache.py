@@ -11,12 +11,12 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from daemon.core.errors import BundleRefused, NotFound
-from daemon.core.home import Home
-from daemon.records.records import Records
-from web.http.problems import Problem
-from web.serving.call import Loading
-from web.serving.predictor import Predictor, fetch
+from retraind.daemon.core.errors import BundleRefused, NotFound
+from retraind.daemon.core.home import Home
+from retraind.daemon.records.records import Records
+from retraind.web.http.problems import Problem
+from retraind.web.serving.call import Loading
+from retraind.web.serving.predictor import Predictor, fetch
 
 FORGET_SECONDS = 5.0
 """A version that failed to load is not loaded again for this time."""

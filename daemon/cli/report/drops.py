@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 from rich.table import Column, Table
 
-from daemon.cli.report.home_access import reading
-from daemon.cli.report.terminal import CONSOLE, printable
-from daemon.core.errors import Ambiguous, NotFound
-from daemon.core.home import Home
-from daemon.records import drops as records
-from daemon.records import lineage
-from daemon.records.drops import DropFacts, HeldAsDrop, HeldDrop
-from daemon.records.lineage_chain import TrainedVersions
-from daemon.schema import score_names
+from retraind.daemon.cli.report.home_access import reading
+from retraind.daemon.cli.report.terminal import CONSOLE, printable
+from retraind.daemon.core.errors import Ambiguous, NotFound
+from retraind.daemon.core.home import Home
+from retraind.daemon.records import drops as records
+from retraind.daemon.records import lineage
+from retraind.daemon.records.drops import DropFacts, HeldAsDrop, HeldDrop
+from retraind.daemon.records.lineage_chain import TrainedVersions
+from retraind.daemon.schema import score_names
 
 ListedDrop = DropFacts | HeldAsDrop
 
@@ -36,7 +36,7 @@ LISTED = 20
 
 
 def listed(home: Home, limit: int) -> list[ListedDrop]:
-    """Drops that wait for a person, longest first, then the newest, newest first, `limit` of each; see `daemon.records.drops`."""
+    """Drops that wait for a person, longest first, then the newest, newest first, `limit` of each; see `retraind.daemon.records.drops`."""
     with reading(home):
         return [*map(records.as_drop, records.held(home.journal, limit)), *records.newest(home.journal, limit)]
 

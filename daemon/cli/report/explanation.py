@@ -2,8 +2,8 @@
 
 from rich.table import Column, Table
 
-from daemon.artifacts.explanation import Explained
-from daemon.cli.report.terminal import CONSOLE, printable
+from retraind.daemon.artifacts.explanation import Explained
+from retraind.daemon.cli.report.terminal import CONSOLE, printable
 
 
 def show(explained: Explained) -> None:

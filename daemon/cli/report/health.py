@@ -4,18 +4,18 @@ import json
 import sqlite3
 from typing import TypedDict
 
-from daemon.artifacts.manifest import Pointer
-from daemon.cli.report import home_access, versions
-from daemon.cli.report.terminal import printable
-from daemon.core import home_integrity, process_table, status
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
-from daemon.core.leader.leadership import Leadership
-from daemon.core.node import node_status
-from daemon.records import challenger, drops
-from daemon.records import versions as judged_versions
-from daemon.schema import score_caveats, score_names
-from daemon.schema.scores import Agreement
+from retraind.daemon.artifacts.manifest import Pointer
+from retraind.daemon.cli.report import home_access, versions
+from retraind.daemon.cli.report.terminal import printable
+from retraind.daemon.core import home_integrity, process_table, status
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.core.leader.leadership import Leadership
+from retraind.daemon.core.node import node_status
+from retraind.daemon.records import challenger, drops
+from retraind.daemon.records import versions as judged_versions
+from retraind.daemon.schema import score_caveats, score_names
+from retraind.daemon.schema.scores import Agreement
 
 
 class CheckResult(TypedDict):

@@ -4,12 +4,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from daemon.artifacts import manifest
-from daemon.artifacts.manifest import Pointer
-from daemon.core import home_integrity
-from daemon.core.errors import HistoryLost, RetraindError
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
+from retraind.daemon.artifacts import manifest
+from retraind.daemon.artifacts.manifest import Pointer
+from retraind.daemon.core import home_integrity
+from retraind.daemon.core.errors import HistoryLost, RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
 
 
 def served(home: Home) -> Pointer | None:

@@ -6,17 +6,17 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from daemon.artifacts import manifest
-from daemon.artifacts.manifest import Summary
-from daemon.cli.report.home_access import reading
-from daemon.cli.report.terminal import printable
-from daemon.core.errors import NotFound
-from daemon.core.home import Home
-from daemon.core.states import DropState
-from daemon.records import lineage
-from daemon.records.lineage_chain import Links, TrainingBatches, TrainingDrop
-from daemon.schema import score_names
-from daemon.schema.scores import HOLDOUTS, Scores
+from retraind.daemon.artifacts import manifest
+from retraind.daemon.artifacts.manifest import Summary
+from retraind.daemon.cli.report.home_access import reading
+from retraind.daemon.cli.report.terminal import printable
+from retraind.daemon.core.errors import NotFound
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import DropState
+from retraind.daemon.records import lineage
+from retraind.daemon.records.lineage_chain import Links, TrainingBatches, TrainingDrop
+from retraind.daemon.schema import score_names
+from retraind.daemon.schema.scores import HOLDOUTS, Scores
 
 
 class DescribedChain(Links):
@@ -30,7 +30,7 @@ WIDTH = 1000
 
 
 def read(home: Home, number: int, limit: int) -> DescribedChain:
-    """A version's origin and use (see `daemon.records.lineage`), with its bundle; raises NotFound."""
+    """A version's origin and use (see `retraind.daemon.records.lineage`), with its bundle; raises NotFound."""
     with reading(home):
         chain = lineage.of(home, number, limit)
     if chain is None:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from rich.table import Table
 
-from daemon.cli.report.terminal import CONSOLE, printable
-from daemon.schema.cell_notation import Notation
-from daemon.schema.column import MOST_CATEGORIES, Column
-from daemon.schema.schema import Schema
+from retraind.daemon.cli.report.terminal import CONSOLE, printable
+from retraind.daemon.schema.cell_notation import Notation
+from retraind.daemon.schema.column import MOST_CATEGORIES, Column
+from retraind.daemon.schema.schema import Schema
 
 if TYPE_CHECKING:  # a schema alone is shown without pyarrow
-    from daemon.tabular.schema_draft import Draft, Finding
+    from retraind.daemon.tabular.schema_draft import Draft, Finding
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

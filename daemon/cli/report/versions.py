@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from rich.table import Column, Table
 
-from daemon.artifacts.manifest import Pointer
-from daemon.cli.report import home_access
-from daemon.cli.report.terminal import CONSOLE, printable
-from daemon.core.home import Home
-from daemon.core.journal_rows import VersionRow
-from daemon.records import lineage, live_score, query
-from daemon.schema import score_names
-from daemon.schema.scores import Agreement, Score
+from retraind.daemon.artifacts.manifest import Pointer
+from retraind.daemon.cli.report import home_access
+from retraind.daemon.cli.report.terminal import CONSOLE, printable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import VersionRow
+from retraind.daemon.records import lineage, live_score, query
+from retraind.daemon.schema import score_names
+from retraind.daemon.schema.scores import Agreement, Score
 
 
 class ListedVersion(VersionRow):

@@ -9,9 +9,9 @@ import json
 import secrets
 from dataclasses import asdict, dataclass
 
-from daemon.core import durable
-from daemon.core.errors import BadSettings, RetraindError
-from daemon.core.home import Home
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import BadSettings, RetraindError
+from retraind.daemon.core.home import Home
 
 UNKNOWN = 0
 """The inode of an identity that is not the home's yet."""

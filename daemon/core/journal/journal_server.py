@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from daemon.core import durable
-from daemon.core.errors import BadSettings, RetraindError
-from daemon.core.home import Home
-from daemon.core.journal import home_identity
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import BadSettings, RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import home_identity
 
 NAME = "journal-server.json"
 """The file, in the folder of `journal.db`."""

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from daemon.core.states import EventKind
+from retraind.daemon.core.states import EventKind
 
 
 class NoticeKind(StrEnum):

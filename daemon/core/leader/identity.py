@@ -4,10 +4,10 @@ import os
 import socket
 from dataclasses import dataclass, replace
 
-from daemon.core.home import Home
-from daemon.core.leader.leadership import Leadership
-from daemon.core.settings import Settings
-from daemon.core.status import boot_id
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.leader.leadership import Leadership
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.core.status import boot_id
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from daemon.core import durable
-from daemon.core.node.messages import NodeReport
-from daemon.core.settings.node import Node
-from daemon.core.status import Check, boot_id
+from retraind.daemon.core import durable
+from retraind.daemon.core.node.messages import NodeReport
+from retraind.daemon.core.settings.node import Node
+from retraind.daemon.core.status import Check, boot_id
 
 STALE_SECONDS = 10.0
 """Time without reading the desired row after which a node's health reports it."""

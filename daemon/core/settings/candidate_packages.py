@@ -6,7 +6,7 @@ It imports none of them, so the daemon and `retraind doctor` can look at any tim
 import importlib.util
 from collections.abc import Sequence
 
-from daemon.core.settings.train import EXTRA
+from retraind.daemon.core.settings.train import EXTRA
 
 INSTALL = "Install it where retraind is installed (docs/training.md, Packages of candidates), or take the name out of train.candidates."
 

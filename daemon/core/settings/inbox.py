@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from daemon.core.settings.section import Section
+from retraind.daemon.core.settings.section import Section
 
 
 class Inbox(Section):

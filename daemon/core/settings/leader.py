@@ -2,7 +2,7 @@
 
 from pydantic import Field, model_validator
 
-from daemon.core.settings.section import Section
+from retraind.daemon.core.settings.section import Section
 
 
 class Leader(Section):

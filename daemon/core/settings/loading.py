@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from daemon.core.errors import BadSettings
-from daemon.core.settings import sources
-from daemon.core.settings.settings import PREFIX, Settings, entries, variable
-from daemon.core.validation import toml_lines, words
+from retraind.daemon.core.errors import BadSettings
+from retraind.daemon.core.settings import sources
+from retraind.daemon.core.settings.settings import PREFIX, Settings, entries, variable
+from retraind.daemon.core.validation import toml_lines, words
 
 ADDRESSES = ("url", "endpoint", "git_remote")
 """Settings that no text shows if they are refused: that may be because they have a password."""

@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from daemon.core.errors import BadSettings
-from daemon.core.journal import journal_address
-from daemon.core.settings.section import Section
+from retraind.daemon.core.errors import BadSettings
+from retraind.daemon.core.journal import journal_address
+from retraind.daemon.core.settings.section import Section
 
 
 class Drift(Section):

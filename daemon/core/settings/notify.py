@@ -5,9 +5,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from daemon.core.errors import BadSettings
-from daemon.core.journal.notices import NoticeKind
-from daemon.core.settings.section import Section
+from retraind.daemon.core.errors import BadSettings
+from retraind.daemon.core.journal.notices import NoticeKind
+from retraind.daemon.core.settings.section import Section
 
 QUIET = re.compile(
     r"((Mon|Tue|Wed|Thu|Fri|Sat|Sun)(,(Mon|Tue|Wed|Thu|Fri|Sat|Sun))* )?"

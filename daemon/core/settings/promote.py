@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from daemon.core.settings.section import Section
+from retraind.daemon.core.settings.section import Section
 
 
 class Promote(Section):

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from daemon.core.scopes import Scope
-from daemon.core.settings.section import Section
+from retraind.daemon.core.scopes import Scope
+from retraind.daemon.core.settings.section import Section
 
 PART = re.compile(r"[A-Za-z0-9._~-]+")
 """Part of a path that needs no escaping."""

@@ -5,16 +5,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from daemon.core.settings.inbox import Inbox
-from daemon.core.settings.leader import Leader
-from daemon.core.settings.monitoring import Drift, Journal, Log, Mlflow, Predictions
-from daemon.core.settings.node import Node
-from daemon.core.settings.notify import Notify
-from daemon.core.settings.promote import Promote
-from daemon.core.settings.section import Section
-from daemon.core.settings.server import Server
-from daemon.core.settings.storage import Data, Storage
-from daemon.core.settings.train import Retrain, Train
+from retraind.daemon.core.settings.inbox import Inbox
+from retraind.daemon.core.settings.leader import Leader
+from retraind.daemon.core.settings.monitoring import Drift, Journal, Log, Mlflow, Predictions
+from retraind.daemon.core.settings.node import Node
+from retraind.daemon.core.settings.notify import Notify
+from retraind.daemon.core.settings.promote import Promote
+from retraind.daemon.core.settings.section import Section
+from retraind.daemon.core.settings.server import Server
+from retraind.daemon.core.settings.storage import Data, Storage
+from retraind.daemon.core.settings.train import Retrain, Train
 
 PREFIX = "RETRAIND_"
 

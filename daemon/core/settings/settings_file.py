@@ -5,7 +5,7 @@ from typing import Any
 
 import tomlkit
 
-from daemon.core.settings.settings import entries
+from retraind.daemon.core.settings.settings import entries
 
 
 def text(chosen: Mapping[str, Any] | None = None) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
-from daemon.core.errors import BadSettings
-from daemon.core.settings.settings import entries, variable
+from retraind.daemon.core.errors import BadSettings
+from retraind.daemon.core.settings.settings import entries, variable
 
 
 def merged(file: Path, flags: Mapping[str, Any]) -> dict[str, Any]:

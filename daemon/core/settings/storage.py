@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from daemon.core.settings.section import Section
+from retraind.daemon.core.settings.section import Section
 
 AUTHORITY = re.compile(r"([^@:]*@)?(\[[0-9A-Za-z:.%]+\]|[^@:\[\]]*)(:\d*)?")
 """User, host and port of an address, without a password."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from daemon.core.settings.section import Section
+from retraind.daemon.core.settings.section import Section
 
 
 class Retrain(Section):

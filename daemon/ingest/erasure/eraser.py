@@ -10,18 +10,18 @@ from pathlib import Path
 
 import orjson
 
-from daemon.core import durable, logs
-from daemon.core.errors import DatasetDamaged
-from daemon.core.home import Home
-from daemon.core.inbox_names import BAD_ROWS, REPORT
-from daemon.core.journal_rows import DropRow
-from daemon.core.shared_folder import inbox
-from daemon.dataset import segment_writer, segments
-from daemon.inbox.rejected_folder import Rejected
-from daemon.ingest.erasure import held_files, trace_search
-from daemon.ingest.erasure.row_matching import Split
-from daemon.storage import log_lines
-from daemon.storage.journal import Journal
+from retraind.daemon.core import durable, logs
+from retraind.daemon.core.errors import DatasetDamaged
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.inbox_names import BAD_ROWS, REPORT
+from retraind.daemon.core.journal_rows import DropRow
+from retraind.daemon.core.shared_folder import inbox
+from retraind.daemon.dataset import segment_writer, segments
+from retraind.daemon.inbox.rejected_folder import Rejected
+from retraind.daemon.ingest.erasure import held_files, trace_search
+from retraind.daemon.ingest.erasure.row_matching import Split
+from retraind.daemon.storage import log_lines
+from retraind.daemon.storage.journal import Journal
 
 log = logs.Logger()
 

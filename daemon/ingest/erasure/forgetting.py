@@ -9,17 +9,17 @@ later, and delays no drop.
 
 from collections.abc import Iterator
 
-from daemon.core import logs, requests, shared_folder
-from daemon.core.errors import DatasetDamaged
-from daemon.core.home import Home
-from daemon.core.journal_rows import DropRow, RemainderRecord
-from daemon.core.requests import Request
-from daemon.core.states import DropState, EventKind, Level, RequestState
-from daemon.dataset import known_rows, segments
-from daemon.dataset.dataset import Dataset
-from daemon.inbox.rejected_folder import Rejected
-from daemon.ingest.erasure.eraser import Eraser
-from daemon.storage.journal import Journal
+from retraind.daemon.core import logs, requests, shared_folder
+from retraind.daemon.core.errors import DatasetDamaged
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import DropRow, RemainderRecord
+from retraind.daemon.core.requests import Request
+from retraind.daemon.core.states import DropState, EventKind, Level, RequestState
+from retraind.daemon.dataset import known_rows, segments
+from retraind.daemon.dataset.dataset import Dataset
+from retraind.daemon.inbox.rejected_folder import Rejected
+from retraind.daemon.ingest.erasure.eraser import Eraser
+from retraind.daemon.storage.journal import Journal
 
 log = logs.Logger()
 

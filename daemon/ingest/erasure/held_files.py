@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from daemon.core import durable
-from daemon.core.journal_rows import DropRow, HeldRow
-from daemon.core.shared_folder import Folder
-from daemon.inbox.settling import Stamp
-from daemon.ingest.erasure.row_matching import MOST_BYTES, RowMatcher, Split
+from retraind.daemon.core import durable
+from retraind.daemon.core.journal_rows import DropRow, HeldRow
+from retraind.daemon.core.shared_folder import Folder
+from retraind.daemon.inbox.settling import Stamp
+from retraind.daemon.ingest.erasure.row_matching import MOST_BYTES, RowMatcher, Split
 
 
 class HeldFile(NamedTuple):

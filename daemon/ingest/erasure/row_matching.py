@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
-from daemon.schema.schema import Schema
+from retraind.daemon.schema.schema import Schema
 
 Row = Mapping[str, Any]
 

@@ -4,20 +4,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from daemon.core import durable
-from daemon.core.errors import DatasetDamaged
-from daemon.core.home import Home
-from daemon.core.inbox_names import REPORT
-from daemon.core.journal_rows import DropRow
-from daemon.core.shared_folder import inbox
-from daemon.core.states import DropState
-from daemon.dataset import segments
-from daemon.dataset.dvc_cache import Cache
-from daemon.ingest.erasure import held_files
-from daemon.ingest.erasure.held_files import HeldFile
-from daemon.ingest.erasure.row_matching import MOST_BYTES, RowMatcher, Split
-from daemon.schema import schema
-from daemon.storage.journal import Journal
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import DatasetDamaged
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.inbox_names import REPORT
+from retraind.daemon.core.journal_rows import DropRow
+from retraind.daemon.core.shared_folder import inbox
+from retraind.daemon.core.states import DropState
+from retraind.daemon.dataset import segments
+from retraind.daemon.dataset.dvc_cache import Cache
+from retraind.daemon.ingest.erasure import held_files
+from retraind.daemon.ingest.erasure.held_files import HeldFile
+from retraind.daemon.ingest.erasure.row_matching import MOST_BYTES, RowMatcher, Split
+from retraind.daemon.schema import schema
+from retraind.daemon.storage.journal import Journal
 
 
 def held(home: Home, journal: Journal, drop: DropRow) -> Iterator[HeldFile | None]:

@@ -4,17 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from daemon.core.home import Home
-from daemon.core.journal import journal_server
-from daemon.core.journal_rows import DropRow
-from daemon.core.states import DropState
-from daemon.dataset import segments
-from daemon.dataset.dvc_cache import Cache
-from daemon.ingest.erasure import trace_search
-from daemon.objects.store import SHA256, ObjectStore, by_md5
-from daemon.records import lineage, predictions
-from daemon.storage import log_lines
-from daemon.storage.journal import Journal
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.core.journal_rows import DropRow
+from retraind.daemon.core.states import DropState
+from retraind.daemon.dataset import segments
+from retraind.daemon.dataset.dvc_cache import Cache
+from retraind.daemon.ingest.erasure import trace_search
+from retraind.daemon.objects.store import SHA256, ObjectStore, by_md5
+from retraind.daemon.records import lineage, predictions
+from retraind.daemon.storage import log_lines
+from retraind.daemon.storage.journal import Journal
 
 
 class Trace(NamedTuple):

@@ -8,15 +8,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from daemon.core.errors import InvalidDrop
-from daemon.core.settings import Inbox as Policy
-from daemon.ingest.reading.reading import Reading, certainly_refuses, refusal
-from daemon.schema import labelled_row
-from daemon.schema.schema import PREDICTION_ID, Schema
-from daemon.tabular import csv_table, rows
-from daemon.tabular.checks.bad_rows import BadRecord
-from daemon.tabular.csv_table import Header
-from daemon.tabular.file_content import Content
+from retraind.daemon.core.errors import InvalidDrop
+from retraind.daemon.core.settings import Inbox as Policy
+from retraind.daemon.ingest.reading.reading import Reading, certainly_refuses, refusal
+from retraind.daemon.schema import labelled_row
+from retraind.daemon.schema.schema import PREDICTION_ID, Schema
+from retraind.daemon.tabular import csv_table, rows
+from retraind.daemon.tabular.checks.bad_rows import BadRecord
+from retraind.daemon.tabular.csv_table import Header
+from retraind.daemon.tabular.file_content import Content
 
 
 class PlainFile(NamedTuple):

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.core.home import Home
-from daemon.dataset import row_hash_files
-from daemon.dataset.known_rows import KnownRows, Matches
-from daemon.dataset.row_hash_files import HashFileWriter, RowHashes
-from daemon.ingest.reading.reading import Reading
-from daemon.schema.schema import Schema
-from daemon.storage.journal import Journal
-from daemon.tabular import row_hashes
+from retraind.daemon.core.home import Home
+from retraind.daemon.dataset import row_hash_files
+from retraind.daemon.dataset.known_rows import KnownRows, Matches
+from retraind.daemon.dataset.row_hash_files import HashFileWriter, RowHashes
+from retraind.daemon.ingest.reading.reading import Reading
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.tabular import row_hashes
 
 
 class KnownRowFilter:

@@ -17,17 +17,17 @@ import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from daemon.artifacts import bundle
-from daemon.core.errors import BundleRefused, InvalidDrop, Unavailable
-from daemon.core.home import Home
-from daemon.core.journal_rows import JoinedLabel
-from daemon.records import predictions as recorded_predictions
-from daemon.records.predictions import Cell
-from daemon.schema.column import Kind
-from daemon.schema.schema import PREDICTION_ID, Schema
-from daemon.storage.journal import Journal
-from daemon.tabular import column_types
-from daemon.tabular.checks.cells import BadCell
+from retraind.daemon.artifacts import bundle
+from retraind.daemon.core.errors import BundleRefused, InvalidDrop, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal_rows import JoinedLabel
+from retraind.daemon.records import predictions as recorded_predictions
+from retraind.daemon.records.predictions import Cell
+from retraind.daemon.schema.column import Kind
+from retraind.daemon.schema.schema import PREDICTION_ID, Schema
+from retraind.daemon.storage.journal import Journal
+from retraind.daemon.tabular import column_types
+from retraind.daemon.tabular.checks.cells import BadCell
 
 HISTORY_SECONDS = 3.0
 """Seconds that labels wait for the history to hold every earlier prediction."""

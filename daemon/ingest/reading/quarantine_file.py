@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from daemon.ingest.reading.reading import Reading
-from daemon.tabular.checks import bad_rows
+from retraind.daemon.ingest.reading.reading import Reading
+from retraind.daemon.tabular.checks import bad_rows
 
 
 def lines(reading: Reading) -> Iterator[bytes]:

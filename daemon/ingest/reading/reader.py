@@ -15,19 +15,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from daemon.core.errors import InvalidDrop
-from daemon.core.journal_rows import JoinedLabel
-from daemon.core.settings import Inbox as Policy
-from daemon.inbox.drop import Drop
-from daemon.ingest.reading import joined_files
-from daemon.ingest.reading.late_labels import Joined
-from daemon.ingest.reading.reading import Reading, count_rows, require_good, stop_early
-from daemon.schema import labelled_row
-from daemon.schema.labelled_row import Sample
-from daemon.schema.schema import PREDICTION_ID, Schema
-from daemon.tabular import csv_table, rows, schema_growth
-from daemon.tabular.checks.bad_rows import BadRecord
-from daemon.tabular.csv_table import Header
+from retraind.daemon.core.errors import InvalidDrop
+from retraind.daemon.core.journal_rows import JoinedLabel
+from retraind.daemon.core.settings import Inbox as Policy
+from retraind.daemon.inbox.drop import Drop
+from retraind.daemon.ingest.reading import joined_files
+from retraind.daemon.ingest.reading.late_labels import Joined
+from retraind.daemon.ingest.reading.reading import Reading, count_rows, require_good, stop_early
+from retraind.daemon.schema import labelled_row
+from retraind.daemon.schema.labelled_row import Sample
+from retraind.daemon.schema.schema import PREDICTION_ID, Schema
+from retraind.daemon.tabular import csv_table, rows, schema_growth
+from retraind.daemon.tabular.checks.bad_rows import BadRecord
+from retraind.daemon.tabular.csv_table import Header
 
 MOST_LABELS = 250_000
 """Maximum number of late labels in one drop."""
@@ -39,7 +39,7 @@ LABEL_BYTES = 1 << 20
 """Late labels per lookup: a few seconds of work, because the loop has other work in between."""
 
 Join = Callable[[Sequence[str], Sequence[str], Schema, Mapping[str, str]], Joined]
-"""`daemon.ingest.reading.late_labels.Labels.join`."""
+"""`retraind.daemon.ingest.reading.late_labels.Labels.join`."""
 
 
 class Reader:

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from daemon.core.errors import InvalidDrop
-from daemon.core.journal_rows import LabelRecord
-from daemon.core.settings import Inbox as Policy
-from daemon.inbox.drop import Drop
-from daemon.tabular import csv_records, csv_table
-from daemon.tabular.checks.bad_rows import MOST_BAD, BadRecord
-from daemon.tabular.csv_table import Header
+from retraind.daemon.core.errors import InvalidDrop
+from retraind.daemon.core.journal_rows import LabelRecord
+from retraind.daemon.core.settings import Inbox as Policy
+from retraind.daemon.inbox.drop import Drop
+from retraind.daemon.tabular import csv_records, csv_table
+from retraind.daemon.tabular.checks.bad_rows import MOST_BAD, BadRecord
+from retraind.daemon.tabular.csv_table import Header
 
 
 @dataclass

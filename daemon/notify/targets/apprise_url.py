@@ -7,13 +7,13 @@ which the daemon should not keep for a few notices a day.
 import json
 from pathlib import Path
 
-from daemon.core import logs
-from daemon.core.states import Level
-from daemon.notify.notice import Notice
-from daemon.notify.targets import program
-from daemon.notify.targets.apprise_process import UNKNOWN
-from daemon.notify.targets.target import Undelivered
-from daemon.processes.child import python
+from retraind.daemon.core import logs
+from retraind.daemon.core.states import Level
+from retraind.daemon.notify.notice import Notice
+from retraind.daemon.notify.targets import program
+from retraind.daemon.notify.targets.apprise_process import UNKNOWN
+from retraind.daemon.notify.targets.target import Undelivered
+from retraind.daemon.processes.child import python
 
 log = logs.Logger()
 
@@ -34,7 +34,9 @@ class AppriseUrl:
         """Send a notice; raises Undelivered. The log gets the reason, without the parts of the address."""
         job = {"url": self._url, "title": notice.title, "body": notice.text, "type": TYPES[notice.level]}
         # On standard input, because other users can read the arguments of a process.
-        done = program.run(python("daemon.notify.targets.apprise_process"), json.dumps(job).encode(), TIMEOUT_SECONDS)
+        done = program.run(
+            python("retraind.daemon.notify.targets.apprise_process"), json.dumps(job).encode(), TIMEOUT_SECONDS
+        )
         if done.returncode == UNKNOWN:
             raise Undelivered(f"Apprise knows no such address ({self._place}).")
         if done.returncode:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from daemon.core import logs
-from daemon.notify.notice import Notice
-from daemon.notify.targets import program
-from daemon.notify.targets.target import Undelivered
+from retraind.daemon.core import logs
+from retraind.daemon.notify.notice import Notice
+from retraind.daemon.notify.targets import program
+from retraind.daemon.notify.targets.target import Undelivered
 
 log = logs.Logger()
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from daemon.core.errors import BadSettings
-from daemon.core.home import Home
-from daemon.core.settings import Notify
-from daemon.notify.targets.apprise_url import AppriseUrl
-from daemon.notify.targets.command import Command
-from daemon.notify.targets.target import Target
-from daemon.notify.targets.webhook import Webhook
+from retraind.daemon.core.errors import BadSettings
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings import Notify
+from retraind.daemon.notify.targets.apprise_url import AppriseUrl
+from retraind.daemon.notify.targets.command import Command
+from retraind.daemon.notify.targets.target import Target
+from retraind.daemon.notify.targets.webhook import Webhook
 
 SHORTEST_KEY = 16
 

@@ -6,8 +6,8 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 
-from daemon.notify.targets.target import Undelivered
-from daemon.processes.child import ELSEWHERE, environment
+from retraind.daemon.notify.targets.target import Undelivered
+from retraind.daemon.processes.child import ELSEWHERE, environment
 
 
 def run(command: Sequence[str], content: bytes, timeout_seconds: float) -> "subprocess.CompletedProcess[bytes]":

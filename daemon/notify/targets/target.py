@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from daemon.core.errors import RetraindError
-from daemon.notify.notice import Notice
+from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.notify.notice import Notice
 
 
 class Undelivered(RetraindError):

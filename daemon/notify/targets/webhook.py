@@ -10,8 +10,8 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from daemon.notify.notice import Notice
-from daemon.notify.targets.target import Undelivered
+from retraind.daemon.notify.notice import Notice
+from retraind.daemon.notify.targets.target import Undelivered
 
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 

@@ -1,13 +1,13 @@
-"""`python -m daemon.predicting.outbox HOME DAEMON SETTINGS`: the process of the outbox, which never outlives that daemon."""
+"""`python -m retraind.daemon.predicting.outbox HOME DAEMON SETTINGS`: the process of the outbox, which never outlives that daemon."""
 
 import signal
 import sys
 
-from daemon.processes import parent
+from retraind.daemon.processes import parent
 
 if __name__ == "__main__":
     parent.end_with(int(sys.argv[2]))
-    from daemon.predicting.outbox import process
+    from retraind.daemon.predicting.outbox import process
 
     def _stop(_number: int, _frame: object) -> None:
         raise process.Stopped

@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from daemon.core import durable, file_modes, logs
-from daemon.core.home import Home
+from retraind.daemon.core import durable, file_modes, logs
+from retraind.daemon.core.home import Home
 
 log = logs.Logger()
 

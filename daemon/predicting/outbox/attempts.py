@@ -4,9 +4,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from daemon.core import durable
-from daemon.core.home import Home
-from daemon.inbox.settling import Stamp
+from retraind.daemon.core import durable
+from retraind.daemon.core.home import Home
+from retraind.daemon.inbox.settling import Stamp
 
 MOST = 5
 

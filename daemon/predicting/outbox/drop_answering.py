@@ -8,20 +8,20 @@ and a restart begins again; after it a restart does what is left.
 from contextlib import suppress
 from dataclasses import dataclass
 
-from daemon.core import durable, logs
-from daemon.core.home import Home
-from daemon.core.inbox_names import real_names, shown
-from daemon.core.shared_folder import Folder
-from daemon.core.status import utcnow
-from daemon.inbox import drop_removal
-from daemon.inbox.drop import Drop
-from daemon.predicting import input_file
-from daemon.predicting.answers import Answerer
-from daemon.predicting.file_answers import FileAnswers
-from daemon.predicting.outbox import prediction_file
-from daemon.predicting.outbox.answer_record import AnswerRecord, AnswerRecords
-from daemon.predicting.outbox.folders import ANSWERS, BAD, Outbox
-from daemon.predicting.outbox.prediction_file import PredictionFile
+from retraind.daemon.core import durable, logs
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.inbox_names import real_names, shown
+from retraind.daemon.core.shared_folder import Folder
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.inbox import drop_removal
+from retraind.daemon.inbox.drop import Drop
+from retraind.daemon.predicting import input_file
+from retraind.daemon.predicting.answers import Answerer
+from retraind.daemon.predicting.file_answers import FileAnswers
+from retraind.daemon.predicting.outbox import prediction_file
+from retraind.daemon.predicting.outbox.answer_record import AnswerRecord, AnswerRecords
+from retraind.daemon.predicting.outbox.folders import ANSWERS, BAD, Outbox
+from retraind.daemon.predicting.outbox.prediction_file import PredictionFile
 
 log = logs.Logger()
 

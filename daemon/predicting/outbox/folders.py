@@ -6,11 +6,11 @@ import stat
 from collections.abc import Iterable
 from contextlib import suppress
 
-from daemon.core import durable, file_modes, shared_folder
-from daemon.core.errors import Unavailable
-from daemon.core.home import Home
-from daemon.core.inbox_names import PREDICT, shown
-from daemon.core.shared_folder import FOLDER, Folder
+from retraind.daemon.core import durable, file_modes, shared_folder
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.inbox_names import PREDICT, shown
+from retraind.daemon.core.shared_folder import FOLDER, Folder
 
 ANSWERS, BAD = ".predictions.csv", ".bad.csv"
 """The ends of names in the outbox."""

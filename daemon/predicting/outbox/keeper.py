@@ -13,16 +13,16 @@ from typing import NamedTuple
 
 import orjson
 
-from daemon.core import clock, logs, shared_folder
-from daemon.core.errors import RetraindError
-from daemon.core.home import Home
-from daemon.core.inbox_names import ignored
-from daemon.core.settings import Settings
-from daemon.core.states import EventKind, Level
-from daemon.predicting.outbox.folders import Outbox, predict_folder
-from daemon.predicting.outbox.messages import Message
-from daemon.predicting.outbox.retention import OutboxRetention
-from daemon.processes.child import Child, environment, python
+from retraind.daemon.core import clock, logs, shared_folder
+from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.inbox_names import ignored
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.core.states import EventKind, Level
+from retraind.daemon.predicting.outbox.folders import Outbox, predict_folder
+from retraind.daemon.predicting.outbox.messages import Message
+from retraind.daemon.predicting.outbox.retention import OutboxRetention
+from retraind.daemon.processes.child import Child, environment, python
 
 log = logs.Logger()
 
@@ -48,7 +48,12 @@ class OutboxKeeper:
     def __init__(self, home: Home, settings: Settings, wake: Callable[[], None]) -> None:
         self._home, self._wake = home, wake
         self._child = Child(
-            [*python("daemon.predicting.outbox"), str(home.root), str(os.getpid()), settings.model_dump_json()],
+            [
+                *python("retraind.daemon.predicting.outbox"),
+                str(home.root),
+                str(os.getpid()),
+                settings.model_dump_json(),
+            ],
             stdout=subprocess.PIPE,
             # One thread for numerics: more would take cores from predictions.
             env=environment() | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),

@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from daemon.core import durable
-from daemon.core.status import utcnow
-from daemon.predicting.answers import Answered
-from daemon.predicting.served_version import Version
-from daemon.schema import prediction_block
-from daemon.schema.prediction_block import Block
+from retraind.daemon.core import durable
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.predicting.answers import Answered
+from retraind.daemon.predicting.served_version import Version
+from retraind.daemon.schema import prediction_block
+from retraind.daemon.schema.prediction_block import Block
 
 CALLER = "inbox/predict"
 """The caller in the history, which has its own share of `predictions.keep_rows`."""

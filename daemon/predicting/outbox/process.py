@@ -9,26 +9,26 @@ from pathlib import Path
 
 import orjson
 
-from daemon.core import file_modes, logs, shared_folder
-from daemon.core.errors import InvalidDrop, RetraindError
-from daemon.core.home import Home
-from daemon.core.inbox_names import ignored, shown
-from daemon.core.settings import Settings
-from daemon.core.status import utcnow
-from daemon.inbox import drop_removal
-from daemon.inbox.drop import Drop, open_file, read_content
-from daemon.inbox.open_writers import is_written
-from daemon.inbox.rejected_folder import Rejected
-from daemon.inbox.settling import Settling, Stamp
-from daemon.predicting import served_version
-from daemon.predicting.answers import Answerer
-from daemon.predicting.outbox.answer_record import AnswerRecords
-from daemon.predicting.outbox.attempts import MOST, Attempts
-from daemon.predicting.outbox.drop_answering import DropAnswering
-from daemon.predicting.outbox.folders import Outbox, predict_folder
-from daemon.predicting.outbox.messages import Message
-from daemon.tabular import arrow_without_pandas
-from daemon.tabular.file_content import Content, finish
+from retraind.daemon.core import file_modes, logs, shared_folder
+from retraind.daemon.core.errors import InvalidDrop, RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.inbox_names import ignored, shown
+from retraind.daemon.core.settings import Settings
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.inbox import drop_removal
+from retraind.daemon.inbox.drop import Drop, open_file, read_content
+from retraind.daemon.inbox.open_writers import is_written
+from retraind.daemon.inbox.rejected_folder import Rejected
+from retraind.daemon.inbox.settling import Settling, Stamp
+from retraind.daemon.predicting import served_version
+from retraind.daemon.predicting.answers import Answerer
+from retraind.daemon.predicting.outbox.answer_record import AnswerRecords
+from retraind.daemon.predicting.outbox.attempts import MOST, Attempts
+from retraind.daemon.predicting.outbox.drop_answering import DropAnswering
+from retraind.daemon.predicting.outbox.folders import Outbox, predict_folder
+from retraind.daemon.predicting.outbox.messages import Message
+from retraind.daemon.tabular import arrow_without_pandas
+from retraind.daemon.tabular.file_content import Content, finish
 
 log = logs.Logger()
 

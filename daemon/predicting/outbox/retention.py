@@ -4,11 +4,11 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from daemon.core import clock, logs
-from daemon.core.clock import Clock, Reading
-from daemon.core.home import Home
-from daemon.predicting.outbox.answer_record import AnswerRecords
-from daemon.predicting.outbox.folders import ANSWERS, BAD
+from retraind.daemon.core import clock, logs
+from retraind.daemon.core.clock import Clock, Reading
+from retraind.daemon.core.home import Home
+from retraind.daemon.predicting.outbox.answer_record import AnswerRecords
+from retraind.daemon.predicting.outbox.folders import ANSWERS, BAD
 
 log = logs.Logger()
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from daemon.core.journal import journal_address, journal_server
-from daemon.core.journal.journal_server import JournalServer
-from daemon.records import dialect
+from retraind.daemon.core.journal import journal_address, journal_server
+from retraind.daemon.core.journal.journal_server import JournalServer
+from retraind.daemon.records import dialect
 
 try:
     import psycopg

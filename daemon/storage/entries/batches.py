@@ -5,14 +5,14 @@ from typing import NamedTuple, TypedDict
 
 from sqlalchemy import Connection, func, or_, select
 
-from daemon.core.journal_rows import BatchRow, DropRecord, LabelRecord, SegmentRecord
-from daemon.core.states import BatchKind, BatchState, DropState, EventKind
-from daemon.core.status import utcnow
-from daemon.schema.score_names import counted
-from daemon.storage.database import Database
-from daemon.storage.entries import labels
-from daemon.storage.entries.events import record_event
-from daemon.storage.journal_tables import batches, drops, held, runs, segments, versions
+from retraind.daemon.core.journal_rows import BatchRow, DropRecord, LabelRecord, SegmentRecord
+from retraind.daemon.core.states import BatchKind, BatchState, DropState, EventKind
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.schema.score_names import counted
+from retraind.daemon.storage.database import Database
+from retraind.daemon.storage.entries import labels
+from retraind.daemon.storage.entries.events import record_event
+from retraind.daemon.storage.journal_tables import batches, drops, held, runs, segments, versions
 
 _NO_DROP: Mapping[str, None] = {"reason": None, "line": None, "column": None, "bad_file": None, "seen_at": None}
 """Defaults of keys that `accept` may omit, because rows that are inserted together need the same keys."""

@@ -2,12 +2,12 @@
 
 from sqlalchemy import func, select
 
-from daemon.core.journal_rows import DriftRecord, DriftRow
-from daemon.core.states import EventKind, Level
-from daemon.core.status import utcnow
-from daemon.storage.database import Database
-from daemon.storage.entries.events import record_event
-from daemon.storage.journal_tables import drifts
+from retraind.daemon.core.journal_rows import DriftRecord, DriftRow
+from retraind.daemon.core.states import EventKind, Level
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.storage.database import Database
+from retraind.daemon.storage.entries.events import record_event
+from retraind.daemon.storage.journal_tables import drifts
 
 DRIFTS_KEPT, DETAILS_KEPT = 1000, 10
 """Number of drift checks that are kept, and how many of them keep their detail, which is long for many columns."""

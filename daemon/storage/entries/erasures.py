@@ -4,15 +4,15 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, select
 
-from daemon.core.journal_rows import DropRow, RemainderRecord, SegmentRecord
-from daemon.core.states import BatchKind, DropState, EventKind, Level
-from daemon.core.status import utcnow
-from daemon.schema.score_names import counted
-from daemon.storage.database import Database
-from daemon.storage.entries import labels
-from daemon.storage.entries.batches import append
-from daemon.storage.entries.events import record_event
-from daemon.storage.journal_tables import drops, events, exams, segments
+from retraind.daemon.core.journal_rows import DropRow, RemainderRecord, SegmentRecord
+from retraind.daemon.core.states import BatchKind, DropState, EventKind, Level
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.schema.score_names import counted
+from retraind.daemon.storage.database import Database
+from retraind.daemon.storage.entries import labels
+from retraind.daemon.storage.entries.batches import append
+from retraind.daemon.storage.entries.events import record_event
+from retraind.daemon.storage.journal_tables import drops, events, exams, segments
 
 NO_SEGMENT: SegmentRecord = {"segment": "", "sha256": "", "md5": "", "rows": 0, "bytes": 0, "tier": 0}
 """The record of a batch that left no rows."""

@@ -5,11 +5,11 @@ from typing import TypedDict, Unpack
 
 from sqlalchemy import Connection, func, select
 
-from daemon.core.journal_rows import EventRow
-from daemon.core.states import EventKind, Level
-from daemon.core.status import utcnow
-from daemon.storage.database import Database
-from daemon.storage.journal_tables import events
+from retraind.daemon.core.journal_rows import EventRow
+from retraind.daemon.core.states import EventKind, Level
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.storage.database import Database
+from retraind.daemon.storage.journal_tables import events
 
 
 class Subject(TypedDict, total=False):

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from sqlalchemy import func, select
 
-from daemon.core.journal_rows import ExamRecord, ExamRow
-from daemon.core.states import EventKind, Level
-from daemon.core.status import utcnow
-from daemon.storage.database import Database
-from daemon.storage.entries.events import record_event
-from daemon.storage.journal_tables import exams
+from retraind.daemon.core.journal_rows import ExamRecord, ExamRow
+from retraind.daemon.core.states import EventKind, Level
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.storage.database import Database
+from retraind.daemon.storage.entries.events import record_event
+from retraind.daemon.storage.journal_tables import exams
 
 LOOKED_BACK = 10_000
 """Number of newest exams that are searched for representative ones."""

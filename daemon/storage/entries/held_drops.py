@@ -4,12 +4,12 @@ from collections.abc import Iterable
 
 from sqlalchemy import select
 
-from daemon.core.journal_rows import HeldRecord, HeldRow
-from daemon.core.states import EventKind, Hold, Level
-from daemon.core.status import utcnow
-from daemon.storage.database import Database
-from daemon.storage.entries.events import record_event
-from daemon.storage.journal_tables import events, held
+from retraind.daemon.core.journal_rows import HeldRecord, HeldRow
+from retraind.daemon.core.states import EventKind, Hold, Level
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.storage.database import Database
+from retraind.daemon.storage.entries.events import record_event
+from retraind.daemon.storage.journal_tables import events, held
 
 
 class HeldDrops:

@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection, select, text
 
-from daemon.storage.database import Database
-from daemon.storage.journal_tables import meta
+from retraind.daemon.storage.database import Database
+from retraind.daemon.storage.journal_tables import meta
 
 # Upserts are spelt alike in SQLite and PostgreSQL, but SQLAlchemy has a construct of its own for each.
 PUT = text("INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT (key) DO UPDATE SET value = excluded.value")

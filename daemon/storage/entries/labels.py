@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, select, text
 
-from daemon.core.journal_rows import DropRow, LabelRecord
-from daemon.core.states import DropState
-from daemon.storage.database import Database
-from daemon.storage.entries import key_values
-from daemon.storage.entries.key_values import KeyValues
-from daemon.storage.journal_tables import labels
+from retraind.daemon.core.journal_rows import DropRow, LabelRecord
+from retraind.daemon.core.states import DropState
+from retraind.daemon.storage.database import Database
+from retraind.daemon.storage.entries import key_values
+from retraind.daemon.storage.entries.key_values import KeyValues
+from retraind.daemon.storage.journal_tables import labels
 
 MANY_ROWS = 10_000
 """Rows per insert, because each is in memory twice meanwhile."""

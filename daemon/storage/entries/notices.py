@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 
 from sqlalchemy import func, select
 
-from daemon.core.journal.notices import DeliveryState, NoticeKind
-from daemon.core.journal_rows import DeliveryRow, NoticeRow
-from daemon.core.status import utcnow
-from daemon.storage.database import Database
-from daemon.storage.entries.key_values import KeyValues
-from daemon.storage.journal_tables import deliveries, notices
+from retraind.daemon.core.journal.notices import DeliveryState, NoticeKind
+from retraind.daemon.core.journal_rows import DeliveryRow, NoticeRow
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.storage.database import Database
+from retraind.daemon.storage.entries.key_values import KeyValues
+from retraind.daemon.storage.journal_tables import deliveries, notices
 
 CURSORS = "notify_cursors"
 """Key of the numbers of the last events that need no further notice, by kind of notice."""

@@ -2,12 +2,12 @@
 
 from sqlalchemy import select, text
 
-from daemon.core.journal_rows import RequestRow
-from daemon.core.states import EventKind, Level, RequestState
-from daemon.core.status import utcnow
-from daemon.storage.database import Database
-from daemon.storage.entries.events import record_event
-from daemon.storage.journal_tables import requests
+from retraind.daemon.core.journal_rows import RequestRow
+from retraind.daemon.core.states import EventKind, Level, RequestState
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.storage.database import Database
+from retraind.daemon.storage.entries.events import record_event
+from retraind.daemon.storage.journal_tables import requests
 
 # Upserts are spelt alike in SQLite and PostgreSQL, but SQLAlchemy has a construct of its own for each.
 TAKE = text("""

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from sqlalchemy import func, or_, select
 
-from daemon.core.journal_rows import DropRow, RunRow
-from daemon.core.states import EventKind, Level, RunState
-from daemon.core.status import utcnow
-from daemon.schema.score_names import counted
-from daemon.storage.database import Database
-from daemon.storage.entries.events import record_event
-from daemon.storage.journal_tables import runs
+from retraind.daemon.core.journal_rows import DropRow, RunRow
+from retraind.daemon.core.states import EventKind, Level, RunState
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.schema.score_names import counted
+from retraind.daemon.storage.database import Database
+from retraind.daemon.storage.entries.events import record_event
+from retraind.daemon.storage.journal_tables import runs
 
 LEVELS = {RunState.TRAINED: Level.INFO, RunState.POSTPONED: Level.WARNING}
 """The level of a run's end, if it is not an error."""

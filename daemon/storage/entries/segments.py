@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from sqlalchemy import select
 
-from daemon.core.journal_rows import DropRow, SegmentRow
-from daemon.storage.database import Database
-from daemon.storage.journal_tables import segments
+from retraind.daemon.core.journal_rows import DropRow, SegmentRow
+from retraind.daemon.storage.database import Database
+from retraind.daemon.storage.journal_tables import segments
 
 
 class Segments:

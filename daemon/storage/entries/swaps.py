@@ -2,13 +2,13 @@
 
 from sqlalchemy import func, select
 
-from daemon.core.journal_rows import SwapRow
-from daemon.core.states import BatchKind, EventKind
-from daemon.core.status import utcnow
-from daemon.storage.database import Database
-from daemon.storage.entries.events import record_event
-from daemon.storage.entries.key_values import KeyValues
-from daemon.storage.journal_tables import batches, events, swaps
+from retraind.daemon.core.journal_rows import SwapRow
+from retraind.daemon.core.states import BatchKind, EventKind
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.storage.database import Database
+from retraind.daemon.storage.entries.events import record_event
+from retraind.daemon.storage.entries.key_values import KeyValues
+from retraind.daemon.storage.journal_tables import batches, events, swaps
 
 AT_SWAP = "batch_at_swap"
 """Key of the newest batch of drops at the newest swap; events also have it, but are removed in time."""

@@ -5,12 +5,12 @@ from typing import Any, cast
 
 from sqlalchemy import func, select, text
 
-from daemon.core.journal_rows import VersionRecord, VersionRow
-from daemon.core.states import EventKind, Level, VersionState
-from daemon.core.status import utcnow
-from daemon.storage.database import Database
-from daemon.storage.entries.events import record_event
-from daemon.storage.journal_tables import versions
+from retraind.daemon.core.journal_rows import VersionRecord, VersionRow
+from retraind.daemon.core.states import EventKind, Level, VersionState
+from retraind.daemon.core.status import utcnow
+from retraind.daemon.storage.database import Database
+from retraind.daemon.storage.entries.events import record_event
+from retraind.daemon.storage.journal_tables import versions
 
 
 class Versions:
@@ -55,7 +55,7 @@ class Versions:
         return self._database.first(VersionRow, select(versions).where(versions.c.version == version))
 
     def named_by(self, query: str) -> int | None:
-        """The `version` in the single row of a query of `daemon.records`, on the writer's connection."""
+        """The `version` in the single row of a query of `retraind.daemon.records`, on the writer's connection."""
         [row] = self._database.rows(text(query))
         return cast("int | None", row["version"])
 

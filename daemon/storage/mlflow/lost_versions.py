@@ -7,9 +7,9 @@ models) is gone; the bundles, which serve and judge, have nothing to do with tha
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from daemon.core.journal_rows import VersionRow
-from daemon.storage.mlflow.mlflow_database import MlflowDatabase, Statements
-from daemon.storage.model_versions import NAME, TAG
+from retraind.daemon.core.journal_rows import VersionRow
+from retraind.daemon.storage.mlflow.mlflow_database import MlflowDatabase, Statements
+from retraind.daemon.storage.model_versions import NAME, TAG
 
 KNOWN = f"SELECT version FROM model_versions WHERE workspace = 'default' AND name = '{NAME}' LIMIT 1"
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from daemon.core.databases import mlflow_server
-from daemon.core.databases.mlflow_server import MlflowServer
-from daemon.core.errors import BadSettings, Unavailable
-from daemon.core.journal import journal_address, journal_server
-from daemon.storage.mlflow.mlflow_database import unusable
+from retraind.daemon.core.databases import mlflow_server
+from retraind.daemon.core.databases.mlflow_server import MlflowServer
+from retraind.daemon.core.errors import BadSettings, Unavailable
+from retraind.daemon.core.journal import journal_address, journal_server
+from retraind.daemon.storage.mlflow.mlflow_database import unusable
 
 try:
     import psycopg

@@ -11,17 +11,17 @@ import psycopg
 from psycopg.rows import tuple_row
 from psycopg.types.string import TextLoader
 
-from daemon.core import durable
-from daemon.core.databases import mlflow_server
-from daemon.core.databases.mlflow_server import MlflowServer
-from daemon.core.errors import BadSettings, NotFound, RetraindError
-from daemon.core.home import Home
-from daemon.core.journal import journal_address, journal_server
-from daemon.storage import mlflow_file, mlflow_tables
-from daemon.storage.mlflow.mlflow_connection import Connection, connect, translated
-from daemon.storage.mlflow.mlflow_database import MlflowDatabase, MlflowFile
-from daemon.storage.mlflow.mlflow_session import MlflowOnServer
-from daemon.storage.model_versions import LAYOUT
+from retraind.daemon.core import durable
+from retraind.daemon.core.databases import mlflow_server
+from retraind.daemon.core.databases.mlflow_server import MlflowServer
+from retraind.daemon.core.errors import BadSettings, NotFound, RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import journal_address, journal_server
+from retraind.daemon.storage import mlflow_file, mlflow_tables
+from retraind.daemon.storage.mlflow.mlflow_connection import Connection, connect, translated
+from retraind.daemon.storage.mlflow.mlflow_database import MlflowDatabase, MlflowFile
+from retraind.daemon.storage.mlflow.mlflow_session import MlflowOnServer
+from retraind.daemon.storage.model_versions import LAYOUT
 
 CHUNK = 5_000
 """Maximum number of rows in memory."""

@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from daemon.core import home_integrity
-from daemon.core.databases import mlflow_server
-from daemon.core.errors import Unavailable
-from daemon.core.home import Home
-from daemon.storage import mlflow_file
+from retraind.daemon.core import home_integrity
+from retraind.daemon.core.databases import mlflow_server
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.storage import mlflow_file
 
 COLUMN = "SELECT 1 FROM pragma_table_info(?) WHERE name = ?"
 
@@ -85,7 +85,7 @@ def of(home: Home) -> MlflowDatabase:
     server = mlflow_server.beside(home)
     if server is None:
         return MlflowFile(home.mlflow)
-    from daemon.storage.mlflow.mlflow_session import MlflowOnServer  # here, because it imports the driver
+    from retraind.daemon.storage.mlflow.mlflow_session import MlflowOnServer  # here, because it imports the driver
 
     return MlflowOnServer(server)
 

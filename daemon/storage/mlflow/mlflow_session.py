@@ -10,12 +10,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.core.databases.mlflow_server import MlflowServer
-from daemon.core.databases.placeholders import numbered
-from daemon.core.errors import BadSettings, Unavailable
-from daemon.core.home import Home
-from daemon.storage.mlflow import mlflow_fence
-from daemon.storage.mlflow.mlflow_connection import (
+from retraind.daemon.core.databases.mlflow_server import MlflowServer
+from retraind.daemon.core.databases.placeholders import numbered
+from retraind.daemon.core.errors import BadSettings, Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.storage.mlflow import mlflow_fence
+from retraind.daemon.storage.mlflow.mlflow_connection import (
     Connection,
     DriverError,
     NoTable,
@@ -24,7 +24,7 @@ from daemon.storage.mlflow.mlflow_connection import (
     sentence,
     translated,
 )
-from daemon.storage.mlflow.mlflow_database import Insert, Row, Statements, unusable
+from retraind.daemon.storage.mlflow.mlflow_database import Insert, Row, Statements, unusable
 
 RETRY_SECONDS = 2.0
 """Interval between attempts to connect."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Table, bindparam, func, inspect, select, text
 
-from daemon.storage.server import tables
+from retraind.daemon.storage.server import tables
 
 Row = dict[str, Any]
 

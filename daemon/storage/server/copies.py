@@ -14,15 +14,15 @@ from pathlib import Path
 from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.exc import DatabaseError
 
-from daemon.core import durable
-from daemon.core.errors import AlreadyRunning, BadSettings, NotFound, RetraindError
-from daemon.core.home import Home
-from daemon.core.journal import home_identity, journal_address, journal_server
-from daemon.core.journal.journal_server import JournalServer
-from daemon.storage import journal_tables
-from daemon.storage.database_file import DatabaseFile
-from daemon.storage.server import catching_up, session, tables
-from daemon.storage.server.catching_up import CHUNK
+from retraind.daemon.core import durable
+from retraind.daemon.core.errors import AlreadyRunning, BadSettings, NotFound, RetraindError
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import home_identity, journal_address, journal_server
+from retraind.daemon.core.journal.journal_server import JournalServer
+from retraind.daemon.storage import journal_tables
+from retraind.daemon.storage.database_file import DatabaseFile
+from retraind.daemon.storage.server import catching_up, session, tables
+from retraind.daemon.storage.server.catching_up import CHUNK
 
 MOVED = "journal.db.moved"
 """Name of the file after a server has taken over the journal."""

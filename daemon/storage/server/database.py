@@ -17,15 +17,15 @@ from typing import Any, Self
 from sqlalchemy import Connection, Engine, RowMapping, select, text
 from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 
-from daemon.core.errors import AlreadyRunning, JournalTaken, RetraindError, Unavailable
-from daemon.core.home_integrity import OpenedFile
-from daemon.core.journal import journal_server
-from daemon.core.journal.journal_server import JournalServer
-from daemon.core.leader import identity
-from daemon.core.leader.identity import Leader
-from daemon.storage.database import Database
-from daemon.storage.server import leadership, session, tables
-from daemon.storage.server.tables import LastWrite
+from retraind.daemon.core.errors import AlreadyRunning, JournalTaken, RetraindError, Unavailable
+from retraind.daemon.core.home_integrity import OpenedFile
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.core.journal.journal_server import JournalServer
+from retraind.daemon.core.leader import identity
+from retraind.daemon.core.leader.identity import Leader
+from retraind.daemon.storage.database import Database
+from retraind.daemon.storage.server import leadership, session, tables
+from retraind.daemon.storage.server.tables import LastWrite
 
 FAILED = (OperationalError, InterfaceError)
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from daemon.core.leader.leadership import Leadership, recorded
-from daemon.storage.server import session as writer
-from daemon.storage.server.node_session import NodeSession
+from retraind.daemon.core.leader.leadership import Leadership, recorded
+from retraind.daemon.storage.server import session as writer
+from retraind.daemon.storage.server.node_session import NodeSession
 
 BEAT = "UPDATE leadership SET beat = clock_timestamp() WHERE epoch = %(epoch)s RETURNING epoch"
 

@@ -11,8 +11,8 @@ MLflow's database, which may stay where it is, refuses smaller ones.
 
 from sqlalchemy import Connection, text
 
-from daemon.core.leader.identity import Leader, Term, reason_of_change
-from daemon.core.leader.leadership import recorded
+from retraind.daemon.core.leader.identity import Leader, Term, reason_of_change
+from retraind.daemon.core.leader.leadership import recorded
 
 TABLE = text(
     """

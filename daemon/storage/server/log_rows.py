@@ -8,7 +8,7 @@ A row stays for a month, so a node that repeats a file after a crash finds that 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from daemon.storage.server.node_session import NodeSession
+from retraind.daemon.storage.server.node_session import NodeSession
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS node_logs (

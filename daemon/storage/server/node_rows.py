@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from daemon.core.node.messages import Desired
-from daemon.storage.entries import key_values
-from daemon.storage.server import log_rows
+from retraind.daemon.core.node.messages import Desired
+from retraind.daemon.storage.entries import key_values
+from retraind.daemon.storage.server import log_rows
 
 TABLES = (
     """

@@ -11,9 +11,9 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from daemon.core.errors import Unavailable
-from daemon.core.journal import journal_address, journal_server
-from daemon.core.node.messages import Desired, NodeReport
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.journal import journal_address, journal_server
+from retraind.daemon.core.node.messages import Desired, NodeReport
 
 ANSWER_MILLISECONDS = 5_000
 """Maximum duration of a statement."""

@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine, NullPool, RowMapping, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from daemon.core.errors import AlreadyRunning, RetraindError, Unavailable
-from daemon.core.journal import journal_server
-from daemon.core.journal.journal_server import JournalServer
-from daemon.core.leader.identity import Leader
-from daemon.storage.server.leadership import BEHIND
+from retraind.daemon.core.errors import AlreadyRunning, RetraindError, Unavailable
+from retraind.daemon.core.journal import journal_server
+from retraind.daemon.core.journal.journal_server import JournalServer
+from retraind.daemon.core.leader.identity import Leader
+from retraind.daemon.storage.server.leadership import BEHIND
 
 LOCK_CLASS = 0x72657472
 """The first half of the key of our locks, `retr`; the second half is derived from the schema's name."""

@@ -20,10 +20,10 @@ from sqlalchemy import (
     text,
 )
 
-from daemon.core.errors import BadSettings, RetraindError
-from daemon.core.journal.journal_format import FORMAT
-from daemon.core.journal.journal_server import JournalServer
-from daemon.storage import journal_tables
+from retraind.daemon.core.errors import BadSettings, RetraindError
+from retraind.daemon.core.journal.journal_format import FORMAT
+from retraind.daemon.core.journal.journal_server import JournalServer
+from retraind.daemon.storage import journal_tables
 
 tables = MetaData()
 

@@ -2,11 +2,11 @@
 
 from sqlalchemy import inspect, select
 
-from daemon.core.errors import BadSettings, NotFound
-from daemon.core.home import Home
-from daemon.core.journal import home_identity, journal_server
-from daemon.core.journal.journal_server import JournalServer
-from daemon.storage.server import copies, session, tables
+from retraind.daemon.core.errors import BadSettings, NotFound
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import home_identity, journal_server
+from retraind.daemon.core.journal.journal_server import JournalServer
+from retraind.daemon.storage.server import copies, session, tables
 
 
 def take_over(home: Home, server: JournalServer) -> bool:

@@ -5,10 +5,10 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from daemon.schema.schema import REMARKS
-from daemon.tabular import csv_table
-from daemon.tabular.csv_table import Header
-from daemon.tabular.file_content import Content
+from retraind.daemon.schema.schema import REMARKS
+from retraind.daemon.tabular import csv_table
+from retraind.daemon.tabular.csv_table import Header
+from retraind.daemon.tabular.file_content import Content
 
 MOST_BAD = 100_000
 """Maximum number of bad rows that are reported; a file with more is the wrong kind of file."""

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from daemon.schema.column import BOUND, Column
-from daemon.schema.schema import Schema
-from daemon.tabular import column_types
+from retraind.daemon.schema.column import BOUND, Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular import column_types
 
 
 @dataclass(frozen=True)

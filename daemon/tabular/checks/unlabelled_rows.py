@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from daemon.core.errors import InvalidDrop
-from daemon.schema.schema import Schema
-from daemon.tabular import schema_growth
-from daemon.tabular.checks.cells import BadCell, BadCells, coerced
+from retraind.daemon.core.errors import InvalidDrop
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular import schema_growth
+from retraind.daemon.tabular.checks.cells import BadCell, BadCells, coerced
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from daemon.core.errors import TrainingFailed
-from daemon.dataset import segments
-from daemon.model import Targets
-from daemon.schema.arrival_times import SOURCES
-from daemon.schema.column import Column
-from daemon.schema.schema import Schema
-from daemon.tabular import row_hashes, row_times, rows
-from daemon.tabular.row_hashes import Prints
-from daemon.tabular.row_times import Moments
-from daemon.training.data import split
-from daemon.training.data.split import By, Keys, Mask
+from retraind.daemon.core.errors import TrainingFailed
+from retraind.daemon.dataset import segments
+from retraind.daemon.model import Targets
+from retraind.daemon.schema.arrival_times import SOURCES
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular import row_hashes, row_times, rows
+from retraind.daemon.tabular.row_hashes import Prints
+from retraind.daemon.tabular.row_times import Moments
+from retraind.daemon.training.data import split
+from retraind.daemon.training.data.split import By, Keys, Mask
 
 SOME_ROWS = 500
 """Rows sampled from each piece of a segment, to examine the values of its columns."""

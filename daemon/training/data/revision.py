@@ -11,19 +11,19 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.core.errors import TooFewRows
-from daemon.dataset import segments
-from daemon.model import Matrix, Targets
-from daemon.schema import arrival_times
-from daemon.schema.arrival_times import Arrivals, Era, Window
-from daemon.schema.schema import Schema
-from daemon.tabular import rows
-from daemon.tabular.row_hashes import Prints
-from daemon.tabular.row_times import Moments
-from daemon.training.data import holdout_assignment, row_roles, split
-from daemon.training.data.holdout_assignment import PastAssignment, RowFacts
-from daemon.training.data.row_roles import Roles
-from daemon.training.data.split import By, Mask
+from retraind.daemon.core.errors import TooFewRows
+from retraind.daemon.dataset import segments
+from retraind.daemon.model import Matrix, Targets
+from retraind.daemon.schema import arrival_times
+from retraind.daemon.schema.arrival_times import Arrivals, Era, Window
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.tabular import rows
+from retraind.daemon.tabular.row_hashes import Prints
+from retraind.daemon.tabular.row_times import Moments
+from retraind.daemon.training.data import holdout_assignment, row_roles, split
+from retraind.daemon.training.data.holdout_assignment import PastAssignment, RowFacts
+from retraind.daemon.training.data.row_roles import Roles
+from retraind.daemon.training.data.split import By, Mask
 
 RARE = 4
 """Maximum number of classes without enough rows that a message names."""

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.schema import arrival_times
-from daemon.schema.arrival_times import Era, Times, Window
-from daemon.schema.column import BOUND
-from daemon.schema.schema import Schema
-from daemon.training.data import holdout_assignment, split
-from daemon.training.data.holdout_assignment import Assignment, RowFacts
-from daemon.training.data.split import By, Mask
+from retraind.daemon.schema import arrival_times
+from retraind.daemon.schema.arrival_times import Era, Times, Window
+from retraind.daemon.schema.column import BOUND
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.training.data import holdout_assignment, split
+from retraind.daemon.training.data.holdout_assignment import Assignment, RowFacts
+from retraind.daemon.training.data.split import By, Mask
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.model import Matrix, Targets
-from daemon.schema.costs import Costs
-from daemon.schema.schema import Task
-from daemon.schema.score_names import DECIDES
-from daemon.schema.scores import Mark, Marks, Metric, NamedMetric
-from daemon.training.data import split
-from daemon.training.data.revision import Data
-from daemon.training.data.split import By
-from daemon.training.evaluation.reference_answers import Part, Remembered, difference, mark, of_same_reference
+from retraind.daemon.model import Matrix, Targets
+from retraind.daemon.schema.costs import Costs
+from retraind.daemon.schema.schema import Task
+from retraind.daemon.schema.score_names import DECIDES
+from retraind.daemon.schema.scores import Mark, Marks, Metric, NamedMetric
+from retraind.daemon.training.data import split
+from retraind.daemon.training.data.revision import Data
+from retraind.daemon.training.data.split import By
+from retraind.daemon.training.evaluation.reference_answers import Part, Remembered, difference, mark, of_same_reference
 
 
 class Kept(NamedTuple):

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from daemon import model
-from daemon.artifacts.bundle import Manifest, Model
-from daemon.core.settings import Train
-from daemon.model import Matrix, Targets
-from daemon.schema.costs import named
-from daemon.schema.schema import Schema
-from daemon.schema.score_names import BOUND
-from daemon.schema.scores import (
+from retraind.daemon import model
+from retraind.daemon.artifacts.bundle import Manifest, Model
+from retraind.daemon.core.settings import Train
+from retraind.daemon.model import Matrix, Targets
+from retraind.daemon.schema.costs import named
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.schema.score_names import BOUND
+from retraind.daemon.schema.scores import (
     HOLDOUTS,
     DummyScore,
     Holdout,
@@ -31,15 +31,15 @@ from daemon.schema.scores import (
     Split,
     TrainingRows,
 )
-from daemon.training import losses
-from daemon.training.data import split
-from daemon.training.data.holdout_assignment import PastAssignment
-from daemon.training.data.revision import Data
-from daemon.training.data.split import By
-from daemon.training.evaluation import baseline_comparison
-from daemon.training.evaluation.baseline_comparison import Kept, Rules
-from daemon.training.evaluation.reference_answers import Remembered, compare_answers
-from daemon.training.metrics import dummy_answers, score
+from retraind.daemon.training import losses
+from retraind.daemon.training.data import split
+from retraind.daemon.training.data.holdout_assignment import PastAssignment
+from retraind.daemon.training.data.revision import Data
+from retraind.daemon.training.data.split import By
+from retraind.daemon.training.evaluation import baseline_comparison
+from retraind.daemon.training.evaluation.baseline_comparison import Kept, Rules
+from retraind.daemon.training.evaluation.reference_answers import Remembered, compare_answers
+from retraind.daemon.training.metrics import dummy_answers, score
 
 RESAMPLES = 1000
 """Bootstrap resamples of one interval."""

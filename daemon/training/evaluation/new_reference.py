@@ -10,24 +10,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.artifacts.bundle import Model
-from daemon.core import logs
-from daemon.core.settings import Promote
-from daemon.core.states import VersionState
-from daemon.gate import concept_shift
-from daemon.gate import rules as verdicts
-from daemon.gate.concept_shift import Change, Codes, Evidence, Vector
-from daemon.gate.terms import Terms
-from daemon.model import Matrix
-from daemon.schema.arrival_times import Era
-from daemon.schema.costs import Costs, named
-from daemon.schema.scores import PastScores, WorldChange
-from daemon.training import losses
-from daemon.training.data import split
-from daemon.training.data.revision import Data
-from daemon.training.evaluation import holdouts
-from daemon.training.evaluation.baseline_comparison import Kept, Rules
-from daemon.training.evaluation.holdouts import Compared
+from retraind.daemon.artifacts.bundle import Model
+from retraind.daemon.core import logs
+from retraind.daemon.core.settings import Promote
+from retraind.daemon.core.states import VersionState
+from retraind.daemon.gate import concept_shift
+from retraind.daemon.gate import rules as verdicts
+from retraind.daemon.gate.concept_shift import Change, Codes, Evidence, Vector
+from retraind.daemon.gate.terms import Terms
+from retraind.daemon.model import Matrix
+from retraind.daemon.schema.arrival_times import Era
+from retraind.daemon.schema.costs import Costs, named
+from retraind.daemon.schema.scores import PastScores, WorldChange
+from retraind.daemon.training import losses
+from retraind.daemon.training.data import split
+from retraind.daemon.training.data.revision import Data
+from retraind.daemon.training.evaluation import holdouts
+from retraind.daemon.training.evaluation.baseline_comparison import Kept, Rules
+from retraind.daemon.training.evaluation.holdouts import Compared
 
 log = logs.Logger()
 

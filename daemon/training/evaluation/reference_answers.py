@@ -14,12 +14,12 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from daemon.artifacts.manifest import REMEMBERED as FILE
-from daemon.core import durable
-from daemon.schema.costs import Costs
-from daemon.schema.scores import Metric
-from daemon.training import losses
-from daemon.training.losses import Difference, Matrix, Truth
+from retraind.daemon.artifacts.manifest import REMEMBERED as FILE
+from retraind.daemon.core import durable
+from retraind.daemon.schema.costs import Costs
+from retraind.daemon.schema.scores import Metric
+from retraind.daemon.training import losses
+from retraind.daemon.training.losses import Difference, Matrix, Truth
 
 MOST_ROWS, MOST_CELLS = 4096, 100_000
 """Maximum rows and numbers in each of the two parts: up to 1.6 MB in a bundle."""

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from daemon import model
-from daemon.schema.costs import Costs
-from daemon.schema.scores import Metric
-from daemon.training import losses
-from daemon.training.data.revision import Data
-from daemon.training.losses import Matrix, Truth, Vector
+from retraind.daemon import model
+from retraind.daemon.schema.costs import Costs
+from retraind.daemon.schema.scores import Metric
+from retraind.daemon.training import losses
+from retraind.daemon.training.data.revision import Data
+from retraind.daemon.training.losses import Matrix, Truth, Vector
 
 ENOUGH = 50
 """Number of reference holdout rows from which on only these, older than every later drop, are compared instead of all

@@ -13,16 +13,16 @@ import orjson
 import skops.io
 from numpy.typing import NDArray
 
-from daemon.artifacts import backends, bundle, treelite_model
-from daemon.artifacts.linear_model import LinearModel
-from daemon.artifacts.manifest import Backend, Kind
-from daemon.core import durable, logs
-from daemon.core.errors import NotServable
-from daemon.model import answers
-from daemon.schema.column import UNKNOWN
-from daemon.schema.costs import Costs, named
-from daemon.schema.schema import Schema
-from daemon.training.export import linear_export, onnx_export
+from retraind.daemon.artifacts import backends, bundle, treelite_model
+from retraind.daemon.artifacts.linear_model import LinearModel
+from retraind.daemon.artifacts.manifest import Backend, Kind
+from retraind.daemon.core import durable, logs
+from retraind.daemon.core.errors import NotServable
+from retraind.daemon.model import answers
+from retraind.daemon.schema.column import UNKNOWN
+from retraind.daemon.schema.costs import Costs, named
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.training.export import linear_export, onnx_export
 
 log = logs.Logger()
 

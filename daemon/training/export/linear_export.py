@@ -1,4 +1,4 @@
-"""The export of linear models as data: scaling, weights and link of a fitted pipeline, for `daemon.artifacts.linear_model`."""
+"""The export of linear models as data: scaling, weights and link of a fitted pipeline, for `retraind.daemon.artifacts.linear_model`."""
 
 from typing import Any, NamedTuple
 
@@ -8,8 +8,8 @@ from sklearn.linear_model import ElasticNet, LinearRegression, LogisticRegressio
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from daemon.artifacts.linear_model import Calibration, CategoryWeights, Form, Link
-from daemon.model import FLOOR, LEAST, Calibrated, Design, LeastSquaresClassifier
+from retraind.daemon.artifacts.linear_model import Calibration, CategoryWeights, Form, Link
+from retraind.daemon.model import FLOOR, LEAST, Calibrated, Design, LeastSquaresClassifier
 
 Matrix = NDArray[np.float64]
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from onnx import ModelProto, TensorProto, compose, helper
 
-from daemon.artifacts.backends import PIECEWISE
-from daemon.training.export.onnx_nodes import IR, OPSET, Nodes
+from retraind.daemon.artifacts.backends import PIECEWISE
+from retraind.daemon.training.export.onnx_nodes import IR, OPSET, Nodes
 
 ROWS = "rows"
 

@@ -1,13 +1,13 @@
-"""The encoding as ONNX nodes before an estimator's graph: encodes rows like `daemon.encoding`, in double precision."""
+"""The encoding as ONNX nodes before an estimator's graph: encodes rows like `retraind.daemon.encoding`, in double precision."""
 
 from typing import Any
 
 import numpy as np
 from onnx import ModelProto, TensorProto
 
-from daemon.artifacts.backends import PIECEWISE
-from daemon.schema.text_words import BITS, MASK, SLOTS
-from daemon.training.export.onnx_nodes import Nodes
+from retraind.daemon.artifacts.backends import PIECEWISE
+from retraind.daemon.schema.text_words import BITS, MASK, SLOTS
+from retraind.daemon.training.export.onnx_nodes import Nodes
 
 NAME = "encoded"
 """Prefix of the names of nodes and constants, so that no other graph has them."""

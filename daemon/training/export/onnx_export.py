@@ -10,12 +10,12 @@ import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from sklearn.pipeline import Pipeline
 
-from daemon.artifacts.manifest import Kind
-from daemon.blend import Blend
-from daemon.encoding import Encoding
-from daemon.model import FLOOR, Calibrated, Design
-from daemon.training.export import onnx_blend, onnx_encoding, onnx_linear, onnx_trees
-from daemon.training.export.onnx_nodes import Nodes
+from retraind.daemon.artifacts.manifest import Kind
+from retraind.daemon.blend import Blend
+from retraind.daemon.encoding import Encoding
+from retraind.daemon.model import FLOOR, Calibrated, Design
+from retraind.daemon.training.export import onnx_blend, onnx_encoding, onnx_linear, onnx_trees
+from retraind.daemon.training.export.onnx_nodes import Nodes
 
 CALIBRATION = ("told", "raised", "floor", "slope", "classes", "total")
 
@@ -39,7 +39,7 @@ def convert(estimator: Any, width: int, *, joined: bool = False) -> tuple[bytes,
 def _foreign(estimator: Any, width: int) -> ModelProto:
     """The graph made by skl2onnx; estimators after Design, or in another pipeline, get rows in double precision."""
     # Imported here, because it takes as long as all imports that our own candidates need.
-    from daemon.training.export import skl2onnx_graph
+    from retraind.daemon.training.export import skl2onnx_graph
 
     if not (isinstance(estimator, Pipeline) and isinstance(estimator[0], Design)):
         return skl2onnx_graph.convert(estimator, width, double=isinstance(estimator, Pipeline))

@@ -11,9 +11,9 @@ from onnx import ModelProto, TensorProto
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 
-from daemon.kernel import KernelClassifier, KernelRegressor
-from daemon.model import LEAST, Design, LeastSquares, LeastSquaresClassifier
-from daemon.training.export.onnx_nodes import Nodes
+from retraind.daemon.kernel import KernelClassifier, KernelRegressor
+from retraind.daemon.model import LEAST, Design, LeastSquares, LeastSquaresClassifier
+from retraind.daemon.training.export.onnx_nodes import Nodes
 
 ROWS = "rows"
 """Name of these graphs' input."""

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from daemon.training.export.category_sets import HALF, Memberships
-from daemon.training.export.onnx_nodes import IR, OPSET
+from retraind.daemon.training.export.category_sets import HALF, Memberships
+from retraind.daemon.training.export.onnx_nodes import IR, OPSET
 
 VALUES_OPSET = {**OPSET, "ai.onnx.ml": 5}
 SUM, LESS_OR_EQUAL = 1, 0

@@ -11,7 +11,7 @@ from skl2onnx import to_onnx
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 from sklearn.base import is_regressor
 
-from daemon.training.export.onnx_nodes import OPSET
+from retraind.daemon.training.export.onnx_nodes import OPSET
 
 
 def convert(estimator: Any, width: int, *, double: bool) -> ModelProto:

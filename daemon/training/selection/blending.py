@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.schema.schema import Task
-from daemon.training import losses
-from daemon.training.selection import foreign
-from daemon.training.selection.cross_validation import Trial
-from daemon.training.selection.leaders import Leaders
-from daemon.training.selection.tuned import BLEND, Member
+from retraind.daemon.schema.schema import Task
+from retraind.daemon.training import losses
+from retraind.daemon.training.selection import foreign
+from retraind.daemon.training.selection.cross_validation import Trial
+from retraind.daemon.training.selection.leaders import Leaders
+from retraind.daemon.training.selection.tuned import BLEND, Member
 
 Matrix = NDArray[np.float64]
 Truth = NDArray[Any]

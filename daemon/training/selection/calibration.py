@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from sklearn.model_selection import KFold
 
-from daemon.model import Matrix, Targets, calibrate
-from daemon.schema.scores import CalibrationScore
-from daemon.training.data import split
-from daemon.training.metrics import measure
+from retraind.daemon.model import Matrix, Targets, calibrate
+from retraind.daemon.schema.scores import CalibrationScore
+from retraind.daemon.training.data import split
+from retraind.daemon.training.metrics import measure
 
 LEAST_ROWS = 50
 """With fewer rows than this the correction would be noise."""
@@ -39,7 +39,7 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True)
 class Correction:
-    """The slope as in `daemon.model.Calibrated`, and the cross-validated log loss without and with it."""
+    """The slope as in `retraind.daemon.model.Calibrated`, and the cross-validated log loss without and with it."""
 
     slope: float
     before: float

@@ -1,6 +1,6 @@
 """The candidates: estimators that compete for each task, built in or named by import path, with their grids.
 
-Nothing is fitted here; `daemon.training.selection.cross_validation` fits them.
+Nothing is fitted here; `retraind.daemon.training.selection.cross_validation` fits them.
 """
 
 import difflib
@@ -24,20 +24,20 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import get_tags
 
-from daemon.core import logs
-from daemon.core.errors import TrainingFailed
-from daemon.core.settings import CANDIDATES, EXTRA, Train
-from daemon.encoding import Encoding
-from daemon.kernel import KernelClassifier, KernelRegressor
-from daemon.model import (
+from retraind.daemon.core import logs
+from retraind.daemon.core.errors import TrainingFailed
+from retraind.daemon.core.settings import CANDIDATES, EXTRA, Train
+from retraind.daemon.encoding import Encoding
+from retraind.daemon.kernel import KernelClassifier, KernelRegressor
+from retraind.daemon.model import (
     Design,
     LeastSquares,
     LeastSquaresClassifier,
     NativeBoostingClassifier,
     NativeBoostingRegressor,
 )
-from daemon.schema.schema import Schema, Task
-from daemon.training.selection import foreign
+from retraind.daemon.schema.schema import Schema, Task
+from retraind.daemon.training.selection import foreign
 
 log = logs.Logger()
 

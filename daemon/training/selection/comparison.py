@@ -9,20 +9,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from daemon.core import logs, process_table
-from daemon.core.errors import TrainingFailed
-from daemon.core.settings import Train
-from daemon.model import Matrix, Targets
-from daemon.schema.schema import Schema
-from daemon.schema.scores import TunedParameters
-from daemon.tabular.row_hashes import Prints
-from daemon.tabular.row_times import Moments
-from daemon.training import losses
-from daemon.training.progress import Progress
-from daemon.training.selection import calibration, candidates, second_process
-from daemon.training.selection.budget import Budget, BudgetUsed, alarm
-from daemon.training.selection.candidates import Candidate
-from daemon.training.selection.cross_validation import Scored, Trial, settled_by_loss
+from retraind.daemon.core import logs, process_table
+from retraind.daemon.core.errors import TrainingFailed
+from retraind.daemon.core.settings import Train
+from retraind.daemon.model import Matrix, Targets
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.schema.scores import TunedParameters
+from retraind.daemon.tabular.row_hashes import Prints
+from retraind.daemon.tabular.row_times import Moments
+from retraind.daemon.training import losses
+from retraind.daemon.training.progress import Progress
+from retraind.daemon.training.selection import calibration, candidates, second_process
+from retraind.daemon.training.selection.budget import Budget, BudgetUsed, alarm
+from retraind.daemon.training.selection.candidates import Candidate
+from retraind.daemon.training.selection.cross_validation import Scored, Trial, settled_by_loss
 
 log = logs.Logger()
 
@@ -34,7 +34,7 @@ class Outcome:
     scored: list[Scored]
     left_out: dict[str, str]
     tuned: TunedParameters | None = None
-    """The tuned parameters of the last one, as `daemon.training.selection.tuning` records them; None without tuning or
+    """The tuned parameters of the last one, as `retraind.daemon.training.selection.tuning` records them; None without tuning or
     a gain."""
     settles: Callable[[Scored], float] | None = None
     """The figure that chooses among candidates as good as the best, smaller is better; None: only their rank."""

@@ -9,22 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from daemon import model
-from daemon.core.errors import TrainingFailed
-from daemon.core.settings import Train
-from daemon.model import Matrix, Targets, answers
-from daemon.schema.costs import Costs
-from daemon.schema.schema import Schema, Task
-from daemon.schema.score_names import DECIDES, LOWER, SETTLES, TITLES, plain
-from daemon.schema.scores import CROSS_VALIDATED, CandidateScore, NamedMetric
-from daemon.tabular.row_hashes import Prints
-from daemon.tabular.row_times import Moments
-from daemon.training.data import split
-from daemon.training.metrics import METRICS, measure, pair
-from daemon.training.progress import Progress
-from daemon.training.selection.budget import Budget
-from daemon.training.selection.calibration import Kept
-from daemon.training.selection.candidates import Candidate
+from retraind.daemon import model
+from retraind.daemon.core.errors import TrainingFailed
+from retraind.daemon.core.settings import Train
+from retraind.daemon.model import Matrix, Targets, answers
+from retraind.daemon.schema.costs import Costs
+from retraind.daemon.schema.schema import Schema, Task
+from retraind.daemon.schema.score_names import DECIDES, LOWER, SETTLES, TITLES, plain
+from retraind.daemon.schema.scores import CROSS_VALIDATED, CandidateScore, NamedMetric
+from retraind.daemon.tabular.row_hashes import Prints
+from retraind.daemon.tabular.row_times import Moments
+from retraind.daemon.training.data import split
+from retraind.daemon.training.metrics import METRICS, measure, pair
+from retraind.daemon.training.progress import Progress
+from retraind.daemon.training.selection.budget import Budget
+from retraind.daemon.training.selection.calibration import Kept
+from retraind.daemon.training.selection.candidates import Candidate
 
 KEPT_ROWS = 20_000
 """Maximum number of kept answers for held-back rows, because calibration has few parameters."""

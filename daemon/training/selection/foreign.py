@@ -6,10 +6,10 @@ from typing import Any
 
 from sklearn.utils import get_tags
 
-from daemon.core import logs
-from daemon.core.errors import TrainingFailed
-from daemon.core.settings import EXTRA, Train, candidate_packages
-from daemon.schema.schema import Task
+from retraind.daemon.core import logs
+from retraind.daemon.core.errors import TrainingFailed
+from retraind.daemon.core.settings import EXTRA, Train, candidate_packages
+from retraind.daemon.schema.schema import Task
 
 log = logs.Logger()
 

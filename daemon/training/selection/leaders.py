@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from daemon.model import Matrix, calibrate
-from daemon.training.selection import candidates, comparison
-from daemon.training.selection.cross_validation import Scored, Trial, settled_by_loss
-from daemon.training.selection.search_spaces import Parameters
-from daemon.training.selection.tuned import Tuned
+from retraind.daemon.model import Matrix, calibrate
+from retraind.daemon.training.selection import candidates, comparison
+from retraind.daemon.training.selection.cross_validation import Scored, Trial, settled_by_loss
+from retraind.daemon.training.selection.search_spaces import Parameters
+from retraind.daemon.training.selection.tuned import Tuned
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from typing import Any
 from sklearn.base import clone
 from sklearn.model_selection import train_test_split
 
-from daemon.core.settings import Train
-from daemon.model import Matrix, Targets
-from daemon.schema.schema import Schema, Task
-from daemon.training.selection.candidates import Candidate
-from daemon.training.selection.cross_validation import Scored, Trial
+from retraind.daemon.core.settings import Train
+from retraind.daemon.model import Matrix, Targets
+from retraind.daemon.schema.schema import Schema, Task
+from retraind.daemon.training.selection.candidates import Candidate
+from retraind.daemon.training.selection.cross_validation import Scored, Trial
 
 TEST_SHARE = 0.2
 """Share of the rows that textbooks test on."""

@@ -10,15 +10,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from daemon.core import logs, process_table
-from daemon.training.progress import Progress
-from daemon.training.selection import blending
-from daemon.training.selection.budget import Budget
-from daemon.training.selection.comparison import Outcome
-from daemon.training.selection.cross_validation import Overtaken, Scored, Trial
-from daemon.training.selection.leaders import Leaders
-from daemon.training.selection.search_spaces import SPACES, Draws
-from daemon.training.selection.tuned import BLEND, Member, Tuned
+from retraind.daemon.core import logs, process_table
+from retraind.daemon.training.progress import Progress
+from retraind.daemon.training.selection import blending
+from retraind.daemon.training.selection.budget import Budget
+from retraind.daemon.training.selection.comparison import Outcome
+from retraind.daemon.training.selection.cross_validation import Overtaken, Scored, Trial
+from retraind.daemon.training.selection.leaders import Leaders
+from retraind.daemon.training.selection.search_spaces import SPACES, Draws
+from retraind.daemon.training.selection.tuned import BLEND, Member, Tuned
 
 log = logs.Logger()
 

@@ -10,9 +10,9 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
-from daemon.core import logs
-from daemon.model import Matrix
-from daemon.processes import parent
+from retraind.daemon.core import logs
+from retraind.daemon.model import Matrix
+from retraind.daemon.processes import parent
 
 log = logs.Logger()
 

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from daemon.blend import BlendClassifier, BlendRegressor
-from daemon.core.errors import TrainingFailed
-from daemon.core.settings import Train
-from daemon.model import Calibrated
-from daemon.schema.schema import Schema
-from daemon.schema.scores import Scores, TunedParameters
-from daemon.training.selection import candidates
-from daemon.training.selection.candidates import Candidate
-from daemon.training.selection.search_spaces import Parameters
+from retraind.daemon.blend import BlendClassifier, BlendRegressor
+from retraind.daemon.core.errors import TrainingFailed
+from retraind.daemon.core.settings import Train
+from retraind.daemon.model import Calibrated
+from retraind.daemon.schema.schema import Schema
+from retraind.daemon.schema.scores import Scores, TunedParameters
+from retraind.daemon.training.selection import candidates
+from retraind.daemon.training.selection.candidates import Candidate
+from retraind.daemon.training.selection.search_spaces import Parameters
 
 BLEND = "blend"
 

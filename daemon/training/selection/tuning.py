@@ -1,6 +1,6 @@
 """Tuning: tries other parameters of the best candidates within a time limit, and a blend of the best results.
 
-The result is recorded with the version, and the next training tries it first. `daemon.training.reproduction` needs only
+The result is recorded with the version, and the next training tries it first. `retraind.daemon.training.reproduction` needs only
 this record, because the number of tries within the limit depends on the clock.
 """
 
@@ -8,16 +8,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from daemon.core import logs
-from daemon.schema.scores import Scores
-from daemon.training.progress import Progress
-from daemon.training.selection import candidates, comparison
-from daemon.training.selection.budget import Budget, BudgetUsed, alarm
-from daemon.training.selection.candidates import Candidate
-from daemon.training.selection.comparison import Outcome
-from daemon.training.selection.cross_validation import Trial
-from daemon.training.selection.search import Search
-from daemon.training.selection.tuned import Tuned
+from retraind.daemon.core import logs
+from retraind.daemon.schema.scores import Scores
+from retraind.daemon.training.progress import Progress
+from retraind.daemon.training.selection import candidates, comparison
+from retraind.daemon.training.selection.budget import Budget, BudgetUsed, alarm
+from retraind.daemon.training.selection.candidates import Candidate
+from retraind.daemon.training.selection.comparison import Outcome
+from retraind.daemon.training.selection.cross_validation import Trial
+from retraind.daemon.training.selection.search import Search
+from retraind.daemon.training.selection.tuned import Tuned
 
 log = logs.Logger()
 
