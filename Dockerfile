@@ -13,6 +13,7 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
 COPY pyproject.toml README.md LICENSE /src/
 COPY daemon /src/daemon
 COPY web /src/web
+COPY retraind /src/retraind
 RUN pip install --no-deps --no-build-isolation --no-index /src
 
 FROM ${BASE}

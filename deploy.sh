@@ -190,7 +190,7 @@ state=/var/lib/retraind
 install_code() {
     rm -rf "$prefix/app.new" "$prefix/app.old"
     mkdir -p "$prefix/app.new"
-    cp -R "$root"/{daemon,web,pyproject.toml,requirements*.lock,README.md,LICENSE} "$prefix/app.new"
+    cp -R "$root"/{daemon,web,retraind,pyproject.toml,requirements*.lock,README.md,LICENSE} "$prefix/app.new"
     if [ -d "$prefix/app" ]; then mv "$prefix/app" "$prefix/app.old"; fi
     mv "$prefix/app.new" "$prefix/app"
     rm -rf "$prefix/app.old"
@@ -248,7 +248,7 @@ deploy_systemd() {
     venv=$prefix/venv-$(installer stamp "$prefix/app/requirements.lock" --extras "$extras" --project "$prefix/app" | cut -c 1-12)
     # The unit's user cannot write there, so nothing would be compiled later.
     make_environment "$venv" "$prefix/app" "$extras" --compile
-    "$venv/bin/python" -P -m compileall -q "$prefix/app/daemon" "$prefix/app/web"
+    "$venv/bin/python" -P -m compileall -q "$prefix"/app/{daemon,web,retraind}
     ln -sfn "$venv" "$prefix/venv"
     ln -sfn "$prefix/venv/bin/retraind" /usr/local/bin/retraind
     # Members of the group retraind may drop files and read the reports; what others have dropped they can't take away.

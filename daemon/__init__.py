@@ -2,6 +2,11 @@
 
 import os
 
+if __name__ != "retraind.daemon":  # otherwise every class would exist twice
+    raise ImportError(
+        "Import retraind.daemon: in a checkout of retraind, the folder daemon/ is a part of the package retraind."
+    )
+
 # ONNX Runtime reads this when it is first imported; without it, it would collect telemetry and write to the user's cache.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # pydantic reads this when its first model is defined; without it, it would look for plugins in the metadata of every

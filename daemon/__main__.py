@@ -6,7 +6,7 @@ The imports of `retraind.daemon.cli.commands` take a moment, in which the first 
 import sys
 
 # Python looks in the current folder first, where any user may have left a signal.py. Only the folder of this package may stay.
-if __name__ == "__main__" and not sys.flags.safe_path and not __file__.startswith(f"{sys.path[0]}/daemon/"):
+if __name__ == "__main__" and not sys.flags.safe_path and not __file__.startswith(f"{sys.path[0]}/retraind/"):
     del sys.path[0]
 
 import os

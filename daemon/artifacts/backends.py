@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from retraind.daemon.artifacts import class_names
 from retraind.daemon.artifacts import treelite_model as groves
 from retraind.daemon.artifacts.manifest import Kind
 from retraind.daemon.schema.schema import Schema
@@ -146,7 +147,7 @@ def skops_model(data: bytes, schema: Schema) -> Callable[[Matrix], Matrix]:
     """Answers by scikit-learn itself; passes on errors of skops, mainly for a type that is not in TRUSTED."""
     import skops.io
 
-    estimator = skops.io.loads(data, trusted=TRUSTED)
+    estimator = skops.io.loads(class_names.imported(data), trusted=TRUSTED)
 
     # Values near the largest double overflow inside the model; the caller checks the answers.
     @np.errstate(all="ignore")

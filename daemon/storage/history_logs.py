@@ -51,6 +51,7 @@ def began_at(path: Path) -> datetime:
 def _serves(pid: str) -> bool:
     """Whether a process with this number is an HTTP worker."""
     try:
+        # Until 0.1 a worker was `-m web.server`, since then it is `-m retraind.web.server`.
         return b"web.server" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False

@@ -1,5 +1,6 @@
-"""Bundles that earlier code has written: the paths of our classes stand in them, so the classes keep their place."""
+"""Bundles that earlier code has written: the names of our classes stand in them, and stay."""
 
+import io
 import re
 import tarfile
 import zipfile
@@ -7,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skops.io
 from numpy.testing import assert_allclose
 
-from retraind.daemon.artifacts import backends, bundle
+from retraind.daemon.artifacts import backends, bundle, class_names
 
 FILES = Path(__file__).parents[1] / "bundles-format-1.tar.gz"
 """Bundles served by scikit-learn itself, with columns of a number, a whole number and a category; written on 2026-11-29."""
@@ -65,6 +67,14 @@ EXPECTED = {
 """The sha256 of each manifest, and what the model answers for ROWS."""
 
 
+def named(data: bytes) -> set[str]:
+    """The classes of ours that a file of skops names."""
+    with zipfile.ZipFile(io.BytesIO(data)) as files:
+        schema = files.read("schema.json").decode()
+    pairs = re.findall(r'"__class__": "(\w+)",\s*"__module__": "((?:retraind\.)?daemon\.[\w.]+)"', schema)
+    return {f"{module}.{name}" for name, module in pairs}
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundles, unpacked."""
@@ -81,12 +91,23 @@ def test_bundle_of_earlier_code_loads_and_answers_the_same(folder: Path, name: s
     assert_allclose(bundle.load(folder / name, sha256).answers(ROWS), answers, rtol=1e-12)
 
 
+def test_new_bundle_has_the_names_that_earlier_code_reads(folder: Path) -> None:
+    """An estimator of an earlier release, written again, names no class differently."""
+    for path in folder.glob(f"*/{bundle.SKOPS}"):
+        imported = class_names.imported(path.read_bytes())
+        again = skops.io.dumps(skops.io.loads(imported, trusted=backends.TRUSTED))
+        assert named(again) == named(imported), "loaded and written under the name by which Python imports it"
+        assert named(class_names.stored(again)) == named(path.read_bytes())
+
+
+def test_text_in_a_model_is_no_name() -> None:
+    """Only the names of classes are changed, not what a user has called a column or a class."""
+    data = skops.io.dumps({"note": '"__module__": "daemon.model"', "__module__": "daemon.model"})
+    assert skops.io.loads(class_names.imported(data)) == skops.io.loads(data)
+
+
 def test_every_class_that_a_bundle_may_name_is_in_one_of_them(folder: Path) -> None:
     """Whoever adds a class of ours to `backends.TRUSTED` adds a bundle, because its path is kept from then on."""
-    written = set()
-    for path in folder.glob(f"*/{bundle.SKOPS}"):
-        with zipfile.ZipFile(path) as files:
-            schema = files.read("schema.json").decode()
-        pairs = re.findall(r'"__class__": "(\w+)",\s*"__module__": "(daemon\.[\w.]+)"', schema)
-        written |= {f"{module}.{name}" for name, module in pairs}
-    assert written == {name for name in backends.TRUSTED if name.startswith("daemon.")}
+    written = set().union(*(named(path.read_bytes()) for path in folder.glob(f"*/{bundle.SKOPS}")))
+    ours = {name.removeprefix("retraind.") for name in backends.TRUSTED if name.startswith("retraind.")}
+    assert written == ours

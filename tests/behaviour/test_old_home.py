@@ -1,6 +1,8 @@
 """A home that earlier code has left: what is stored in it is enough to serve, explain, repeat and go on."""
 
 import json
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -45,6 +47,26 @@ def test_journal_and_bundles_are_read(root: Path) -> None:
             assert row["state"] == "promoted"
             assert bundle.load(home.bundle(number), row["bundle"]).manifest.data_schema.target == "species"
         assert journal.batches.uncommitted() is None
+
+
+MODEL = """
+import os, sys, mlflow.sklearn
+from retraind import earlier_models
+earlier_models.register()
+answers = [mlflow.sklearn.load_model(path).predict([[5.1, 3.5, 1.4, 0.2]]).tolist() for path in sys.argv[1:]]
+assert answers == [[0], [0]], answers
+import daemon, retraind.daemon.model
+assert sys.modules["daemon.model"] is retraind.daemon.model and daemon.__file__.startswith(os.getcwd()), daemon
+"""
+
+
+def test_models_in_mlflow_load_beside_a_package_of_the_same_name(root: Path, tmp_path: Path) -> None:
+    """They name their classes `daemon.model.…`, as before 0.2; here `daemon` is a package of other makers."""
+    (tmp_path / "daemon").mkdir()
+    (tmp_path / "daemon/__init__.py").touch()
+    models = sorted(str(path.parent) for path in root.glob("registry/artifacts/models/*/artifacts/MLmodel"))
+    done = subprocess.run([sys.executable, "-c", MODEL, *models], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow

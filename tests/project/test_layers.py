@@ -189,7 +189,7 @@ def _imports(path: Path) -> Iterator[str]:
 def test_heavy_library_is_known_to_its_modules_only(library: str) -> None:
     """Replacing a library means changing the modules of the table, and each of them still needs it."""
     users = {
-        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        ".".join(("retraind", *path.relative_to(ROOT).with_suffix("").parts))
         for path in MODULES
         if any(name.split(".")[0] == library for name in imports(path))
     }

@@ -83,7 +83,7 @@ class Moments(datetime):
 def install() -> None:
     """Give every module of the daemon that is imported by now the simulated clocks."""
     for name, module in list(sys.modules.items()):
-        if name.split(".")[0] == "daemon" and name not in REAL:
+        if name.startswith("retraind.daemon.") and name not in REAL:
             if vars(module).get("time") is time:
                 vars(module)["time"] = TIMES
             if vars(module).get("datetime") is datetime:

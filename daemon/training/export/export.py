@@ -13,7 +13,7 @@ import orjson
 import skops.io
 from numpy.typing import NDArray
 
-from retraind.daemon.artifacts import backends, bundle, treelite_model
+from retraind.daemon.artifacts import backends, bundle, class_names, treelite_model
 from retraind.daemon.artifacts.linear_model import LinearModel
 from retraind.daemon.artifacts.manifest import Backend, Kind
 from retraind.daemon.core import durable, logs
@@ -114,7 +114,7 @@ def _trusted(estimator: Any) -> bytes:
         raise NotServable(
             f"Neither ONNX nor treelite reproduces it, and no bundle may load {', '.join(unknown)[:200]}."
         )
-    return bytes(skops.io.dumps(estimator))
+    return class_names.stored(skops.io.dumps(estimator))
 
 
 def untrusted_types(estimator: Any) -> list[str]:
