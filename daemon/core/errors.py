@@ -113,6 +113,10 @@ class Ambiguous(RetraindError):
     exit = Exit.USAGE
 
 
+class TooSlow(RetraindError):
+    """Raised when a search of the records is ended, because it would take too long."""
+
+
 class InvalidDrop(RetraindError):
     """Raised when a drop is not a CSV of the schema; never retried.
 

@@ -14,6 +14,7 @@ from retraind.daemon.core.leader.identity import Leader, Term
 from retraind.daemon.storage import journal_retention
 from retraind.daemon.storage.database import Database
 from retraind.daemon.storage.database_file import DatabaseFile
+from retraind.daemon.storage.entries.acknowledgements import Acknowledgements
 from retraind.daemon.storage.entries.batches import Batches
 from retraind.daemon.storage.entries.drift_checks import DriftChecks
 from retraind.daemon.storage.entries.drops import Drops
@@ -52,6 +53,7 @@ class Journal:
         self.requests = Requests(database)
         self.events = Events(database)
         self.notices = Notices(database)
+        self.acknowledgements = Acknowledgements(database)
         self.key_values = KeyValues(database)
         self.labels = Labels(database, self.key_values)
         self.swaps = Swaps(database, self.key_values)

@@ -26,6 +26,11 @@ ROUTINE = (
 FACTS = (EventKind.SERVING, EventKind.ROLLED_BACK)
 """Kinds that are always kept, because the journal derives facts from their order."""
 
+ORPHANS = text("""
+DELETE FROM acknowledgements WHERE event <= :newest
+    AND NOT EXISTS (SELECT 1 FROM events WHERE events.id = acknowledgements.event)""")
+"""Removes the acknowledgements of removed events."""
+
 MOST = 5_000
 """Maximum rows of each sort that one call removes, because the loop has other work."""
 
@@ -56,4 +61,7 @@ def remove(connection: Connection, place: int, newest: int) -> int:
     table, key, keep = SORTS[place]
     oldest = f"SELECT {key} FROM {table} WHERE {keep} AND {key} <= :newest ORDER BY {key} LIMIT :most"  # noqa: S608
     query = text(f"DELETE FROM {table} WHERE {key} IN ({oldest})")  # noqa: S608
-    return int(connection.execute(query, {"newest": newest, "most": MOST}).rowcount)
+    count = int(connection.execute(query, {"newest": newest, "most": MOST}).rowcount)
+    if table == "events":
+        connection.execute(ORPHANS, {"newest": newest})
+    return count

@@ -234,6 +234,15 @@ deliveries = Table(
     Column("ended_at", String),
 )
 
+acknowledgements = Table(  # made if it is missing; older programs work without it
+    "acknowledgements",
+    tables,
+    Column("event", WHOLE, primary_key=True, autoincrement=False),  # a warning or error that a person has seen to
+    *(Column(name, String, nullable=False) for name in ("kind", "event_at", "by", "at")),
+    Column("drop", String, index=True),
+    *(Column(name, WHOLE, index=True) for name in ("run", "version")),
+)
+
 MLFLOW_HOME = "mlflow_home"
 """The key of the id by which MLflow's database on a server knows its home; a copy of a home gets its own."""
 

@@ -72,7 +72,7 @@ def test_no_list_is_longer_than_its_limit(full: Client, path: str) -> None:
 @pytest.mark.parametrize("path", LISTS)
 def test_limit_itself_has_one(full: Client, path: str) -> None:
     assert get(full, path, "limit=1000")[0] == 200
-    assert get(full, path, "limit=1001")[0] == 422
+    assert get(full, path, "limit=1001")[0] in (400, 422)
 
 
 def test_metrics_have_no_sample_for_each_version(full: Client) -> None:

@@ -1,4 +1,4 @@
-"""The tables of notices in journals of before: they are made when the journal is opened, in its file and on a server."""
+"""The tables of notices and acknowledgements in journals of before: they are made when the journal is opened, in its file and on a server."""
 
 from contextlib import closing
 
@@ -11,7 +11,7 @@ from retraind.daemon.core.journal.notices import NoticeKind
 from retraind.daemon.storage.journal import Journal
 from retraind.daemon.storage.server import copies
 
-NEW = {"notices", "deliveries"}
+NEW = {"notices", "deliveries", "acknowledgements"}
 
 
 def make_older(home: Home) -> None:

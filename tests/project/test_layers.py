@@ -35,6 +35,7 @@ HEAVY = {
         "retraind.daemon.storage.server.session",
         "retraind.daemon.storage.server.tables",
         "retraind.daemon.storage.server.takeover",
+        "retraind.daemon.storage.entries.acknowledgements",
         "retraind.daemon.storage.entries.batches",
         "retraind.daemon.storage.entries.drift_checks",
         "retraind.daemon.storage.entries.drops",

@@ -1,7 +1,7 @@
 """Endpoints that show the records."""
 
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from retraind.daemon.artifacts import manifest
 from retraind.daemon.core.drift_report import DriftCheck
@@ -12,7 +12,13 @@ from retraind.web.http.problems import Problem
 from retraind.web.http.reply import Reply, json_object
 from retraind.web.worker_state import Worker
 
+if TYPE_CHECKING:
+    from retraind.web.lists.listing import List
+
 Query = Mapping[str, str]
+
+MOST_HELD = 100
+"""Number of held drops in one answer; `state=held` lists more."""
 
 
 class Waiting(TypedDict):
@@ -24,16 +30,19 @@ class Waiting(TypedDict):
 
 
 class Views:
-    """The records as one worker shows them; each raises Problem or what the records raise. `query` is the parsed query string."""
+    """The records as one worker shows them; each raises Problem or what the records raise. `query` is the parsed query string.
+
+    Lists are imported at the first request for one.
+    """
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
 
     def history(self, query: Query) -> Reply:
-        """Predictions, newest first."""
-        limit = payload.number(query, "limit", 100, 1, 1000)
-        version = payload.number(query, "version", None, 1)
-        return _list("history", self._worker.records.predictions.newest(limit or 100, query.get("before"), version))
+        """Predictions with their late labels, newest first; see `retraind.web.lists.predictions`."""
+        from retraind.web.lists import predictions
+
+        return self._listed(predictions.find(self._worker.home, query))
 
     def versions(self, query: Query) -> Reply:
         """Judged versions with their live scores (null before the first late label), newest first.
@@ -73,18 +82,18 @@ class Views:
         return json_object({**chain, "bundle": described})
 
     def drops(self, query: Query) -> Reply:
-        """Drops with their outcomes, newest first; `before` is the id of the last one seen.
+        """Drops with their outcomes, newest first; see `retraind.web.lists.drops`.
 
         `held` are drops that wait for a decision, longest first, of `held_total`. `waiting` are the other files in the inbox, as
         the daemon last saw it (null: not known); `not_taken` are entries that are not regular files.
         """
-        limit = payload.number(query, "limit", 100, 1, 1000) or 100
-        records = self._worker.records
-        rows = records.drops.newest(limit, payload.number(query, "before", None, 0))
+        from retraind.web.lists import drops
+
+        entries, records = drops.find(self._worker.home, query), self._worker.records
         status = self._worker.slot.status
         waiting = _waiting(status) if status else None
-        held = {"held": records.held.oldest(limit), "held_total": records.held.total()}
-        return _list("drops", rows, **held, waiting=waiting, exams=records.drops.prequential())
+        held = {"held": records.held.oldest(MOST_HELD), "held_total": records.held.total()}
+        return self._listed(entries, **held, waiting=waiting, exams=records.drops.prequential())
 
     def drop(self, key: str) -> Reply:
         """One drop by sha256, id or name, with its outcome and the versions trained on it. A held one takes precedence."""
@@ -97,16 +106,21 @@ class Views:
         return json_object({**drop, "taught": self._worker.records.drops.versions_trained_on(drop)})
 
     def events(self, query: Query) -> Reply:
-        """Events after an id, oldest first; with Accept: text/event-stream the server streams them instead."""
-        after = payload.number(query, "after", 0, 0)
-        limit = payload.number(query, "limit", 200, 1, 1000)
-        return _list("events", self._worker.records.events.after(after or 0, limit or 200))
+        """Events; see `retraind.web.lists.events`. With Accept: text/event-stream the server streams them instead."""
+        from retraind.web.lists import events
+
+        return self._listed(events.find(self._worker.home, query))
 
     def drift(self) -> DriftCheck:
         """The newest check for drift of the served version, feature by feature."""
         from retraind.web.dashboard import drift
 
         return drift.newest(self._worker.records, self._worker.slot.version, self._worker.settings)
+
+    def _listed(self, entries: "List", **more: object) -> Reply:
+        from retraind.web.lists import listing
+
+        return listing.reply(entries, self._worker.settings.server.root_path, more)
 
 
 def _waiting(status: Status) -> Waiting:

@@ -9,7 +9,7 @@ from retraind.web.http.reply import JSON
 from retraind.web.openapi.schemas import TEXT, Json, ref
 
 MEANINGS = {
-    400: "The request is not valid HTTP, or its body is not JSON.",
+    400: "The request is not valid HTTP, its body is not JSON, or a parameter of a list is wrong.",
     401: "The token is missing or wrong.",
     403: "The request comes from a page of another site, or the token lacks the scope.",
     404: "Not found.",

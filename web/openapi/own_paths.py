@@ -7,9 +7,9 @@ from retraind.daemon.core.requests import LARGEST
 from retraind.daemon.schema.schema import Schema
 from retraind.web.http import payload
 from retraind.web.http.reply import JSON
-from retraind.web.openapi import model_columns, schemas
+from retraind.web.openapi import list_paths, model_columns, schemas
 from retraind.web.openapi.operations import WITH_BODY, answer, body, header, leads, operation, place, query
-from retraind.web.openapi.schemas import COUNT, TEXT, Json, listing, maybe, ref
+from retraind.web.openapi.schemas import TEXT, Json, listing, maybe, ref
 from retraind.web.predict import ALIASES, MOST_DIGITS
 from retraind.web.serving.inputs import most_rows
 
@@ -160,14 +160,7 @@ def _accepted() -> Json:
 
 
 def _inspecting() -> dict[str, Json]:
-    return {**_predictions(), **_versions(), **_drops(), **_other_records()}
-
-
-def _predictions() -> dict[str, Json]:
-    earlier = query("before", TEXT, "The prediction_id of the last entry, for the next page.")
-    only = query("version", {**NUMBER, "minimum": 1}, "Only predictions of this version.")
-    history = listing("history", ref("Answered"))
-    return {"/predictions/history": _inspect("Predictions, newest first", history, [LIMIT, earlier, only])}
+    return {**list_paths.paths(INSPECT), **_versions(), **_drops(), **_other_records()}
 
 
 def _versions() -> dict[str, Json]:
@@ -182,28 +175,15 @@ def _versions() -> dict[str, Json]:
 
 
 def _drops() -> dict[str, Json]:
-    not_taken = {"type": "object", "additionalProperties": TEXT}
-    waiting = {"type": "object", "properties": {"files": COUNT, "bytes": COUNT, "not_taken": not_taken}}
-    exams = {"type": "object", "properties": {"n": COUNT, "error": {"type": "number"}, "suspicious": COUNT}}
-    held = {"held": schemas.array(ref("HeldDrop")), "held_total": COUNT}
-    drops = listing("drops", ref("Drop"), waiting=maybe(waiting), **held, exams=maybe(exams))
     either = {"anyOf": [ref("DropTold"), ref("HeldDrop")]}
     return {
-        "/drops": _inspect("Drops, newest first, and the files that wait", drops, [LIMIT, BEFORE]),
-        "/drops/{key}": _inspect("One drop and its outcome", either, [place("key", TEXT, "Its name, id or sha256.")]),
+        "/drops/{key}": _inspect("One drop and its outcome", either, [place("key", TEXT, "Its name, id or sha256.")])
     }
 
 
 def _other_records() -> dict[str, Json]:
-    after = query("after", NUMBER, "Only entries with a larger id.")
     return {
         "/drift": _inspect("Drift of inputs and answers from the training data", ref("Drift")),
-        "/events": _inspect(
-            "Events, oldest first; live as server-sent events",
-            listing("events", ref("Event")),
-            [after, LIMIT],
-            **{"text/event-stream": TEXT},
-        ),
         "/requests/{key}": _inspect("One request and its outcome", ref("Request"), [place("key", TEXT, "Its id.")]),
         "/dashboard/data": _inspect("The data of the dashboard", ref("Dashboard")),
     }

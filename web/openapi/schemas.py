@@ -236,7 +236,7 @@ def _predictions_and_events() -> dict[str, Json]:
     event |= {"drop": maybe(TEXT), **dict.fromkeys(("batch", "run", "version"), maybe(COUNT))}
     return {
         "Answered": record("A prediction in the history.", _answered(), "caller"),
-        "Event": record("An event.", event),
+        "Event": record("An event.", {**event, "acknowledged_at": maybe(MOMENT), "acknowledged_by": maybe(TEXT)}),
         "Dashboard": record("The data of the dashboard.", {"at": MOMENT, "verdict": OBJECT, "tiles": array(OBJECT)}),
     }
 
@@ -250,6 +250,7 @@ def _answered() -> dict[str, Json]:
         "prediction": NUMBER,
         "prediction_name": maybe(TEXT),
         "confidence": maybe(SHARE),
+        "label": maybe(TEXT),
         "model_version": VERSION,
         "latency_ms": NUMBER,
         "caller": {**TEXT, "description": "Name of the token, or `anonymous`; empty for programs on the same machine."},

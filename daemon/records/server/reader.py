@@ -52,7 +52,7 @@ class _Truth(Loader):
         return int(bytes(data) == b"t")
 
 
-def rows(server: JournalServer, query: str, values: Sequence[str | int | None]) -> list[Mapping[str, Any]]:
+def rows(server: JournalServer, query: str, values: Sequence[str | int | float | None]) -> list[Mapping[str, Any]]:
     """The rows of one query; none if the tables do not exist yet. Raises Unreadable."""
     words, parameters = dialect.for_server(query), [_parameter(value) for value in values]
     kept = _idle.setdefault((os.getpid(), server.url), [])
@@ -76,7 +76,7 @@ def close() -> None:
 
 
 def _ask(
-    connection: Connection, kept: list[Connection], query: str, values: Sequence[str | int | None]
+    connection: Connection, kept: list[Connection], query: str, values: Sequence[str | int | float | None]
 ) -> list[Mapping[str, Any]]:
     try:
         answer = list(connection.execute(query, values).fetchall())
@@ -104,6 +104,6 @@ def _connect(server: JournalServer) -> Connection:
     return connection
 
 
-def _parameter(value: str | int | None) -> str | int | None:
+def _parameter(value: str | int | float | None) -> str | int | float | None:
     """The text of an enum member; other values unchanged."""
     return journal_server.storable(str(value)) if isinstance(value, str) else value

@@ -91,7 +91,7 @@ def prepare(connection: Connection, server: JournalServer) -> LastWrite:
             hint="Give each home its own database or schema. If the other home is gone for good, run `retraind claim`.",
         )
     require_known(stored, server, writable=True)
-    if not inspect(connection).has_table(journal_tables.deliveries.name):  # a later addition, as in the file
+    if not inspect(connection).has_table(journal_tables.acknowledgements.name):  # the last addition, as in the file
         tables.create_all(connection)
     for version in range(stored, FORMAT):
         for statement in journal_tables.MIGRATIONS[version]:
