@@ -10,7 +10,7 @@ COPY requirements*.lock /src/
 COPY installer /src/installer
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     PYTHONPATH=/src python3 -P -m installer make /opt/retraind /src/requirements.lock --extras "$EXTRAS" --compile
-COPY pyproject.toml README.md LICENSE /src/
+COPY pyproject.toml hatch_build.py README.md LICENSE /src/
 COPY daemon /src/daemon
 COPY web /src/web
 COPY retraind /src/retraind
@@ -45,6 +45,9 @@ ENTRYPOINT ["retraind"]
 CMD ["run", "--home", "/var/lib/retraind"]
 # Last: what changes with every commit invalidates no layer above.
 ARG REVISION=unknown
+USER root
+RUN echo "$REVISION" >"$(python -P -c 'import retraind; print(retraind.__path__[0])')/commit.txt"
+USER 10001
 LABEL org.opencontainers.image.title="retraind" \
       org.opencontainers.image.description="Retrains and serves a model from labelled CSV files dropped into a folder." \
       org.opencontainers.image.licenses="Apache-2.0" \

@@ -190,7 +190,8 @@ state=/var/lib/retraind
 install_code() {
     rm -rf "$prefix/app.new" "$prefix/app.old"
     mkdir -p "$prefix/app.new"
-    cp -R "$root"/{daemon,web,retraind,pyproject.toml,requirements*.lock,README.md,LICENSE} "$prefix/app.new"
+    cp -R "$root"/{daemon,web,retraind,pyproject.toml,hatch_build.py,requirements*.lock,README.md,LICENSE} "$prefix/app.new"
+    "$python" -P "$root/retraind/release.py" >"$prefix/app.new/retraind/commit.txt"
     if [ -d "$prefix/app" ]; then mv "$prefix/app" "$prefix/app.old"; fi
     mv "$prefix/app.new" "$prefix/app"
     rm -rf "$prefix/app.old"

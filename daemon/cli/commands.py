@@ -8,9 +8,11 @@ the start of `run` must not wait for MLflow.
 import sqlite3
 import sys
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
+from retraind import release
 from retraind.daemon.cli.report import failures
 from retraind.daemon.core import file_modes
 from retraind.daemon.core.errors import Exit, RetraindError
@@ -63,8 +65,7 @@ def application(only: str = "") -> typer.Typer:
             app.add_typer(command)
         else:
             app.command(name)(command)
-    if only:
-        app.callback()(_nothing)  # otherwise Typer would read the name of a single command as its argument
+    app.callback()(_program)  # without it Typer would read the name of a single command as its argument
     return app
 
 
@@ -85,5 +86,16 @@ def main() -> None:
         sys.exit(Exit.FAILED)
 
 
-def _nothing() -> None:
+def _print_release(asked: bool) -> None:
+    if asked:
+        typer.echo(release.sentence())
+        raise typer.Exit
+
+
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_release, is_eager=True, help="Print version and commit, and exit."),
+    ] = False,
+) -> None:
     """Do nothing before a command."""

@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from retraind import release
 from retraind.daemon.core import durable, garbage_collector, logs, status
 from retraind.daemon.core.databases import mlflow_server
 from retraind.daemon.core.errors import AlreadyRunning
@@ -111,7 +112,7 @@ def _run_loop(
     loop = compose(home, settings, keeper, wake, heartbeat, stack)
     journal = loop.parts.journal
     journal.events.record(EventKind.STARTED, f"The daemon has started (pid {os.getpid()}).")
-    log.info("started", home=str(home.root), pid=os.getpid())
+    log.info("started", home=str(home.root), pid=os.getpid(), version=release.VERSION, commit=release.COMMIT)
     if absent := candidate_packages.objection(settings.train.candidates):
         log.warning("candidates_not_installed", detail=absent)
         journal.events.record(EventKind.PROBLEM, absent, level=Level.WARNING)

@@ -10,6 +10,7 @@ import stories
 from sites import Client
 from stories import Story
 
+from retraind import release
 from retraind.daemon.access import tokens
 from retraind.daemon.core.scopes import Scope
 from retraind.daemon.core.settings import Server, Settings
@@ -58,6 +59,7 @@ def test_every_page_shows_the_state_of_the_service(client: Client, path: str) ->
     page = client.ask("GET", path)[2].decode()
     assert "<title>✖ " in page
     assert re.search(r'class="(badge|verdict) act"', page)
+    assert f"<p>{release.sentence()}</p>\n</footer>" in page, "which code has made the page"
     assert 'class="badge ok" href' not in page
 
 

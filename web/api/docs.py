@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retraind import release
 from retraind.daemon.core.errors import RetraindError
 from retraind.daemon.schema import schema
 from retraind.web.http.problems import Problem
@@ -32,13 +33,13 @@ class Pages:
 
     @cached_property
     def _description(self) -> "Description":
-        from retraind.web.http import package_versions
         from retraind.web.openapi import document
 
         server, promote = self._worker.settings.server, self._worker.settings.promote
         sticky = promote.canary_header if promote.mode == "manual" and promote.canary_share > 0 else ""
-        program = package_versions.of("retraind")
-        return document.Description(program=program, sticky=sticky, public=server.public_url, root=server.root_path)
+        return document.Description(
+            program=release.VERSION, sticky=sticky, public=server.public_url, root=server.root_path
+        )
 
     def description(self, etag: str, *, secured: bool) -> Reply:
         """The document; 304 if `etag` (the header If-None-Match) has its ETag.

@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from retraind import release
 from retraind.daemon.core.drift_report import DriftCheck
 from retraind.daemon.core.node.messages import NodeReport
 from retraind.daemon.core.states import RunState
@@ -19,7 +20,6 @@ from retraind.daemon.records.totals import TIMES, Latest
 from retraind.daemon.records.versions import JudgedVersion
 from retraind.daemon.schema import score_names
 from retraind.daemon.schema.scores import Agreement, Score, Scored
-from retraind.web.http import package_versions
 from retraind.web.metrics.counters import BOUNDS
 from retraind.web.metrics.families import DAEMON, FAMILIES
 from retraind.web.metrics.totals import Totals
@@ -99,7 +99,7 @@ class Report(Collector):
             "retraind_http_requests": [([route, code], number) for (route, code), number in requests],
             "retraind_auth_failures": [([], self.totals.auth_failures)],
             "retraind_http_workers": [([], len(self.totals.live))],
-            "retraind_build_info": [([package_versions.of("retraind"), platform.python_version()], 1.0)],
+            "retraind_build_info": [([release.VERSION, release.COMMIT or "", platform.python_version()], 1.0)],
             "retraind_model_info": info,
             "retraind_live_score": [([str(model.version)], live)] if model and live is not None else [],
             "retraind_model_load_failures": [([], self.totals.load_failures)],

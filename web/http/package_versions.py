@@ -1,4 +1,4 @@
-"""Releases of this program and of packages that it works with."""
+"""Releases of packages that this program works with."""
 
 import importlib.metadata
 from functools import cache
@@ -6,8 +6,8 @@ from functools import cache
 
 @cache
 def of(package: str) -> str:
-    """The version of an installed package; `0+checkout` if it runs from a checkout."""
+    """The version of an installed package; empty if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return "0+checkout"
+        return ""

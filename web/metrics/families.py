@@ -12,8 +12,8 @@ FAMILIES: tuple[tuple[str, str, str, list[str]], ...] = (
     (
         "retraind_build_info",
         "gauge",
-        "Always 1; the labels are the versions of retraind and Python.",
-        ["version", "python"],
+        "Always 1; the labels are version and commit of retraind, and the version of Python.",
+        ["version", "commit", "python"],
     ),
     (
         "retraind_model_info",

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from retraind import release
 from retraind.daemon.core import durable
 from retraind.daemon.schema import score_names
 
@@ -90,4 +91,4 @@ _templates = Environment(
     lstrip_blocks=True,
 )
 _templates.filters |= {"number": _number, "plain": score_names.plain, "stamp": _stamp}
-_templates.globals |= {"asset_name": asset_name}
+_templates.globals |= {"asset_name": asset_name, "program": release.sentence()}

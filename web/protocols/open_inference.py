@@ -11,10 +11,11 @@ from wsgiref.types import WSGIEnvironment
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
+from retraind import release
 from retraind.daemon.artifacts.manifest import MODEL
 from retraind.daemon.schema.column import Kind
 from retraind.web import predict
-from retraind.web.http import package_versions, payload
+from retraind.web.http import payload
 from retraind.web.http.problems import Problem
 from retraind.web.http.reply import JSON, Reply
 from retraind.web.protocols import dataframes, tensors
@@ -50,7 +51,7 @@ class Request(BaseModel):
 
 def server(_worker: Worker, _environ: WSGIEnvironment) -> Reply:
     """Name, version and extensions of the server."""
-    return _json({"name": "retraind", "version": package_versions.of("retraind"), "extensions": EXTENSIONS})
+    return _json({"name": "retraind", "version": release.VERSION, "extensions": EXTENSIONS})
 
 
 def live(_worker: Worker, _environ: WSGIEnvironment) -> Reply:
