@@ -72,6 +72,7 @@ __all__ = [
     "read_manifest",
     "read_pointer",
     "seal",
+    "served_files",
     "summary",
 ]
 
@@ -167,6 +168,11 @@ def _backend(
     if backend == "treelite":
         return backends.treelite_model(files[TREELITE], kind, schema, files.get(BEFORE), files.get(AFTER)), None
     return backends.skops_model(files[SKOPS], schema), None
+
+
+def served_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
+    """The verified bytes of the served model's files, by name; raises BundleRefused."""
+    return _read(folder, manifest, "")
 
 
 def _read(folder: Path, manifest: Manifest, prefix: str) -> dict[str, bytes]:

@@ -5,8 +5,8 @@ from typing import Any
 
 import orjson
 
-from retraind.daemon.artifacts import explanation
-from retraind.daemon.artifacts.explanation import Explained
+from retraind.daemon.artifacts.explaining import explanation
+from retraind.daemon.artifacts.explaining.explanation import Explained
 from retraind.daemon.core.errors import BadSettings, InvalidFeatures, NotFound
 from retraind.daemon.core.home import Home
 from retraind.daemon.predicting.served_version import Version

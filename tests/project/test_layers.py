@@ -79,6 +79,7 @@ HEAVY = {
     "matplotlib": {"retraind.daemon.training.plots"},
     "skl2onnx": {"retraind.daemon.training.export.skl2onnx_graph"},
     "onnx": {
+        "retraind.daemon.artifacts.explaining.graph_core",  # in a process that is asked to explain
         "retraind.daemon.training.export.onnx_export",
         "retraind.daemon.training.export.onnx_trees",
         "retraind.daemon.training.export.category_sets",

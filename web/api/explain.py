@@ -16,7 +16,7 @@ def explain(worker: Worker, environ: WSGIEnvironment) -> Reply:
     """Explain the answer to `{"features": …}`; nothing is logged. Raises Problem, InvalidFeatures, NotFound."""
     if call.current().inline:
         raise call.Deferred  # up to 200,000 rows are answered
-    from retraind.daemon.artifacts import explanation  # imported here, because few workers explain
+    from retraind.daemon.artifacts.explaining import explanation  # imported here, because few workers explain
 
     body = payload.parse(Row, environ)
     chosen = answering.predictor(worker, environ)

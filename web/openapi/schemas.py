@@ -73,10 +73,14 @@ def predictions(schema: Schema | None) -> dict[str, Json]:
     common: Json = {"model_version": VERSION, "latency_ms": {**NUMBER, "minimum": 0}}
     moved = {"feature": TEXT, "value": {}, "contribution": NUMBER, "error": NUMBER}
     explained = {"version": VERSION, "prediction": {"type": ["string", "number"]}, "answer": NUMBER, "base": NUMBER}
+    shares: Json = {"type": "object", "additionalProperties": SHARE}
+    scales: Json = {"enum": ["probability", "value", "log-odds", "score"]}
+    explained |= {"scale": scales, "probabilities": shares, "method": TEXT}
     return {
         "Explanation": record(
-            "Contributions that add up to `answer` minus `base`, the mean answer to training rows.",
-            {**explained, "method": TEXT, "features": array(record("One feature.", moved, "error"))},
+            "Contributions that add up to `answer` minus `base`, the mean answer to training rows, in units of `scale`.",
+            {**explained, "features": array(record("One feature.", moved, "error"))},
+            "probabilities",
         ),
         "Prediction": record("The answer to one row of many.", prediction),
         "OneAnswer": record("The answer to one row.", {**prediction, **common}),

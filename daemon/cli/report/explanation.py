@@ -2,7 +2,7 @@
 
 from rich.table import Column, Table
 
-from retraind.daemon.artifacts.explanation import Explained
+from retraind.daemon.artifacts.explaining.explanation import Explained
 from retraind.daemon.cli.report.terminal import CONSOLE, printable
 
 
@@ -13,8 +13,10 @@ def show(explained: Explained) -> None:
         error = f" ± {entry['error']:.2g}" if "error" in entry else ""
         table.add_row(printable(entry["feature"]), printable(entry["value"]), f"{entry['contribution']:+.4g}{error}")
     CONSOLE.print(table)
-    of = f"probability {explained['answer']:.4g}" if isinstance(explained["prediction"], str) else "value"
+    name, sure = printable(explained["prediction"]), ""
+    if (shares := explained.get("probabilities")) is not None:
+        sure = f" (probability {shares[str(explained['prediction'])]:.4g})"
     CONSOLE.print(
-        f"Version {explained['version']} answers {printable(explained['prediction'])} ({of}). Over training rows the mean is "
-        f"{explained['base']:.4g}; the contributions are the difference ({explained['method']})."
+        f"Version {explained['version']} answers {name}{sure}. As a {explained['scale']} this is {explained['answer']:.4g}, and over "
+        f"training rows the mean is {explained['base']:.4g}; the contributions are the difference ({explained['method']})."
     )

@@ -1,4 +1,4 @@
-"""retraind.daemon.artifacts.shapley: values that are known in closed form, and what all of them must hold."""
+"""retraind.daemon.artifacts.explaining.coalitions: values that are known in closed form, and what all of them must hold."""
 
 import itertools
 import math
@@ -7,21 +7,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from retraind.daemon.artifacts import shapley
+from retraind.daemon.artifacts.explaining import coalitions
 
 Matrix = NDArray[np.float64]
 RANDOM = np.random.default_rng(1)
 
 
 def background(sample: Matrix) -> Matrix:
-    rows: Matrix = sample[np.linspace(0, len(sample) - 1, min(len(sample), shapley.BACKGROUND_ROWS)).astype(int)]
+    rows: Matrix = sample[np.linspace(0, len(sample) - 1, min(len(sample), coalitions.BACKGROUND_ROWS)).astype(int)]
     return rows
 
 
 def test_linear_model_has_its_closed_form() -> None:
     """Weight times distance from the mean, for each answer."""
     sample, row, weights = RANDOM.normal(size=(500, 6)), RANDOM.normal(size=6), RANDOM.normal(size=(6, 3))
-    explained = shapley.explain(lambda rows: rows @ weights, row, sample, [[place] for place in range(6)])
+    explained = coalitions.explain(lambda rows: rows @ weights, row, sample, [[place] for place in range(6)])
     expected = (row - background(sample).mean(axis=0))[:, np.newaxis] * weights
     np.testing.assert_allclose(explained.values, expected, atol=1e-12)
     assert (explained.method, explained.errors) == ("exact", None)
@@ -34,7 +34,7 @@ def test_exact_values_are_the_mean_over_all_orders() -> None:
         return np.column_stack([rows[:, 0] * rows[:, 1] + np.sin(rows[:, 2] * rows[:, 3])])
 
     sample, row, groups = RANDOM.normal(size=(7, 4)), RANDOM.normal(size=4), [[0, 3], [1], [2]]
-    explained = shapley.explain(answers, row, sample, groups)
+    explained = coalitions.explain(answers, row, sample, groups)
     expected = np.zeros(3)
     for order in itertools.permutations(range(3)):
         rows = sample.copy()
@@ -47,7 +47,9 @@ def test_exact_values_are_the_mean_over_all_orders() -> None:
 
 def test_values_add_up() -> None:
     sample, row = RANDOM.normal(size=(300, 9)), RANDOM.normal(size=9)
-    explained = shapley.explain(lambda rows: np.tanh(rows).cumsum(axis=1)[:, 5:], row, sample, [[n] for n in range(9)])
+    explained = coalitions.explain(
+        lambda rows: np.tanh(rows).cumsum(axis=1)[:, 5:], row, sample, [[n] for n in range(9)]
+    )
     np.testing.assert_allclose(explained.values.sum(axis=0), explained.answer - explained.base, atol=1e-9)
 
 
@@ -57,8 +59,8 @@ def test_many_features_are_sampled_with_their_errors(count: int) -> None:
     sample, row, weights = RANDOM.normal(size=(400, count)), RANDOM.normal(size=count), RANDOM.normal(size=(count, 1))
     weights[3] = 0.0
     groups = [[place] for place in range(count)]
-    explained = shapley.explain(lambda rows: rows @ weights, row, sample, groups)
-    again = shapley.explain(lambda rows: rows @ weights, row, sample, groups)
+    explained = coalitions.explain(lambda rows: rows @ weights, row, sample, groups)
+    again = coalitions.explain(lambda rows: rows @ weights, row, sample, groups)
     assert explained.method == "sampled"
     assert explained.errors is not None
     expected = (row - background(sample).mean(axis=0))[:, np.newaxis] * weights

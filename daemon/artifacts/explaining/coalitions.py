@@ -1,4 +1,4 @@
-"""Shapley values: how far each feature of a row moved its answer away from the mean answer to rows of the training data.
+"""Shapley values by answers to coalitions: how far each feature of a row moved its answer from the mean answer to training rows.
 
 The game is the interventional one of Janzing et al. (2020): features that are not in a coalition have the values of a background
 row, whatever the others are. So it needs nothing of a model but its answers, and means the same for each backend.
@@ -53,12 +53,18 @@ def explain(
         owner[list(places)] = feature
     count = len(groups)
     most = BACKGROUND_ROWS if count > EXACT_FEATURES else min(BACKGROUND_ROWS, MOST_ROWS >> count)
-    background = sample[np.linspace(0, len(sample) - 1, min(len(sample), most)).astype(np.int64)]
+    background = evenly(sample, most)
     base, answer = answers(background).mean(axis=0), answers(row[np.newaxis])[0]
     if count <= EXACT_FEATURES:
         return Explanation(_exact(answers, row, background, owner, count), None, base, answer, "exact")
     values, errors = _sampled(answers, row, background, owner, count)
     return Explanation(values, errors, base, answer, "sampled")
+
+
+def evenly(sample: Matrix, most: int) -> Matrix:
+    """At most so many rows of a sample (n, width), evenly taken."""
+    rows: Matrix = sample[np.linspace(0, len(sample) - 1, min(len(sample), most)).astype(np.int64)]
+    return rows
 
 
 def _exact(
