@@ -215,8 +215,10 @@ def _require_unpurged(home: Home, journal: Path) -> None:
 
 
 def _pack_history(home: Home, packer: Packer, scratch: Path) -> None:
-    """The prediction log and its history: first a copy of the database, then the log lines that are not yet in it."""
+    """Figures over time, the prediction log and its history: first copies of the databases, then log lines that are not in them yet."""
     before = set(home.logs.glob("predictions-*.jsonl"))
+    if home.trends.exists():  # earlier than the history, so that a restored home counts the rest of it
+        packer.add("logs/trends.db", database_copies.snapshot(home.trends, scratch / "trends.db"))
     if home.history.exists():
         packer.add("logs/predictions.db", database_copies.snapshot(home.history, scratch / "predictions.db"))
     for path in sorted(home.logs.glob("predictions-*.jsonl")):

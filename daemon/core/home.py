@@ -80,6 +80,8 @@ class Home:
     logs = SubPath("logs")
     history = SubPath("logs/predictions.db")
     """Predictions in SQLite; can be rebuilt from the logs."""
+    trends = SubPath("logs/trends.db")
+    """Figures over time in SQLite."""
 
     def bundle(self, version: int) -> Path:
         """Folder of one version's bundle."""

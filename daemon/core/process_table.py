@@ -52,6 +52,17 @@ def children(parent: int) -> list[Process]:
     return [one for one in processes if one is not None and one.parent == parent]
 
 
+def descendants(ancestor: int) -> list[Process]:
+    """The children of a process, their children and so on, from one look at the table."""
+    looked = (look(int(path.name)) for path in Path("/proc").glob("[0-9]*"))
+    processes = [process for process in looked if process is not None]
+    family, parents = {ancestor}, [ancestor]
+    while parents:
+        parents = [process.pid for process in processes if process.parent in parents and process.pid not in family]
+        family.update(parents)
+    return [process for process in processes if process.pid in family - {ancestor}]
+
+
 def signal_children(number: int) -> None:
     """Send a signal to all children of this process, and to the process groups that they lead."""
     for child in children(os.getpid()):

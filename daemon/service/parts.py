@@ -42,6 +42,7 @@ from retraind.daemon.storage.prediction_history import HistoryCopier
 from retraind.daemon.stored.bundles import StoredBundles
 from retraind.daemon.stored.segments import StoredSegments
 from retraind.daemon.tabular import arrow_without_pandas
+from retraind.daemon.trends.gatherer import Gatherer
 
 if TYPE_CHECKING:
     from retraind.daemon.nodes.leading import Leading
@@ -112,11 +113,13 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     arrow_without_pandas.without_pandas()
     schedule = Schedule(settings.retrain.schedule)
     swept = sweep(home)
+    gatherer = _start_gatherer(frame)
     store = _open_store(frame)
     journal = journal_opening.open_journal(frame, store, workers)
     store = serving_nodes.fenced(frame, owned(store, home), journal)
     dataset = _open_dataset(frame, journal, store)
-    history_copier = _start_history_copier(frame)
+    gatherer.lead()
+    history_copier = _start_history_copier(frame, gatherer)
     models = mlflow_start.open_models(frame, journal)
     promotion = Promotion(home, settings.promote, journal, models, StoredBundles(home, store, frame.wake))
     promotion.recover()
@@ -147,8 +150,17 @@ def _open_store(frame: Frame) -> ObjectStore | None:
     return store
 
 
-def _start_history_copier(frame: Frame) -> HistoryCopier:
+def _start_gatherer(frame: Frame) -> Gatherer:
+    """Start the thread of figures over time; a standby's has those of its own workers meanwhile."""
+    gatherer = Gatherer(frame.home, frame.settings)
+    gatherer.start()
+    frame.stack.callback(gatherer.stop)
+    return gatherer
+
+
+def _start_history_copier(frame: Frame, gatherer: Gatherer) -> HistoryCopier:
     history_copier = HistoryCopier(frame.home, frame.settings)
+    history_copier.counting = gatherer.count_predictions
     history_copier.start()
     frame.stack.callback(history_copier.stop)
     return history_copier

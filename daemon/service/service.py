@@ -97,6 +97,7 @@ def serve(home: Home, settings: Settings, wake: Wake) -> None:
         workers.supervise(time.monotonic())
         if is_node:
             stack.enter_context(serving_nodes.following(home, settings))
+            stack.enter_context(serving_nodes.gathering(home, settings))
         notify(READY=1)
         while not wake.stopping:
             for sentence in workers.supervise(time.monotonic()):

@@ -84,6 +84,19 @@ def following(home: Home, settings: Settings) -> Iterator[None]:
         agent.close()
 
 
+@contextmanager
+def gathering(home: Home, settings: Settings) -> Iterator[None]:
+    """Keep the figures over time of a node's own workers."""
+    from retraind.daemon.trends.gatherer import Gatherer
+
+    gatherer = Gatherer(home, settings)
+    gatherer.start()
+    try:
+        yield
+    finally:
+        gatherer.stop()
+
+
 def send_rest(home: Home, settings: Settings) -> None:
     """Send what a node has logged since, after its workers have ended: the disk of a container ends with it.
 

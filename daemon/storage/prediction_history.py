@@ -54,6 +54,8 @@ class HistoryCopier:
         """Held while the database is used, by the copying thread or by an erasure."""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
+        self.counting: Callable[[sqlite3.Connection], None] | None = None
+        """Called with the database after each pass, before old rows are removed; raises nothing."""
         self.problem: str | None = None
         """Why the last pass failed; None if it did not."""
         self.copied_at = 0.0
@@ -103,6 +105,8 @@ class HistoryCopier:
         if finished and connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0:
             for path in finished:
                 durable.remove(path)
+        if self.counting is not None:
+            self.counting(connection)
         self._retention.forget_files(connection, self._logs.all())
         self._retention.trim(connection)
         self.copied_at = began

@@ -15,12 +15,12 @@ from retraind.daemon.core.drift_report import DriftCheck
 from retraind.daemon.core.node.messages import NodeReport
 from retraind.daemon.core.states import RunState
 from retraind.daemon.core.status import Status
+from retraind.daemon.core.trends.latency import BOUNDS
 from retraind.daemon.records.drops import Prequential
 from retraind.daemon.records.totals import TIMES, Latest
 from retraind.daemon.records.versions import JudgedVersion
 from retraind.daemon.schema import score_names
 from retraind.daemon.schema.scores import Agreement, Score, Scored
-from retraind.web.metrics.counters import BOUNDS
 from retraind.web.metrics.families import DAEMON, FAMILIES
 from retraind.web.metrics.totals import Totals
 from retraind.web.protocols import routes

@@ -18,17 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from retraind.daemon.core import durable
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.status import boot_id, is_fresh, utcnow
+from retraind.daemon.core.trends.latency import BOUNDS
 from retraind.web.serving.prediction_log import PredictionLog
 from retraind.web.serving.predictor import Slot
-
-BOUNDS = (
-    *(0.0001, 0.00015, 0.0002, 0.0003, 0.0005, 0.0007),
-    *(0.001, 0.0015, 0.002, 0.003, 0.005, 0.007),
-    *(0.01, 0.015, 0.02, 0.03, 0.05, 0.07),
-    *(0.1, 0.15, 0.2, 0.3, 0.5, 0.7),
-    *(1.0, 1.5, 2.0, 3.0, 5.0),
-)
-"""Upper bounds of the latency buckets in seconds; one more bucket counts slower requests."""
 
 STALE_SECONDS = 5.0
 """Maximum age (seconds) of the snapshot of a working worker; an older one has ended or hangs."""
@@ -58,6 +50,8 @@ class Snapshot(BaseModel):
     """Why the promoted version is not served, or the held one not tested. The daemon records it in the journal."""
     requests: dict[str, dict[str, int]]
     """Requests by route template and status code."""
+    predicting: dict[str, int] = Field(default_factory=dict)
+    """Those of them that ask for predictions, by status code."""
     predictions: dict[str, int]
     """Answered predictions by version."""
     buckets: list[int]
@@ -86,6 +80,7 @@ class Counters:
         self._path = home.worker_counters(number, os.getpid())
         before = _adopt(home, number, self._path)
         self.requests: dict[str, dict[str, int]] = before.requests if before else {}
+        self.predicting: dict[str, int] = before.predicting if before else {}
         self.predictions: dict[str, int] = before.predictions if before else {}
         self.before_first_model = before.before_first_model if before else 0
         resumed = before is not None and len(before.buckets) == len(BOUNDS) + 1
@@ -103,6 +98,7 @@ class Counters:
             codes = self.requests.setdefault(route, {})
             codes[key] = codes.get(key, 0) + 1
             if predicts:
+                self.predicting[key] = self.predicting.get(key, 0) + 1
                 self.buckets[bisect_left(BOUNDS, seconds)] += 1
                 self.seconds += seconds
 
@@ -143,6 +139,7 @@ class Counters:
             # `copy` is atomic. Building a list of items is not: its tuples can trigger a garbage collection, which can switch to a
             # thread that adds a route.
             requests={route: codes.copy() for route, codes in self.requests.copy().items()},
+            predicting=self.predicting.copy(),
             predictions=self.predictions.copy(),
             buckets=list(self.buckets),
             seconds=self.seconds,

@@ -6,8 +6,10 @@ from typing import TypedDict
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.states import VersionState
 from retraind.daemon.core.status import Status
+from retraind.daemon.core.trends import latency
+from retraind.daemon.core.trends.latency import BOUNDS, CHECKS
 from retraind.web.metrics import counters
-from retraind.web.metrics.counters import BOUNDS, Snapshot
+from retraind.web.metrics.counters import Snapshot
 
 
 class Summary(TypedDict, total=False):
@@ -41,10 +43,6 @@ class Summary(TypedDict, total=False):
     uptime_seconds: float
     workers: int
     served_versions: list[int]
-
-
-CHECKS = ("/health", "/readyz", "/leadz", "/v2/health/ready")
-"""Routes whose 503 is an answer, not a failure."""
 
 
 class Totals:
@@ -84,16 +82,7 @@ class Totals:
 
     def quantile(self, share: float) -> float | None:
         """The duration (seconds) that `share` (0-1) of the prediction requests did not exceed; None without any."""
-        rank, seen = share * sum(self.buckets), 0
-        if not rank:
-            return None
-        for index, number in enumerate(self.buckets):
-            if number and seen + number >= rank:
-                low = BOUNDS[index - 1] if index else 0.0
-                high = BOUNDS[index] if index < len(BOUNDS) else BOUNDS[-1]
-                return low + (high - low) * (rank - seen) / number
-            seen += number
-        return BOUNDS[-1]
+        return latency.quantile(self.buckets, share)
 
 
 def collect(home: Home, own: Snapshot | None = None) -> Totals:

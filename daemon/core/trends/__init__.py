@@ -1,0 +1,1 @@
+"""Trends: figures that add up from minutes to hours and days; without the disk."""

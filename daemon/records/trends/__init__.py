@@ -1,0 +1,1 @@
+"""Reads the figures over time, and what the journal adds to them."""

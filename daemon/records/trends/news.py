@@ -1,0 +1,69 @@
+"""What the journal has recorded after a position, for the figures over time."""
+
+from pathlib import Path
+from typing import TypedDict
+
+from retraind.daemon.core.journal_rows import DriftRow, EventRow
+from retraind.daemon.core.states import DropState, EventKind
+from retraind.daemon.records.query import listed, number, typed
+
+ROWS = 2000
+"""Maximum number of rows of one query."""
+
+MARKED = (
+    EventKind.ROLLED_BACK,
+    EventKind.SERVING,
+    EventKind.REJECTED,
+    EventKind.SCHEMA,
+    EventKind.LEADING,
+)
+"""Kinds of events that are marks in the charts."""
+
+
+class DecidedDrop(TypedDict):
+    """A drop with its outcome; rows are null if none was read."""
+
+    id: int
+    state: DropState
+    rows_accepted: int | None
+    rows_refused: int | None
+    rows_read: int | None
+    decided_at: str
+
+
+class ExamError(TypedDict):
+    """The error of an exam, and the usual one."""
+
+    id: int
+    error: float
+    usual: float
+    at: str
+
+
+def drops(journal: Path, after: int) -> list[DecidedDrop]:
+    """Decided drops with a larger id, oldest first."""
+    query = "SELECT id, state, rows_accepted, rows_refused, rows_read, decided_at FROM drops WHERE id > ? ORDER BY id LIMIT ?"
+    return typed(DecidedDrop, journal, query, after, ROWS)
+
+
+def exams(journal: Path, after: int) -> list[ExamError]:
+    """Exams with a larger id, oldest first."""
+    return typed(
+        ExamError, journal, "SELECT id, error, usual, at FROM exams WHERE id > ? ORDER BY id LIMIT ?", after, ROWS
+    )
+
+
+def drifts(journal: Path, after: int) -> list[DriftRow]:
+    """Checks for drift with a larger id, oldest first."""
+    return typed(DriftRow, journal, "SELECT * FROM drifts WHERE id > ? ORDER BY id LIMIT ?", after, ROWS // 20)
+
+
+def marked(journal: Path, after: int) -> list[EventRow]:
+    """Events of the marked kinds with a larger id, oldest first."""
+    query = f"SELECT * FROM events WHERE id > ? AND kind IN ({listed(MARKED)}) ORDER BY id LIMIT ?"
+    return typed(EventRow, journal, query, after, *MARKED, ROWS)
+
+
+def last_event(journal: Path) -> int:
+    """The largest id of an event; 0 without any."""
+    return number(journal, "SELECT MAX(id) FROM events") or 0

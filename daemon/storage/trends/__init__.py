@@ -1,0 +1,1 @@
+"""Writes the figures over time: `logs/trends.db`."""
