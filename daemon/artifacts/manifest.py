@@ -24,8 +24,10 @@ MODEL = "retraind"
 
 MANIFEST = "manifest.json"
 REMEMBERED = "remembered.npz"
-KEPT = frozenset({MANIFEST, REMEMBERED})
-"""Files that stay when a version is cleared: later versions are measured against its answers."""
+EVALUATION = "evaluation.json"
+KEPT = frozenset({MANIFEST, REMEMBERED, EVALUATION})
+"""Files that stay when a version is cleared: later versions are measured against its answers, and people look up how
+it scored."""
 PROBE = "probe.json"
 TWIN = "twin-"
 """Prefix of the judged model's files; the rest of each name is that of the served model's file."""

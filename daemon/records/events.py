@@ -11,6 +11,9 @@ from retraind.daemon.records.query import newest, texts, typed
 SALT = "notify_salt"
 """Key of the journal's random text that keeps the names of targets from revealing their addresses."""
 
+DROP = 'events."drop"'
+"""The column, which has the name of a command of SQL."""
+
 
 class Events:
     """Events by their numbers."""
@@ -25,6 +28,17 @@ class Events:
     def newest(self, limit: int = 100) -> list[EventRow]:
         """The newest events, newest first."""
         return newest(EventRow, self._journal, "events", limit)
+
+    def of_version(self, version: int, run: int | None, limit: int = 100) -> list[EventRow]:
+        """The newest events of a version and of the run that trained it, newest first."""
+        query = "SELECT * FROM events WHERE version = ? OR run = ? ORDER BY id DESC LIMIT ?"
+        return typed(EventRow, self._journal, query, version, run, limit)
+
+    def of_drop(self, sha256: str, limit: int = 100) -> list[EventRow]:
+        """The newest events of a drop, newest first."""
+        return typed(
+            EventRow, self._journal, f"SELECT * FROM events WHERE {DROP} = ? ORDER BY id DESC LIMIT ?", sha256, limit
+        )
 
 
 class Swaps:

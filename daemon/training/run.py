@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 import sklearn
 
-from retraind.daemon.artifacts import bundle, reference_sample
+from retraind.daemon.artifacts import bundle, evaluation, reference_sample
 from retraind.daemon.artifacts.bundle import Manifest, Model
 from retraind.daemon.core import logs
 from retraind.daemon.core.errors import BundleRefused
@@ -27,7 +27,7 @@ from retraind.daemon.schema.schema import parse
 from retraind.daemon.schema.scores import NamedMetric, Scores
 from retraind.daemon.training import importance
 from retraind.daemon.training.data.revision import Data
-from retraind.daemon.training.evaluation import baseline_comparison, holdouts, new_reference, reference_answers
+from retraind.daemon.training.evaluation import baseline_comparison, details, holdouts, new_reference, reference_answers
 from retraind.daemon.training.evaluation.reference_answers import Remembered
 from retraind.daemon.training.mlflow_log import RunLogger, is_small
 from retraind.daemon.training.progress import Progress
@@ -102,6 +102,8 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     made = serve_winner(work, data, winner, progress)
     parts = data.training[0], data.judging[0], winner.answering, settings.seed, costs, made.rows
     made.facts["files"] |= reference_sample.write(work.staging, *parts) | answered.write(work.staging)
+    detailed, judged = details.of(winner.answering, data, figures, costs)
+    made.facts["files"] |= evaluation.write(work.staging, detailed) | judged.write(work.staging)
     manifest = _manifest(work, data, winner, made, figures)
     sealed = bundle.seal(work.staging, manifest)
     progress.stage("logging to MLflow", progress.candidates + 3)

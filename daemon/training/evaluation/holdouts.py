@@ -73,7 +73,7 @@ def compare(
     rules = rules or Rules()
     new = answers_of(fitted, data)
     old = None if served is None else answers_of_served(served, data)
-    every, fair = _parts(data), _parts(data, fair=True)
+    every, fair = judging_parts(data), judging_parts(data, fair=True)
     same = old is None or all((every[name] == fair[name]).all() for name in every)
     answered = baseline_comparison.remember(new, data, every["reference"], kept)
     scores: Scores = {
@@ -168,8 +168,8 @@ def _realign(answers: Matrix, theirs: Schema, schema: Schema) -> Matrix:
     return spread
 
 
-def _parts(data: Data, *, fair: bool = False) -> Parts:
-    """The masks of the held-out rows for each holdout, without copies.
+def judging_parts(data: Data, *, fair: bool = False) -> Parts:
+    """The masks of the held-out rows (m,) for each holdout, without copies.
 
     `fair`: only rows that the served version was not trained on.
     """
