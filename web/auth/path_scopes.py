@@ -37,6 +37,7 @@ TABLE: dict[str, Scope | None] = {
     "/dashboard": Scope.READ,
     "/dashboard/data": Scope.READ,
     "/dashboard/versions": Scope.READ,
+    "/dashboard/versions/<key>": Scope.READ,
     "/openapi.json": Scope.READ,
     "/docs": Scope.READ,
     "/predictions/history": Scope.READ,

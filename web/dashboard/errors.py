@@ -1,8 +1,10 @@
 """Errors of the champion: of a regression the size of its errors, of a classification the classes that it confuses."""
 
+from collections.abc import Sequence
 from typing import TypedDict
 
 from retraind.daemon.schema import score_names
+from retraind.daemon.schema.scores import Score
 from retraind.web.dashboard.facts import Facts
 from retraind.web.dashboard.quality import held_out, wilson
 
@@ -66,18 +68,25 @@ def regression(facts: Facts) -> Errors | None:
 
 
 def confusion(facts: Facts) -> Confusion | None:
-    """The champion's confusion matrix (rows: true, columns: predicted) with recall and its 95 % interval per class."""
-    score = held_out(facts.champion)
+    """The champion's confusion matrix on held-out rows."""
+    return matrix(held_out(facts.champion), facts.manifest.data_schema.classes if facts.manifest else [])
+
+
+def matrix(score: Score | None, classes: Sequence[str]) -> Confusion | None:
+    """The confusion matrix (rows: true, columns: predicted) with recall and its 95 % interval per class.
+
+    Without the right number of `classes`, their names are those of the recall, or else their codes.
+    """
     if score is None or not score.get("confusion"):
         return None
     recall, support = score.get("recall") or {}, score.get("support") or {}
-    classes = facts.manifest.data_schema.classes if facts.manifest else list(recall)
-    if len(classes) != len(score["confusion"]):
-        classes = [str(code) for code in range(len(score["confusion"]))]
+    names = list(classes or recall)
+    if len(names) != len(score["confusion"]):
+        names = [str(code) for code in range(len(score["confusion"]))]
     rows: list[ClassEntry] = []
-    for name, counts in zip(classes, score["confusion"], strict=True):
+    for name, counts in zip(names, score["confusion"], strict=True):
         total = sum(counts)
         low, high = wilson(recall.get(name) or 0.0, support.get(name) or 0)
         cells: list[Cell] = [{"n": n, "share": n / total if total else 0.0} for n in counts]
         rows.append({"name": name, "cells": cells, "n": total, "recall": recall.get(name), "low": low, "high": high})
-    return {"classes": classes, "rows": rows, "n": score["n"], "accuracy": score["accuracy"]}
+    return {"classes": names, "rows": rows, "n": score["n"], "accuracy": score["accuracy"]}

@@ -151,8 +151,12 @@ def _names(score: Score | None) -> tuple[Metric, Metric]:
 
 def candidates(facts: Facts) -> Candidates | None:
     """The candidates that the champion was chosen from, best first; None if unknown."""
-    row = facts.champion
-    if row is None or not row["scores"].get("candidates"):
+    return candidates_of(facts.champion) if facts.champion else None
+
+
+def candidates_of(row: JudgedVersion) -> Candidates | None:
+    """The candidates that a version was chosen from, best first; None if unknown."""
+    if not row["scores"].get("candidates"):
         return None
     decides, settles = _names(held_out(row))
     fitted: list[Candidate] = [

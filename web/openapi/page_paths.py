@@ -1,6 +1,7 @@
 """The pages for people as paths of an OpenAPI document. The same paths without `/dashboard` have their data."""
 
-from retraind.web.openapi.operations import answer, operation
+from retraind.web.openapi import schemas
+from retraind.web.openapi.operations import answer, operation, place
 from retraind.web.openapi.own_paths import BEFORE, LIMIT, OPERATE, codes
 from retraind.web.openapi.schemas import TEXT, Json
 
@@ -10,6 +11,7 @@ def paths() -> dict[str, Json]:
     return {
         "/dashboard": _page("The overview"),
         "/dashboard/versions": _page("The versions", LIMIT, BEFORE),
+        "/dashboard/versions/{key}": _page("One version", place("key", schemas.VERSION, "Its number.")),
     }
 
 

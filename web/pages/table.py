@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from retraind.web.pages import versions
+from retraind.web.pages import version, versions
 from retraind.web.pages.frame import PageRequest
 
 
@@ -18,6 +18,7 @@ class Page(NamedTuple):
 
 PAGES: Mapping[str, Page] = {
     "/dashboard/versions": Page("versions.html", versions.content, "versions"),
+    "/dashboard/versions/<key>": Page("version.html", version.content, "versions/{key}"),
 }
 """Each path of `retraind.web.auth.path_scopes.PAGES` with its page, except the overview, which also works without records.
 

@@ -192,6 +192,14 @@ async function swap(button, url, body, verb, after) {
   if (await ask("confirm")) await send(button, url, body, `Requested: serve v${to} instead of v${from}.`);
 }
 
+async function refuse(button) {
+  const { to } = button.dataset;
+  find("confirm-title").textContent = `Refuse v${to}?`;
+  find("confirm-text").textContent = `v${to} does not wait any longer. It stays, and can be served later.`;
+  find("confirm-yes").textContent = `Refuse v${to}`;
+  if (await ask("confirm")) await send(button, "refuse", { version: Number(to) }, `Requested: refuse v${to}.`);
+}
+
 async function decide(button, url, verb, effect) {
   const { drop, name } = button.dataset;
   find("confirm-title").textContent = `${verb} ${name}?`;
@@ -203,6 +211,7 @@ async function decide(button, url, verb, effect) {
 const actions = {
   retrain: (button) => send(button, "trigger_retrain", { force_retrain: true }, "Training requested. Follow it below."),
   promote: (button) => swap(button, "promote", { version: Number(button.dataset.to) }, "Promote", "brought back"),
+  refuse,
   accept: (button) => decide(button, "accept", "Accept", "Its rows are added to the dataset, and the next version is trained on them."),
   reject: (button) => decide(button, "reject", "Reject", "The file goes to inbox/rejected with the reason, and none of its rows is used."),
   rollback: (button) => swap(button, "rollback", {}, "Roll back to", "promoted again"),
