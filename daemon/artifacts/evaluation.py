@@ -10,8 +10,9 @@ from typing import Required, TypedDict
 import orjson
 
 from retraind.daemon.artifacts.manifest import EVALUATION as FILE
-from retraind.daemon.artifacts.manifest import Manifest
+from retraind.daemon.artifacts.manifest import Manifest, read_manifest
 from retraind.daemon.core import durable
+from retraind.daemon.core.errors import BundleRefused
 
 Point = tuple[float, float]
 
@@ -98,3 +99,11 @@ def read(folder: Path, manifest: Manifest) -> Evaluation | None:
         return None
     evaluation: Evaluation = orjson.loads(data)
     return evaluation
+
+
+def of_bundle(folder: Path, sha256: str) -> Evaluation | None:
+    """The same for a bundle whose manifest has this sha256; None also if the manifest can't be read."""
+    try:
+        return read(folder, read_manifest(folder, sha256))
+    except BundleRefused:
+        return None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
-from retraind.daemon.artifacts import manifest
+from retraind.daemon.artifacts import evaluation, manifest
 from retraind.daemon.core.drift_report import DriftCheck
 from retraind.daemon.core.status import Status
 from retraind.daemon.records import lineage
@@ -71,15 +71,20 @@ class Views:
         return _list("versions", rows, champion=self._worker.slot.version)
 
     def version(self, key: str, query: Query) -> Reply:
-        """One version, from the drops of its training to its predictions; `before` is the last drop seen."""
+        """One version, from the drops of its training to its predictions; `before` is the last drop seen.
+
+        `evaluation` is how it scored in detail; null if its bundle does not have that.
+        """
         limit = payload.number(query, "limit", lineage.SHOWN, 1, 1000)
         before = payload.number(query, "before", None, 0)
         number = payload.whole(key, 9) or 0
         chain = self._worker.records.versions.lineage(number, limit or lineage.SHOWN, before)
         if chain is None:
             raise Problem(404, f"There is no version {key!r:.60}.", hint="GET /versions lists them.")
-        described = manifest.summary(self._worker.home.bundle(number), chain["bundle"])
-        return json_object({**chain, "bundle": described})
+        folder = self._worker.home.bundle(number)
+        described = manifest.summary(folder, chain["bundle"])
+        detailed = evaluation.of_bundle(folder, chain["bundle"])
+        return json_object({**chain, "bundle": described, "evaluation": detailed})
 
     def drops(self, query: Query) -> Reply:
         """Drops with their outcomes, newest first; see `retraind.web.lists.drops`.

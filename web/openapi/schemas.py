@@ -204,7 +204,7 @@ def _versions() -> dict[str, Json]:
         "Version": record("A judged version.", {**version, **texts}),
         "Lineage": record(
             "A version from the drops of its training to its predictions.",
-            {**version, **chain, "served": array(OBJECT)},
+            {**version, **chain, "served": array(OBJECT), "evaluation": maybe(OBJECT)},
         ),
         "Drift": record("The newest check of the served version.", _drift()),
     }
