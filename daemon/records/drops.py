@@ -259,6 +259,10 @@ class Drops:
         drop = find(self._journal, key)
         return self._examined([drop])[0] if drop else None
 
+    def taken(self, key: str) -> list[DropFacts]:
+        """The drops with this full sha256, id or name whose rows the dataset holds or has forgotten, newest first."""
+        return taken(self._journal, key)
+
     def versions_trained_on(self, drop: DropRow) -> TrainedVersions:
         """The number of versions trained on a drop, and the newest of them."""
         return lineage.versions_trained_on(self._home, drop)

@@ -16,6 +16,7 @@ from retraind.daemon.records import live_score
 from retraind.daemon.records.lineage_chain import (
     Chain,
     Disagreement,
+    DropsBetween,
     DropTotals,
     PredictionSpan,
     RevisionFacts,
@@ -69,6 +70,15 @@ SELECT prediction_id, told, shadow FROM disagreements WHERE version = ? AND cham
 LEFT_OUT = """
 SELECT name FROM drops WHERE state = 'forgotten' AND batch <= ?1 AND forgotten_in > ?1 AND forgotten_in <= ?2
 ORDER BY id DESC"""
+
+# Drops in the data up to batch ?1 and not in that up to batch ?2.
+BETWEEN = """
+FROM drops WHERE batch <= ?1 AND (state = 'accepted' OR state = 'forgotten' AND forgotten_in > ?1)
+AND NOT (batch <= ?2 AND (state = 'accepted' OR state = 'forgotten' AND forgotten_in > ?2))"""
+
+BETWEEN_DROPS = f"""
+SELECT id, sha256, name, source, state, rows_accepted AS rows, batch, decided_at, forgotten_in, forgotten_at
+{BETWEEN} ORDER BY id DESC LIMIT ?3"""
 
 # The newest batch of each version's revision. The journal's runs have it as well, except if a kill prevented recording
 # the run's end.
@@ -171,6 +181,20 @@ def left_out(home: Home, version: int, revision: str) -> list[str]:
         return []
     older, newer = (_reach(home, commit)["batch"] or 0 for commit in (own[0], revision))
     return texts(home.journal, LEFT_OUT, older, newer)
+
+
+def drops_between(home: Home, version: int, other: int, limit: int = SHOWN) -> DropsBetween:
+    """The drops that `version` was trained on and `other` was not: totals, and the newest `limit`.
+
+    Empty for an unknown version. Raises sqlite3.Error on a damaged journal.
+    """
+    query = "SELECT revision FROM versions WHERE version = ?"
+    revisions = [texts(home.journal, query, number) for number in (version, other)]
+    batch, without = (_reach(home, found[0])["batch"] or 0 if found else 0 for found in revisions)
+    totals = f"SELECT COUNT(*) AS count, COALESCE(SUM(rows_accepted), 0) AS rows, 0 AS forgotten {BETWEEN}"
+    [counted] = typed(DropTotals, home.journal, totals, batch, without)
+    newest = typed(TrainingDrop, home.journal, BETWEEN_DROPS, batch, without, limit)
+    return {"count": counted["count"], "rows": counted["rows"], "newest": newest}
 
 
 def _revision(home: Home, row: VersionRow) -> RevisionFacts:

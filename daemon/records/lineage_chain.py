@@ -36,6 +36,14 @@ class TrainingDrops(DropTotals):
     newest: list[TrainingDrop]
 
 
+class DropsBetween(TypedDict):
+    """Drops that one version was trained on and another was not: their number, their rows, and the newest."""
+
+    count: int
+    rows: int
+    newest: list[TrainingDrop]
+
+
 class TrainingBatch(TypedDict):
     """A batch that added rows to a revision, or removed some."""
 

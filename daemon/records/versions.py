@@ -10,7 +10,7 @@ from retraind.daemon.core.home import Home
 from retraind.daemon.core.journal_rows import DriftRow, SwapRow, VersionFacts, VersionRow
 from retraind.daemon.core.states import of_type
 from retraind.daemon.records import challenger, late_labels, lineage, live_score
-from retraind.daemon.records.lineage_chain import Chain
+from retraind.daemon.records.lineage_chain import Chain, DropsBetween
 from retraind.daemon.records.query import first, newest, number
 from retraind.daemon.schema.scores import Agreement, Score, Scores
 
@@ -64,6 +64,10 @@ class Versions:
     def lineage(self, version: int, limit: int = lineage.SHOWN, before: int | None = None) -> Chain | None:
         """The lineage of a judged version (see `retraind.daemon.records.lineage`), or None."""
         return lineage.of(self._home, version, limit, before)
+
+    def drops_between(self, version: int, other: int, limit: int) -> DropsBetween:
+        """The drops that one version was trained on and another was not (see `retraind.daemon.records.lineage`)."""
+        return lineage.drops_between(self._home, version, other, limit)
 
     def live(self, version: int) -> Score | None:
         """The live score of a judged version (see `retraind.daemon.records.live_score`); None before its first label."""

@@ -22,7 +22,7 @@ story, well = pytest.fixture(stories.story), pytest.fixture(stories.well)
 BROWSER = {"HTTP_ACCEPT": "text/html,*/*"}
 ALWAYS = Settings(server=Server(auth="always"))
 FORM = {"CONTENT_TYPE": "application/x-www-form-urlencoded"}
-LISTS = sorted(path for path in path_scopes.PAGES if "<" not in path)
+LISTS = [f"/{entry.path}" for entry in navigation.ENTRIES]
 
 
 @pytest.fixture
@@ -135,3 +135,17 @@ def test_a_node_names_its_leader_on_a_page(tmp_path: Path) -> None:
         status, headers, body = node.ask("GET", path, b"", **BROWSER)
         assert (status, headers["content-type"]) == (421, "text/html; charset=utf-8")
         assert "belongs to the leader" in body.decode()
+
+
+@pytest.mark.parametrize(
+    ("path", "section"),
+    [
+        ("dashboard", "dashboard"),
+        ("dashboard/versions", "dashboard/versions"),
+        ("dashboard/versions/3", "dashboard/versions"),
+        ("dashboard/compare", "dashboard/versions"),
+        ("dashboard/versionsx", ""),
+    ],
+)
+def test_a_page_belongs_to_one_entry(path: str, section: str) -> None:
+    assert navigation.section(path) == section

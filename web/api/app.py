@@ -195,6 +195,8 @@ def _records(worker: Worker) -> dict[str, Route]:
         "/versions/<key>": lambda key: _reply(views.version(key, request.query)),
         "/drops": lambda: _reply(views.drops(request.query)),
         "/drops/<key>": lambda key: _reply(views.drop(key)),
+        "/drops/<key>/bad.csv": lambda key: _reply(views.bad_rows(key)),
+        "/compare": lambda: _reply(views.compare(request.query)),
         "/drift": lambda: _json(200, views.drift()),
         "/events": lambda: _reply(views.events(request.query)),
         "/requests/<key>": lambda key: _json(*commands.find_request(worker, key)),
@@ -211,6 +213,7 @@ def _commands(worker: Worker) -> dict[str, Route]:
         "/rollback": lambda: _json(*commands.choose(worker, request.environ, "rollback")),
         "/accept": lambda: _json(*commands.decide(worker, request.environ, "accept")),
         "/reject": lambda: _json(*commands.decide(worker, request.environ, "reject")),
+        "/forget": lambda: _json(*commands.forget(worker, request.environ)),
     }
 
 

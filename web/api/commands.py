@@ -94,6 +94,21 @@ def decide(worker: Worker, environ: WSGIEnvironment, kind: Kind) -> tuple[int, M
     return 202, {"status": "accepted", "request": request.id}
 
 
+def forget(worker: Worker, environ: WSGIEnvironment) -> tuple[int, Mapping[str, str | None]]:
+    """Ask the daemon to remove the rows of a drop from the dataset."""
+    body = payload.parse(payload.Forget, environ)
+    drops = worker.records.drops.taken(body.drop)
+    if not drops:
+        hint = "GET /drops lists the drops and their states."
+        raise Problem(404, f"The dataset holds no rows of a drop {body.drop!r:.100}.", hint=hint)
+    if len({drop["sha256"] for drop in drops}) > 1:
+        raise Problem(
+            422, f"{body.drop!r:.100} may be any of {len(drops)} drops.", hint="Name one by its id or sha256."
+        )
+    request = requests.ask(worker.home, "forget", drop=drops[0]["sha256"], purge=body.purge, by="http")
+    return 202, {"status": "accepted", "request": request.id}
+
+
 def find_request(worker: Worker, request: str) -> tuple[int, RequestRow]:
     """A request and its outcome; `pending` until the daemon has read it."""
     entry = worker.records.requests.get(request)

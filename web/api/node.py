@@ -20,11 +20,14 @@ LEADERS = frozenset(
         "/rollback",
         "/accept",
         "/reject",
+        "/forget",
         "/predictions/history",
         "/versions",
         "/versions/<key>",
         "/drops",
         "/drops/<key>",
+        "/drops/<key>/bad.csv",
+        "/compare",
         "/drift",
         "/events",
         "/requests/<key>",
@@ -90,7 +93,7 @@ def reports(worker: Worker) -> Sequence[NodeReport]:
 STATE = "standby"
 
 COMMANDS = frozenset(
-    {"/add_training_data", "/trigger_retrain", "/promote", "/refuse", "/rollback", "/accept", "/reject"}
+    {"/add_training_data", "/trigger_retrain", "/promote", "/refuse", "/rollback", "/accept", "/reject", "/forget"}
 )
 """Paths that write."""
 

@@ -110,6 +110,26 @@ class Views:
             raise Problem(404, f"There is no drop {key!r:.100}.", hint=hint)
         return json_object({**drop, "taught": self._worker.records.drops.versions_trained_on(drop)})
 
+    def bad_rows(self, key: str) -> Reply:
+        """The rejected rows of a drop, as the file in inbox/rejected has them."""
+        from retraind.web.pages import bad_rows
+
+        drop = self._worker.records.drops.find(key)
+        if drop is None or drop["bad_file"] is None:
+            raise Problem(
+                404, f"There are no rejected rows of a drop {key!r:.100}.", hint="GET /drops lists the drops."
+            )
+        headers = {"Content-Type": "text/csv; charset=utf-8"}
+        headers["Content-Disposition"] = f'attachment; filename="drop-{drop["id"]}.bad.csv"'
+        return Reply(bad_rows.whole(self._worker.home, drop["bad_file"]), 200, headers)
+
+    def compare(self, query: Query) -> Reply:
+        """Two versions side by side; see `retraind.web.pages.compare`."""
+        from retraind.web.pages import compare
+
+        worker = self._worker
+        return json_object(compare.of(worker.home, worker.records, query, worker.slot.version))
+
     def events(self, query: Query) -> Reply:
         """Events; see `retraind.web.lists.events`. With Accept: text/event-stream the server streams them instead."""
         from retraind.web.lists import events

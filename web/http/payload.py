@@ -83,6 +83,13 @@ class Decision(Body):
     drop: Annotated[str, Field(min_length=1, max_length=1000, description="Its sha256 or name.")]
 
 
+class Forget(Body):
+    """`POST /forget`: the drop whose rows are removed; `purge` also removes them from earlier revisions and copies."""
+
+    drop: Annotated[str, Field(min_length=1, max_length=1000, description="Its sha256, id or name.")]
+    purge: bool = False
+
+
 B = TypeVar("B", bound=Body)
 M = TypeVar("M", bound=BaseModel)
 

@@ -34,6 +34,10 @@ ACCEPTING = (*WITH_BODY, 507)
 
 NUMBER: Json = {"type": "integer", "minimum": 0, "maximum": LARGEST}
 LIMIT = query("limit", {"type": "integer", "minimum": 1, "maximum": 1000}, "Maximum number of entries.")
+VERSIONS: Json = {
+    **query("versions", {"type": "string", "pattern": "^[1-9][0-9]{0,8},[1-9][0-9]{0,8}$"}, "Two versions: 3,4."),
+    "required": True,
+}
 BEFORE = query("before", NUMBER, "Only entries with a smaller id: for the next page, the last id of this one.")
 
 
@@ -146,6 +150,10 @@ def _decisions_on_drops() -> dict[str, Json]:
             drop,
         ),
         "/reject": _command("Reject a held drop: it moves to inbox/rejected", drop),
+        "/forget": _command(
+            "Remove the rows of a drop from the dataset, and retrain",
+            body(payload.Forget.model_json_schema(), {"by name": {"drop": "odd.csv"}}),
+        ),
     }
 
 
@@ -176,14 +184,23 @@ def _versions() -> dict[str, Json]:
 
 def _drops() -> dict[str, Json]:
     either = {"anyOf": [ref("DropTold"), ref("HeldDrop")]}
+    key = place("key", TEXT, "Its name, id or sha256.")
+    rows = {200: answer("The file in inbox/rejected.", {payload.CSV: TEXT})}
     return {
-        "/drops/{key}": _inspect("One drop and its outcome", either, [place("key", TEXT, "Its name, id or sha256.")])
+        "/drops/{key}": _inspect("One drop and its outcome", either, [key]),
+        "/drops/{key}/bad.csv": {
+            "get": operation(INSPECT, "The rejected rows of a drop as CSV", rows, (404, 413), [key])
+        },
     }
 
 
 def _other_records() -> dict[str, Json]:
+    compared = {200: answer("The requested data.", {JSON: ref("Comparison")})}
     return {
         "/drift": _inspect("Drift of inputs and answers from the training data", ref("Drift")),
+        "/compare": {
+            "get": operation(INSPECT, "Two versions compared", compared, (404, *codes([VERSIONS])), [VERSIONS])
+        },
         "/requests/{key}": _inspect("One request and its outcome", ref("Request"), [place("key", TEXT, "Its id.")]),
         "/dashboard/data": _inspect("The data of the dashboard", ref("Dashboard")),
     }

@@ -2,7 +2,7 @@
 
 from retraind.web.openapi import schemas
 from retraind.web.openapi.operations import answer, operation, place
-from retraind.web.openapi.own_paths import BEFORE, LIMIT, OPERATE, codes
+from retraind.web.openapi.own_paths import BEFORE, LIMIT, OPERATE, VERSIONS, codes
 from retraind.web.openapi.schemas import TEXT, Json
 
 
@@ -12,10 +12,14 @@ def paths() -> dict[str, Json]:
         "/dashboard": _page("The overview"),
         "/dashboard/versions": _page("The versions", LIMIT, BEFORE),
         "/dashboard/versions/{key}": _page("One version", place("key", schemas.VERSION, "Its number.")),
+        "/dashboard/compare": _page("Two versions compared", VERSIONS, missing=True),
+        "/dashboard/drops/{key}": _page("One drop", place("key", TEXT, "Its name, id or sha256.")),
     }
 
 
-def _page(summary: str, *parameters: Json) -> Json:
-    """A page with the parameters of its data."""
+def _page(summary: str, *parameters: Json, missing: bool = False) -> Json:
+    """A page with the parameters of its data; with `missing`, what its query names may be missing (404)."""
     page = answer("A page.", {"text/html": TEXT})
-    return {"get": operation(OPERATE, summary, {200: page}, codes(parameters), parameters)}
+    return {
+        "get": operation(OPERATE, summary, {200: page}, {*codes(parameters), *([404] if missing else [])}, parameters)
+    }

@@ -206,6 +206,16 @@ def _versions() -> dict[str, Json]:
             "A version from the drops of its training to its predictions.",
             {**version, **chain, "served": array(OBJECT), "evaluation": maybe(OBJECT)},
         ),
+        "Comparison": record(
+            "Two versions; `same` is on the rows that both held out, null with a `problem`.",
+            {
+                **dict.fromkeys(("left", "right", "added", "removed"), OBJECT),
+                "same": maybe(OBJECT),
+                "regression": {"type": "boolean"},
+                **dict.fromkeys(("problem", "evidence"), TEXT),
+                **dict.fromkeys(("candidates", "differing", "importance"), array(OBJECT)),
+            },
+        ),
         "Drift": record("The newest check of the served version.", _drift()),
     }
 

@@ -17,7 +17,14 @@ ENTRIES = (
 """The links in their order; each leads to a page of `retraind.web.pages.table`."""
 
 
+ELSEWHERE = {"dashboard/compare": "dashboard/versions"}
+"""Pages that belong to an entry although their paths do not begin with its address."""
+
+
 def section(path: str) -> str:
-    """The address of the entry that a page belongs to: the longest that its path begins with; empty if there is none."""
-    asked = f"{path.strip('/')}/"
-    return max((entry.path for entry in ENTRIES if asked.startswith(f"{entry.path}/")), key=len, default="")
+    """The address of the entry that a page belongs to; empty if there is none. All pages are below the overview."""
+    here = path.strip("/")
+    if here == ENTRIES[0].path:
+        return here
+    asked = f"{ELSEWHERE.get(here, here)}/"
+    return next((entry.path for entry in ENTRIES[1:] if asked.startswith(f"{entry.path}/")), "")

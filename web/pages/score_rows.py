@@ -49,6 +49,11 @@ def rows(version: int, scores: Scores, live: Score | None) -> list[ScoreRow]:
     ]
 
 
+def own(version: int, scores: Scores, live: Score | None) -> list[ScoreRow]:
+    """The version alone, on each holdout and on its late labels."""
+    return [row for row in rows(version, scores, live) if row["model"] == f"v{version}"]
+
+
 def _measured(version: int, scores: Scores) -> Iterator[tuple[str, str, Score]]:
     champion, before = scores.get("champion"), scores.get("champion_version")
     for holdout in HOLDOUTS[::-1]:

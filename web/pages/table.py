@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from retraind.web.pages import version, versions
+from retraind.web.pages import compare, drop, version, versions
 from retraind.web.pages.frame import PageRequest
 
 
@@ -19,6 +19,8 @@ class Page(NamedTuple):
 PAGES: Mapping[str, Page] = {
     "/dashboard/versions": Page("versions.html", versions.content, "versions"),
     "/dashboard/versions/<key>": Page("version.html", version.content, "versions/{key}"),
+    "/dashboard/compare": Page("compare.html", compare.content, "compare"),
+    "/dashboard/drops/<key>": Page("drop.html", drop.content, "drops/{key}"),
 }
 """Each path of `retraind.web.auth.path_scopes.PAGES` with its page, except the overview, which also works without records.
 

@@ -16,6 +16,7 @@ class Versions(TypedDict):
 
     versions: list[VersionEntry]
     total: int
+    served: int | None
     older: int | None
     """The number before which the next page begins; None on the last page."""
 
@@ -27,6 +28,7 @@ def content(request: PageRequest) -> Versions:
     rows = request.records.versions.newest(limit + 1, before)
     return {
         "versions": [sections.version(row, request.facts) for row in rows[:limit]],
+        "served": request.facts.number,
         "total": sum(request.facts.counts["versions"].values()),
         "older": rows[limit - 1]["version"] if len(rows) > limit else None,
     }

@@ -212,6 +212,7 @@ const actions = {
   retrain: (button) => send(button, "trigger_retrain", { force_retrain: true }, "Training requested. Follow it below."),
   promote: (button) => swap(button, "promote", { version: Number(button.dataset.to) }, "Promote", "brought back"),
   refuse,
+  forget: (button) => decide(button, "forget", "Forget", button.dataset.effect),
   accept: (button) => decide(button, "accept", "Accept", "Its rows are added to the dataset, and the next version is trained on them."),
   reject: (button) => decide(button, "reject", "Reject", "The file goes to inbox/rejected with the reason, and none of its rows is used."),
   rollback: (button) => swap(button, "rollback", {}, "Roll back to", "promoted again"),
