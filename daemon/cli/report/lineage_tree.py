@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from retraind.daemon.artifacts import manifest
+from retraind.daemon.artifacts import evaluation, manifest
+from retraind.daemon.artifacts.evaluation import Evaluation
 from retraind.daemon.artifacts.manifest import Summary
 from retraind.daemon.cli.report.home_access import reading
 from retraind.daemon.cli.report.terminal import printable
@@ -20,9 +21,10 @@ from retraind.daemon.schema.scores import HOLDOUTS, Scores
 
 
 class DescribedChain(Links):
-    """The lineage of a version with its bundle described."""
+    """The lineage of a version with its bundle described, and how it scored in detail."""
 
     bundle: Summary
+    evaluation: Evaluation | None
 
 
 WIDTH = 1000
@@ -35,7 +37,8 @@ def read(home: Home, number: int, limit: int) -> DescribedChain:
         chain = lineage.of(home, number, limit)
     if chain is None:
         raise NotFound(f"There is no version {number}.", hint="`retraind versions` lists them.")
-    return {**chain, "bundle": manifest.summary(home.bundle(number), chain["bundle"])}
+    folder, sha256 = home.bundle(number), chain["bundle"]
+    return {**chain, "bundle": manifest.summary(folder, sha256), "evaluation": evaluation.of_bundle(folder, sha256)}
 
 
 def show(chain: DescribedChain) -> None:
