@@ -198,6 +198,7 @@ def _records(worker: Worker) -> dict[str, Route]:
         "/drops/<key>/bad.csv": lambda key: _reply(views.bad_rows(key)),
         "/compare": lambda: _reply(views.compare(request.query)),
         "/drift": lambda: _json(200, views.drift()),
+        "/trends": lambda: _reply(views.trends(request.query)),
         "/events": lambda: _reply(views.events(request.query)),
         "/requests/<key>": lambda key: _json(*commands.find_request(worker, key)),
     }

@@ -142,6 +142,12 @@ class Views:
 
         return drift.newest(self._worker.records, self._worker.slot.version, self._worker.settings)
 
+    def trends(self, query: Query) -> Reply:
+        """Figures over time; see `retraind.web.trends`."""
+        from retraind.web.trends import answer
+
+        return answer.reply(self._worker.home.trends, query)
+
     def _listed(self, entries: "List", **more: object) -> Reply:
         from retraind.web.lists import listing
 

@@ -37,6 +37,7 @@ TABLE: dict[str, Scope | None] = {
     "/prometheus_metrics": Scope.READ,
     "/dashboard": Scope.READ,
     "/dashboard/data": Scope.READ,
+    "/dashboard/trends": Scope.READ,
     "/dashboard/versions": Scope.READ,
     "/dashboard/versions/<key>": Scope.READ,
     "/dashboard/compare": Scope.READ,
@@ -51,6 +52,7 @@ TABLE: dict[str, Scope | None] = {
     "/drops/<key>/bad.csv": Scope.READ,
     "/compare": Scope.READ,
     "/drift": Scope.READ,
+    "/trends": Scope.READ,
     "/events": Scope.READ,
     "/requests/<key>": Scope.READ,
     # Protocols of other servers

@@ -7,7 +7,7 @@ from retraind.daemon.core.requests import LARGEST
 from retraind.daemon.schema.schema import Schema
 from retraind.web.http import payload
 from retraind.web.http.reply import JSON
-from retraind.web.openapi import list_paths, model_columns, schemas
+from retraind.web.openapi import list_paths, model_columns, schemas, trend_paths
 from retraind.web.openapi.operations import WITH_BODY, answer, body, header, leads, operation, place, query
 from retraind.web.openapi.schemas import TEXT, Json, listing, maybe, ref
 from retraind.web.predict import ALIASES, MOST_DIGITS
@@ -168,7 +168,7 @@ def _accepted() -> Json:
 
 
 def _inspecting() -> dict[str, Json]:
-    return {**list_paths.paths(INSPECT), **_versions(), **_drops(), **_other_records()}
+    return {**list_paths.paths(INSPECT), **_versions(), **_drops(), **trend_paths.paths(INSPECT), **_other_records()}
 
 
 def _versions() -> dict[str, Json]:

@@ -12,6 +12,7 @@ class Entry(NamedTuple):
 
 ENTRIES = (
     Entry("dashboard", "Overview"),
+    Entry("dashboard/trends", "Trends"),
     Entry("dashboard/versions", "Versions"),
 )
 """The links in their order; each leads to a page of `retraind.web.pages.table`."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from retraind.web.pages import compare, drop, version, versions
+from retraind.web.pages import compare, drop, trends, version, versions
 from retraind.web.pages.frame import PageRequest
 
 
@@ -17,6 +17,7 @@ class Page(NamedTuple):
 
 
 PAGES: Mapping[str, Page] = {
+    "/dashboard/trends": Page("trends.html", trends.content, "trends"),
     "/dashboard/versions": Page("versions.html", versions.content, "versions"),
     "/dashboard/versions/<key>": Page("version.html", version.content, "versions/{key}"),
     "/dashboard/compare": Page("compare.html", compare.content, "compare"),

@@ -72,7 +72,8 @@ def _stamp(at: str) -> str:
 
 def _load_assets() -> tuple[dict[str, tuple[bytes, str]], dict[str, str]]:
     assets, hashed = {}, {}
-    for entry in files("retraind.web").joinpath("static").iterdir():
+    static = files("retraind.web").joinpath("static")
+    for entry in (*static.iterdir(), *static.joinpath("vendor").iterdir()):
         stem, _, kind = entry.name.rpartition(".")
         if kind in TYPES:
             data = entry.read_bytes()
