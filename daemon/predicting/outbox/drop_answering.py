@@ -14,12 +14,12 @@ from retraind.daemon.core.inbox_names import real_names, shown
 from retraind.daemon.core.shared_folder import Folder
 from retraind.daemon.core.status import utcnow
 from retraind.daemon.inbox import drop_removal
+from retraind.daemon.inbox.answer_record import AnswerRecord, AnswerRecords
 from retraind.daemon.inbox.drop import Drop
 from retraind.daemon.predicting import input_file
 from retraind.daemon.predicting.answers import Answerer
 from retraind.daemon.predicting.file_answers import FileAnswers
 from retraind.daemon.predicting.outbox import prediction_file
-from retraind.daemon.predicting.outbox.answer_record import AnswerRecord, AnswerRecords
 from retraind.daemon.predicting.outbox.folders import ANSWERS, BAD, Outbox
 from retraind.daemon.predicting.outbox.prediction_file import PredictionFile
 

@@ -16,13 +16,13 @@ from retraind.daemon.core.inbox_names import ignored, shown
 from retraind.daemon.core.settings import Settings
 from retraind.daemon.core.status import utcnow
 from retraind.daemon.inbox import drop_removal
+from retraind.daemon.inbox.answer_record import AnswerRecords
 from retraind.daemon.inbox.drop import Drop, open_file, read_content
 from retraind.daemon.inbox.open_writers import is_written
 from retraind.daemon.inbox.rejected_folder import Rejected
 from retraind.daemon.inbox.settling import Settling, Stamp
 from retraind.daemon.predicting import served_version
 from retraind.daemon.predicting.answers import Answerer
-from retraind.daemon.predicting.outbox.answer_record import AnswerRecords
 from retraind.daemon.predicting.outbox.attempts import MOST, Attempts
 from retraind.daemon.predicting.outbox.drop_answering import DropAnswering
 from retraind.daemon.predicting.outbox.folders import Outbox, predict_folder

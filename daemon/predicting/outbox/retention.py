@@ -7,7 +7,7 @@ from pathlib import Path
 from retraind.daemon.core import clock, logs
 from retraind.daemon.core.clock import Clock, Reading
 from retraind.daemon.core.home import Home
-from retraind.daemon.predicting.outbox.answer_record import AnswerRecords
+from retraind.daemon.inbox.answer_record import AnswerRecords
 from retraind.daemon.predicting.outbox.folders import ANSWERS, BAD
 
 log = logs.Logger()
