@@ -26,6 +26,10 @@ PIECE = 1 << 20
 """Bytes per read."""
 
 
+class Moved(Exception):
+    """Raised when a file that the copy needs was removed meanwhile, so the copy starts over."""
+
+
 class Entry(BaseModel):
     """One file of an archive."""
 

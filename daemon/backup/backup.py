@@ -17,8 +17,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from retraind.daemon.artifacts.manifest import MANIFEST, Pointer
-from retraind.daemon.backup import database_copies
-from retraind.daemon.backup.archive import Packer
+from retraind.daemon.backup import database_copies, prediction_copies
+from retraind.daemon.backup.archive import Moved, Packer
 from retraind.daemon.core import durable, logs
 from retraind.daemon.core.databases import mlflow_server
 from retraind.daemon.core.durable import fsync_dir
@@ -46,10 +46,6 @@ SCAFFOLD = ("schema.json", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.git
 
 LEFT_OUT = frozenset({"status.json", "daemon.lock", "home.json", journal_server.NAME, mlflow_server.NAME})
 """Files of `registry/` about a running process, about this home alone, or about databases on servers: the copy has them as files."""
-
-
-class Moved(Exception):
-    """Raised when a file that the copy needs was removed meanwhile, so the copy starts over."""
 
 
 def backup(home: Home, file: Path) -> dict[str, int]:
@@ -92,7 +88,7 @@ def _write(home: Home, temporary: Path, scratch: Path) -> dict[str, int]:
             home, scratch / "mlflow.db"
         ):  # later, so it knows every version in the journal
             packer.add("registry/mlflow.db", mlflow)
-        _pack_history(home, packer, scratch)
+        prediction_copies.pack(home, packer, scratch)
         _pack_git(home, packer, scratch)
         _pack_models(home, packer)
         _require_served(home, packer, pointer)
@@ -103,11 +99,12 @@ def _write(home: Home, temporary: Path, scratch: Path) -> dict[str, int]:
 
 
 def _pack_waiting(home: Home, packer: Packer) -> int:
-    """Pack unanswered drops and requests, and rejected files; returns the number of drops still being written."""
+    """Pack drops, files to predict, requests, rejected files and settings; returns the number of files still being written."""
     left_out = 0
-    for path in sorted(home.inbox.iterdir()):
-        if path.is_file() and not path.is_symlink() and not ignored(path.name):
-            left_out += not _pack_settled(path, packer)
+    for folder in (home.inbox, home.predict):
+        for path in sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []:
+            if path.is_file() and not path.is_symlink() and not ignored(path.name):
+                left_out += not _pack_settled(home, path, packer)
     for folder in (home.rejected, home.requests):
         _pack_folder(home, folder, packer)
     if home.settings.exists():
@@ -115,14 +112,14 @@ def _pack_waiting(home: Home, packer: Packer) -> int:
     return left_out
 
 
-def _pack_settled(path: Path, packer: Packer) -> bool:
-    """Pack a drop unless a program writes to it. If it is ingested meanwhile, its rows are in the journal's copy."""
+def _pack_settled(home: Home, path: Path, packer: Packer) -> bool:
+    """Pack a drop unless a program writes to it. If it is ingested or answered meanwhile, the copy has its rows or answers."""
     with contextlib.suppress(FileNotFoundError):
         # By the change time (ctime), which a copying program can't set.
         if 0 <= time.time() - path.stat().st_ctime < SETTLED_SECONDS:
             return False
         try:
-            packer.add(f"inbox/{path.name}", path)
+            packer.add(str(path.relative_to(home.root)), path)
         except BlockingIOError:  # its owner holds a lease to write it
             return False
     return True
@@ -211,22 +208,6 @@ def _require_unpurged(home: Home, journal: Path) -> None:
     """Check that the copy has no rows that were purged while it was made."""
     if requests.last_purge(home.journal) != requests.last_purge(journal):
         log.info("started_again", reason="Rows were purged while they were copied.")
-        raise Moved
-
-
-def _pack_history(home: Home, packer: Packer, scratch: Path) -> None:
-    """Figures over time, the prediction log and its history: first copies of the databases, then log lines that are not in them yet."""
-    before = set(home.logs.glob("predictions-*.jsonl"))
-    if home.trends.exists():  # earlier than the history, so that a restored home counts the rest of it
-        packer.add("logs/trends.db", database_copies.snapshot(home.trends, scratch / "trends.db"))
-    if home.history.exists():
-        packer.add("logs/predictions.db", database_copies.snapshot(home.history, scratch / "predictions.db"))
-    for path in sorted(home.logs.glob("predictions-*.jsonl")):
-        with contextlib.suppress(FileNotFoundError):
-            packer.add(f"logs/{path.name}", path)
-            before.discard(path)
-    if before:
-        log.info("started_again", reason="A file of the prediction log ended meanwhile.")
         raise Moved
 
 

@@ -24,7 +24,7 @@ from retraind.daemon.storage.journal import Journal
 
 log = logs.Logger()
 
-PARTS = ("inbox", "data", "registry", "logs", "retraind.toml", BUNDLE)
+PARTS = ("inbox", "outbox", "data", "registry", "logs", "retraind.toml", BUNDLE)
 """Names that may be in a backup."""
 
 
