@@ -20,8 +20,8 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import TargetEncoder
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from retraind.daemon.schema import hash_mixing
 from retraind.daemon.schema.text_words import BITS, MASK, SLOTS
-from retraind.daemon.tabular import row_hashes
 
 Matrix = NDArray[np.float64]
 
@@ -178,12 +178,12 @@ def _folds(rows: Matrix) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]
     row, equal rows are not copies but common patterns, so they are split singly.
     """
     columns = [np.ascontiguousarray(rows[:, place] + 0.0).view(np.uint64) for place in range(rows.shape[1])]
-    content = row_hashes.together(*columns)
+    content = hash_mixing.together(*columns)
     different, counts = np.unique(content, return_counts=True)
     if MANY_EQUAL * len(different) <= len(rows):
         places = np.empty(len(rows), dtype=np.uint64)
         places[np.argsort(content, kind="stable")] = np.concatenate([np.arange(count) for count in counts])
-        content = row_hashes.together(content, places)
+        content = hash_mixing.together(content, places)
     fold = content % np.uint64(FOLDS)
     for number in range(FOLDS):
         test = np.flatnonzero(fold == number)

@@ -6,7 +6,7 @@ must stay here.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,8 +23,6 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils.validation import check_is_fitted, validate_data
-
-from retraind.daemon.schema.schema import Schema
 
 Matrix = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -280,7 +278,19 @@ def _steps(estimator: Any) -> Iterator[Any]:
         yield estimator
 
 
-def answers(estimator: Any, rows: Matrix, schema: Schema) -> Matrix:
+class Target(Protocol):
+    """The part of a schema that answers depend on."""
+
+    @property
+    def task(self) -> str:
+        """`classification` or `regression`."""
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """The names of the classes."""
+
+
+def answers(estimator: Any, rows: Matrix, schema: Target) -> Matrix:
     """The answers of a fitted estimator: (n, classes) probabilities, zero for an unseen class, or (n, 1) values."""
     if schema.task == "regression":
         return np.asarray(estimator.predict(rows), dtype=np.float64).reshape(-1, 1)

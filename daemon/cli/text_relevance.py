@@ -15,12 +15,12 @@ import pyarrow as pa
 
 from retraind.daemon.core.settings import Inbox, Train
 from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.hash_mixing import Prints
 from retraind.daemon.schema.schema import Schema, Task
 from retraind.daemon.schema.scores import Metric
 from retraind.daemon.tabular import csv_profile, csv_table, row_hashes, rows
 from retraind.daemon.tabular.csv_table import BLOCK_BYTES
 from retraind.daemon.tabular.infer_schema import Choice
-from retraind.daemon.tabular.row_hashes import Prints
 from retraind.daemon.tabular.schema_draft import Draft
 from retraind.daemon.tabular.schema_growth import grown
 from retraind.daemon.training import losses

@@ -16,8 +16,8 @@ from retraind.daemon.core import durable, logs
 from retraind.daemon.core.errors import DatasetDamaged
 from retraind.daemon.dataset import row_hash_files, segments
 from retraind.daemon.dataset.row_hash_files import HashFile, HashFileWriter, RowHashes
+from retraind.daemon.schema.hash_mixing import Prints
 from retraind.daemon.schema.schema import Schema
-from retraind.daemon.tabular.row_hashes import Prints
 
 log = logs.Logger()
 

@@ -16,10 +16,11 @@ import numpy as np
 import orjson
 
 from retraind.daemon.core import durable
+from retraind.daemon.schema import hash_mixing
 from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.hash_mixing import Prints
 from retraind.daemon.schema.schema import Schema
 from retraind.daemon.tabular import row_hashes
-from retraind.daemon.tabular.row_hashes import Prints
 
 RUN_ROWS = 2**22
 """Rows per sorted run: 64 MB of hashes."""
@@ -40,7 +41,7 @@ def hash_rows(table: Any, schema: Schema) -> RowHashes:
     """Hashes of typed rows."""
     content = row_hashes.of_rows(table, schema.columns)
     target = row_hashes.by_cell(table, [_target(schema)])[0]
-    return RowHashes(row_hashes.together(content, target), content)
+    return RowHashes(hash_mixing.together(content, target), content)
 
 
 def _target(schema: Schema) -> Column:

@@ -13,9 +13,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.hash_mixing import Prints, splitmix
 from retraind.daemon.tabular import column_types
-
-Prints = NDArray[np.uint64]
 
 TEXTS = frozenset({"category", "text"})
 """Kinds with text cells; a fingerprint treats all others as numbers."""
@@ -63,15 +62,6 @@ def drops(table: pa.Table) -> tuple[list[str], NDArray[np.int64]]:
     return column.dictionary.to_pylist(), column.indices.to_numpy().astype(np.int64)
 
 
-def together(*parts: Prints) -> Prints:
-    """Combine several fingerprints (n,) into one; the order matters."""
-    prints = np.zeros_like(parts[0])
-    with np.errstate(over="ignore"):
-        for part in parts:
-            prints = splitmix(prints * np.uint64(3) + part)
-    return prints
-
-
 def of_text(text: str) -> int:
     """The fingerprint of a text."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
@@ -103,13 +93,3 @@ def _numbers(cells: pa.ChunkedArray, column: Column) -> Prints:
     numbers = pc.cast(pc.cast(cells, pa.int64()) if column.kind == "date" else cells, pa.float64(), safe=False)
     values = (pc.fill_null(numbers, 0.0) if numbers.null_count else numbers).to_numpy() + 0.0  # minus zero is zero
     return np.ascontiguousarray(values).view(np.uint64)
-
-
-def splitmix(state: Prints) -> Prints:
-    """Map each number of `state` (n,) to a well mixed number, one to one."""
-    # The output function of SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
-    with np.errstate(over="ignore"):
-        state = state * np.uint64(0x9E3779B97F4A7C15)
-        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return state ^ (state >> np.uint64(31))

@@ -17,9 +17,9 @@ from retraind.daemon.dataset import segments
 from retraind.daemon.model import Targets
 from retraind.daemon.schema.arrival_times import SOURCES
 from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.hash_mixing import Prints
 from retraind.daemon.schema.schema import Schema
 from retraind.daemon.tabular import row_hashes, row_times, rows
-from retraind.daemon.tabular.row_hashes import Prints
 from retraind.daemon.tabular.row_times import Moments
 from retraind.daemon.training.data import split
 from retraind.daemon.training.data.split import By, Keys, Mask

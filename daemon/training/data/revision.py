@@ -16,9 +16,9 @@ from retraind.daemon.dataset import segments
 from retraind.daemon.model import Matrix, Targets
 from retraind.daemon.schema import arrival_times
 from retraind.daemon.schema.arrival_times import Arrivals, Era, Window
+from retraind.daemon.schema.hash_mixing import Prints
 from retraind.daemon.schema.schema import Schema
 from retraind.daemon.tabular import rows
-from retraind.daemon.tabular.row_hashes import Prints
 from retraind.daemon.tabular.row_times import Moments
 from retraind.daemon.training.data import holdout_assignment, row_roles, split
 from retraind.daemon.training.data.holdout_assignment import PastAssignment, RowFacts

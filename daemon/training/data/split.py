@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retraind.daemon.tabular.row_hashes import Prints, splitmix, together
+from retraind.daemon.schema.hash_mixing import Prints, splitmix, together
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]

@@ -21,9 +21,9 @@ from retraind.daemon.artifacts.judged_rows import JudgedRows
 from retraind.daemon.model import Matrix, Targets
 from retraind.daemon.schema.arrival_times import Era
 from retraind.daemon.schema.costs import Costs, named
+from retraind.daemon.schema.hash_mixing import Prints, splitmix, together
 from retraind.daemon.schema.schema import Schema
 from retraind.daemon.schema.scores import Scores
-from retraind.daemon.tabular.row_hashes import Prints, splitmix, together
 from retraind.daemon.training.data import split
 from retraind.daemon.training.data.revision import Data
 from retraind.daemon.training.evaluation import holdouts

@@ -13,9 +13,9 @@ from retraind.daemon.core import logs, process_table
 from retraind.daemon.core.errors import TrainingFailed
 from retraind.daemon.core.settings import Train
 from retraind.daemon.model import Matrix, Targets
+from retraind.daemon.schema.hash_mixing import Prints
 from retraind.daemon.schema.schema import Schema
 from retraind.daemon.schema.scores import TunedParameters
-from retraind.daemon.tabular.row_hashes import Prints
 from retraind.daemon.tabular.row_times import Moments
 from retraind.daemon.training import losses
 from retraind.daemon.training.progress import Progress

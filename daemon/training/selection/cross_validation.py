@@ -14,10 +14,10 @@ from retraind.daemon.core.errors import TrainingFailed
 from retraind.daemon.core.settings import Train
 from retraind.daemon.model import Matrix, Targets, answers
 from retraind.daemon.schema.costs import Costs
+from retraind.daemon.schema.hash_mixing import Prints
 from retraind.daemon.schema.schema import Schema, Task
 from retraind.daemon.schema.score_names import DECIDES, LOWER, SETTLES, TITLES, plain
 from retraind.daemon.schema.scores import CROSS_VALIDATED, CandidateScore, NamedMetric
-from retraind.daemon.tabular.row_hashes import Prints
 from retraind.daemon.tabular.row_times import Moments
 from retraind.daemon.training.data import split
 from retraind.daemon.training.metrics import METRICS, measure, pair
