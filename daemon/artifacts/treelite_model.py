@@ -30,6 +30,13 @@ def dumps(estimator: Any) -> bytes:
     return bytes(treelite.sklearn.import_model(estimator).serialize_bytes())
 
 
+def as_json(data: bytes) -> str:
+    """Such bytes as treelite's JSON: the trees, node by node, and how their sums become answers."""
+    import treelite
+
+    return str(treelite.Model.deserialize_bytes(data).dump_as_json(pretty_print=False))
+
+
 @dataclass(frozen=True)
 class Parts:
     """The trees of treelite's bytes as the arrays of `retraind.daemon.artifacts.explaining.trees`, and the way to the answers."""

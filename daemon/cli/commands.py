@@ -34,6 +34,7 @@ COMMANDS = {
     "reject": "drop_commands:reject",
     "lineage": "model_commands:lineage",
     "reproduce": "model_commands:reproduce",
+    "export": "export_command:export",
     "forget": "drop_commands:forget",
     "init": "schema_commands:init",
     "schema": "schema_commands:schema_",

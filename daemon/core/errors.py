@@ -25,7 +25,7 @@ class Exit(IntEnum):
     DIFFERENT = 7
     """`reproduce` trained a model that differs from the recorded one."""
     REFUSED = 8
-    """A request was refused, or with `retrain --follow` the version that it led to."""
+    """A request was refused, or with `retrain --follow` the version that it led to, or `export` of this version."""
     HISTORY_LOST = 9
     """The journal is gone, or older than the data: going on would take rows out of the dataset."""
 
@@ -178,6 +178,12 @@ class TrainingFailed(RetraindError):
 
 class TooFewRows(TrainingFailed):
     """Raised inside the trainer when the rows are too few to train a model; a retry would not help."""
+
+
+class NotExportable(RetraindError):
+    """Raised for a version that can't be taken away, at least not in the requested format."""
+
+    exit = Exit.REFUSED
 
 
 class NotServable(RetraindError):

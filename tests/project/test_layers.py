@@ -20,8 +20,17 @@ HEAVY = {
     "apprise": {"retraind.daemon.notify.targets.apprise_process"},  # only where `notify.urls_file` is set
     "botocore": {"retraind.daemon.objects.s3"},  # only where `storage.url` is set
     "dvc": {"retraind.daemon.dataset.dvc"},
-    "mlflow": {"retraind.daemon.registry.registry"},  # in the trainer's process
-    "pandas": {"retraind.daemon.registry.registry"},
+    "mlflow": {
+        "retraind.daemon.registry.registry",
+        "retraind.daemon.export.portable.mlflow_example",
+    },  # in the trainer's process; and a file that is copied
+    "pandas": {
+        "retraind.daemon.registry.registry",
+        "retraind.daemon.registry.saved_model",
+        "retraind.daemon.export.portable.columns",
+        "retraind.daemon.export.portable.mlflow_example",
+        "retraind.daemon.export.portable.pickle_example",
+    },
     "sqlalchemy": {
         "retraind.daemon.storage.journal_tables",
         "retraind.daemon.storage.journal_retention",
@@ -69,6 +78,10 @@ HEAVY = {
         "retraind.daemon.training.selection.calibration",
         "retraind.daemon.training.selection.cross_validation",
         "retraind.daemon.training.selection.report_metrics",
+        "retraind.daemon.export.estimator",
+        "retraind.daemon.export.formats",
+        "retraind.daemon.export.portable.answers",
+        "retraind.daemon.export.portable.columns",
         "retraind.daemon.training.export.linear_export",
         "retraind.daemon.training.export.onnx_export",
         "retraind.daemon.training.export.onnx_linear",
@@ -80,6 +93,9 @@ HEAVY = {
     "skl2onnx": {"retraind.daemon.training.export.skl2onnx_graph"},
     "onnx": {
         "retraind.daemon.artifacts.explaining.graph_core",  # in a process that is asked to explain
+        "retraind.daemon.export.onnx_graph",
+        "retraind.daemon.export.onnx_inputs",
+        "retraind.daemon.export.onnx_treelite",
         "retraind.daemon.training.export.onnx_export",
         "retraind.daemon.training.export.onnx_trees",
         "retraind.daemon.training.export.category_sets",
@@ -89,12 +105,18 @@ HEAVY = {
         "retraind.daemon.training.export.onnx_nodes",
         "retraind.daemon.training.export.skl2onnx_graph",
     },
-    "onnxruntime": {"retraind.daemon.artifacts.backends", "retraind.daemon.training.run"},
+    "onnxruntime": {
+        "retraind.daemon.artifacts.backends",
+        "retraind.daemon.training.run",
+        "retraind.daemon.export.portable.onnx_example",
+    },
     "treelite": {"retraind.daemon.artifacts.treelite_model"},
     "skops": {  # they load, write, and have MLflow write
         "retraind.daemon.artifacts.backends",
         "retraind.daemon.training.export.export",
         "retraind.daemon.registry.registry",
+        "retraind.daemon.registry.skops_file",
+        "retraind.daemon.export.estimator",
     },
     "scipy": {
         "retraind.daemon.drift.two_sample",
@@ -144,6 +166,7 @@ HEAVY = {
         "retraind.daemon.cli.ask_daemon",
         "retraind.daemon.cli.commands",
         "retraind.daemon.cli.drop_commands",
+        "retraind.daemon.cli.export_command",
         "retraind.daemon.cli.home_commands",
         "retraind.daemon.cli.model_commands",
         "retraind.daemon.cli.notify_commands",

@@ -1,0 +1,1 @@
+"""Modules that an exported folder gets a copy of: they predict where retraind is not installed."""
