@@ -193,6 +193,7 @@ def _records(worker: Worker) -> dict[str, Route]:
         "/predictions/history": lambda: _reply(views.history(request.query)),
         "/versions": lambda: _reply(views.versions(request.query)),
         "/versions/<key>": lambda key: _reply(views.version(key, request.query)),
+        "/versions/<key>/export": lambda key: _reply(views.export(key, request.query)),
         "/drops": lambda: _reply(views.drops(request.query)),
         "/drops/<key>": lambda key: _reply(views.drop(key)),
         "/drops/<key>/bad.csv": lambda key: _reply(views.bad_rows(key)),

@@ -24,6 +24,7 @@ LEADERS = frozenset(
         "/predictions/history",
         "/versions",
         "/versions/<key>",
+        "/versions/<key>/export",
         "/drops",
         "/drops/<key>",
         "/drops/<key>/bad.csv",

@@ -7,8 +7,9 @@ from retraind.daemon.artifacts import evaluation, manifest
 from retraind.daemon.core.drift_report import DriftCheck
 from retraind.daemon.core.status import Status
 from retraind.daemon.records import lineage
+from retraind.web.downloads.version_archive import FORMATS, VersionArchives
 from retraind.web.http import payload
-from retraind.web.http.problems import Problem
+from retraind.web.http.problems import FieldError, Problem
 from retraind.web.http.reply import Reply, json_object
 from retraind.web.worker_state import Worker
 
@@ -37,6 +38,7 @@ class Views:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
+        self._archives = VersionArchives(worker.home, worker.settings.server.request_seconds)
 
     def history(self, query: Query) -> Reply:
         """Predictions with their late labels, newest first; see `retraind.web.lists.predictions`."""
@@ -85,6 +87,19 @@ class Views:
         described = manifest.summary(folder, chain["bundle"])
         detailed = evaluation.of_bundle(folder, chain["bundle"])
         return json_object({**chain, "bundle": described, "evaluation": detailed})
+
+    def export(self, key: str, query: Query) -> Reply:
+        """A version in the format `format` (onnx, mlflow, pickle), as a ZIP file."""
+        form, number = query.get("format", FORMATS[0]), payload.whole(key, 9)
+        if form not in FORMATS:
+            fault = f"{form!r:.40} is not a format."
+            errors: list[FieldError] = [{"field": "format", "detail": f"It must be one of {', '.join(FORMATS)}."}]
+            raise Problem(422, fault, errors=errors)
+        if number is None:
+            raise Problem(404, f"There is no version {key!r:.60}.", hint="GET /versions lists them.")
+        name = f"retraind-{number}-{form}.zip"
+        headers = {"Content-Type": "application/zip", "Content-Disposition": f'attachment; filename="{name}"'}
+        return Reply(self._archives.get(number, form), headers=headers)
 
     def drops(self, query: Query) -> Reply:
         """Drops with their outcomes, newest first; see `retraind.web.lists.drops`.

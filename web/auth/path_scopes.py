@@ -47,6 +47,8 @@ TABLE: dict[str, Scope | None] = {
     "/predictions/history": Scope.READ,
     "/versions": Scope.READ,
     "/versions/<key>": Scope.READ,
+    # With this scope one sees the rows of predictions and drops, so the model, which is made of such rows, tells no more.
+    "/versions/<key>/export": Scope.READ,
     "/drops": Scope.READ,
     "/drops/<key>": Scope.READ,
     "/drops/<key>/bad.csv": Scope.READ,

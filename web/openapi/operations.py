@@ -14,7 +14,7 @@ MEANINGS = {
     403: "The request comes from a page of another site, or the token lacks the scope.",
     404: "Not found.",
     408: "The body did not arrive in time.",
-    409: "There is no schema yet, so the columns of a row are unknown.",
+    409: "There is no schema yet, so the columns of a row are unknown; or a version can't be exported in this format.",
     413: "The body is too large.",
     415: "The content type or encoding of the body is not supported.",
     421: "Unknown host.",

@@ -5,6 +5,7 @@ from typing import Any
 
 from retraind.daemon.core.requests import LARGEST
 from retraind.daemon.schema.schema import Schema
+from retraind.web.downloads.version_archive import FORMATS
 from retraind.web.http import payload
 from retraind.web.http.reply import JSON
 from retraind.web.openapi import list_paths, model_columns, schemas, trend_paths
@@ -174,11 +175,21 @@ def _inspecting() -> dict[str, Json]:
 def _versions() -> dict[str, Json]:
     versions = listing("versions", ref("Version"), champion=maybe(schemas.VERSION))
     number = place("key", schemas.VERSION, "Its number.")
+    form = query("format", {"enum": list(FORMATS), "default": FORMATS[0]}, "The format.")
+    archive = answer("A folder with README.md.", {"application/zip": {"type": "string", "format": "binary"}})
+    export = operation(
+        INSPECT,
+        "One version to take away: a ZIP file as `retraind export` writes it",
+        {200: archive},
+        (404, 409, 422),
+        [number, form],
+    )
     return {
         "/versions": _inspect("Judged versions, newest first", versions, [LIMIT, BEFORE]),
         "/versions/{key}": _inspect(
             "One version, from its drops to its predictions", ref("Lineage"), [number, LIMIT, BEFORE]
         ),
+        "/versions/{key}/export": {"get": export},
     }
 
 
