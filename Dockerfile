@@ -6,10 +6,12 @@ ENV PATH=/opt/retraind/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHEC
 # Packages for a PostgreSQL server and an object store, so that one image serves every profile: 40 MB. Empty: neither.
 ARG EXTRAS=postgres,s3
 # The packages first: this layer is rebuilt only when the lock changes. The secret is optional: a pip.conf for a mirror.
-COPY requirements*.lock /src/
+# packages.txt need not exist: further packages, for train.candidates.
+COPY requirements*.lock packages.tx[t] /src/
 COPY installer /src/installer
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    PYTHONPATH=/src python3 -P -m installer make /opt/retraind /src/requirements.lock --extras "$EXTRAS" --compile
+    PYTHONPATH=/src python3 -P -m installer make /opt/retraind /src/requirements.lock --extras "$EXTRAS" --compile \
+    --packages /src/packages.txt
 COPY pyproject.toml hatch_build.py README.md LICENSE /src/
 COPY daemon /src/daemon
 COPY web /src/web

@@ -58,6 +58,7 @@ needed_extras() {
 }
 
 # make_environment VENV SOURCE EXTRAS FLAGS…: the packages of SOURCE's locks, and SOURCE itself in place. What pip is configured with applies.
+# Estimators of other packages, for train.candidates, are named in packages.txt: beside the settings, beside the Dockerfile, or in /etc/retraind.
 make_environment() {
     local venv=$1 source=$2 extras=$3
     shift 3
@@ -99,7 +100,7 @@ deploy_local() {
     # Packages are compiled when they are first imported: a quarter of them ever is.
     unset PYTHONDONTWRITEBYTECODE
     extras=$(needed_extras "$home")
-    make_environment "$root/.venv" "$root" "$extras"
+    make_environment "$root/.venv" "$root" "$extras" --packages "$home/packages.txt"
     unset RETRAIND_BASE RETRAIND_EXTRAS RETRAIND_PUBLISH RETRAIND_INSTALLER # the daemon refuses variables that it does not know
     exec "$root/.venv/bin/retraind" run --home "$home" "$@"
 }
@@ -246,9 +247,10 @@ deploy_systemd() {
     esac
     install_code
     # One environment per lock: the running daemon keeps its own until the restart.
-    venv=$prefix/venv-$(installer stamp "$prefix/app/requirements.lock" --extras "$extras" --project "$prefix/app" | cut -c 1-12)
+    local -a packages=(--packages /etc/retraind/packages.txt)
+    venv=$prefix/venv-$(installer stamp "$prefix/app/requirements.lock" --extras "$extras" --project "$prefix/app" "${packages[@]}" | cut -c 1-12)
     # The unit's user cannot write there, so nothing would be compiled later.
-    make_environment "$venv" "$prefix/app" "$extras" --compile
+    make_environment "$venv" "$prefix/app" "$extras" --compile "${packages[@]}"
     "$venv/bin/python" -P -m compileall -q "$prefix"/app/{daemon,web,retraind}
     ln -sfn "$venv" "$prefix/venv"
     ln -sfn "$prefix/venv/bin/retraind" /usr/local/bin/retraind

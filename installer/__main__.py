@@ -25,6 +25,9 @@ def arguments() -> argparse.Namespace:
         command.add_argument(
             "--extras", default="", help="names of extras, whose lock files lie beside LOCK: postgres,s3"
         )
+        command.add_argument(
+            "--packages", type=Path, help="a file of further requirements, for candidates; it need not exist"
+        )
     needing = commands.add_parser("extras", help="print the extras that the settings of a home need")
     needing.add_argument("home", type=Path)
     needing.add_argument("--environment", type=Path, help="a file with variables, a line each, as systemd reads it")
@@ -46,12 +49,15 @@ def main() -> int:
         sys.stdout.write(f"{','.join(extras.needed(asked.home, os.environ, asked.environment))}\n")
         return 0
     locks, project = extras.locks(asked.lock.resolve(), asked.extras), asked.project and asked.project.resolve()
+    packages = asked.packages and asked.packages.resolve()
     if asked.command == "stamp":
-        sys.stdout.write(f"{stamp(locks, project)}\n")
+        sys.stdout.write(f"{stamp(locks, project, packages)}\n")
         return 0
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end)
-    wanted = Wanted(asked.folder.absolute(), locks, project, asked.compile, asked.fresh, asked.program == "uv")
+    wanted = Wanted(
+        asked.folder.absolute(), locks, project, asked.compile, asked.fresh, asked.program == "uv", packages
+    )
     try:
         make(wanted)
     except (InstallFailed, OSError) as error:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from installer import pip_settings, stamp, uv_program
+from installer import added_packages, pip_settings, stamp, uv_program
 from installer.progress import Ended, Programs, Progress
 
 
@@ -37,6 +37,9 @@ class Wanted(NamedTuple):
 
     with_uv: bool = True
 
+    packages: Path | None = None
+    """A file of further requirements, for candidates. They are installed beside those of the locks, whose versions stay."""
+
     @property
     def python(self) -> Path:
         """The interpreter of the environment."""
@@ -51,7 +54,7 @@ class Wanted(NamedTuple):
 def make(wanted: Wanted) -> bool:
     """Make the environment unless it exists; returns whether anything was installed. Raises InstallFailed, OSError."""
     mark = wanted.folder / stamp.NAME
-    expected = stamp.stamp(wanted.locks, wanted.project)
+    expected = stamp.stamp(wanted.locks, wanted.project, wanted.packages)
     if _read(mark) == expected:
         return False
     wanted.folder.mkdir(parents=True, exist_ok=True)
@@ -68,6 +71,7 @@ def make(wanted: Wanted) -> bool:
             if _with_uv(wanted, programs)
             else _with_pip(wanted, programs, kept and _content(wanted.folder) == before)
         )
+        _add_packages(wanted, programs, installer)
         for leftover in wanted.folder.glob(".uv-*"):
             shutil.rmtree(leftover)
         mark.write_text(f"{expected}\n", encoding="utf-8")
@@ -156,11 +160,37 @@ def _with_uv(wanted: Wanted, programs: Programs) -> bool:
     if reasons := sorted(pip_settings.ONLY_PIP & settings.keys()):
         programs.progress.say(f"pip installs, because its settings have {' and '.join(reasons)}.")
     elif wanted.with_uv and (program := _uv(wanted, programs)):
-        environ = pip_settings.for_uv(settings, _environ(), pip_settings.system_certificates())
-        if uv_program.cache(environ) is None:
-            environ.setdefault("UV_NO_CACHE", "1")
-        return _uv_installs(wanted, program, programs, environ)
+        return _uv_installs(wanted, program, programs, _uv_environ(wanted))
     return False
+
+
+def _uv_environ(wanted: Wanted) -> dict[str, str]:
+    """The environment variables for uv, with pip's settings."""
+    settings = pip_settings.read(_environ(), wanted.folder)
+    environ = pip_settings.for_uv(settings, _environ(), pip_settings.system_certificates())
+    if uv_program.cache(environ) is None:
+        environ.setdefault("UV_NO_CACHE", "1")
+    return environ
+
+
+def _add_packages(wanted: Wanted, programs: Programs, installer: str) -> None:
+    """Install what a person has added, with the same program; raises InstallFailed, and says that retraind itself is complete."""
+    if wanted.packages is None or not wanted.packages.exists():
+        return
+    programs.progress.step(f"installing the packages of {wanted.packages.name}")
+    program = _uv(wanted, programs) if installer == "uv" else None
+    environ = _environ() if program is None else _uv_environ(wanted)
+    python: list[str | Path] = [wanted.python, "-P", "-m", "pip", "install", "--progress-bar", "off"]
+    command = python if program is None else [program, "pip", "install", "--no-progress", "--python", wanted.python]
+    more = added_packages.arguments(wanted.packages, wanted.folder, wanted.locks)
+    if wanted.compiled:
+        more.append("--compile" if program is None else "--compile-bytecode")
+    ended = programs.run([*command, *more], wanted.packages.parent, environ)
+    if ended.code:
+        raise InstallFailed(
+            f"the packages of {wanted.packages} cannot be installed beside those of {wanted.named}, whose versions stay.\n{ended.tail}\n"
+            "Ask for versions that fit, or take the line out, and run the same command again."
+        )
 
 
 def _uv(wanted: Wanted, programs: Programs) -> Path | None:

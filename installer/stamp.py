@@ -11,10 +11,14 @@ NAME = ".stamp"
 """The file in an environment that has the stamp. An environment without it is not complete."""
 
 
-def stamp(locks: Sequence[Path], project: Path | None) -> str:
-    """The stamp of an environment of this Python with the packages of `locks` and the project in the folder `project`."""
+def stamp(locks: Sequence[Path], project: Path | None, packages: Path | None = None) -> str:
+    """The stamp of an environment of this Python with the packages of `locks` and the project in the folder `project`.
+
+    And with those of the file `packages`, if it exists.
+    """
     facts = json.dumps([sys.version, str(project), _metadata(project)], sort_keys=True).encode()
-    return hashlib.sha256(facts + b"".join(lock.read_bytes() for lock in locks)).hexdigest()
+    more = [packages] if packages and packages.exists() else []
+    return hashlib.sha256(facts + b"".join(path.read_bytes() for path in (*locks, *more))).hexdigest()
 
 
 def _metadata(project: Path | None) -> object:

@@ -200,3 +200,24 @@ def test_user_without_a_home_installs(place: Place, monkeypatch: pytest.MonkeyPa
     assert uv_program.cache(environ) is None
     assert uv_program.place(environ, place.venv).parent == place.venv
     pip_settings.read(environ, place.venv)
+
+
+@needs_uv
+@pytest.mark.parametrize("program", ["uv", pytest.param("pip", marks=pytest.mark.slow)])
+def test_packages_of_a_person_come_beside_those_of_the_lock(place: Place, program: str) -> None:
+    """They are there again after an upgrade; one that needs another version of a locked package is refused with both names."""
+    place.want(greeter="2.0", extra="1.0")
+    place.want(greeter="1.0")
+    asked = "--with", program, "--packages", str(packages := place.root / "packages.txt")
+    assert place.make(*asked)[0] == 0, "the file need not exist"
+    packages.write_text("extra\n")
+    assert place.make(*asked)[0] == 0
+    assert (place.greet(), place.greet("extra")) == ("greeter 1.0", "extra 1.0")
+    place.want(greeter="2.0")
+    shutil.rmtree(place.venv)
+    assert place.make(*asked)[0] == 0
+    assert (place.greet(), place.greet("extra")) == ("greeter 2.0", "extra 1.0")
+    assert place.make(*asked) == (0, ""), "nothing has changed"
+    packages.write_text("greeter<2\n")
+    code, said = place.make(*asked)
+    assert (code, "cannot be installed beside those of few.lock, whose versions stay" in said) == (1, True), said

@@ -154,3 +154,14 @@ def test_the_builder_is_in_the_lock() -> None:
     text = (ROOT / "requirements.lock").read_text()
     for name in ("hatchling", "editables"):
         assert re.search(rf"(?m)^{name}==", text), f"without {name} the project can't be installed offline"
+
+
+def test_every_way_to_deploy_takes_packages_of_candidates() -> None:
+    """docs/training.md says where the file is; an image is built without it, too."""
+    image, script = (ROOT / "Dockerfile").read_text(), (ROOT / "deploy.sh").read_text()
+    assert re.search(r"(?m)^COPY .*packages\.tx\[t\] /src/$", image)
+    assert "--packages /src/packages.txt" in image
+    assert "!packages.txt" in (ROOT / ".dockerignore").read_text().splitlines()
+    assert script.count("--packages") == 2
+    for place in ('"$home/packages.txt"', "/etc/retraind/packages.txt"):
+        assert place in script
