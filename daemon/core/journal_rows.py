@@ -295,6 +295,7 @@ class DeliveryRow(NoticeRow):
 
     delivery: int
     target: str
+    detail: str | None
 
 
 class EventRow(TypedDict):

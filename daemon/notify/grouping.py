@@ -1,11 +1,11 @@
-"""Groups of events that will be one notice: pure decisions on when it falls due."""
+"""Groups of events that will be one notice: pure decisions on when it falls due, and on what waits for too long."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from retraind.daemon.core.journal.notices import KIND_OF, NoticeKind
-from retraind.daemon.core.journal_rows import EventRow
+from retraind.daemon.core.journal_rows import DeliveryRow, EventRow
 from retraind.daemon.core.settings import Notify
 from retraind.daemon.core.states import EventKind, Level
 from retraind.daemon.notify.quiet_times import QuietTimes
@@ -69,6 +69,14 @@ def joined(
         else:
             groups[kind] = replace(group, count=group.count + 1, last=event["id"])
     return groups
+
+
+def surplus(due: Sequence[DeliveryRow], most: int) -> set[int]:
+    """The deliveries beyond the newest `most` of each target; `due` is oldest first."""
+    by_target: dict[str, list[int]] = {}
+    for row in due:
+        by_target.setdefault(row["target"], []).append(row["delivery"])
+    return {delivery for deliveries in by_target.values() for delivery in deliveries[:-most]}
 
 
 def moment(text: str) -> datetime:

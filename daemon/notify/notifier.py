@@ -2,7 +2,7 @@
 
 A notice and its deliveries are in the journal before the first attempt, and a delivery ends there after its target has
 accepted it. So a killed daemon sends after its restart what was due. Only a kill between those two sends a notice
-again, under the same token.
+again, under the same token. The journal also has which attempts have begun, so that these cases are counted.
 """
 
 import secrets
@@ -14,13 +14,12 @@ from typing import NamedTuple
 from retraind.daemon.core import logs
 from retraind.daemon.core.errors import RetraindError, Unavailable
 from retraind.daemon.core.home import Home
-from retraind.daemon.core.journal.notices import EVENTS, KIND_OF, DeliveryState, NoticeKind
-from retraind.daemon.core.journal_rows import DeliveryRow, EventRow
+from retraind.daemon.core.journal.notices import BEGUN, EVENTS, KIND_OF, DeliveryState, NoticeKind
+from retraind.daemon.core.journal_rows import DeliveryRow
 from retraind.daemon.core.settings import Notify
-from retraind.daemon.core.states import Level
 from retraind.daemon.core.status import Check, utcnow
 from retraind.daemon.notify import notice
-from retraind.daemon.notify.grouping import Group, Rules, joined, moment
+from retraind.daemon.notify.grouping import Group, Rules, joined, moment, surplus
 from retraind.daemon.notify.notice import Notice, Origin
 from retraind.daemon.notify.pauses import Pauses
 from retraind.daemon.notify.sender import Result, Sender
@@ -35,6 +34,10 @@ log = logs.Logger()
 
 MANY = 5000
 """Maximum number of events that are considered in one step."""
+
+
+MOST_WAITING = 100
+"""Maximum number of notices that wait for one target; the oldest of more are given up."""
 
 
 class Unrecorded(NamedTuple):
@@ -57,7 +60,12 @@ class Notifier:
         self._due = journal.notices.due()
         self._unrecorded: list[Unrecorded] = []
         self._ended: list[tuple[int, DeliveryState, str | None]] = []
-        self._sent = 0
+        self._failed: list[int] = []
+        """Deliveries whose attempt has failed, so that a restart repeats nothing."""
+        self._sent = self._given_up = 0
+        self._repeated = sum(row["detail"] == BEGUN for row in self._due)
+        if self._repeated:
+            log.warning("notices_perhaps_repeated", notices=self._repeated)
         self._cursors = self._begin()
         self._read = min(self._cursors.values())
         """The number of the last event that was read."""
@@ -96,7 +104,9 @@ class Notifier:
     def sentence(self) -> str:
         """How it goes, for people."""
         names = ", ".join(self._targets.current())
-        return f"Notices go to {names}. Sent since the start: {self._sent}."
+        lost = f" Given up: {self._given_up}." if self._given_up else ""
+        again = f" Perhaps sent twice, because the daemon ended meanwhile: {self._repeated}." if self._repeated else ""
+        return f"Notices go to {names}. Sent since the start: {self._sent}.{lost}{again}"
 
     def _salt(self) -> str:
         salt = self._journal.key_values.get(SALT)
@@ -121,6 +131,8 @@ class Notifier:
             if result.problem is None:
                 self._sent += 1
                 self._remove(result)
+            elif result.delivery is not None:
+                self._failed.append(result.delivery)
 
     def _remove(self, result: Result) -> None:
         if result.delivery is None:
@@ -131,12 +143,15 @@ class Notifier:
         self._ended.append((result.delivery, DeliveryState.SENT, None))
 
     def _record_ends(self) -> None:
-        if not self._ended:
+        if not self._ended and not self._failed:
             return
         with self._journal.together():
             for delivery, state, detail in self._ended:
                 self._journal.notices.end(delivery, state, detail)
+            for delivery in self._failed:
+                self._journal.notices.note(delivery, None)
         self._ended.clear()
+        self._failed.clear()
 
     def _record_health(self, findings: list[Finding]) -> None:
         """Record them as events. If the journal can't be written, which may be what they report, send them at once."""
@@ -196,15 +211,22 @@ class Notifier:
         return {kind.value: max(waiting.get(kind, self._read), self._cursors[kind]) for kind in self._settings.kinds}
 
     def _give_up(self, now: datetime, targets: set[str]) -> None:
+        too_many = surplus(self._due, MOST_WAITING)
         for row in list(self._due):
             if row["target"] in self._sender.busy:
                 continue
-            gone = row["target"] not in targets and not self._targets.problem
-            if gone or self._rules.is_stale(moment(row["at"]), now):
-                reason = "Its target is no longer in the settings." if gone else "It was too old."
+            reason = None
+            if row["target"] not in targets and not self._targets.problem:
+                reason = "Its target is no longer in the settings."
+            elif self._rules.is_stale(moment(row["at"]), now):
+                reason = "It was too old."
+            elif row["delivery"] in too_many:
+                reason = f"{MOST_WAITING} newer notices wait for its target."
+            if reason is not None:
                 log.warning("notice_given_up", notice=row["id"], target=row["target"], reason=reason)
                 self._ended.append((row["delivery"], DeliveryState.GIVEN_UP, reason))
                 self._due.remove(row)
+                self._given_up += 1
 
     def _dispatch(self, now: float) -> None:
         """Send to each target that is ready its oldest notice."""
@@ -218,22 +240,11 @@ class Notifier:
             row = next((row for row in self._due if row["target"] == name), None)
             if row is not None:
                 with suppress(Unavailable):  # the check `journal` reports it, and other targets may have other notices
-                    self._sender.send(target, row["delivery"], self._composed(row))
+                    composed = self._composed(row)
+                    with suppress(Unavailable):  # then a repetition after a kill is not counted
+                        self._journal.notices.note(row["delivery"], BEGUN)
+                    self._sender.send(target, row["delivery"], composed)
 
     def _composed(self, row: DeliveryRow) -> Notice:
         events = self._journal.events.after(row["first"] - 1, EVENTS[row["kind"]], notice.LINES, until=row["last"])
         return notice.compose(self._origin, row["token"], row["kind"], row["at"], row["count"], events)
-
-
-def _unrecorded_event(finding: Finding) -> EventRow:
-    return {
-        "id": 0,
-        "at": utcnow(),
-        "kind": finding.kind,
-        "level": Level(finding.level),
-        "message": finding.message,
-        "drop": None,
-        "batch": None,
-        "run": None,
-        "version": None,
-    }

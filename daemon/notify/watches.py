@@ -75,7 +75,9 @@ class SilenceWatch:
         moment_, start = datetime.now(UTC), min(timedelta(seconds=START_SECONDS), self._limit)
         text = self._journal.drops.last_decided_at()
         last = self._started_at if text is None else moment(text)
-        if moment_ - last < self._limit or moment_ - self._started_at < start or self._is_reported(last):
+        # A home without any drop is reported once, not after each start.
+        since_last = datetime.min.replace(tzinfo=UTC) if text is None else last
+        if moment_ - last < self._limit or moment_ - self._started_at < start or self._is_reported(since_last):
             return []
         hours = f"{self._limit.total_seconds() / 3600:g} h"
         since = "since the start" if text is None else f"since {text}"

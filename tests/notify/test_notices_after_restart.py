@@ -1,16 +1,19 @@
 """retraind.daemon.notify.notifier: what was due before a restart is sent after it, once; nothing is reported a second time."""
 
+import time
 from contextlib import closing
 
 import pytest
 from journal_entries import a_drop
 from notified import deliveries, kinds, reject
-from notifying import FULL, notifying, settings
+from notifying import FULL, Stepping, notifying, settings
 from receivers import http_receiver
 
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.states import DropState, RunState
+from retraind.daemon.notify.notifier import Notifier
 from retraind.daemon.notify.targets import configured
+from retraind.daemon.processes.stop_signals import Wake
 from retraind.daemon.records import events as records
 from retraind.daemon.records.query import texts
 from retraind.daemon.storage.journal import Journal
@@ -85,6 +88,39 @@ def test_silence_is_reported_once_until_the_next_drop(home: Home, monkeypatch: p
             loop.until(lambda: len(receiver.requests) == 2)
             loop.rest()
         assert len(receiver.requests) == 2
+
+
+def test_home_without_a_drop_is_reported_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it starts again."""
+    monkeypatch.setattr("retraind.daemon.notify.watches.START_SECONDS", 0.0)
+    with http_receiver() as receiver:
+        for _ in range(3):
+            with notifying(home, settings(receiver, silent_hours=1e-6, kinds=["silent"])) as loop:
+                loop.until(lambda: receiver.requests)
+                for _ in range(3):
+                    time.sleep(0.01)
+                    loop.step(seconds=100)
+                loop.rest()
+        assert kinds(receiver) == [("silent", 1)]
+
+
+def test_end_between_answer_and_record_is_counted(home: Home) -> None:
+    """The notice is sent again under the same name; an attempt that has failed for certain is no such case."""
+    with http_receiver() as receiver, notifying(home, settings(receiver)) as loop:
+        receiver.status = 503
+        reject(loop.journal, 1)
+        loop.until(lambda: receiver.refused and loop.notifier.problem)
+        loop.step()
+        assert "Perhaps sent twice" not in Notifier(home, settings(receiver), "", loop.journal, Wake()).sentence
+        receiver.status = 200
+        receiver.holds.clear()
+        loop.until(lambda: receiver.arrived > len(receiver.refused))
+        again = Stepping(home, loop.journal, settings(receiver))
+        receiver.holds.set()
+        assert again.notifier.sentence.endswith("Perhaps sent twice, because the daemon ended meanwhile: 1.")
+        again.rest()
+        again.notifier.close()
+        assert {got.headers["webhook-id"] for got in receiver.requests} == {receiver.refused[0].headers["webhook-id"]}
 
 
 def test_forgotten_cells_are_in_no_copy(home: Home) -> None:

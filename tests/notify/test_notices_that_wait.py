@@ -39,6 +39,22 @@ def test_webhook_that_is_down_for_a_while_gets_everything_in_order(home: Home) -
         assert loop.notifier.problem is None
 
 
+def test_backlog_of_a_target_is_bounded(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A target that is down for a week gets the newest notices; the health counts those that were given up."""
+    monkeypatch.setattr("retraind.daemon.notify.notifier.MOST_WAITING", 3)
+    with http_receiver() as receiver, notifying(home, settings(receiver)) as loop:
+        receiver.status = 503
+        for number in range(8):
+            reject(loop.journal, number)
+            loop.step()
+        loop.until(lambda: deliveries(home) == {"due": 3, "given up": 5})
+        receiver.status = 200
+        loop.rest()
+        assert deliveries(home) == {"sent": 3, "given up": 5}
+        assert [got.document["events"][0]["message"][:5] for got in receiver.requests] == ["5.csv", "6.csv", "7.csv"]
+        assert loop.notifier.sentence.endswith("Sent since the start: 3. Given up: 5.")
+
+
 def test_slow_target_delays_neither_the_loop_nor_another_target(home: Home) -> None:
     ran = home.root / "ran"
     with http_receiver() as receiver:

@@ -23,6 +23,13 @@ def at(text: str) -> datetime:
         ("22:00-07:00", "UTC", "2026-12-01 07:00", False),
         ("22:00-07:00", "Europe/Berlin", "2026-11-30 21:00", True),
         ("22:00-07:00", "Europe/Berlin", "2026-07-30 20:00", True),  # summer time
+        ("02:15-02:45", "Europe/Berlin", "2026-10-25 00:30", True),  # the first 02:30 of the night with 25 hours
+        ("02:15-02:45", "Europe/Berlin", "2026-10-25 01:30", True),  # and the second
+        ("22:00-02:30", "Europe/Berlin", "2026-10-25 01:29", True),
+        ("22:00-02:30", "Europe/Berlin", "2026-03-29 00:59", True),
+        ("22:00-02:30", "Europe/Berlin", "2026-03-29 01:00", False),  # 03:00, as there is no 02:30
+        ("Sat 22:00-07:00", "Europe/Berlin", "2026-03-29 04:59", True),
+        ("Sat 22:00-07:00", "Europe/Berlin", "2026-03-29 05:00", False),
         ("Sat,Sun 00:00-24:00", "UTC", "2026-11-28 00:00", True),
         ("Sat,Sun 00:00-24:00", "UTC", "2026-11-29 23:59", True),
         ("Sat,Sun 00:00-24:00", "UTC", "2026-11-30 00:00", False),

@@ -6,6 +6,7 @@ import hmac
 import logging
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -147,7 +148,11 @@ def test_mail_arrives(home: Home, sent: Notice) -> None:
         url = f"mailto://127.0.0.1:{mailbox.port}?from=a@example.org&to=b@example.org&mode=insecure"
         [target] = targets(home, url).current().values()
         target.send(sent)
-        [mail] = mailbox.mails
+        target.send(replace(sent, token="e" * 32))
+        target.send(sent)
+        mail, other, again = mailbox.mails
+    assert mail["Message-ID"] == again["Message-ID"] == f"<{'f' * 32}.1@127.0.0.1>"
+    assert other["Message-ID"] != mail["Message-ID"]
     assert "40 files have rejected rows" in mail["Subject"]
     assert mail["To"].endswith("b@example.org>") or mail["To"] == "b@example.org"
     body = mail.get_body(("plain", "html"))

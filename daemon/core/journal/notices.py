@@ -45,6 +45,10 @@ KIND_OF = {event: kind for kind, events in EVENTS.items() for event in events}
 """The kind of notice that reports an event."""
 
 
+BEGUN = "An attempt has begun."
+"""Detail of a delivery that is being sent: after a kill, its target may have it already."""
+
+
 class DeliveryState(StrEnum):
     """How far the delivery of a notice to one target has progressed."""
 

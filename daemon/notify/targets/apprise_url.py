@@ -33,6 +33,7 @@ class AppriseUrl:
     def send(self, notice: Notice) -> None:
         """Send a notice; raises Undelivered. The log gets the reason, without the parts of the address."""
         job = {"url": self._url, "title": notice.title, "body": notice.text, "type": TYPES[notice.level]}
+        job["token"] = notice.token
         # On standard input, because other users can read the arguments of a process.
         done = program.run(
             python("retraind.daemon.notify.targets.apprise_process"), json.dumps(job).encode(), TIMEOUT_SECONDS

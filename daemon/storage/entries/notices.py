@@ -55,9 +55,14 @@ class Notices:
             values = {"state": state, "detail": detail, "ended_at": utcnow()}
             connection.execute(deliveries.update().where(deliveries.c.id == delivery).values(**values))
 
+    def note(self, delivery: int, detail: str | None) -> None:
+        """Set the detail of a delivery that goes on to be due."""
+        with self._database.writing() as connection:
+            connection.execute(deliveries.update().where(deliveries.c.id == delivery).values(detail=detail))
+
     def due(self) -> list[DeliveryRow]:
         """Deliveries that are neither sent nor given up, oldest first."""
-        numbers = deliveries.c.id.label("delivery"), deliveries.c.target
+        numbers = deliveries.c.id.label("delivery"), deliveries.c.target, deliveries.c.detail
         query = select(notices, *numbers).join(deliveries, deliveries.c.notice == notices.c.id)
         return self._database.typed(
             DeliveryRow, query.where(deliveries.c.state == DeliveryState.DUE).order_by(deliveries.c.id)
