@@ -142,7 +142,7 @@ def _row(form: str, model: str, rows: int, ours: list[Run], peer: list[Run]) -> 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rows", type=int, default=300_000)
     rows = parser.parse_args().rows
     with tempfile.TemporaryDirectory(prefix="retraind-benchmark-") as name:
         show(f"Predicting a file of {rows:,} rows with 8 numbers and an id", COLUMNS, measure(Path(name), rows))
