@@ -9,6 +9,7 @@ from typing import TypedDict
 
 from retraind.daemon.records.dialect import ARRIVAL
 from retraind.daemon.records.query import ask, listed, parts, typed
+from retraind.daemon.records.query import first as one
 from retraind.daemon.schema.schema import Task
 
 FIRST = f"""SELECT prediction_id, truth, prediction FROM labels WHERE version = ? AND batch > ?
@@ -34,6 +35,14 @@ class Labelled(Outcome):
     prediction_id: str
 
 
+class LabelFacts(Outcome):
+    """The late label of one prediction."""
+
+    drop: str
+    """Its sha256."""
+    at: str
+
+
 class LabelError(TypedDict):
     """The error of an answer; `batch` and `place` give the position of its label among all."""
 
@@ -45,6 +54,12 @@ class LabelError(TypedDict):
 def first(journal: Path, version: int, after: int, most: int) -> list[Labelled]:
     """The first `most` labels after a batch."""
     return typed(Labelled, journal, FIRST, version, after, most)
+
+
+def of(journal: Path, prediction: str) -> LabelFacts | None:
+    """The label of a prediction; None before it came."""
+    query = 'SELECT truth, prediction, "drop", at FROM labels WHERE prediction_id = ?'
+    return one(LabelFacts, journal, query, prediction)
 
 
 def newest(journal: Path, version: int, most: int) -> list[Labelled]:

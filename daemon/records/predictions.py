@@ -108,6 +108,11 @@ class Predictions:
         rows = typed(_Stored, self._history, f"{query} ORDER BY seq DESC LIMIT ?", *values, limit)
         return [{**row, "features": json.loads(row["features"])} for row in rows]
 
+    def find(self, key: str) -> LoggedPrediction | None:
+        """The prediction with this id, or None."""
+        rows = typed(_Stored, self._history, "SELECT * FROM predictions WHERE prediction_id = ?", key)
+        return {**rows[0], "features": json.loads(rows[0]["features"])} if rows else None
+
     def answers(self, version: int, limit: int, classes: int) -> dict[str, int]:
         """The newest predictions of one version by class, most frequent first; beyond `classes` they are `other`.
 

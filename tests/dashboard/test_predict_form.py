@@ -29,8 +29,8 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 
 def choose(browser: Browser, site: Site, file: Path) -> str:
     """Open the page, choose a file and send it; returns what the page says of it."""
-    browser.open(f"http://127.0.0.1:{site.port}/dashboard")
-    browser.wait("typeof predictFile === 'function' && find('predict-file').toggleAttribute('open', true)")
+    browser.open(f"http://127.0.0.1:{site.port}/dashboard/predict")
+    browser.wait("typeof predictFile === 'function'")
     node = browser.call("Runtime.evaluate", expression="document.getElementById('predict-input')")
     browser.call("DOM.setFileInputFiles", files=[str(file)], objectId=node["result"]["objectId"])
     browser.click("#predict-proba")

@@ -141,6 +141,11 @@ def make_app(worker: Worker) -> App:
     app.route("/predict", "POST", DirectRoute(worker, predict.predict, *checks))
     checks = _permit(access, "/explain"), payload.typed, access.hosts.site, inflate
     app.route("/explain", "POST", DirectRoute(worker, explain.explain, *checks))
+    for (method, path), page in explain.routes(pages.Pages(worker, Dashboard(worker, figures))).items():
+        asked = (
+            (_permit(access, "/explain"), explain.typed_form, access.hosts.site, inflate) if method == "POST" else ()
+        )
+        app.route(path, method, DirectRoute(worker, page, _permit(access, path), *asked))
     for path, sign in zip(sign_in.PATHS, (sign_in.begin, sign_in.end), strict=True):
         app.route(path, "POST", _checked(_signing(access, sign), _permit(access, path), access.hosts.site))
     _add_protocols(app, worker, inflate)
@@ -163,7 +168,11 @@ def _pages(worker: Worker, figures: Figures) -> dict[str, Route]:
     return {
         "/": lambda: _reply(dashboard.root(request.get_header("Accept", "text/html"), up(request.environ))),
         "/sign-in": lambda: _reply(sign_in.page(request.environ)),
-        **{path: _replying(page) for path, page in pages.Pages(worker, dashboard).routes().items()},
+        **{
+            path: _replying(page)
+            for path, page in pages.Pages(worker, dashboard).routes().items()
+            if path not in explain.WAITING
+        },
         "/dashboard/data": lambda: _json(200, dashboard.document()),
         "/static/<name>": lambda name: _reply(dashboard.asset(name)),
         "/openapi.json": lambda: _reply(

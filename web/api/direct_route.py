@@ -10,6 +10,7 @@ from wsgiref.types import WSGIEnvironment
 
 from bottle import HTTPResponse, request
 
+from retraind.web.api import pages
 from retraind.web.http.problems import Problem, explain
 from retraind.web.http.reply import Reply
 from retraind.web.protocols import errors
@@ -80,5 +81,5 @@ def problem_of(error: Exception, path: str) -> Problem:
 
 
 def _refused(error: Exception, environ: WSGIEnvironment) -> Answer:
-    problem = problem_of(error, environ["PATH_INFO"])
+    problem = pages.in_html(problem_of(error, environ["PATH_INFO"]), environ)
     return problem.status_code, problem.headerlist, problem.body

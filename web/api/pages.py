@@ -17,6 +17,7 @@ from retraind.web.worker_state import Worker
 
 if TYPE_CHECKING:
     from retraind.web.pages.frame import Place
+    from retraind.web.pages.table import Page
 
 HTML = "text/html; charset=utf-8"
 
@@ -43,10 +44,16 @@ class Pages:
 
     def _page(self, path: str, environ: WSGIEnvironment, query: Mapping[str, str], key: str = "") -> Reply:
         """A page of `retraind.web.pages.table`; raises Problem, and sqlite3.Error if the records can't be read."""
-        from retraind.web.dashboard import document
-        from retraind.web.pages import frame, table
+        from retraind.web.pages import table
 
-        page, facts = table.PAGES[path], self._dashboard.facts()
+        return self.framed(environ, table.PAGES[path], query, key)
+
+    def framed(self, environ: WSGIEnvironment, page: "Page", query: Mapping[str, str], key: str = "") -> Reply:
+        """A page in its frame; raises what its content raises."""
+        from retraind.web.dashboard import document
+        from retraind.web.pages import frame
+
+        facts = self._dashboard.facts()
         asked = frame.PageRequest(self._worker.home, self._worker.records, facts, environ[CALLER], key, query)
         state = document.time_of(facts), document.verdict(facts)
         data = page.data.format(key=quote(key, safe=""))

@@ -42,6 +42,8 @@ TABLE: dict[str, Scope | None] = {
     "/dashboard/versions/<key>": Scope.READ,
     "/dashboard/compare": Scope.READ,
     "/dashboard/drops/<key>": Scope.READ,
+    "/dashboard/predict": Scope.READ,
+    "/dashboard/predictions/<key>": Scope.READ,
     "/openapi.json": Scope.READ,
     "/docs": Scope.READ,
     "/predictions/history": Scope.READ,

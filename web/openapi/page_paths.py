@@ -1,11 +1,16 @@
 """The pages for people as paths of an OpenAPI document. The same paths without `/dashboard` have their data."""
 
+from retraind.web.http.problems import PROBLEM
 from retraind.web.lists import parameters
 from retraind.web.openapi import schemas
-from retraind.web.openapi.operations import answer, operation, place, query
-from retraind.web.openapi.own_paths import BEFORE, LIMIT, OPERATE, VERSIONS, codes
-from retraind.web.openapi.schemas import TEXT, Json
+from retraind.web.openapi.operations import WITH_BODY, answer, operation, place, query
+from retraind.web.openapi.own_paths import BEFORE, LIMIT, NUMBER, OPERATE, VERSIONS, codes
+from retraind.web.openapi.schemas import TEXT, Json, ref
 from retraind.web.trends import asked
+
+FORM = "application/x-www-form-urlencoded"
+
+VERSION = query("version", {**NUMBER, "minimum": 1}, "The version that answers; without it the served one.")
 
 
 def paths() -> dict[str, Json]:
@@ -17,7 +22,19 @@ def paths() -> dict[str, Json]:
         "/dashboard/versions/{key}": _page("One version", place("key", schemas.VERSION, "Its number.")),
         "/dashboard/compare": _page("Two versions compared", VERSIONS, missing=True),
         "/dashboard/drops/{key}": _page("One drop", place("key", TEXT, "Its name, id or sha256.")),
+        "/dashboard/predict": {**_page("Type a row", VERSION, missing=True), **_typed_row()},
+        "/dashboard/predictions/{key}": _page("A logged prediction, and what moved it", place("key", TEXT, "Its id.")),
     }
+
+
+def _typed_row() -> Json:
+    """The form that is sent to a page: a version, and the texts of the columns, `column:NAME`."""
+    page = answer("The page with the answer and what moved it; nothing is logged.", {"text/html": TEXT})
+    shown = answer("The page with the reason why there is no answer.", {"text/html": TEXT, PROBLEM: ref("Problem")})
+    answers = {200: page, 422: shown}
+    operation_ = operation(OPERATE, "Answer a typed row on the page", answers, (*WITH_BODY, 404))
+    form: Json = {"type": "object", "properties": {"version": {"type": "string", "pattern": r"^[1-9]\d{0,8}$"}}}
+    return {"post": {**operation_, "requestBody": {"required": True, "content": {FORM: {"schema": form}}}}}
 
 
 def _trends() -> Json:

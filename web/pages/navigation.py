@@ -14,6 +14,7 @@ ENTRIES = (
     Entry("dashboard", "Overview"),
     Entry("dashboard/trends", "Trends"),
     Entry("dashboard/versions", "Versions"),
+    Entry("dashboard/predict", "Predict"),
 )
 """The links in their order; each leads to a page of `retraind.web.pages.table`."""
 

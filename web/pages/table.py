@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from retraind.web.pages import compare, drop, trends, version, versions
 from retraind.web.pages.frame import PageRequest
+from retraind.web.pages.predicting import predict, prediction
 
 
 class Page(NamedTuple):
@@ -18,6 +19,8 @@ class Page(NamedTuple):
 
 PAGES: Mapping[str, Page] = {
     "/dashboard/trends": Page("trends.html", trends.content, "trends"),
+    "/dashboard/predict": Page("predict.html", predict.content),
+    "/dashboard/predictions/<key>": Page("prediction.html", prediction.content),
     "/dashboard/versions": Page("versions.html", versions.content, "versions"),
     "/dashboard/versions/<key>": Page("version.html", version.content, "versions/{key}"),
     "/dashboard/compare": Page("compare.html", compare.content, "compare"),
