@@ -51,6 +51,8 @@ class Gatherer:
         self._measured_at = 0.0
         """When memory and scores were measured last, in monotonic seconds."""
         self._seq: int | None = None
+        self._tally_at = 0.0
+        """When predictions are counted again after a failure, in monotonic seconds."""
         self._problems: dict[str, str] = {}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="trends", daemon=True)
@@ -80,7 +82,8 @@ class Gatherer:
 
     def count_predictions(self, history: sqlite3.Connection) -> None:
         """Count the predictions of the history that are new, with its own connection; failures are logged."""
-        self._safely(PREDICTIONS, lambda: self._tally(history))
+        if time.monotonic() >= self._tally_at:
+            self._safely(PREDICTIONS, lambda: self._tally(history))
 
     def _run(self) -> None:
         self._safely(DEPLOYMENT, self._mark_deployment)
@@ -161,7 +164,7 @@ class Gatherer:
             if self._problems.get(source) != str(error):
                 _log.error("Figures over time of %s can't be stored: %s", source, error)
             self._problems[source] = str(error)
-            self._seq = None
+            self._seq, self._tally_at = None, time.monotonic() + EVERY_SECONDS
 
 
 def _sizes(current: Status, at: float) -> dict[str, Gauge]:

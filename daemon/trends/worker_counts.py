@@ -33,6 +33,7 @@ class Published(TypedDict):
     buckets: list[int]
     seconds: float
     lost: int
+    before_first_model: NotRequired[int]
 
 
 def count(home: Home) -> Count:
@@ -89,6 +90,7 @@ def _sums(published: Published) -> dict[str, int]:
         (Sum.CHECKED, checks),
     )
     sums = {Sum.LOST: published["lost"], Sum.DURATION: round(published["seconds"] * 1e6)}
+    sums[Sum.EARLY] = published.get("before_first_model", 0)
     return sums | {kind + code: number for kind, codes in codes_by_kind for code, number in codes.items()}
 
 

@@ -105,6 +105,12 @@ def test_health_checks_that_say_no_are_no_errors() -> None:
     assert shown["per_minute"] == 16
 
 
+def test_requests_before_the_first_model_are_no_errors() -> None:
+    minute = counted(served_ms=1, watched_ms=1, predicting__503=9, requests__503=9, before_first_model=7)
+    shown = values(minute, Series.REQUESTS)
+    assert (shown["count"], shown["errors"], shown["before_first_model"], shown["status_503"]) == (9, 2, 7, 2)
+
+
 def test_a_class_without_a_prediction_is_zero_where_others_had_some() -> None:
     table = columns([counted(class__a=3), counted(class__b=1), None], [Series.PREDICTIONS])
     assert table["predictions.class.a"] == [3, 0, None]

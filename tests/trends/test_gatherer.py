@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import stories
+from sites import Client
 from stories import Story, alive
 
 from retraind.daemon.core import status
@@ -106,6 +107,22 @@ def test_memory_is_measured_by_role() -> None:
         for process in (child, other):
             process.kill()
             process.wait()
+
+
+def test_until_it_leads_it_knows_its_own_workers_only(story: Story) -> None:
+    """As on a serving node and a standby."""
+    story.accept("one.csv")
+    status.publish(story.home.status, alive().model_copy(update={"pid": os.getpid(), "heartbeat": time.monotonic()}))
+    worker, following = Client(story.home).worker, Gatherer(story.home, Settings())
+    for _ in range(2):
+        worker.counters.count("/predict", 200, 0.001, predicts=True)
+        worker.publish()
+        following.gather()
+    row = day(story.home)
+    assert "drops.accepted" not in row["sums"]
+    assert "rows" not in row["gauges"]
+    assert row["sums"]["predicting.200"] == 1
+    assert {"workers", "memory.daemon"} <= row["gauges"].keys()
 
 
 def test_a_failing_source_stops_no_other(story: Story, gatherer: Gatherer, tmp_path: Path) -> None:

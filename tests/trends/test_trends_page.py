@@ -64,6 +64,12 @@ def test_figures_that_end_are_the_first_thing_on_the_page(home: Home) -> None:
     assert "Figures are missing." in page(home)
 
 
+def test_figures_of_a_clock_that_was_wrong_hide_nothing(home: Home) -> None:
+    days.write(home, 30, ["a"], ago=20)
+    days.write(home, 5, ["a"], ago=-60 * 24 * 365)
+    assert "Figures are missing." in page(home)
+
+
 def test_fresh_figures_are_not_called_missing(home: Home) -> None:
     days.write(home, 70, ["a"])
     text = page(home)
@@ -176,7 +182,7 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 def test_a_browser_draws_every_chart_and_its_keys_read_them(site: Site, browser: Browser) -> None:
     days.write(site.home, 120, ["a", "b"], gap=range(30, 40))
     browser.open(f"http://127.0.0.1:{site.port}/dashboard/trends?range=6h")
-    charts = browser.wait("document.querySelectorAll('.trend').length")
+    charts = browser.wait("document.readyState === 'complete' && document.querySelectorAll('.trend').length")
     assert browser.wait(f"document.querySelectorAll('.trend canvas').length === {charts}")
     painted = """[...document.querySelectorAll('.trend canvas')].filter((canvas) => {
         const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
@@ -204,4 +210,13 @@ def test_new_figures_are_drawn_without_a_reload(own_site: Site, browser: Browser
     browser.wait(f"document.querySelectorAll('#trend-requests td[data-v]').length > {before}")
     assert browser.wait("window.kept === document.querySelector('#trend-requests canvas')")
     assert browser.wait("uPlot && charts[0].plot.data[1].filter((value) => value !== null).length") > before
+    assert not browser.complaints
+
+
+@pytest.mark.skipif(CHROMIUM is None and "CI" not in os.environ, reason="there is no chromium on this machine")
+def test_a_chart_appears_with_its_first_figures(own_site: Site, browser: Browser) -> None:
+    browser.open(f"http://127.0.0.1:{own_site.port}/dashboard/trends?range=1h")
+    browser.wait("document.readyState === 'complete' && !document.querySelector('.trend')")
+    days.write(own_site.home, 10, ["a"])
+    browser.wait("document.querySelectorAll('.trend canvas').length > 5")
     assert not browser.complaints

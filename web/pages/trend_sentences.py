@@ -97,11 +97,13 @@ class Sentences:
         count, errors, other, lost = (int(every[name] or 0) for name in ("count", "errors", "other_errors", "lost"))
         sentences = [f"None of {counted(count, 'prediction request')} failed."]
         if errors:
-            codes = {code: n for code, n in by_name(self._whole, Sum.PREDICTING).items() if int(code) >= 400}
-            by_code = ", ".join(f"{code}: {n:,}" for code, n in sorted(codes.items(), key=lambda pair: -pair[1]))
+            codes = sorted(series.failed(self._whole).items(), key=lambda pair: -pair[1])
+            by_code = ", ".join(f"{code}: {n:,}" for code, n in codes)
             last = self._last("requests.errors")
             when = f", the last at {last[1]}" if last else ""
             sentences = [f"{counted(errors, 'prediction request')} of {count:,} failed ({by_code}){when}."]
+        if early := int(every["before_first_model"] or 0):
+            sentences.append(f"{counted(early, 'request')} came before the first model.")
         if other:
             sentences.append(f"{counted(other, 'other request')} failed.")
         if lost:

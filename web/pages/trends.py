@@ -116,7 +116,7 @@ def _content(loaded: Loaded, named: str, late: str) -> TrendsPage:
 
 def _late(path: Path, now: float) -> str:
     """A sentence if no figures have come for a while; empty if they come."""
-    newest = reader.newest(path)
+    newest = reader.newest(path, now)
     if newest is None:
         return "There are no figures yet. A running daemon stores the first of them within seconds."
     if now - newest < LATE_SECONDS:

@@ -125,6 +125,12 @@ function build(figure) {
   });
 }
 
+// A chart that has its first figures, or none any more, comes with a reload.
+const state = document.getElementById("trend-state");
+const present = () => state.querySelector("[data-charts]").dataset.charts;
+const shown = present();
+new MutationObserver(() => { if (present() !== shown) location.reload(); }).observe(state, { childList: true });
+
 const repaint = () => charts.forEach(({ plot }) => plot.redraw(false, true));
 
 for (const figure of document.querySelectorAll(".trend")) build(figure);

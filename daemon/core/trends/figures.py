@@ -47,6 +47,8 @@ class Sum:
     """Of these, those for predictions."""
     CHECKED = "checked."
     """Of these, those for health; 503 is their answer, not a failure."""
+    EARLY = "before_first_model"
+    """Prediction requests that got 503 because no version was promoted yet, which is no failure."""
     DURATION = "duration_us"
     LOST = "lost"
     """Predictions that were answered but not logged."""

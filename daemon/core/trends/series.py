@@ -49,19 +49,28 @@ def by_name(figures: Figures, prefix: str) -> dict[str, int]:
     return {name.removeprefix(prefix): count for name, count in figures["sums"].items() if name.startswith(prefix)}
 
 
+def failed(figures: Figures) -> dict[str, int]:
+    """Prediction requests that failed, by status code; before the first model 503 is no failure."""
+    codes = {code: number for code, number in by_name(figures, Sum.PREDICTING).items() if int(code) >= 400}
+    if early := figures["sums"].get(Sum.EARLY, 0):
+        codes["503"] = max(0, codes.get("503", 0) - early)
+    return {code: number for code, number in codes.items() if number}
+
+
 def _requests(figures: Figures) -> Values:
-    names = ("count", "per_minute", "errors", "other", "other_errors", "lost")
+    names = ("count", "per_minute", "errors", "before_first_model", "other", "other_errors", "lost")
     if not served(figures):
         return dict.fromkeys(names, None)
     every, predicting, checked = (by_name(figures, prefix) for prefix in (Sum.REQUESTS, Sum.PREDICTING, Sum.CHECKED))
     other = {code: count - predicting.get(code, 0) - checked.get(code, 0) for code, count in every.items()}
     count, seconds = sum(predicting.values()), watched(figures)
     per_minute = count / seconds * 60 if seconds else None
-    errors = {code: number for code, number in predicting.items() if int(code) >= 400}
+    errors = failed(figures)
     return {
         "count": count,
         "per_minute": per_minute,
         "errors": sum(errors.values()),
+        "before_first_model": figures["sums"].get(Sum.EARLY, 0),
         "other": max(0, sum(other.values())),
         "other_errors": max(0, sum(number for code, number in other.items() if int(code) >= 400)),
         "lost": figures["sums"].get(Sum.LOST, 0),

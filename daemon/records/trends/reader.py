@@ -27,9 +27,10 @@ def figures(trends: Path, span: Span, begin: int, end: int) -> list[tuple[int, F
     return [(row["begin"], orjson.loads(row["figures"])) for row in ask(trends, query, int(span), begin, end)]
 
 
-def newest(trends: Path) -> int | None:
-    """The begin of the newest minute; None without any."""
-    rows = ask(trends, "SELECT MAX(begin) AS begin FROM figures WHERE span = ?", int(Span.MINUTE))
+def newest(trends: Path, now: float) -> int | None:
+    """The begin of the newest minute up to now, because the clock may once have been wrong; None without any."""
+    query = "SELECT MAX(begin) AS begin FROM figures WHERE span = ? AND begin <= ?"
+    rows = ask(trends, query, int(Span.MINUTE), int(now))
     return rows[0]["begin"] if rows else None
 
 

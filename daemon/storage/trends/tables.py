@@ -38,7 +38,7 @@ def connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         # NORMAL: after a power cut the last seconds are missing, together with the positions up to which they reach.
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=10000", "mmap_size=0"):
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=1000", "mmap_size=0"):
             connection.execute(f"PRAGMA {pragma}")
         connection.executescript(TABLES)
         connection.execute(f"PRAGMA user_version = {FORMAT}")
