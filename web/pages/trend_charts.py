@@ -59,7 +59,7 @@ CHARTS = (
         bars=True,
     ),
     Kind("latency", "Latency", "ms", Series.LATENCY, {"p50_ms": "p50", "p95_ms": "p95", "p99_ms": "p99"}),
-    Kind("predictions", "Predictions by class", "per step", Series.PREDICTIONS, {}, "class."),
+    Kind("predictions", "Predictions", "per step", Series.PREDICTIONS, {}, "class."),
     Kind("values", "Predicted values", "", Series.VALUES, {"p10": "p10", "p50": "median", "p90": "p90"}, floats=True),
     Kind("confidence", "Confidence", "0 to 1", Series.CONFIDENCE, {"mean": "mean", "p10": "p10"}, floats=True),
     Kind("live", "Live score", "accuracy or R²", Series.LIVE, {"score": "served version"}, floats=True),

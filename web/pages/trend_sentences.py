@@ -14,6 +14,8 @@ from retraind.web.trends.asked import Asked
 STEADY = 0.15
 """Change (as a share) of a latency that is not worth a word."""
 
+LONGEST_NAME = 40
+
 Clock = Callable[[float], str]
 """A time in seconds since 1970, for people."""
 
@@ -124,7 +126,7 @@ class Sentences:
         if not count:
             return f"{counted(self._whole['sums'].get(Sum.VALUES, 0), 'prediction')} of a number."
         top = sorted(classes.items(), key=lambda pair: -pair[1])
-        shares = ", ".join(f"{name} {n / count:.0%}" for name, n in top[:3])
+        shares = ", ".join(f"{_short(name)} {n / count:.0%}" for name, n in top[:3])
         more = f" and {len(top) - 3} more" if len(top) > 3 else ""
         return f"{counted(count, 'logged prediction')}: {shares}{more}."
 
@@ -160,7 +162,7 @@ class Sentences:
             return ""
         name = max(tops, key=lambda name: tops[name][0])
         value, when = tops[name]
-        return f"{name.removeprefix('drift.feature.')} has moved furthest: {number(value)} at {when}."
+        return f"{_short(name.removeprefix('drift.feature.'))} has moved furthest: {number(value)} at {when}."
 
     def _rows(self) -> str:
         every = self._values_of(Series.ROWS)
@@ -183,6 +185,11 @@ class Sentences:
         if not known:
             return ""
         return f"Together {number(known[-1] / 1e6)} MB at the end, at most {number(max(known) / 1e6)} MB."
+
+
+def _short(name: str) -> str:
+    """The name of a class or feature, short enough for a sentence."""
+    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
 
 
 def _with_clock(pair: tuple[float, float], clock: Clock) -> tuple[float, str]:

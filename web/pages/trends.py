@@ -102,7 +102,7 @@ def _content(loaded: Loaded, named: str, late: str) -> TrendsPage:
     charts = [trend_charts.drawn(kind, table, tell.of(kind.key)) for kind in CHARTS]
     return {
         "ranges": [{"name": name, "text": text, "current": name == named} for name, text in RANGE_NAMES.items()],
-        "range": RANGE_NAMES[named],
+        "range": RANGE_NAMES[named].removeprefix("1 "),
         "step": STEP_NAMES[loaded.asked.step],
         "charts": [chart for chart in charts if chart["columns"]],
         "missing": [chart["title"] for chart in charts if not chart["columns"]],
