@@ -16,7 +16,7 @@ from retraind.daemon.core.home import Home
 from retraind.daemon.core.trends import figures
 from retraind.daemon.core.trends.figures import Sum
 from retraind.daemon.storage.trends.store import Change, TrendStore
-from retraind.web.pages.trend_sentences import duration, moved
+from retraind.web.pages.trend_sentences import duration, moved, percent
 
 ROOT = Path(__file__).parents[2]
 
@@ -102,7 +102,7 @@ def test_sentences_tell_what_the_charts_show(home: Home) -> None:
         r"(3|6) prediction requests of [\d,]+ failed \(503: (3|6)\), the last at \d\d:\d\d\.", sentence(text, "errors")
     )
     assert sentence(text, "latency").startswith("p99 ")
-    assert "setosa 67%, versicolor 33%" in sentence(text, "predictions").replace(" %", "%")
+    assert "setosa 67 %, versicolor 33 %" in sentence(text, "predictions")
     assert "MB at the end" in sentence(text, "memory")
 
 
@@ -154,6 +154,7 @@ def test_words_for_changes_and_lengths() -> None:
     assert moved(4, 9, "ms") == "rose from 4 to 9 ms"
     assert moved(9, 4, "ms") == "fell from 9 to 4 ms"
     assert moved(4, 4.2, "ms") == "stayed at 4.2 ms"
+    assert [percent(share) for share in (0, 0.001, 0.5, 0.999, 1)] == ["0 %", "under 1 %", "50 %", "over 99 %", "100 %"]
     assert [duration(seconds) for seconds in (30, 7800, 90_000, 172_860)] == [
         "under a minute",
         "2 h 10 min",
@@ -220,3 +221,20 @@ def test_a_chart_appears_with_its_first_figures(own_site: Site, browser: Browser
     days.write(own_site.home, 10, ["a"])
     browser.wait("document.querySelectorAll('.trend canvas').length > 5")
     assert not browser.complaints
+
+
+@pytest.mark.skipif(CHROMIUM is None and "CI" not in os.environ, reason="there is no chromium on this machine")
+def test_a_single_figure_between_gaps_is_a_dot(own_site: Site, browser: Browser) -> None:
+    store, now = TrendStore(own_site.home.trends), time.time()
+    score: figures.Figures = {**figures.empty(), "gauges": {"live_score": figures.gauge(0.9, now)}}
+    store.add([Change(now - 1800, score)], {}, now=now)
+    store.close()
+    browser.open(f"http://127.0.0.1:{own_site.port}/dashboard/trends?range=1h")
+    browser.wait("document.querySelector('#trend-live canvas')?.width > 0")
+    assert browser.wait("alone(charts[0].plot, 1, false).length") == 1
+    painted = """(() => {
+        const { plot } = charts[0], x = plot.valToPos(plot.data[0][alone(plot, 1, false)[0]], 'x', true), y = plot.valToPos(0.9, 'y', true);
+        const pixel = plot.ctx.getImageData(x - 2, y, 1, 1).data;
+        return pixel[2] > pixel[0] && pixel[3] > 0;
+    })()"""
+    assert browser.wait(painted)

@@ -126,7 +126,7 @@ class Sentences:
         if not count:
             return f"{counted(self._whole['sums'].get(Sum.VALUES, 0), 'prediction')} of a number."
         top = sorted(classes.items(), key=lambda pair: -pair[1])
-        shares = ", ".join(f"{_short(name)} {n / count:.0%}" for name, n in top[:3])
+        shares = ", ".join(f"{_short(name)} {percent(n / count)}" for name, n in top[:3])
         more = f" and {len(top) - 3} more" if len(top) > 3 else ""
         return f"{counted(count, 'logged prediction')}: {shares}{more}."
 
@@ -153,8 +153,9 @@ class Sentences:
         top, last = self._top("exam.error"), self._last("exam.error")
         if top is None:
             return ""
-        newest = f"The last error was {number(last[0])} at {last[1]}" if last else "No error"
-        return f"{newest}; the largest was {number(top[0])} at {top[1]}."
+        if last is None:
+            return "The served version was right on all rows that it was examined on."
+        return f"The last error was {number(last[0])} at {last[1]}; the largest was {number(top[0])} at {top[1]}."
 
     def _drift(self) -> str:
         tops = {name: top for name in self._table if name.startswith("drift.feature.") and (top := self._top(name))}
@@ -185,6 +186,13 @@ class Sentences:
         if not known:
             return ""
         return f"Together {number(known[-1] / 1e6)} MB at the end, at most {number(max(known) / 1e6)} MB."
+
+
+def percent(share: float) -> str:
+    """A share as a percentage that is 0 or 100 only if nothing or all is meant."""
+    if 0 < share < 0.005:
+        return "under 1 %"
+    return "over 99 %" if 0.995 <= share < 1 else f"{round(share * 100)} %"
 
 
 def _short(name: str) -> str:

@@ -71,10 +71,17 @@ function options(figure, labels, width) {
       label, width: 1.5,
       stroke: () => line(index), fill: bars ? () => `${line(index)}66` : undefined,
       dash: bars ? [] : DASHES[Math.floor(index / 2) % DASHES.length],
-      paths: bars ? uPlot.paths.bars({ size: [0.8, 24] }) : undefined, points: bars ? { show: false } : { size: 5 },
+      paths: bars ? uPlot.paths.bars({ size: [0.8, 24] }) : undefined, points: bars ? { show: false } : { size: 5, filter: alone },
     }))],
     hooks: { drawAxes: [drawMarks], setCursor: [(plot) => tell(figure, plot)] },
   };
+}
+
+// A point between two gaps has no line, so it is always drawn as a dot.
+function alone(plot, series, shown) {
+  if (shown) return null;
+  const values = plot.data[series];
+  return values.map((_, index) => index).filter((index) => values[index] != null && values[index - 1] == null && values[index + 1] == null);
 }
 
 // From zero, unless it is a score or a value and far from it: that would be a flat line.
