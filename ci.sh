@@ -20,7 +20,7 @@ say() { printf '\n== %s\n' "$*"; }
 # Debian package and the program by which it is known.
 system_packages() {
     local pair missing=()
-    for pair in git:git chromium:chromium prometheus:promtool nginx-light:nginx caddy:caddy haproxy:haproxy; do
+    for pair in git:git chromium:chromium prometheus:promtool nginx-light:nginx caddy:caddy haproxy:haproxy zsh:zsh fish:fish; do
         command -v "${pair#*:}" >/dev/null || missing+=("${pair%:*}")
     done
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)

@@ -1,17 +1,25 @@
 """Requests of the command line to the daemon: it submits them and waits a moment for the answer."""
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import typer
 
 from retraind.daemon.cli.options import opened
+from retraind.daemon.cli.report import say
 from retraind.daemon.core import requests, status
 from retraind.daemon.core.errors import BadSettings, Exit
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.node import node_status
 from retraind.daemon.core.states import RequestState
+
+
+class RequestAnswer(TypedDict):
+    """A request, and what the daemon has said of it; while it is queued there is no sentence."""
+
+    request: str
+    state: RequestState
+    sentence: str | None
 
 
 def submit(home: Path, json_: bool, kind: requests.Kind, **fields: Any) -> bool:
@@ -24,8 +32,13 @@ def submit(home: Path, json_: bool, kind: requests.Kind, **fields: Any) -> bool:
     require_leader(place)
     place.make()
     request = requests.ask(place, kind, **fields)
-    typer.echo(json.dumps({"request": request.id}) if json_ else f"request {request.id}")
-    return not warn_if_down(place) and wait(place, request.id)
+    if not json_:
+        typer.echo(f"request {request.id}")
+    answer = None if warn_if_down(place) else _answer(place, request.id)
+    if json_:
+        state, sentence = answer or (RequestState.QUEUED, None)
+        say.document(RequestAnswer(request=request.id, state=state, sentence=sentence))
+    return _decided(answer)
 
 
 def require_leader(place: Home) -> None:
@@ -38,13 +51,22 @@ def require_leader(place: Home) -> None:
 
 def wait(place: Home, request: str) -> bool:
     """Print the daemon's answer; exits 8 if it refuses. False if it has not answered yet."""
+    return _decided(_answer(place, request))
+
+
+def _answer(place: Home, request: str) -> tuple[RequestState, str] | None:
+    """The state and the sentence of the daemon's answer, which is printed; None if it has not answered yet."""
     from retraind.daemon.cli import follow
     from retraind.daemon.cli.report.terminal import printable
 
     answer = follow.answer(place, request)
-    state, sentence = answer or (RequestState.QUEUED, f"not answered yet; see GET /requests/{request}.")
-    typer.echo(f"retraind: {printable(sentence)}", err=True)
-    if state == RequestState.REFUSED:
+    say.say(printable(answer[1] if answer else f"not answered yet; see GET /requests/{request}."))
+    return answer
+
+
+def _decided(answer: tuple[RequestState, str] | None) -> bool:
+    """Whether there is an answer; exits 8 if it is a refusal."""
+    if answer is not None and answer[0] == RequestState.REFUSED:
         raise typer.Exit(Exit.REFUSED)
     return answer is not None
 
@@ -54,5 +76,5 @@ def warn_if_down(place: Home) -> bool:
     daemon = status.read(place.status)
     down = daemon is None or not daemon.alive
     if down:
-        typer.echo("retraind: the daemon is not running. This is queued and runs when it starts.", err=True)
+        say.say("the daemon is not running. This is queued and runs when it starts.")
     return down

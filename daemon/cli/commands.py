@@ -5,17 +5,20 @@ module of the command that is called is imported, and commands import their modu
 the start of `run` must not wait for MLflow.
 """
 
+import os
 import sqlite3
 import sys
 from importlib import import_module
 from typing import Annotated
 
 import typer
+from typer._click.exceptions import ClickException  # Typer names no public base of its mistakes
 
 from retraind import release
-from retraind.daemon.cli.report import failures
+from retraind.daemon.cli.completion import completing
+from retraind.daemon.cli.report import failures, say
 from retraind.daemon.core import file_modes
-from retraind.daemon.core.errors import Exit, RetraindError
+from retraind.daemon.core.errors import Cause, Exit, RetraindError
 
 COMMANDS = {
     "run": "service_commands:run",
@@ -28,6 +31,7 @@ COMMANDS = {
     "refuse": "model_commands:refuse",
     "rollback": "model_commands:rollback",
     "status": "service_commands:show_status",
+    "top": "top_command:top",
     "versions": "model_commands:versions",
     "drops": "drop_commands:drops",
     "accept": "drop_commands:accept",
@@ -43,6 +47,7 @@ COMMANDS = {
     "restore": "home_commands:restore",
     "migrate": "home_commands:migrate",
     "claim": "home_commands:claim",
+    "completion": "completion.command:completion",
     "token": "token_commands:app",
     "notify": "notify_commands:app",
 }
@@ -73,18 +78,29 @@ def application(only: str = "") -> typer.Typer:
 def main() -> None:
     """Entry point: an expected error becomes a sentence and an exit code, any other a traceback and exit code 1."""
     file_modes.private()
-    called = sys.argv[1] if len(sys.argv) > 1 else ""
+    called = _called()
     try:
-        application(called if called in COMMANDS else "")()
+        # With --json, Typer must not draw its box around a mistake.
+        run = application(called if called in COMMANDS else "")
+        code = run(prog_name="retraind", standalone_mode=not say.is_json())
+        sys.exit(code if isinstance(code, int) else Exit.OK)
+    except ClickException as error:
+        sys.exit(say.failed(Cause.USAGE, Exit.USAGE, error.format_message()))
     except RetraindError as error:
-        typer.echo(f"retraind: {error}", err=True)
-        sys.exit(error.exit)
+        sys.exit(say.fail(error))
     except (OSError, sqlite3.Error) as error:
-        sentence = failures.sentence(error)
-        if sentence is None:
+        expected = failures.explained(error)
+        if expected is None:
             raise
-        typer.echo(f"retraind: {sentence}", err=True)
-        sys.exit(Exit.FAILED)
+        sys.exit(say.fail(expected))
+
+
+def _called() -> str:
+    """The name of the command, or what stands in its place; of the line that a shell completes."""
+    if completing.VARIABLE not in os.environ:
+        return sys.argv[1] if len(sys.argv) > 1 else ""
+    completing.prepare()
+    return completing.called()
 
 
 def _print_release(asked: bool) -> None:

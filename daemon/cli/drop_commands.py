@@ -1,22 +1,49 @@
 """Commands on the files that bring data: ingest, drops, accept, reject, forget."""
 
-import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import typer
 
 from retraind.daemon.cli.ask_daemon import submit, warn_if_down
+from retraind.daemon.cli.completion import values
 from retraind.daemon.cli.options import HERE, HomeOption, JsonOption, limit_option, opened
+from retraind.daemon.cli.report import say
 from retraind.daemon.core import requests, settings
 from retraind.daemon.core.errors import NotFound
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.journal_rows import DropRow
+from retraind.daemon.core.states import DropState
+
+
+class Copied(TypedDict):
+    """A file that is in the inbox now; its path is relative to the home."""
+
+    file: str
+
+
+class TracedPlace(TypedDict):
+    """A place that holds rows of a drop, what is there, and what removes it."""
+
+    where: str
+    what: str
+    goes: str
+
+
+class Traced(TypedDict):
+    """A drop, and every place that holds rows of it."""
+
+    id: int
+    name: str
+    sha256: str
+    state: DropState
+    traces: list[TracedPlace]
 
 
 def ingest(
     file: Annotated[Path, typer.Argument(help="A labelled CSV file.")],
     home: HomeOption = HERE,
+    json_: JsonOption = False,
 ) -> None:
     """Copy a file into the inbox, durably.
 
@@ -33,12 +60,15 @@ def ingest(
     if ignored(name) or (place.inbox / name).exists():
         name = f"{durable.sha256_file(file)[:8]}-{name}"
     durable.write(place.inbox / name, file.read_bytes())
-    typer.echo(f"inbox/{name}")
+    say.document(Copied(file=f"inbox/{name}")) if json_ else typer.echo(f"inbox/{name}")
     warn_if_down(place)
 
 
 def drops(
-    key: Annotated[str | None, typer.Argument(metavar="ID", help="Only this drop: its id, sha256 or name.")] = None,
+    key: Annotated[
+        str | None,
+        typer.Argument(metavar="ID", help="Only this drop: its id, sha256 or name.", autocompletion=values.drops),
+    ] = None,
     limit: Annotated[int, limit_option("How many of the newest.")] = 20,
     home: HomeOption = HERE,
     json_: JsonOption = False,
@@ -52,14 +82,19 @@ def drops(
 
     if key is None:
         listed = report.listed(place, limit)
-        typer.echo(json.dumps(listed)) if json_ else report.print_table(listed)
+        say.document(listed) if json_ else report.print_table(listed)
     else:
         facts = report.get(place, key)
-        typer.echo(json.dumps(facts)) if json_ else report.print_facts(facts)
+        say.document(facts) if json_ else report.print_facts(facts)
 
 
 def accept(
-    drop: Annotated[str, typer.Argument(help="Name or sha256 of a drop that is held; see `retraind drops`.")],
+    drop: Annotated[
+        str,
+        typer.Argument(
+            help="Name or sha256 of a drop that is held; see `retraind drops`.", autocompletion=values.held_drops
+        ),
+    ],
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
@@ -71,7 +106,12 @@ def accept(
 
 
 def reject(
-    drop: Annotated[str, typer.Argument(help="Name or sha256 of a drop that is held; see `retraind drops`.")],
+    drop: Annotated[
+        str,
+        typer.Argument(
+            help="Name or sha256 of a drop that is held; see `retraind drops`.", autocompletion=values.held_drops
+        ),
+    ],
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
@@ -91,7 +131,11 @@ def _decide(home: Path, json_: bool, kind: requests.Kind, drop: str) -> None:
 
 def forget(
     drop: Annotated[
-        str, typer.Argument(help="An id or sha256, or a name that no other drop has had; see `retraind drops`.")
+        str,
+        typer.Argument(
+            help="An id or sha256, or a name that no other drop has had; see `retraind drops`.",
+            autocompletion=values.drops,
+        ),
     ],
     purge: Annotated[
         bool,
@@ -118,7 +162,7 @@ def forget(
     answered = submit(home, json_, "forget", drop=target["sha256"], purge=purge)
     if not purge and not answered:
         hint = "Older revisions in DVC's cache still hold its rows; --purge removes them there, and those revisions with them."
-        typer.echo(f"retraind: {hint}", err=True)
+        say.say(hint)
 
 
 def _list_traces(place: Home, drop: DropRow, json_: bool) -> None:
@@ -131,7 +175,7 @@ def _list_traces(place: Home, drop: DropRow, json_: bool) -> None:
         traces = find(place, journal, drop, open_store(settings.load(place.settings).storage))
     if json_:
         about = {"id": drop["id"], "name": drop["name"], "sha256": drop["sha256"], "state": drop["state"]}
-        typer.echo(json.dumps({**about, "traces": [trace._asdict() for trace in traces]}))
+        say.document({**about, "traces": [trace._asdict() for trace in traces]})
         return
     for trace in traces:
         typer.echo(printable(f"{trace.where}: {trace.what} (until: {trace.goes})"))

@@ -1,6 +1,5 @@
 """The command export: a version in a form that other programs can use."""
 
-import json
 import os
 from enum import StrEnum
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated
 import typer
 
 from retraind.daemon.cli.options import HERE, HomeOption, JsonOption, opened, version_argument
+from retraind.daemon.cli.report import say
 
 
 class Format(StrEnum):
@@ -51,7 +51,7 @@ def export(
     out = Path(f"retraind-{version}-{form.value}") if output is None else output
     facts = exporting.export(place, version, Known(form.value), out)
     if json_:
-        typer.echo(json.dumps(facts))
+        say.document(facts)
         return
     typer.echo(
         f"Version {version} is in {out} ({form.value}): {facts['rows']:,} rows get the service's answers "

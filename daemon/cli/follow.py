@@ -9,6 +9,7 @@ from typing import TypedDict
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from retraind.daemon.cli.report import say
 from retraind.daemon.cli.report.home_access import reading
 from retraind.daemon.core import status
 from retraind.daemon.core.errors import Exit, Unavailable
@@ -32,6 +33,7 @@ GOOD = (VersionState.PROMOTED, VersionState.HELD)
 class FollowedTraining(TypedDict):
     """The end of a training, as state and sentence. `run` None: it never began; `version` None: it made no version."""
 
+    request: str
     run: int | None
     version: int | None
     state: RunState | VersionState | RequestState
@@ -44,14 +46,14 @@ def last_run(home: Home) -> int:
         return next((int(run["id"]) for run in Runs(home.journal).newest(1)), 0)
 
 
-def answer(home: Home, request: str, seconds: float = ANSWER_SECONDS) -> tuple[str, str] | None:
+def answer(home: Home, request: str, seconds: float = ANSWER_SECONDS) -> tuple[RequestState, str] | None:
     """State (done, refused) and sentence of the answer to a request; None if no answer comes within `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with reading(home):
             row = Requests(home.journal).get(request)
         if row is not None and row["state"] != RequestState.QUEUED:
-            return str(row["state"]), str(row["detail"])
+            return RequestState(row["state"]), str(row["detail"])
         time.sleep(PAUSE)
     return None
 
@@ -63,7 +65,7 @@ def follow(home: Home, request: str, before: int) -> tuple[Exit, FollowedTrainin
     daemon runs.
     """
     columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=say.is_json()) as bar:
         task = bar.add_task("waiting for the daemon", total=None)
         while (outcome := _ended(home, request, before)) is None:
             daemon = status.read(home.status)
@@ -81,25 +83,26 @@ def _ended(home: Home, request: str, before: int) -> tuple[Exit, FollowedTrainin
         if asked is None or asked["state"] == RequestState.QUEUED:
             return None
         if asked["state"] == RequestState.REFUSED:
-            return Exit.REFUSED, _facts(None, None, RequestState.REFUSED, asked["detail"])
+            return Exit.REFUSED, _facts(request, None, None, RequestState.REFUSED, asked["detail"])
         # A request is done when its training has started. That training is then the newest, since only one runs at a
         # time.
         if run is None or run["id"] <= before or run["state"] == RunState.STARTED:
             return None
         if run["state"] != RunState.TRAINED:
-            return Exit.FAILED, _facts(run["id"], None, run["state"], f"Training {run['id']}: {run['detail']}")
+            sentence = f"Training {run['id']}: {run['detail']}"
+            return Exit.FAILED, _facts(request, run["id"], None, run["state"], sentence)
         version = None if run["version"] is None else versions.judged(home.journal, run["version"])
     if version is None:
         return None
     sentence = f"Version {version['version']} {version['state']}: {version['reason']}"
     code = Exit.OK if version["state"] in GOOD else Exit.REFUSED
-    return code, _facts(run["id"], version["version"], version["state"], sentence)
+    return code, _facts(request, run["id"], version["version"], version["state"], sentence)
 
 
 def _facts(
-    run: int | None, version: int | None, state: RunState | VersionState | RequestState, sentence: str
+    request: str, run: int | None, version: int | None, state: RunState | VersionState | RequestState, sentence: str
 ) -> FollowedTraining:
-    return {"run": run, "version": version, "state": state, "sentence": sentence}
+    return {"request": request, "run": run, "version": version, "state": state, "sentence": sentence}
 
 
 def _show(bar: Progress, task: TaskID, training: Training | None) -> None:

@@ -1,17 +1,23 @@
 """Commands on a home as a whole: doctor, backup, restore, migrate."""
 
-import json
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import typer
 
 from retraind.daemon.cli import ask_daemon
 from retraind.daemon.cli.options import HERE, HomeOption, JsonOption, made, opened
+from retraind.daemon.cli.report import say
 from retraind.daemon.core import requests, settings
 from retraind.daemon.core.errors import AlreadyRunning, Exit
 from retraind.daemon.core.home import Home
+
+
+class Done(TypedDict):
+    """Sentences on what a command has done."""
+
+    done: list[str]
 
 
 def doctor(
@@ -34,7 +40,7 @@ def _judge(place: Home, json_: bool) -> None:
     from retraind.daemon.cli import doctor as checkup
 
     findings = checkup.examine(place)
-    typer.echo(json.dumps(findings) if json_ else checkup.as_text(findings))
+    say.document(findings) if json_ else typer.echo(checkup.as_text(findings))
     raise typer.Exit(Exit.OK if all(finding["ok"] for finding in findings) else Exit.UNHEALTHY)
 
 
@@ -48,9 +54,9 @@ def _repair(place: Home) -> None:
     try:
         with service.locked(place):
             store = owned(open_store(settings.load(place.settings).storage), place)
-            upkeep.repair_home(place, lambda sentence: typer.echo(f"retraind: {sentence}", err=True), store)
+            upkeep.repair_home(place, say.say, store)
     except AlreadyRunning:
-        typer.echo("retraind: the running daemon repairs it.", err=True)
+        say.say("the running daemon repairs it.")
         ask_daemon.wait(place, requests.submit(place, "repair").id)
 
 
@@ -68,7 +74,7 @@ def backup(
     from retraind.daemon.backup import backup as backups
 
     facts = backups.backup(place, file.absolute())
-    typer.echo(json.dumps(facts) if json_ else backups.sentence(file, facts))
+    say.document(facts) if json_ else typer.echo(backups.sentence(file, facts))
 
 
 def restore(
@@ -86,9 +92,9 @@ def restore(
     from retraind.daemon.service import claiming
 
     manifest = restoring.restore(file, place)
-    typer.echo(f"retraind: {place.root} restored as of {manifest.made}: {backups.counts(manifest.facts)}.", err=True)
+    say.say(f"{place.root} restored as of {manifest.made}: {backups.counts(manifest.facts)}.")
     for sentence in claiming.advice(settings.load(place.settings)):
-        typer.echo(f"retraind: {sentence}", err=True)
+        say.say(sentence)
     _judge(place, json_)
 
 
@@ -96,6 +102,7 @@ def migrate(
     to: Annotated[str, typer.Argument(help="`file`, or the address of a PostgreSQL server as in journal.url.")],
     home: HomeOption = HERE,
     mlflow: Annotated[bool, typer.Option("--mlflow", help="Move MLflow's database instead of the journal.")] = False,
+    json_: JsonOption = False,
 ) -> None:
     """Move the journal or MLflow's database to a PostgreSQL server, or back into the home. While the bulk of a journal is copied the service may run.
 
@@ -108,20 +115,20 @@ def migrate(
 
     def stopped(rows: int) -> AbstractContextManager[None]:
         sentence = (
-            f"retraind: {rows} rows are copied. Stop or restart the service now: what it has written since is copied "
+            f"{rows} rows are copied. Stop or restart the service now: what it has written since is copied "
             "then, and the next start uses the copy."
         )
-        return service.locked_once_stopped(place, lambda: typer.echo(sentence, err=True))
+        return service.locked_once_stopped(place, lambda: say.say(sentence))
 
     if mlflow:
         with service.locked(place):
             moved = mlflow_copies.move_to_file(place) if to == "file" else mlflow_copies.move_to_server(place, to)
     else:
         moved = copies.move_to_file(place, stopped) if to == "file" else copies.move_to_server(place, to, stopped)
-    typer.echo(f"retraind: {moved}", err=True)
+    _print([moved], json_)
 
 
-def claim(home: HomeOption = HERE) -> None:
+def claim(home: HomeOption = HERE, json_: JsonOption = False) -> None:
     """Give this home the object store, and the journal on a server, of a home that is gone for good.
 
     Example: retraind claim --home ~/churn-again
@@ -129,5 +136,13 @@ def claim(home: HomeOption = HERE) -> None:
     place, loaded = opened(home, writes=True)
     from retraind.daemon.service import claiming
 
-    for sentence in claiming.claim(place, loaded):
-        typer.echo(f"retraind: {sentence}", err=True)
+    _print(claiming.claim(place, loaded), json_)
+
+
+def _print(sentences: list[str], json_: bool) -> None:
+    """Print what was done, as JSON on standard output or as messages."""
+    if json_:
+        say.document(Done(done=sentences))
+        return
+    for sentence in sentences:
+        say.say(sentence)

@@ -1,6 +1,5 @@
 """Commands on trainings and versions: retrain, versions, promote, refuse, rollback, lineage, reproduce."""
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +8,7 @@ import typer
 
 from retraind.daemon.cli.ask_daemon import submit
 from retraind.daemon.cli.options import HERE, HomeOption, JsonOption, limit_option, opened, version_argument
+from retraind.daemon.cli.report import say
 from retraind.daemon.core import requests
 from retraind.daemon.core.errors import Exit
 
@@ -37,7 +37,7 @@ def _follow(home: Path, json_: bool, *, force: bool) -> None:
     before = follow.last_run(place)
     request = requests.ask(place, "retrain", force=force)
     code, facts = follow.follow(place, request.id, before)
-    typer.echo(json.dumps({"request": request.id, **facts}) if json_ else facts["sentence"])
+    say.document(facts) if json_ else typer.echo(facts["sentence"])
     raise typer.Exit(code)
 
 
@@ -91,7 +91,7 @@ def versions(
 
     listed = report.listed(place, limit)
     if json_:
-        typer.echo(json.dumps(listed))
+        say.document(listed)
     else:
         report.print_table(listed)
 
@@ -110,7 +110,7 @@ def lineage(
     from retraind.daemon.cli.report import lineage_tree
 
     chain = lineage_tree.read(place, version, limit)
-    typer.echo(json.dumps(chain)) if json_ else lineage_tree.show(chain)
+    say.document(chain) if json_ else lineage_tree.show(chain)
 
 
 def reproduce(
@@ -128,5 +128,5 @@ def reproduce(
     from retraind.daemon.training import reproduction, reproduction_verdict
 
     comparison = reproduction.reproduce(place, version, loaded.train, open_store(loaded.storage))
-    typer.echo(json.dumps(comparison) if json_ else reproduction_verdict.sentence(comparison))
+    say.document(comparison) if json_ else typer.echo(reproduction_verdict.sentence(comparison))
     raise typer.Exit(Exit.OK if comparison["equal"] else Exit.DIFFERENT)

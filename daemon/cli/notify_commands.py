@@ -1,17 +1,26 @@
 """The commands of `retraind notify`: what was sent, and whether it arrives."""
 
-import json
 import secrets
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import typer
 
 from retraind.daemon.cli.options import HERE, HomeOption, JsonOption, limit_option, opened
+from retraind.daemon.cli.report import say
 from retraind.daemon.core.errors import BadSettings, Exit
 from retraind.daemon.core.status import utcnow
 from retraind.daemon.records import events
 
 app = typer.Typer(name="notify", invoke_without_command=True)
+
+
+class Trial(TypedDict):
+    """A target of notices, and why it does not accept a test; `problem` is empty or None if it does."""
+
+    target: str
+    ok: bool
+    problem: str | None
+
 
 NAMES = ("at", "kind", "count", "target", "state", "ended_at")
 
@@ -35,7 +44,7 @@ def show(
     place, _ = opened(home)
     rows = events.deliveries(place.journal, limit)
     if json_:
-        typer.echo(json.dumps(rows))
+        say.document(rows)
         return
     cells = [list(NAMES), *(["-" if value is None else str(value) for value in _values(row)] for row in rows)]
     widths = [max(len(line[index]) for line in cells) for index in range(len(NAMES))]
@@ -44,7 +53,7 @@ def show(
 
 
 @app.command("test")
-def send_test(home: HomeOption = HERE) -> None:
+def send_test(home: HomeOption = HERE, json_: JsonOption = False) -> None:
     """Send a test notice to every target of `[notify]`, from this process. Exits 5 if a target does not accept it.
 
     Example: retraind notify test
@@ -60,7 +69,9 @@ def send_test(home: HomeOption = HERE) -> None:
     targets = Targets(place, settings.notify, events.salt(place.journal))
     notice = trial(Origin(str(place.root), settings.server.public_url), secrets.token_hex(16), utcnow())
     problems = {name: attempt(target, notice) for name, target in targets.current().items()}
-    for name, problem in problems.items():
+    if json_:
+        say.document([Trial(target=name, ok=not problem, problem=problem) for name, problem in problems.items()])
+    for name, problem in {} if json_ else problems.items():
         typer.echo(f"{name}: {problem or 'Sent.'}")
     if targets.problem:
         raise BadSettings(targets.problem)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from retraind.daemon.cli import home_opening
+from retraind.daemon.cli.completion import values
 from retraind.daemon.core import logs, requests, settings
 from retraind.daemon.core.home import Home
 
@@ -22,7 +23,7 @@ HERE = Path()
 
 def version_argument(meaning: str) -> Any:
     """A version's number. One beyond LARGEST is refused, because the journal could not look it up."""
-    return typer.Argument(min=1, max=requests.LARGEST, help=meaning)
+    return typer.Argument(min=1, max=requests.LARGEST, help=meaning, autocompletion=values.versions)
 
 
 def limit_option(meaning: str) -> Any:

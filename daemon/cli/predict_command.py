@@ -1,19 +1,31 @@
 """Commands on predictions: predict answers a file, explain says what moved an answer."""
 
-import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
+from retraind.daemon.cli.completion import values
 from retraind.daemon.cli.options import HERE, HomeOption, JsonOption, opened
+from retraind.daemon.cli.report import say
 from retraind.daemon.core import requests
 from retraind.daemon.core.errors import BadSettings, Exit
 
 if TYPE_CHECKING:
     from retraind.daemon.predicting.file_answers import Summary
     from retraind.daemon.predicting.file_job import Files
+
+
+class Answered(TypedDict):
+    """The answers to a file: its rows, those answered, and the bad ones with their file (None: they are in no file)."""
+
+    version: int
+    rows: int
+    answered: int
+    bad: int
+    bad_file: str | None
+
 
 SHOWN = 10
 """Number of bad rows that are printed if they go to no file."""
@@ -31,7 +43,10 @@ def predict(
     ] = None,
     proba: Annotated[bool, typer.Option("--proba", help="Add a column with the probability of each class.")] = False,
     version: Annotated[
-        int | None, typer.Option(min=1, max=requests.LARGEST, help="Default: the version that serves.")
+        int | None,
+        typer.Option(
+            min=1, max=requests.LARGEST, help="Default: the version that serves.", autocompletion=values.versions
+        ),
     ] = None,
     home: HomeOption = HERE,
     json_: JsonOption = False,
@@ -60,14 +75,18 @@ def _report(summary: "Summary", files: "Files", json_: bool) -> None:
     from retraind.daemon.cli.report.terminal import printable
 
     bad = str(files.bad) if summary.bad and files.bad else None
-    facts = {"version": summary.version, "rows": summary.rows, "answered": summary.answered, "bad": len(summary.bad)}
     if json_:
-        typer.echo(json.dumps({**facts, "bad_file": bad}))
+        answered: Answered = {
+            "version": summary.version,
+            "rows": summary.rows,
+            "answered": summary.answered,
+            "bad": len(summary.bad),
+            "bad_file": bad,
+        }
+        say.document(answered)
         return
     rest = f", {len(summary.bad)} bad" + (f" (see {bad})" if bad else "") if summary.bad else ""
-    typer.echo(
-        f"retraind: version {summary.version} answered {summary.answered} of {summary.rows} rows{rest}.", err=True
-    )
+    say.say(f"version {summary.version} answered {summary.answered} of {summary.rows} rows{rest}.")
     if summary.bad and not bad:
         for one in summary.bad[:SHOWN]:
             where = f"row {one.record + 1}" + (f", {one.column}" if one.column else "")
@@ -79,7 +98,12 @@ def explain(
     row: Annotated[str, typer.Argument(metavar="ROW", help="A row in JSON (object or list), or a prediction_id.")],
     version: Annotated[
         int | None,
-        typer.Option(min=1, max=requests.LARGEST, help="Default: the version that answered, or that serves."),
+        typer.Option(
+            min=1,
+            max=requests.LARGEST,
+            help="Default: the version that answered, or that serves.",
+            autocompletion=values.versions,
+        ),
     ] = None,
     home: HomeOption = HERE,
     json_: JsonOption = False,
@@ -98,4 +122,4 @@ def explain(
         features, answered_by = explaining.logged(place, row)
     number = version or answered_by or served_version.served(place)
     explained = explaining.explain(place, served_version.load(place, number), features)
-    typer.echo(json.dumps(explained)) if json_ else explanation.show(explained)
+    say.document(explained) if json_ else explanation.show(explained)

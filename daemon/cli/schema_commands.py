@@ -1,6 +1,5 @@
 """Commands on the schema: init makes one from your own data, schema shows and changes it."""
 
-import json
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,7 @@ import typer
 
 from retraind.daemon.cli import ask_daemon
 from retraind.daemon.cli.options import HERE, HomeOption, JsonOption, made, opened
+from retraind.daemon.cli.report import say
 from retraind.daemon.core import file_modes
 from retraind.daemon.core.errors import BadSettings
 from retraind.daemon.core.home import Home
@@ -54,8 +54,8 @@ def init(
     _write(place, draft)
     _print_draft(draft, json_)
     steps = "To correct a column: retraind schema --kind COL=KIND, --ignore COL, --missing TEXT."
-    typer.echo(steps, err=True)
-    typer.echo(f"Next: retraind run --home {home}, then drop {file.name} into {place.inbox}.", err=True)
+    say.hint(steps)
+    say.hint(f"Next: retraind run --home {home}, then drop {file.name} into {place.inbox}.")
 
 
 def _require_new(place: Home) -> None:
@@ -104,11 +104,11 @@ def _print_draft(draft: "Draft", json_: bool) -> None:
 
     lines, remarks = schema_table.of_draft(draft), list(_remarks(draft))
     if json_:
-        typer.echo(json.dumps(schema_table.as_json(draft.schema, lines, remarks)))
+        say.document(schema_table.as_json(draft.schema, lines, remarks))
         return
     schema_table.show(lines)
     for remark in remarks:
-        typer.echo(printable(remark), err=True)
+        say.hint(printable(remark))
 
 
 def _remarks(draft: "Draft") -> Iterator[str]:
@@ -143,7 +143,7 @@ def schema_(
 
     present = _changed(place, ignore or [], kind or [], missing or []) if asked else schema.require(place.schema)
     lines = schema_table.of_schema(present)
-    typer.echo(json.dumps(schema_table.as_json(present, lines, []))) if json_ else schema_table.show(lines)
+    say.document(schema_table.as_json(present, lines, [])) if json_ else schema_table.show(lines)
 
 
 def _changed(home: Home, ignore: list[str], kind: list[str], missing: list[str]) -> Schema:
@@ -154,7 +154,5 @@ def _changed(home: Home, ignore: list[str], kind: list[str], missing: list[str])
     kinds = schema_changes.choices(kind) | dict.fromkeys(ignore, "ignore")
     before, changed = schema_changes.change(home, kinds, missing)
     if changed != before:
-        typer.echo(
-            "Changed; it applies from the next drop on. `retraind retrain --force` trains with it now.", err=True
-        )
+        say.hint("Changed; it applies from the next drop on. `retraind retrain --force` trains with it now.")
     return changed

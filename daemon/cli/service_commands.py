@@ -1,12 +1,12 @@
 """Commands that run the service or show its health: run, serve, status."""
 
-import json
 from typing import Annotated
 
 import typer
 
 from retraind.daemon.cli import home_opening
 from retraind.daemon.cli.options import HERE, HomeOption, JsonOption, opened, served
+from retraind.daemon.cli.report import say
 from retraind.daemon.core.errors import Exit
 from retraind.daemon.processes.stop_signals import Wake
 
@@ -15,6 +15,7 @@ def run(
     home: HomeOption = HERE,
     host: Annotated[str | None, typer.Option(help="Overrides server.host.")] = None,
     port: Annotated[int | None, typer.Option(help="Overrides server.port; 0 takes a free one.")] = None,
+    json_: JsonOption = False,
 ) -> None:
     """Run everything: watch the inbox, retrain, serve, show the dashboard. With `role = "node"`, as `retraind serve`.
 
@@ -24,13 +25,14 @@ def run(
     place, loaded = served(home, host=host, port=port)
     from retraind.daemon.service import service
 
-    (service.serve if loaded.role == "node" else service.run)(place, loaded, wake)
+    (service.serve if loaded.role == "node" else service.run)(place, loaded, wake, as_json=json_)
 
 
 def serve(
     home: HomeOption = HERE,
     host: Annotated[str | None, typer.Option(help="Overrides server.host.")] = None,
     port: Annotated[int | None, typer.Option(help="Overrides server.port; 0 takes a free one.")] = None,
+    json_: JsonOption = False,
 ) -> None:
     """Run the HTTP workers only, without the daemon: nothing is ingested or trained. With `role = "node"`, follow the leader.
 
@@ -42,7 +44,7 @@ def serve(
         home_opening.require(place, writes=True)
     from retraind.daemon.service import service
 
-    service.serve(place, loaded, wake)
+    service.serve(place, loaded, wake, as_json=json_)
 
 
 def show_status(home: HomeOption = HERE, json_: JsonOption = False) -> None:
@@ -54,7 +56,7 @@ def show_status(home: HomeOption = HERE, json_: JsonOption = False) -> None:
     from retraind.daemon.cli.report import health
 
     facts = health.read(place)
-    typer.echo(json.dumps(facts) if json_ else health.as_text(facts))
+    say.document(facts) if json_ else typer.echo(health.as_text(facts))
     raise typer.Exit(Exit.OK if facts["healthy"] else Exit.UNHEALTHY)
 
 

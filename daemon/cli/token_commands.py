@@ -1,14 +1,15 @@
 """The commands of `retraind token`: who may use the service from beyond this machine."""
 
-import json
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import typer
 
 from retraind.daemon.access import tokens
 from retraind.daemon.access.tokens import Token
+from retraind.daemon.cli.completion import values
 from retraind.daemon.cli.options import HERE, HomeOption, JsonOption, opened
+from retraind.daemon.cli.report import say
 from retraind.daemon.core.errors import BadSettings, NotFound
 from retraind.daemon.core.scopes import Scope
 
@@ -16,11 +17,35 @@ app = typer.Typer(name="token", invoke_without_command=True)
 
 NAMES = ("name", "scopes", "created_at", "expires_at", "used_at")
 
+
+class Secret(TypedDict):
+    """A token in clear, with its name."""
+
+    name: str
+    token: str
+
+
+class Revoked(TypedDict):
+    """The name of a token that is no longer valid."""
+
+    revoked: str
+
+
+class ListedToken(TypedDict):
+    """A token without its secret; times are UTC in ISO 8601, None if it never expires or was not used yet."""
+
+    name: str
+    scopes: list[str]
+    created_at: str | None
+    expires_at: str | None
+    used_at: str | None
+
+
 Name = Annotated[str, typer.Argument(help="The name of the token: who or what uses it.")]
 
 
 @app.callback()
-def show(context: typer.Context, home: HomeOption = HERE) -> None:
+def show(context: typer.Context, home: HomeOption = HERE, json_: JsonOption = False) -> None:
     """Print the admin token of registry/token; with a command, make, list or revoke other tokens.
 
     Example: retraind token create dashboard --scope read
@@ -33,7 +58,8 @@ def show(context: typer.Context, home: HomeOption = HERE) -> None:
     place, _ = opened(home)
     if not place.token.exists():
         raise NotFound(f"There is no {place.token} yet.", hint="The first `retraind run` makes it.")
-    typer.echo(place.token.read_text().strip())
+    secret = place.token.read_text().strip()
+    say.document(Secret(name=tokens.FILE, token=secret)) if json_ else typer.echo(secret)
 
 
 @app.command()
@@ -44,6 +70,7 @@ def create(
         float | None, typer.Option("--days", min=0, max=36_500, help="It expires after this many days.")
     ] = None,
     home: HomeOption = HERE,
+    json_: JsonOption = False,
 ) -> None:
     """Make a token and print it once: only its sha256 is kept. The running service accepts it at once.
 
@@ -52,7 +79,8 @@ def create(
     place, _ = opened(home, writes=True)
     place.make()
     lasts = timedelta(days=days) if days is not None else None
-    typer.echo(tokens.create(place, name, scope, lasts))
+    secret = tokens.create(place, name, scope, lasts)
+    say.document(Secret(name=name, token=secret)) if json_ else typer.echo(secret)
 
 
 @app.command("list")
@@ -64,16 +92,20 @@ def list_(home: HomeOption = HERE, json_: JsonOption = False) -> None:
     place, _ = opened(home)
     rows = [_row(token, used) for token, used in tokens.known(place)]
     if json_:
-        typer.echo(json.dumps(rows))
+        say.document(rows)
         return
-    lines = [list(NAMES), *([_cell(row[name]) for name in NAMES] for row in rows)]
+    lines = [list(NAMES), *([_cell(value) for value in row.values()] for row in rows)]
     widths = [max(len(line[index]) for line in lines) for index in range(len(NAMES))]
     for line in lines:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 @app.command()
-def revoke(name: Name, home: HomeOption = HERE) -> None:
+def revoke(
+    name: Annotated[str, typer.Argument(help="The name of the token.", autocompletion=values.token_names)],
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
     """Revoke a token: the running service refuses it within a second, and ends its sessions and streams.
 
     Example: retraind token revoke shop
@@ -82,9 +114,11 @@ def revoke(name: Name, home: HomeOption = HERE) -> None:
     if name == tokens.FILE:
         raise BadSettings(f"{name} is a file.", hint=f"Remove {place.token}; the next start makes another.")
     tokens.revoke(place, name)
+    if json_:
+        say.document(Revoked(revoked=name))
 
 
-def _row(token: Token, used: datetime | None) -> dict[str, str | list[str] | None]:
+def _row(token: Token, used: datetime | None) -> ListedToken:
     return {
         "name": token.name,
         "scopes": sorted(token.scopes),
@@ -98,5 +132,5 @@ def _moment(at: datetime | None) -> str | None:
     return at.isoformat(timespec="seconds").replace("+00:00", "Z") if at else None
 
 
-def _cell(value: str | list[str] | None) -> str:
-    return " ".join(value) if isinstance(value, list) else value or "-"
+def _cell(value: object) -> str:
+    return " ".join(value) if isinstance(value, list) else str(value or "-")

@@ -4,6 +4,7 @@ The composition root. The HTTP workers start first and stop last: they predict w
 until everything else has ended.
 """
 
+import json
 import os
 import queue
 import secrets
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from retraind import release
 from retraind.daemon.core import durable, garbage_collector, logs, status
@@ -47,7 +48,7 @@ FIGURES = {"backlog_files", "backlog_bytes", "rows", "rows_pending", "threshold_
 """Fields of the status on the data, which a restart does not change."""
 
 
-def run(home: Home, settings: Settings, wake: Wake) -> None:
+def run(home: Home, settings: Settings, wake: Wake, *, as_json: bool = False) -> None:
     """Run everything until SIGTERM or SIGINT, which `wake` listens for; raises AlreadyRunning, PortTaken, BadSchema, BadSettings."""
     # Its default action ends the process, and the kernel sends it for files that others open (leases, see
     # daemon/inbox/open_writers.py).
@@ -70,13 +71,13 @@ def run(home: Home, settings: Settings, wake: Wake) -> None:
         stack.callback(keeper.close)
         handle_sighup(wake, keeper.renew)
         keeper.start()
-        announce(keeper.workers, settings)
+        announce(keeper.workers, settings, as_json=as_json)
         with suppress(Stopped):
             _run_loop(home, settings, keeper, wake, heartbeat, stack)
         heartbeat.drain()
 
 
-def serve(home: Home, settings: Settings, wake: Wake) -> None:
+def serve(home: Home, settings: Settings, wake: Wake, *, as_json: bool = False) -> None:
     """Run the HTTP workers alone until SIGTERM or SIGINT, which `wake` listens for, and in a node's home its agent.
 
     Raises PortTaken; for a node AlreadyRunning and BadSettings, too.
@@ -90,7 +91,7 @@ def serve(home: Home, settings: Settings, wake: Wake) -> None:
         home.make()
         workers = Workers(home, settings, slots(settings), wake)
         handle_sighup(wake, workers.renew)
-        announce(workers, settings)
+        announce(workers, settings, as_json=as_json)
         if is_node:
             stack.callback(serving_nodes.send_rest, home, settings)
         stack.callback(workers.close)
@@ -238,14 +239,27 @@ def slots(settings: Settings) -> int:
     return settings.server.workers or max(1, (os.cpu_count() or 2) // 2)
 
 
-def announce(workers: Workers, settings: Settings) -> None:
-    """Print where the dashboard is, for the person who has just entered the command."""
-    if settings.server.unix_socket:
-        print(f"retraind: it listens at {settings.server.unix_socket}", flush=True)
+class Listening(TypedDict):
+    """Where a service listens; None for a socket that it does not have."""
+
+    dashboard: str | None
+    unix_socket: str | None
+    pid: int
+
+
+def announce(workers: Workers, settings: Settings, *, as_json: bool = False) -> None:
+    """Print where the dashboard is, for the person or program that has just entered the command."""
+    host, port = workers.address or ("", 0)
+    shown = f"[{reachable(host)}]" if ":" in host else reachable(host)
+    page = f"http://{shown}:{port}/dashboard" if workers.address else None
+    unix_socket = settings.server.unix_socket or None
+    if as_json:
+        print(json.dumps(Listening(dashboard=page, unix_socket=unix_socket, pid=os.getpid())), flush=True)
+    if unix_socket and not as_json:
+        print(f"retraind: it listens at {unix_socket}", flush=True)
+    if page and not as_json:
+        print(f"retraind: the dashboard is at {page}", flush=True)
     if workers.address is None:
         return
-    host, port = workers.address
-    shown = f"[{reachable(host)}]" if ":" in host else reachable(host)
-    print(f"retraind: the dashboard is at http://{shown}:{port}/dashboard", flush=True)
     if host not in ("127.0.0.1", "::1", "localhost") and settings.server.auth == "none":
         print("retraind: any client that reaches this address may write (server.auth = 'none')", file=sys.stderr)

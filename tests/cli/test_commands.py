@@ -30,7 +30,7 @@ from retraind.daemon.storage.journal import Journal
 
 def test_there_are_the_commands_that_are_promised() -> None:
     """Each one of the list, and no other."""
-    promised = "run serve ingest predict explain retrain status versions drops accept reject lineage reproduce forget promote refuse rollback init schema doctor token backup restore migrate claim notify"
+    promised = "run serve ingest predict explain retrain status versions drops accept reject lineage reproduce forget promote refuse rollback init schema doctor token backup restore migrate claim notify top completion"
     assert sorted(promised.split()) == COMMANDS
 
 
@@ -41,7 +41,7 @@ def test_help_has_an_example(command: str) -> None:
     assert done.returncode == Exit.OK
     assert forked(*filter(None, [command, "-h"])).stdout == done.stdout
     assert f"Example: retraind {command}".rstrip() in " ".join(done.stdout.split())
-    assert not command or "--home" in done.stdout
+    assert command in ("", "completion") or "--home" in done.stdout
 
 
 # Errors
@@ -123,7 +123,7 @@ def test_request_is_on_disk_when_the_command_ends(
     done = forked(*arguments, "--json", home=home)
     assert done.returncode == Exit.OK
     [request] = requests.pending(home)
-    assert json.loads(done.stdout) == {"request": request.id}
+    assert json.loads(done.stdout) == {"request": request.id, "state": "queued", "sentence": None}
     assert (request.kind, request.version, request.force, request.by) == (kind, version, force, "cli")
     assert "is not running" in done.stderr
 

@@ -20,11 +20,13 @@ from retraind.daemon.core.states import RequestState, RunState, VersionState
 from retraind.daemon.core.status import Training
 from retraind.daemon.storage.journal import Journal
 
+REQUEST = "1" * 16
+
 
 def followed(home: Home) -> tuple[Exit, follow.FollowedTraining]:
     """What `follow` returns of a request that the journal has as number 1, while a daemon seems to run."""
     status.publish(home.status, a_status(training=TRAINING))
-    return follow.follow(home, "1" * 16, 0)
+    return follow.follow(home, REQUEST, 0)
 
 
 TRAINING = Training(
@@ -43,10 +45,10 @@ TRAINING = Training(
 
 
 def ask(journal: Journal, state: str, detail: str = "") -> None:
-    journal.requests.take("1" * 16, "retrain", "forced", "2026-01-01T00:00:00Z")
+    journal.requests.take(REQUEST, "retrain", "forced", "2026-01-01T00:00:00Z")
     if state == "done":
         journal.runs.start("requested, forced", "a" * 40, "b" * 32, 150)
-    journal.requests.end("1" * 16, RequestState(state), detail)
+    journal.requests.end(REQUEST, RequestState(state), detail)
 
 
 def test_line_says_how_far_it_is() -> None:
@@ -66,7 +68,13 @@ def test_verdict_ends_it(home: Home, journal: Journal, state: str, code: Exit) -
     journal.versions.judge(a_version(1), VersionState(state), "Because.")
     ended, facts = followed(home)
     assert ended == code
-    assert facts == {"run": 1, "version": 1, "state": state, "sentence": f"Version 1 {state}: Because."}
+    assert facts == {
+        "request": REQUEST,
+        "run": 1,
+        "version": 1,
+        "state": state,
+        "sentence": f"Version 1 {state}: Because.",
+    }
 
 
 def test_declined_request_and_failed_training_end_it(home: Home, journal: Journal) -> None:
@@ -74,15 +82,21 @@ def test_declined_request_and_failed_training_end_it(home: Home, journal: Journa
     ask(journal, "refused", "Not started: there are no new rows.")
     assert followed(home) == (
         Exit.REFUSED,
-        {"run": None, "version": None, "state": "refused", "sentence": "Not started: there are no new rows."},
+        {
+            "request": REQUEST,
+            "run": None,
+            "version": None,
+            "state": "refused",
+            "sentence": "Not started: there are no new rows.",
+        },
     )
 
 
 def test_answer_that_does_not_come_is_not_waited_for_long(home: Home, journal: Journal) -> None:
     """A daemon may be busy; the request stays."""
-    assert follow.answer(home, "1" * 16, 0.3) is None
+    assert follow.answer(home, REQUEST, 0.3) is None
     ask(journal, "done", "Training started: requested, forced.")
-    assert follow.answer(home, "1" * 16) == ("done", "Training started: requested, forced.")
+    assert follow.answer(home, REQUEST) == ("done", "Training started: requested, forced.")
 
 
 def test_failure_ends_it(home: Home, journal: Journal) -> None:
@@ -98,7 +112,7 @@ def test_failure_ends_it(home: Home, journal: Journal) -> None:
 def test_without_a_daemon_nothing_is_waited_for(home: Home) -> None:
     """The request stays for the next start."""
     with pytest.raises(Unavailable, match="when it starts"):
-        follow.follow(home, "1" * 16, 0)
+        follow.follow(home, REQUEST, 0)
 
 
 def test_command_follows_its_request_to_the_verdict(home: Home, journal: Journal) -> None:
@@ -132,7 +146,9 @@ def test_service_is_followed_to_the_verdict(tmp_path: Path, served: Path) -> Non
         back = forked("rollback", home=service.home)
         assert (back.returncode, back.stderr) == (0, "retraind: Version 1 will be served (rollback).\n")
         nothing = forked("promote", "99", "--json", home=service.home)
-        assert (nothing.returncode, list(json.loads(nothing.stdout))) == (Exit.REFUSED, ["request"])
-        assert nothing.stderr == "retraind: There is no version 99; `retraind versions` lists them.\n"
+        answer = json.loads(nothing.stdout)
+        sentence = "There is no version 99; `retraind versions` lists them."
+        assert (nothing.returncode, answer["state"], answer["sentence"]) == (Exit.REFUSED, "refused", sentence)
+        assert json.loads(nothing.stderr) == {"message": sentence}
     finally:
         service.end()

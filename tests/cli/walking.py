@@ -10,9 +10,6 @@ from retraind.daemon.cli import commands
 ARGUMENT = "examples/iris-more.csv"
 """Stands for any text: a file, a name, an address."""
 
-SCREENED = {"completion"}
-"""Commands without a home."""
-
 
 class Command(NamedTuple):
     """A command: its words, such as `token create`, the arguments that it requires, and the options that it takes."""

@@ -9,9 +9,13 @@ from typing import NotRequired, TypedDict
 import orjson
 from bottle import HTTPResponse
 
-from retraind.daemon.core.errors import BadSchema, Crowded, InvalidFeatures, NotFound, RetraindError
+from retraind.daemon.core.errors import POLICY, Cause, Crowded, InvalidFeatures, RetraindError
+from retraind.daemon.core.errors.causes import of_status
 
 PROBLEM = "application/problem+json"
+
+TYPE = "urn:retraind:problem:"
+"""`type` of a problem is this and its cause; docs/errors.md lists them."""
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """Errors of the kernel for a full disk."""
@@ -39,18 +43,33 @@ class Problem(HTTPResponse):  # type: ignore[misc]
     """An answer that reports an error; raise it from a route."""
 
     def __init__(
-        self, status: int, detail: str, *, hint: str = "", errors: Sequence[FieldError] | None = None, **headers: str
+        self,
+        status: int,
+        detail: str,
+        *,
+        hint: str = "",
+        errors: Sequence[FieldError] | None = None,
+        cause: Cause | None = None,
+        **headers: str,
     ) -> None:
         self.detail, self.hint = detail, hint
-        body = document(status, detail, hint=hint, errors=errors)
+        body = document(status, detail, hint=hint, errors=errors, cause=cause)
         fields = {name.replace("_", "-"): value for name, value in headers.items()}
         super().__init__(body, status, {"Content-Type": PROBLEM, **fields})
 
 
-def document(status: int, detail: str, *, hint: str = "", errors: Sequence[FieldError] | None = None) -> bytes:
-    """The JSON text of a problem."""
+def document(
+    status: int,
+    detail: str,
+    *,
+    hint: str = "",
+    errors: Sequence[FieldError] | None = None,
+    cause: Cause | None = None,
+) -> bytes:
+    """The JSON text of a problem; its type is `cause`, by default that of the status."""
     phrase = http.HTTPStatus(status).phrase
-    content: Document = {"type": "about:blank", "title": phrase, "status": status, "detail": detail}
+    kind = f"{TYPE}{cause or of_status(status)}"
+    content: Document = {"type": kind, "title": phrase, "status": status, "detail": detail}
     if hint:
         content["hint"] = hint
     if errors:
@@ -60,16 +79,13 @@ def document(status: int, detail: str, *, hint: str = "", errors: Sequence[Field
 
 def explain(error: Exception) -> Problem | None:
     """The problem for an expected exception; None for an unexpected one."""
-    if isinstance(error, InvalidFeatures):
-        return Problem(422, str(error), errors=[{"field": error.field or "features", "detail": str(error)}])
-    if isinstance(error, Crowded):
-        return Problem(429, str(error.args[0]), hint=error.hint, Retry_After=str(error.seconds))
-    if isinstance(error, NotFound):
-        return Problem(404, str(error.args[0]), hint=error.hint)
-    if isinstance(error, BadSchema):
-        return Problem(503, str(error.args[0]), hint=error.hint)
     if isinstance(error, RetraindError):
-        return Problem(503, str(error.args[0]), hint=error.hint)
+        fields: list[FieldError] | None = None
+        if isinstance(error, InvalidFeatures):
+            fields = [{"field": error.field or "features", "detail": str(error)}]
+        headers = {"Retry_After": str(error.seconds)} if isinstance(error, Crowded) else {}
+        status = POLICY[error.cause].status
+        return Problem(status, error.message, hint=error.hint, errors=fields, cause=error.cause, **headers)
     if isinstance(error, OSError) and error.errno in FULL:
         return Problem(507, "The disk is full; nothing was accepted.", hint="Free some space and send it again.")
     if isinstance(error, OSError):
