@@ -1,10 +1,9 @@
 """Figures of the last minute, from the counters of two moments. Pure."""
 
 from collections import deque
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from retraind.web.metrics.counters import BOUNDS
+from retraind.daemon.core.trends.latency import quantile
 from retraind.web.terminal.sources import Moment
 
 WINDOW = 60.0
@@ -48,15 +47,3 @@ def between(before: Moment, now: Moment) -> Recent:
     durations = [b - a for a, b in zip(before.buckets, now.buckets, strict=False)]
     failures = max(0, new["failures"] - old["failures"])
     return Recent(seconds, answered / seconds, failures, quantile(durations, 0.5), quantile(durations, 0.99))
-
-
-def quantile(durations: Sequence[int], share: float) -> float | None:
-    """The duration (seconds) that `share` (0-1) of the requests did not exceed, from counts per bucket; None without any."""
-    rank, seen = share * sum(durations), 0
-    for index, number in enumerate(durations):
-        if number and seen + number >= rank:
-            low = BOUNDS[index - 1] if index else 0.0
-            high = BOUNDS[index] if index < len(BOUNDS) else BOUNDS[-1]
-            return low + (high - low) * (rank - seen) / number
-        seen += number
-    return None
