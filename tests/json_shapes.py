@@ -23,6 +23,7 @@ from retraind.daemon.cli.report.say import FailureLine, MessageLine
 from retraind.daemon.cli.report.schema_table import SchemaReport
 from retraind.daemon.cli.report.versions import ListedVersion
 from retraind.daemon.cli.token_commands import ListedToken, Revoked, Secret
+from retraind.daemon.export.export import Facts as Exported
 from retraind.daemon.records.events import Delivery
 from retraind.daemon.service.service import Listening
 from retraind.daemon.training.reproduction_verdict import Comparison
@@ -46,6 +47,7 @@ COMMANDS: dict[str, Any] = {
     "reject": RequestAnswer,
     "lineage": DescribedChain,
     "reproduce": Comparison,
+    "export": Exported,
     "forget": RequestAnswer | Traced,
     "init": SchemaReport,
     "schema": SchemaReport,

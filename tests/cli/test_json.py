@@ -31,6 +31,7 @@ CASES: dict[str, list[tuple[str, ...]]] = {
     "promote": [("promote", "1")],
     "refuse": [("refuse",)],
     "rollback": [("rollback",)],
+    "export": [("export", "1", "-o", "{new}/exported")],
     "status": [("status",)],
     "top": [("top",)],
     "versions": [("versions",)],
