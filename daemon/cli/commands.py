@@ -31,7 +31,7 @@ COMMANDS = {
     "refuse": "model_commands:refuse",
     "rollback": "model_commands:rollback",
     "status": "service_commands:show_status",
-    "top": "top_command:top",
+    "top": "top.command:top",
     "versions": "model_commands:versions",
     "drops": "drop_commands:drops",
     "accept": "drop_commands:accept",

@@ -1,0 +1,1 @@
+"""The command top: the dashboard in a terminal, whose screen is `retraind.web.terminal`."""
