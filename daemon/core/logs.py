@@ -6,8 +6,11 @@ a second to every start, most of it for tracebacks by rich.
 
 import json
 import logging
+import os
 import sys
+import threading
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any
 
 from retraind.daemon.core.settings import Log
@@ -81,7 +84,7 @@ class TextLines(logging.Formatter):
 
 
 def configure(settings: Log) -> None:
-    """Set up logging for this process."""
+    """Set up logging for this process: of its libraries, of Python's warnings and of uncaught exceptions, too."""
     pretty = settings.format == "text" or (settings.format == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(TextLines(coloured=sys.stderr.isatty()) if pretty else JsonLines())
@@ -90,6 +93,28 @@ def configure(settings: Log) -> None:
     root.setLevel(settings.level.upper())
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    os.environ["MLFLOW_CONFIGURE_LOGGING"] = "false"  # MLflow's own handler would write lines of another shape
+    logging.captureWarnings(True)
+    sys.excepthook, threading.excepthook = _uncaught, _uncaught_in_thread
+
+
+def writes_json() -> bool:
+    """Whether this process writes JSON lines."""
+    return any(isinstance(handler.formatter, JsonLines) for handler in logging.getLogger().handlers)
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if isinstance(error, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    logging.getLogger("retraind").critical("uncaught", exc_info=(kind, error, trace), extra={"fields": {}})
+
+
+def _uncaught_in_thread(failure: threading.ExceptHookArgs) -> None:
+    if failure.exc_value is not None:
+        name = failure.thread.name if failure.thread else ""
+        trace = failure.exc_type, failure.exc_value, failure.exc_traceback
+        logging.getLogger("retraind").critical("uncaught", exc_info=trace, extra={"fields": {"thread": name}})
 
 
 def _moment(record: logging.LogRecord) -> str:

@@ -21,6 +21,7 @@ import orjson
 from retraind.daemon.core import logs
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.settings import Log
+from retraind.daemon.processes.child_output import ChildOutput
 from retraind.daemon.processes.training_job import Job, Message
 
 log = logs.Logger()
@@ -132,10 +133,13 @@ class Trainer:
         command = [*python("retraind.daemon.training"), str(home.root), str(nice), str(os.getpid()), settings]
         # One thread for numerics: more would take cores from predictions, and there must be no thread pools at a fork.
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        # In a terminal the lines are for people, as they come.
+        self._output = ChildOutput("trainer") if logs.writes_json() else None
         self._child = Child(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=self._output.fd if self._output else None,
             env=environment() | threads,
             start_new_session=True,
         )
@@ -221,13 +225,19 @@ class Trainer:
             self._child.process.wait()
 
     def _sleep(self) -> None:
-        self.close()
+        self._end()
         self._child.forget()
         self.messages()  # of a process that is gone
         self.ready, self.asleep, self.problem = False, True, None
 
     def close(self) -> None:
         """End the trainer for good."""
+        self._end()
+        if self._output is not None:
+            self._output.close()
+            self._output = None
+
+    def _end(self) -> None:
         self.kill()
         _hang_up(self._child.process)
         if self._reader is not None:
