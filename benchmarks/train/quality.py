@@ -44,7 +44,7 @@ def collect(service: Service) -> list[list[str]]:
     version = client.get_model_version_by_alias(NAME, CHAMPION)
     parent = client.get_run(str(version.run_id))
     nested = client.search_runs([parent.info.experiment_id], f"tags.mlflow.parentRunId = '{version.run_id}'")
-    chosen = mlflow.sklearn.load_model(f"models:/{NAME}@{CHAMPION}")
+    chosen = mlflow.sklearn.load_model(f"models:/{NAME}@{CHAMPION}")[-1].estimator
     return [*_candidates(service, nested), *_selected(parent, chosen)]
 
 

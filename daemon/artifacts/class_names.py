@@ -7,6 +7,9 @@ earlier release loads the versions of its leader.
 import io
 import re
 import zipfile
+from collections.abc import Callable
+
+Replacement = bytes | Callable[[re.Match[bytes]], bytes]
 
 SCHEMA = "schema.json"
 """The file in skops' archive that has the names; the others are arrays."""
@@ -18,22 +21,23 @@ IMPORTED = re.compile(rb'("__module__": )"retraind\.daemon\.')
 
 def stored(data: bytes) -> bytes:
     """The file of skops with the names that bundles have."""
-    return _renamed(data, IMPORTED, rb'\1"daemon.')
+    return renamed(data, IMPORTED, rb'\1"daemon.')
 
 
 def imported(data: bytes) -> bytes:
     """The file of skops with the names that Python imports; passes on BadZipFile."""
-    return _renamed(data, STORED, rb'\1"retraind.daemon.')
+    return renamed(data, STORED, rb'\1"retraind.daemon.')
 
 
-def _renamed(data: bytes, names: re.Pattern[bytes], replacement: bytes) -> bytes:
+def renamed(data: bytes, names: re.Pattern[bytes], replacement: Replacement) -> bytes:
+    """The file of skops with other names, where `names` matches; passes on BadZipFile."""
     with zipfile.ZipFile(io.BytesIO(data)) as files:
         schema = files.read(SCHEMA)
-        renamed = names.sub(replacement, schema)
-        if renamed == schema:
+        changed = names.sub(replacement, schema)
+        if changed == schema:
             return data
         copy = io.BytesIO()
         with zipfile.ZipFile(copy, "w") as target:
             for entry in files.infolist():
-                target.writestr(entry, renamed if entry.filename == SCHEMA else files.read(entry))
+                target.writestr(entry, changed if entry.filename == SCHEMA else files.read(entry))
     return copy.getvalue()

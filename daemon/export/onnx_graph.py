@@ -8,8 +8,9 @@ from onnx import ModelProto, TensorProto, compose, helper
 
 from retraind.daemon.artifacts.bundle import AFTER, BEFORE, ONNX, TREELITE
 from retraind.daemon.core.errors import NotExportable
-from retraind.daemon.export import onnx_inputs, onnx_treelite, table_columns
+from retraind.daemon.export import onnx_inputs, onnx_treelite
 from retraind.daemon.export.exported_version import ExportedVersion
+from retraind.daemon.portable import pipeline
 from retraind.daemon.schema.costs import TIE
 from retraind.daemon.training.export.onnx_nodes import IR, OPSET, Nodes
 
@@ -104,7 +105,7 @@ def _facts(version: ExportedVersion) -> dict[str, str]:
     """Metadata for programs: the example script reads columns and classes from it."""
     columns = [
         {key: each[key] for key in ("name", "kind", "missing", "markers")}
-        for each in table_columns.described(version.schema)
+        for each in pipeline.described(version.schema)
     ]
     facts: dict[str, object] = {
         "columns": columns,

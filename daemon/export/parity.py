@@ -10,8 +10,9 @@ import numpy as np
 
 from retraind.daemon.artifacts.bundle import PARITY
 from retraind.daemon.core.errors import InvalidFeatures, NotExportable
-from retraind.daemon.export import example_rows, portable_package
+from retraind.daemon.export import example_rows
 from retraind.daemon.export.exported_version import ExportedVersion
+from retraind.daemon.portable import package
 from retraind.daemon.schema.costs import named
 from retraind.daemon.schema.row_encoding import encode
 
@@ -84,7 +85,7 @@ def _numbers(answer: Mapping[str, Any]) -> list[float]:
 @contextmanager
 def script(folder: Path) -> Iterator[Any]:
     """The example script of a folder as a module, with the modules beside it."""
-    with portable_package.importable(folder):
+    with package.importable(folder):
         spec = importlib.util.spec_from_file_location("retraind_example", folder / EXAMPLE)
         assert spec is not None
         assert spec.loader is not None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from retraind.daemon.export import onnx_graph, table_columns
 from retraind.daemon.export.exported_version import ExportedVersion
 from retraind.daemon.export.parity import Checked
+from retraind.daemon.portable import package
 from retraind.daemon.schema.column import Column
 from retraind.daemon.schema.text_words import SLOTS
 
@@ -38,7 +39,7 @@ GAP = {
 
 START = {
     "onnx": "`model.onnx` is a graph for ONNX Runtime in any language: an input for each column, and the outputs {outputs}. In Python:",
-    "pickle": "`model.pkl` is a scikit-learn pipeline for a pandas DataFrame; the folder `retraind_model` must be importable. Load pickles only from people whom you trust, with the versions in requirements.txt:",
+    "pickle": "`model.pkl` is a scikit-learn pipeline for a pandas DataFrame; the folder `{package}` must be importable. Load pickles only from people whom you trust, with the versions in requirements.txt:",
     "mlflow": "This folder is an MLflow model (`mlflow.pyfunc.load_model`, `mlflow.sklearn.load_model`, `mlflow models serve -m .`) for a pandas DataFrame:",
 }
 
@@ -50,7 +51,7 @@ def text(version: ExportedVersion, form: "Format", checked: Checked) -> str:
     answer = f"one of the classes {_classes(version)}" if schema.classes else "a number"
     return f"""# {table_columns.cell(schema.target)}, version {version.number}
 
-{START[form.value].format(outputs=outputs)}
+{START[form.value].format(outputs=outputs, package=package.NAME)}
 
     pip install -r requirements.txt
     python example.py

@@ -1,23 +1,8 @@
-"""The columns of a version as an export describes them: for programs, and for people."""
+"""The columns of a version for people: Markdown tables, and texts of the data in them."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from retraind.daemon.schema.schema import Schema
-
-
-def described(schema: Schema) -> list[dict[str, Any]]:
-    """What `retraind.daemon.export.portable.columns.Columns` needs to know of each column."""
-    return [
-        {
-            "name": column.name,
-            "kind": column.kind,
-            "missing": column.missing,
-            "categories": list(column.categories),
-            "markers": list(schema.markers[column.name]),
-        }
-        for column in schema.columns
-    ]
 
 
 def as_table(schema: Schema, notes: Mapping[str, str]) -> str:

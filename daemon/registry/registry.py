@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from retraind.daemon.artifacts import backends
 from retraind.daemon.core.databases import mlflow_server
 from retraind.daemon.core.errors import Unavailable
 from retraind.daemon.core.home import Home
 from retraind.daemon.registry import artifact_files, deferred_packages, migrations
+from retraind.daemon.registry.table_model import TableModel, signature
 from retraind.daemon.storage import mlflow_tables
 from retraind.daemon.storage.model_versions import NAME, TAG, ModelVersions
 
@@ -54,7 +54,6 @@ from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.models import infer_signature
 
 
 @dataclass(frozen=True)
@@ -183,28 +182,20 @@ class Registry:
         """Close a run: FINISHED, FAILED or KILLED."""
         self.client.set_terminated(run, status)
 
-    def register(
-        self,
-        run: str,
-        estimator: Any,
-        rows: Any,
-        requirements: Sequence[str],
-        tags: Mapping[str, str],
-        strange: Sequence[str] = (),
-    ) -> int:
-        """Log the estimator as a loadable MLflow model of `run` and register it; returns the version's number.
+    def register(self, run: str, model: TableModel, tags: Mapping[str, str]) -> int:
+        """Log the pipeline as MLflow's model of `run` and register it; returns the version's number.
 
-        `strange` are additional types that must be trusted when the model is loaded from MLflow.
+        MLflow loads it without retraind: its own classes lie beside it.
         """
-        signature = infer_signature(rows, estimator.predict(rows))
         mlflow.start_run(run_id=run)
         try:
             logged = mlflow.sklearn.log_model(
-                estimator,
+                model.pipeline,
                 name="model",
-                signature=signature,
-                pip_requirements=list(requirements),
-                skops_trusted_types=[*backends.TRUSTED, *strange],
+                signature=signature(model),
+                code_paths=[str(model.code)],
+                pip_requirements=list(model.requirements),
+                skops_trusted_types=list(model.trusted),
             )
         finally:
             mlflow.end_run("RUNNING")  # it continues: pictures and textbook figures follow

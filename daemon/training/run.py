@@ -20,6 +20,7 @@ from retraind.daemon.core.errors import BundleRefused
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.status import utcnow
 from retraind.daemon.dataset import segments
+from retraind.daemon.portable import pipeline
 from retraind.daemon.processes.training_job import Job, Say
 from retraind.daemon.registry.registry import Registry
 from retraind.daemon.schema.arrival_times import Window
@@ -111,8 +112,8 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     logger.begin()
     tags = {"bundle": sealed, "revision": job.revision, "dvc_md5": job.dvc_md5, "candidate": winner.scored.name}
     tags |= {"backend": manifest.backend, "backend_difference": f"{manifest.difference:.2g}"}
-    needs = [f"{name}=={manifest.libraries[name]}" for name in ("scikit-learn", "numpy")]
-    version = work.registry.register(work.run, made.fitted, data.matrix[:5], needs, tags, made.strange)
+    with pipeline.table_model(schema, made.fitted, costs, made.strange) as model:
+        version = work.registry.register(work.run, model, tags)
     return version, lambda: logger.finish(outcome.scored, winner.scored, winner.fitted, few=is_small(data, settings))
 
 

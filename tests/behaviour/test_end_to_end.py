@@ -9,7 +9,7 @@ from pathlib import Path
 
 import mlflow
 import mlflow.pyfunc
-import numpy as np
+import pandas as pd
 import pytest
 from service import FAST, REPOSITORY, Service, flowers, parsed, wait_until
 
@@ -98,7 +98,8 @@ def test_mlflow_shows_the_runs_and_loads_the_champion(service: Service) -> None:
         ]
         assert "split42_accuracy" in nested_run.data.metrics
     loaded = mlflow.pyfunc.load_model(f"models:/{NAME}@{CHAMPION}")
-    assert loaded.predict(np.array([[5.1, 3.5, 1.4, 0.2]])).tolist() == [0]
+    row = dict(zip(loaded.metadata.get_input_schema().input_names(), [5.1, 3.5, 1.4, 0.2], strict=True))
+    assert loaded.predict(pd.DataFrame([row])).tolist() == ["setosa"]
 
 
 def test_a_bad_row_is_kept_with_its_reason_and_the_others_are_taken(service: Service) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 import pytest
 import stores
 from mlflow import MlflowClient, pyfunc
@@ -115,7 +115,9 @@ def loads_from_the_store(service: Service, bucket: Bucket, monkeypatch: pytest.M
         if path.is_file()
     }
     wait_until(lambda: files <= bucket.names(), 30, "all of MLflow's files in the store")
-    assert pyfunc.load_model(location).predict(np.array([[5.1, 3.5, 1.4, 0.2]])).tolist() == [0]
+    model = pyfunc.load_model(location)
+    row = dict(zip(model.metadata.get_input_schema().input_names(), [5.1, 3.5, 1.4, 0.2], strict=True))
+    assert model.predict(pd.DataFrame([row])).tolist() == ["setosa"]
     gc.collect()  # ends the threads of MLflow's download
 
 

@@ -69,6 +69,14 @@ def test_models_in_mlflow_load_beside_a_package_of_the_same_name(root: Path, tmp
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("form", ["onnx", "pickle"])
+def test_versions_of_an_earlier_release_are_taken_away(root: Path, tmp_path: Path, form: str) -> None:
+    """MLflow's copies are bare estimators with the names of then; what leaves is made of the classes of now."""
+    done = forked("export", 2, "--format", form, "-o", str(tmp_path / "out"), "--json", home=Home(root))
+    assert done.returncode == Exit.OK, done.stderr
+    assert json.loads(done.stdout)["rows"] > 50
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_old_home_goes_on_with_the_code_of_now(service: Service) -> None:

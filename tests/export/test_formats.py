@@ -21,11 +21,12 @@ from retraind.daemon.blend import BlendClassifier
 from retraind.daemon.core.errors import NotExportable
 from retraind.daemon.core.home import Home
 from retraind.daemon.encoding import Encoding
-from retraind.daemon.export import estimator, parity, portable_package
+from retraind.daemon.export import parity
 from retraind.daemon.export.export import export
 from retraind.daemon.export.formats import Format
 from retraind.daemon.kernel import KernelClassifier
 from retraind.daemon.model import Calibrated, Design
+from retraind.daemon.portable import package, pipeline
 
 FEW = {
     "grids": {
@@ -110,9 +111,9 @@ def test_blend_is_made_of_classes_that_go_along(tmp_path: Path) -> None:
     encoded = make_pipeline(Encoding(3, (), [2], [3], 2), Design([0, 0, 0]), KernelClassifier(random_state=0))
     members = [Calibrated(make_pipeline(Design([0, 0, 3]), LogisticRegression()), 0.7), encoded]
     blend = BlendClassifier(members, [2, 1]).fit(rows, codes)
-    portable_package.write(tmp_path, estimator.modules(blend) & portable_package.MODULES.keys())
-    with portable_package.importable(tmp_path):
-        data = pickle.dumps(estimator.ported(blend))
+    package.write(tmp_path)
+    with package.importable(tmp_path):
+        data = pickle.dumps(pipeline.ported(blend))
         copy = pickle.loads(data)
         assert (copy.predict_proba(rows) == blend.predict_proba(rows)).all()
     assert b"retraind.daemon" not in data

@@ -1,5 +1,6 @@
 """Each format in an environment made from the package index with nothing but what its folder lists: no retraind, no service."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,14 @@ def test_folder_answers_elsewhere_as_the_service(shop: Workshop, tmp_path: Path,
     rows = strangers(100)
     assert same(fresh.predict(moved, rows), served_answers(shop.home, rows))
     assert len(fresh.run(moved).splitlines()) == 3
+
+
+def test_registered_model_is_loaded_elsewhere_by_mlflow_alone(shop: Workshop, tmp_path: Path) -> None:
+    """The files that MLflow keeps of a version, in an environment with what they list: rows by column in, names of classes out."""
+    [place] = [path.parent for path in shop.home.artifacts.rglob("MLmodel")]
+    kept = shutil.copytree(place, tmp_path / "kept")
+    fresh = Fresh(tmp_path / "env", kept / "requirements.txt")
+    export(shop.home, 1, Format.MLFLOW, tmp_path / "exported")
+    shutil.copy(tmp_path / "exported" / "example.py", kept)
+    rows = strangers(50)
+    assert same(fresh.predict(kept, rows), served_answers(shop.home, rows))

@@ -22,14 +22,15 @@ HEAVY = {
     "dvc": {"retraind.daemon.dataset.dvc"},
     "mlflow": {
         "retraind.daemon.registry.registry",
-        "retraind.daemon.export.portable.mlflow_example",
+        "retraind.daemon.registry.table_model",
+        "retraind.daemon.export.scripts.mlflow_example",
     },  # in the trainer's process; and a file that is copied
     "pandas": {
         "retraind.daemon.registry.registry",
-        "retraind.daemon.registry.saved_model",
-        "retraind.daemon.export.portable.columns",
-        "retraind.daemon.export.portable.mlflow_example",
-        "retraind.daemon.export.portable.pickle_example",
+        "retraind.daemon.registry.table_model",
+        "retraind.daemon.portable.columns",
+        "retraind.daemon.export.scripts.mlflow_example",
+        "retraind.daemon.export.scripts.pickle_example",
     },
     "sqlalchemy": {
         "retraind.daemon.storage.journal_tables",
@@ -78,10 +79,9 @@ HEAVY = {
         "retraind.daemon.training.selection.calibration",
         "retraind.daemon.training.selection.cross_validation",
         "retraind.daemon.training.selection.report_metrics",
-        "retraind.daemon.export.estimator",
-        "retraind.daemon.export.formats",
-        "retraind.daemon.export.portable.answers",
-        "retraind.daemon.export.portable.columns",
+        "retraind.daemon.portable.pipeline",
+        "retraind.daemon.portable.answers",
+        "retraind.daemon.portable.columns",
         "retraind.daemon.training.export.linear_export",
         "retraind.daemon.training.export.onnx_export",
         "retraind.daemon.training.export.onnx_linear",
@@ -108,7 +108,7 @@ HEAVY = {
     "onnxruntime": {
         "retraind.daemon.artifacts.backends",
         "retraind.daemon.training.run",
-        "retraind.daemon.export.portable.onnx_example",
+        "retraind.daemon.export.scripts.onnx_example",
     },
     "treelite": {"retraind.daemon.artifacts.treelite_model"},
     "skops": {  # they load, write, and have MLflow write

@@ -17,9 +17,12 @@ from retraind.daemon.artifacts.bundle import MANIFEST
 from retraind.daemon.core.errors import BundleRefused
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.settings import Promote
+from retraind.daemon.portable import pipeline
 from retraind.daemon.promotion.champion import Champion
 from retraind.daemon.promotion.old_versions import OldVersions
 from retraind.daemon.promotion.servable import verify
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
 from retraind.daemon.storage import artifact_paths
 from retraind.daemon.storage.journal import Journal
 from retraind.daemon.storage.model_versions import CHALLENGER, CHAMPION, Registered
@@ -35,8 +38,9 @@ class Logged(Parts):
         (pictures / "confusion_matrix.png").touch()
         for run_id in (run, nested):
             self.registry.log_files(run_id, pictures)
-        rows = [[0.0], [1.0]]
-        return self.registry.register(run, DummyClassifier().fit(rows, [0, 1]), rows, ["numpy"], {"bundle": sealed})
+        schema = Schema(target="tree", classes=["ash", "oak"], columns=[Column(name="length", kind="number")])
+        with pipeline.table_model(schema, DummyClassifier().fit([[0.0], [1.0]], [0, 1]), None) as model:
+            return self.registry.register(run, model, {"bundle": sealed})
 
 
 @pytest.fixture

@@ -7,13 +7,17 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 from sklearn.tree import DecisionTreeClassifier
 
 from retraind.daemon.core.errors import BadSettings, Unavailable
 from retraind.daemon.core.home import Home
+from retraind.daemon.portable import pipeline
 from retraind.daemon.registry.registry import Registry, Source
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
 from retraind.daemon.storage import mlflow_file
 from retraind.daemon.storage.model_versions import NAME, ModelVersions
 
@@ -88,17 +92,25 @@ def test_runs_of_candidates_of_cleared_versions_are_removed(registry: Registry) 
 
 
 def test_registered_model_can_be_loaded_by_mlflow(registry: Registry, mlflow_home: Home) -> None:
-    """MLflow alone can load the estimator of a version; its signature and data are recorded."""
+    """MLflow alone can load the pipeline of a version, by columns and with names of classes; signature and data are recorded."""
     matrix = np.array([[0.0, 0.0], [1.0, 1.0]] * 5)
     fitted = DecisionTreeClassifier().fit(matrix, [0, 1] * 5)
+    columns = [Column(name="length", kind="number"), Column(name="lobed", kind="boolean", missing=True)]
+    schema = Schema(target="tree", classes=["ash", "oak"], columns=columns)
     run = registry.start_run("training", {})
-    version = registry.register(run, fitted, matrix, ["scikit-learn==1.0"], {"bundle": "b" * 64})
+    with pipeline.table_model(schema, fitted, None) as model:
+        version = registry.register(run, model, {"bundle": "b" * 64})
     registry.end_run(run)
     assert ModelVersions(mlflow_home).versions()[-1].bundle == "b" * 64
-    loaded = mlflow.sklearn.load_model(f"models:/{NAME}/{version}")
-    assert loaded.predict(matrix).tolist() == [0, 1] * 5
+    loaded = mlflow.pyfunc.load_model(f"models:/{NAME}/{version}")
+    frame = pd.DataFrame({"length": [0.0, 1.0], "lobed": [False, True]})
+    assert loaded.predict(frame).tolist() == ["ash", "oak"]
     assert mlflow.active_run() is None
-    assert mlflow.models.get_model_info(f"models:/{NAME}/{version}").signature is not None
+    inputs = mlflow.models.get_model_info(f"models:/{NAME}/{version}").signature.inputs
+    assert [(each.name, each.type.name, each.required) for each in inputs.inputs] == [
+        ("length", "double", True),
+        ("lobed", "boolean", False),
+    ]
 
 
 @pytest.mark.parametrize("name", ["what?", "a%41b"])

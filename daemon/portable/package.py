@@ -1,19 +1,19 @@
-"""The package `retraind_model` that an export brings along: copies of the few modules of retraind that its model is made of."""
+"""The package that goes with a model: copies of the few modules of retraind that pipelines are made of."""
 
+import hashlib
 import importlib
 import inspect
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 from retraind.daemon import blend, encoding, kernel, model
-from retraind.daemon.export.portable import answers, columns
+from retraind.daemon.artifacts import class_names
+from retraind.daemon.portable import answers, columns
 from retraind.daemon.schema import hash_mixing, text_words
-
-NAME = "retraind_model"
 
 MODULES = {
     module.__name__: module for module in (columns, answers, text_words, hash_mixing, model, blend, kernel, encoding)
@@ -44,26 +44,23 @@ def renamed(source: str, package: str) -> str:
     return source
 
 
-def write(folder: Path, used: Iterable[str]) -> None:
-    """Write the package below a folder, with the `used` modules (full names) and those that they import."""
+def _digest() -> str:
+    """A hash of the modules."""
+    return hashlib.sha256("".join(map(inspect.getsource, MODULES.values())).encode()).hexdigest()[:8]
+
+
+NAME = f"retraind_model_{_digest()}"
+"""Another content has another name, so a program may load models of several releases."""
+
+
+def write(folder: Path) -> None:
+    """Write the package below a folder."""
     place = folder / NAME
     place.mkdir()
     (place / "__init__.py").write_text(HEADER, encoding="utf-8")
-    for name in sorted(_closure({*used, columns.__name__, answers.__name__})):
-        text = renamed(inspect.getsource(MODULES[name]), NAME)
+    for name, module in MODULES.items():
+        text = renamed(inspect.getsource(module), NAME)
         (place / f"{short(name)}.py").write_text(text, encoding="utf-8")
-
-
-def _closure(names: set[str]) -> set[str]:
-    """The modules, and all of ours that they import."""
-    sources = [inspect.getsource(MODULES[name]) for name in names]
-    more = {other for other in MODULES if any(_imports(source, other) for source in sources)} - names
-    return _closure(names | more) if more else names
-
-
-def _imports(source: str, name: str) -> bool:
-    parent, _, last = map(re.escape, name.rpartition("."))
-    return bool(re.search(rf"^\s*from ({name} import\b|{parent} import {last}$)", source, re.MULTILINE))
 
 
 def imported(name: str) -> ModuleType:
@@ -78,14 +75,27 @@ def text_of(module: ModuleType) -> str:
 
 @contextmanager
 def importable(folder: Path) -> Iterator[None]:
-    """Make the package below a folder importable; afterwards it is forgotten, because the next export has its own."""
-    before, writes = list(sys.path), sys.dont_write_bytecode
+    """Make the package below a folder importable; afterwards all is as before, because the folder may be gone then."""
+    path, writes, before = list(sys.path), sys.dont_write_bytecode, _taken()
     sys.path.insert(0, str(folder))
     sys.dont_write_bytecode = True
     importlib.invalidate_caches()
     try:
         yield
     finally:
-        sys.path[:], sys.dont_write_bytecode = before, writes
-        for name in [name for name in sys.modules if name.partition(".")[0] in (NAME, short(text_words.__name__))]:
-            del sys.modules[name]
+        sys.path[:], sys.dont_write_bytecode = path, writes
+        _taken()
+        sys.modules.update(before)
+
+
+def _taken() -> dict[str, ModuleType]:
+    """The modules of the package that are in memory, which are not there any more."""
+    roots = (NAME, short(text_words.__name__))
+    return {name: sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] in roots}
+
+
+def with_own_names(data: bytes) -> bytes:
+    """A skops file with the names of our modules instead of those of the package."""
+    names = {short(name).encode(): name.encode() for name in MODULES}
+    mark = re.compile(rb'("__module__": )"retraind_model_[0-9a-f]+\.(\w+)"')
+    return class_names.renamed(data, mark, lambda found: found[1] + b'"' + names[found[2]] + b'"')

@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 
 @cache
 def model() -> Any:
-    """The pipeline, loaded once. The folder retraind_model must be importable: beside this script, or in PYTHONPATH."""
+    """The pipeline, loaded once. The folder retraind_model_… must be importable: beside this script, or in PYTHONPATH."""
     if str(HERE) not in sys.path:
         sys.path.insert(0, str(HERE))
     return pickle.loads((HERE / "model.pkl").read_bytes())  # noqa: S301 - load only files from people whom you trust

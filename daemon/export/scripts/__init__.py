@@ -1,0 +1,1 @@
+"""The scripts that exported folders get a copy of: they predict where retraind is not installed."""
