@@ -194,6 +194,13 @@ def test_version_without_files_is_said(explaining: Client) -> None:
     assert "<bdi>petal_length</bdi>" in text
 
 
+def test_node_leads_to_its_leader(explaining: Client) -> None:
+    serving = Client(explaining.worker.home, Settings(role="node"))
+    assert sent(serving, ROW)[0] == 421
+    status, text = page(serving, "/dashboard/predictions/x-1")
+    assert (status, "belongs to the leader" in text) == (421, True)
+
+
 def test_unknown_prediction_is_a_page(explaining: Client) -> None:
     status, text = page(explaining, "/dashboard/predictions/none-1")
     assert (status, "There is no prediction 'none-1'." in text) == (404, True)

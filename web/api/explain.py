@@ -11,6 +11,7 @@ import orjson
 from retraind.daemon.core.errors import BundleRefused, InvalidFeatures, NotFound
 from retraind.daemon.schema.row_encoding import encode
 from retraind.web import predict as answering
+from retraind.web.api import node
 from retraind.web.api.pages import Pages
 from retraind.web.http import payload
 from retraind.web.http.payload import Row
@@ -61,6 +62,7 @@ def typed_form(environ: WSGIEnvironment) -> None:
 
 def _typed(pages: Pages, worker: Worker, environ: WSGIEnvironment) -> Reply:
     """The page with the answer to a row that was typed; raises Problem."""
+    _require_records(worker, "/dashboard/predict")
     if call.current().inline:
         raise call.Deferred
     from retraind.web.pages.predicting import moved, predict, typed_row
@@ -85,6 +87,7 @@ def _typed(pages: Pages, worker: Worker, environ: WSGIEnvironment) -> Reply:
 
 def _logged(pages: Pages, worker: Worker, environ: WSGIEnvironment, key: str) -> Reply:
     """The page of a logged prediction; raises Problem 404, and sqlite3.Error if the history can't be read."""
+    _require_records(worker, "/dashboard/predictions/<key>")
     if call.current().inline:
         raise call.Deferred
     from retraind.web.pages.predicting import moved, prediction
@@ -95,6 +98,12 @@ def _logged(pages: Pages, worker: Worker, environ: WSGIEnvironment, key: str) ->
     answer = {"moved": None if explained is None else moved.of(explained), "problem": problem}
     page = Page("prediction.html", lambda request: {**prediction.content(request), **answer})
     return pages.framed(environ, page, {}, key)
+
+
+def _require_records(worker: Worker, path: str) -> None:
+    """Refuse a page on a serving node (421), whose leader has the records."""
+    if node.is_node(worker):
+        raise node.refusal(worker, path)
 
 
 def _explained_again(
