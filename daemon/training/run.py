@@ -29,7 +29,7 @@ from retraind.daemon.schema.scores import NamedMetric, Scores
 from retraind.daemon.training import importance
 from retraind.daemon.training.data.revision import Data
 from retraind.daemon.training.evaluation import baseline_comparison, details, holdouts, new_reference, reference_answers
-from retraind.daemon.training.evaluation.reference_answers import Remembered
+from retraind.daemon.training.evaluation.holdouts import Compared
 from retraind.daemon.training.mlflow_log import RunLogger, is_small
 from retraind.daemon.training.progress import Progress
 from retraind.daemon.training.refit import Served
@@ -97,13 +97,13 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     outcome.left_out.update(absent)
     work.staging.mkdir(parents=True)
     winner = choose_winner(work, data, outcome, progress)
-    figures, answered = _figures(work, served, data, winner, outcome)
+    figures, compared = _figures(work, served, data, winner, outcome)
     if problem:
         figures["twin_problem"] = problem
     made = serve_winner(work, data, winner, progress)
     parts = data.training[0], data.judging[0], winner.answering, settings.seed, costs, made.rows
-    made.facts["files"] |= reference_sample.write(work.staging, *parts) | answered.write(work.staging)
-    detailed, judged = details.of(winner.answering, data, figures, costs)
+    made.facts["files"] |= reference_sample.write(work.staging, *parts) | compared.answered.write(work.staging)
+    detailed, judged = details.of(compared.answers, data, figures, costs)
     made.facts["files"] |= evaluation.write(work.staging, detailed) | judged.write(work.staging)
     manifest = _manifest(work, data, winner, made, figures)
     sealed = bundle.seal(work.staging, manifest)
@@ -117,12 +117,10 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     return version, lambda: logger.finish(outcome.scored, winner.scored, winner.fitted, few=is_small(data, settings))
 
 
-def _figures(
-    work: Work, served: Model | None, data: Data, winner: Winner, outcome: Outcome
-) -> tuple[Scores, Remembered]:
+def _figures(work: Work, served: Model | None, data: Data, winner: Winner, outcome: Outcome) -> tuple[Scores, Compared]:
     """The scores of challenger and champion on the same held-out rows, and of the candidates.
 
-    And the answers to remember.
+    And the challenger's answers.
     """
     best, correction = winner.scored, winner.correction
     parts = winner.fitted, served, data, winner.kept, _rules(work, best.metric)
@@ -139,7 +137,7 @@ def _figures(
         "calibration": None if correction is None else correction.facts(),
     }
     figures["cv_r2" if work.schema.task == "regression" else "cv_accuracy"] = best.score
-    return figures, compared.answered
+    return figures, compared
 
 
 def _rules(work: Work, metric: NamedMetric) -> baseline_comparison.Rules:

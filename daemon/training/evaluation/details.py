@@ -1,7 +1,6 @@
 """Details of an evaluation for people: curves, calibration, residuals, and answers row by row. None of it decides."""
 
 import hashlib
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +28,7 @@ from retraind.daemon.training.data.revision import Data
 from retraind.daemon.training.evaluation import holdouts
 
 MOST_ROWS = 20_000
-"""Maximum number of rows that are answered: more would not change a picture, and a version waits for this."""
+"""Maximum number of rows: more would not change a picture, and a version waits for this."""
 
 MOST_CURVES = 20
 """Maximum number of classes with curves, the most frequent ones."""
@@ -45,10 +44,11 @@ LEAST_IN_BIN = 5
 Vector = NDArray[np.float64]
 
 
-def of(
-    answering: Callable[[Matrix], Matrix], data: Data, scores: Scores, costs: Costs | None
-) -> tuple[Evaluation, JudgedRows]:
-    """The details for the rows of the rolling holdout that have the smallest keys; `answering` answers rows (n, d)."""
+def of(answers: Matrix, data: Data, scores: Scores, costs: Costs | None) -> tuple[Evaluation, JudgedRows]:
+    """The details for the rows of the rolling holdout that have the smallest keys.
+
+    `answers`: those of the judged model for all held-out rows, (m, classes) or (m, 1).
+    """
     world = scores.get("world")
     if world:
         data = data.moved(Era(world["since"], world["until"]))
@@ -56,8 +56,8 @@ def of(
     units, truth = data.copies[data.held][part], data.judging[1][part]
     keys = splitmix(together(units, _target_prints(truth, data.schema)))
     order = np.argsort(keys, kind="stable")[:MOST_ROWS]
-    rows, truth = data.judging[0][part][order], truth[order]
-    answers = answering(rows) if len(rows) else np.zeros((0, len(data.schema.classes) or 1))
+    places = np.flatnonzero(part)[order]
+    rows, truth, answers = data.judging[0][places], truth[order], answers[places]
     evaluation: Evaluation = {"n": len(order), "total": int(part.sum())}
     if len(rows) and data.schema.task == "regression":
         evaluation["residuals"] = _residuals(answers[:, 0], truth)

@@ -54,10 +54,12 @@ Parts = dict[Holdout, NDArray[np.bool_]]
 
 
 class Compared(NamedTuple):
-    """Entries of a manifest's scores, and the answers to remember for later comparisons."""
+    """Entries of a manifest's scores, the answers to remember for later comparisons, and those for the held-out rows."""
 
     scores: Scores
     answered: Remembered
+    answers: Matrix
+    """(m, classes) or (m, 1)."""
 
 
 def compare(
@@ -89,7 +91,7 @@ def compare(
         scores["fair"] = _on_holdouts(new, data, fair, rules)
     if not rules.named:
         scores["metric_named"] = False
-    return Compared(scores, answered)
+    return Compared(scores, answered, new)
 
 
 def _dummy(data: Data, parts: Parts, rules: Rules) -> ScoredDummy:
