@@ -15,8 +15,8 @@ from stories import SCHEMA, Story
 from retraind.daemon.artifacts.judged_rows import JudgedRows
 from retraind.daemon.artifacts.manifest import read_manifest, seal
 from retraind.daemon.schema.schema import Schema
-from retraind.web.pages import same_rows
-from retraind.web.pages.same_rows import Side
+from retraind.web.pages.version import same_rows
+from retraind.web.pages.version.same_rows import Side
 
 story, well = pytest.fixture(stories.story), pytest.fixture(stories.well)
 

@@ -11,7 +11,7 @@ from stories import HOSTILE, Story
 from retraind.daemon.core import requests
 from retraind.daemon.core.states import DropState
 from retraind.daemon.storage.journal import Journal
-from retraind.web.pages import bad_rows
+from retraind.web.pages.drop import bad_rows
 
 story, well = pytest.fixture(stories.story), pytest.fixture(stories.well)
 

@@ -13,8 +13,8 @@ from stories import HOSTILE, SCHEMA, Story, score
 from retraind.daemon.artifacts import evaluation
 from retraind.daemon.artifacts.evaluation import Evaluation
 from retraind.daemon.artifacts.manifest import EVALUATION, read_manifest, seal
-from retraind.web.pages import evaluation_charts
 from retraind.web.pages.plots import Scale
+from retraind.web.pages.version import evaluation_charts
 
 story, well = pytest.fixture(stories.story), pytest.fixture(stories.well)
 

@@ -205,6 +205,7 @@ def _records(worker: Worker) -> dict[str, Route]:
         "/versions/<key>/export": lambda key: _reply(views.export(key, request.query)),
         "/drops": lambda: _reply(views.drops(request.query)),
         "/drops/<key>": lambda key: _reply(views.drop(key)),
+        "/drops/<key>/columns": lambda key: _reply(views.columns(key)),
         "/drops/<key>/bad.csv": lambda key: _reply(views.bad_rows(key)),
         "/compare": lambda: _reply(views.compare(request.query)),
         "/drift": lambda: _json(200, views.drift()),

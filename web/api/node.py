@@ -27,6 +27,7 @@ LEADERS = frozenset(
         "/versions/<key>/export",
         "/drops",
         "/drops/<key>",
+        "/drops/<key>/columns",
         "/drops/<key>/bad.csv",
         "/compare",
         "/drift",

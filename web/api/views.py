@@ -125,9 +125,20 @@ class Views:
             raise Problem(404, f"There is no drop {key!r:.100}.", hint=hint)
         return json_object({**drop, "taught": self._worker.records.drops.versions_trained_on(drop)})
 
+    def columns(self, key: str) -> Reply:
+        """The columns of an accepted drop beside the usual ones; see `retraind.web.pages.drop.distributions`."""
+        from retraind.web.pages.drop import distributions
+
+        worker = self._worker
+        drop = worker.records.drops.find(key)
+        made = distributions.of(worker.home, worker.records, drop, worker.slot.version) if drop else None
+        if made is None:
+            raise Problem(404, f"The dataset holds no rows of a drop {key!r:.100}.", hint="GET /drops lists the drops.")
+        return json_object(made)
+
     def bad_rows(self, key: str) -> Reply:
         """The rejected rows of a drop, as the file in inbox/rejected has them."""
-        from retraind.web.pages import bad_rows
+        from retraind.web.pages.drop import bad_rows
 
         drop = self._worker.records.drops.find(key)
         if drop is None or drop["bad_file"] is None:
@@ -139,8 +150,8 @@ class Views:
         return Reply(bad_rows.whole(self._worker.home, drop["bad_file"]), 200, headers)
 
     def compare(self, query: Query) -> Reply:
-        """Two versions side by side; see `retraind.web.pages.compare`."""
-        from retraind.web.pages import compare
+        """Two versions side by side; see `retraind.web.pages.version.compare`."""
+        from retraind.web.pages.version import compare
 
         worker = self._worker
         return json_object(compare.of(worker.home, worker.records, query, worker.slot.version))

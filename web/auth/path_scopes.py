@@ -53,6 +53,7 @@ TABLE: dict[str, Scope | None] = {
     "/versions/<key>/export": Scope.READ,
     "/drops": Scope.READ,
     "/drops/<key>": Scope.READ,
+    "/drops/<key>/columns": Scope.READ,
     "/drops/<key>/bad.csv": Scope.READ,
     "/compare": Scope.READ,
     "/drift": Scope.READ,

@@ -199,6 +199,7 @@ def _drops() -> dict[str, Json]:
     rows = {200: answer("The file in inbox/rejected.", {payload.CSV: TEXT})}
     return {
         "/drops/{key}": _inspect("One drop and its outcome", either, [key]),
+        "/drops/{key}/columns": _inspect("The columns of a drop beside the usual ones", ref("Distributions"), [key]),
         "/drops/{key}/bad.csv": {
             "get": operation(INSPECT, "The rejected rows of a drop as CSV", rows, (404, 413), [key])
         },

@@ -206,6 +206,10 @@ def _versions() -> dict[str, Json]:
             "A version from the drops of its training to its predictions.",
             {**version, **chain, "served": array(OBJECT), "evaluation": maybe(OBJECT)},
         ),
+        "Distributions": record(
+            "The columns of a drop's rows beside those of the rows that trained a version; a `problem` says why not.",
+            {"rows": COUNT, "version": maybe(VERSION), "columns": array(OBJECT), "problem": TEXT},
+        ),
         "Comparison": record(
             "Two versions; `same` is on the rows that both held out, null with a `problem`.",
             {

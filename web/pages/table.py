@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from retraind.web.pages import compare, drop, trends, version, versions
+from retraind.web.pages import trends
+from retraind.web.pages.drop import drop
 from retraind.web.pages.frame import PageRequest
 from retraind.web.pages.predicting import predict, prediction
+from retraind.web.pages.version import compare, version, versions
 
 
 class Page(NamedTuple):

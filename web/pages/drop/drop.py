@@ -9,8 +9,9 @@ from retraind.daemon.records.drops import ExaminedDrop, HeldDrop
 from retraind.daemon.records.lineage_chain import TrainedVersions
 from retraind.daemon.schema.score_names import counted
 from retraind.web.http.problems import Problem
-from retraind.web.pages import bad_rows
-from retraind.web.pages.bad_rows import BadRows
+from retraind.web.pages.drop import bad_rows, distributions
+from retraind.web.pages.drop.bad_rows import BadRows
+from retraind.web.pages.drop.distributions import Distributions
 from retraind.web.pages.frame import PageRequest
 
 EVENTS = 50
@@ -31,6 +32,8 @@ class Drop(TypedDict):
     twin: SameBytes | None
     """The accepted drop that a duplicate repeats."""
     bad: BadRows | None
+    distributions: Distributions | None
+    """Of an accepted drop."""
     trained: TrainedVersions | None
     events: list[EventRow]
     effect: str
@@ -55,6 +58,7 @@ def content(request: PageRequest) -> Drop:
         "held": None,
         "twin": twin,
         "bad": bad_rows.first(request.home, drop["bad_file"]) if drop["bad_file"] else None,
+        "distributions": distributions.of(request.home, records, drop, request.facts.number),
         "trained": trained,
         "events": records.events.of_drop(drop["sha256"], EVENTS),
         "effect": _effect(drop, trained) if drop["state"] == DropState.ACCEPTED else "",
@@ -70,6 +74,7 @@ def _held(request: PageRequest, held: HeldDrop) -> Drop:
         "held": held,
         "twin": None,
         "bad": None,
+        "distributions": None,
         "trained": None,
         "events": request.records.events.of_drop(held["sha256"], EVENTS),
         "effect": "",
@@ -97,6 +102,7 @@ def _unread(request: PageRequest) -> Drop:
         "held": None,
         "twin": None,
         "bad": None,
+        "distributions": None,
         "trained": None,
         "events": [],
         "effect": "",

@@ -14,10 +14,10 @@ from retraind.daemon.schema.scores import Score
 from retraind.web.dashboard import sections
 from retraind.web.http import payload
 from retraind.web.http.problems import Problem
-from retraind.web.pages import same_rows, score_rows
 from retraind.web.pages.frame import PageRequest
-from retraind.web.pages.same_rows import SameRows, Side
-from retraind.web.pages.score_rows import ScoreRow
+from retraind.web.pages.version import same_rows, score_rows
+from retraind.web.pages.version.same_rows import SameRows, Side
+from retraind.web.pages.version.score_rows import ScoreRow
 
 DROPS = 20
 """Number of drops that are listed on each side."""

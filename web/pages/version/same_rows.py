@@ -3,16 +3,15 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retraind.daemon.artifacts.judged_rows import JudgedRows
-from retraind.daemon.schema.column import Column
 from retraind.daemon.schema.schema import Schema
 from retraind.daemon.schema.score_names import plain
+from retraind.web.pages.values import shown
 
 SHOWN = 50
 """Number of rows that are listed."""
@@ -22,8 +21,6 @@ CONFUSED = 15
 
 Z = 1.959964
 """Standard errors of a two-sided 95 % interval."""
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Side(NamedTuple):
@@ -198,18 +195,4 @@ def _features(side: Side, place: int) -> dict[str, str]:
     if place >= len(side.judged.rows):
         return {}
     cells: Sequence[float] = side.judged.rows[place].tolist()
-    return {column.name: _cell(column, value) for column, value in zip(side.schema.columns, cells, strict=True)}
-
-
-def _cell(column: Column, value: float) -> str:
-    """A value of the model's encoding as people write it."""
-    if math.isnan(value):
-        return "missing"
-    if column.kind == "category":
-        known = 0 <= value < len(column.categories)
-        return column.categories[int(value)] if known else "missing or unknown"
-    if column.kind == "boolean":
-        return "true" if value else "false"
-    if column.kind == "date":
-        return f"{EPOCH + timedelta(days=value):%Y-%m-%d}"
-    return f"{value:g} words" if column.kind == "text" else f"{value:.7g}"
+    return {column.name: shown(column, value) for column, value in zip(side.schema.columns, cells, strict=True)}

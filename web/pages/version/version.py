@@ -17,10 +17,10 @@ from retraind.web.dashboard.facts import Facts
 from retraind.web.dashboard.sections import Candidates
 from retraind.web.http import payload
 from retraind.web.http.problems import Problem
-from retraind.web.pages import evaluation_charts, score_rows
-from retraind.web.pages.evaluation_charts import Charts
 from retraind.web.pages.frame import PageRequest
-from retraind.web.pages.score_rows import ScoreRow
+from retraind.web.pages.version import evaluation_charts, score_rows
+from retraind.web.pages.version.evaluation_charts import Charts
+from retraind.web.pages.version.score_rows import ScoreRow
 
 DROPS, EVENTS = 20, 50
 """Number of drops and of events that are shown."""

@@ -1,0 +1,1 @@
+"""The pages of versions: all of them, one, and two compared."""
