@@ -51,6 +51,14 @@ def hold(home: Home, name: str) -> None:
         journal.held.hold(drop)
 
 
+def take(home: Home, name: str) -> None:
+    """An accepted drop."""
+    batch: Any = {"segment": "1.parquet", "sha256": "e" * 64, "md5": "0" * 32, "rows": 5, "bytes": 9}
+    drop: Any = {"sha256": "b" * 64, "name": name, "source": "file", "bytes": 9, "settled_at": "2026-01-01T00:00:00Z"}
+    with closing(Journal.open(home.journal)) as journal:
+        journal.batches.accept(batch, [{**drop, "rows_read": 5, "rows_accepted": 5}])
+
+
 def operations(client: Client) -> set[str]:
     paths = described(client)["paths"]
     return {f"{method.upper()} {PLACE.sub('{}', path)}" for path, methods in paths.items() for method in methods}
@@ -81,6 +89,7 @@ QUOTED = Schema(
 def test_every_example_works_when_pasted(tmp_path: Path, schema: Schema) -> None:
     client = served(tmp_path, schema)
     hold(client.worker.home, "odd.csv")
+    take(client.worker.home, "wrong.csv")
     tried = 0
     for path, methods in described(client)["paths"].items():
         for kind, media in methods.get("post", {}).get("requestBody", {"content": {}})["content"].items():

@@ -153,7 +153,7 @@ def _decisions_on_drops() -> dict[str, Json]:
         "/reject": _command("Reject a held drop: it moves to inbox/rejected", drop),
         "/forget": _command(
             "Remove the rows of a drop from the dataset, and retrain",
-            body(payload.Forget.model_json_schema(), {"by name": {"drop": "odd.csv"}}),
+            body(payload.Forget.model_json_schema(), {"by name": {"drop": "wrong.csv"}}),
         ),
     }
 
