@@ -69,6 +69,16 @@ def test_drop_stands_beside_the_training_rows(well: Story) -> None:
     assert (made["rows"], [column["name"] for column in made["columns"]]) == (4, ["petal, length", "it's", "species"])
 
 
+def test_one_drop_is_read_at_a_time(well: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that waits would take a place from others."""
+    monkeypatch.setattr(distributions, "WAIT_SECONDS", 0.01)
+    refer(well, 1)
+    write(well, "0.parquet", **COLUMNS)
+    with distributions._profiles._lock:
+        assert "load the page again" in get(well, "iris.csv")
+    assert "7 to 9, median 8" in get(well, "iris.csv")
+
+
 def test_reason_why_there_is_nothing_to_compare(well: Story) -> None:
     assert "No version has a sample of its training rows" in get(well, "iris.csv")
     refer(well, 1)

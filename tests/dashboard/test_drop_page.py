@@ -1,11 +1,14 @@
 """The pages of drops over HTTP: every state, rejected rows, hostile names, and the request to forget."""
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 import stories
-from sites import Client
+from browser import CHROMIUM, Browser
+from sites import Client, Site
 from stories import HOSTILE, Story
 
 from retraind.daemon.core import requests
@@ -174,3 +177,24 @@ def test_forgotten_drop_says_so(well: Story) -> None:
     page = get(well, "/dashboard/drops/1")[1]
     assert "were removed again by request (ada)" in page
     assert 'data-action="forget"' not in page
+
+
+@pytest.mark.skipif(CHROMIUM is None and "CI" not in os.environ, reason="there is no chromium on this machine")
+def test_a_person_forgets_a_drop_after_reading_what_that_does(tmp_path: Path) -> None:
+    site, browser = Site(tmp_path / "home"), Browser(tmp_path / "browser")
+    try:
+        story = Story(site.home.root)
+        number = accept(story, HOSTILE[0], bad_file="x.bad.csv")
+        story.journal.close()
+        browser.open(f"http://127.0.0.1:{site.port}/dashboard/drops/{number}")
+        browser.click("[data-action=forget]")
+        browser.wait("document.querySelector('#confirm[open] #confirm-text').innerText.includes('rows are removed')")
+        browser.wait("document.querySelector('#confirm-title').innerText.includes('<script>')")
+        assert requests.pending(site.home) == []
+        browser.click("#confirm-yes")
+        browser.wait("document.querySelector('#toast').innerText.includes('Requested')")
+        assert [request.kind for request in requests.pending(site.home)] == ["forget"]
+        assert browser.complaints == []
+    finally:
+        browser.close()
+        site.close()

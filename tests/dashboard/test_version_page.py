@@ -64,6 +64,7 @@ def test_version_shows_its_scores_with_intervals_and_rows(well: Story) -> None:
     assert 'href="../../dashboard/compare?versions=1,2"' in page
     assert 'data-action="rollback" data-from="2" data-to="1"' in page
     assert 'data-action="promote"' not in page
+    assert 'href="../../versions/2/export?format=mlflow" download' in page
     old = get(well, "/dashboard/versions/1")[1]
     assert "Serve v1 instead of v2" in old
 

@@ -25,8 +25,11 @@ from retraind.web.columnar.profiles import MOST_COUNTS, QUANTILES, ColumnProfile
 from retraind.web.pages.values import shown
 
 COMMAND = [sys.executable, "-P", "-m", "retraind.web.columnar.drop_profile"]
-SECONDS = 15.0
+SECONDS = 10.0
 """Reading is given up after this time; 64 MB take about a second."""
+
+WAIT_SECONDS = 1.0
+"""Maximum wait for the reading of another drop: a request that waits takes a place from other requests."""
 
 MOST_BYTES = 256 * 2**20
 """Larger segments are not read for a page."""
@@ -78,6 +81,10 @@ class Usual(NamedTuple):
     columns: dict[str, ColumnProfile]
 
 
+class Busy(Exception):
+    """The rows of another drop are being read."""
+
+
 class Profiles:
     """The profiles that were made last; one is made at a time."""
 
@@ -86,18 +93,23 @@ class Profiles:
         self._made: OrderedDict[tuple[str, str, int], DropProfile] = OrderedDict()
 
     def of(self, root: Path, drop: ExaminedDrop, order: ProfileOrder) -> DropProfile:
-        """The profile of an accepted drop; raises OSError, subprocess.SubprocessError and ValueError."""
+        """The profile of an accepted drop; raises Busy, OSError, subprocess.SubprocessError and ValueError."""
         key = str(root), drop["sha256"], drop["batch"] or 0
-        with self._lock:
-            if key not in self._made:
-                done = subprocess.run(
-                    COMMAND, input=orjson.dumps(order), stdout=subprocess.PIPE, timeout=SECONDS, check=True
-                )
-                self._made[key] = orjson.loads(done.stdout)
-                while len(self._made) > KEPT:
-                    self._made.popitem(last=False)
-            self._made.move_to_end(key)
-            return self._made[key]
+        if (made := self._made.get(key)) is not None:
+            return made
+        if not self._lock.acquire(timeout=WAIT_SECONDS):
+            raise Busy
+        try:
+            done = subprocess.run(
+                COMMAND, input=orjson.dumps(order), stdout=subprocess.PIPE, timeout=SECONDS, check=True
+            )
+            profile: DropProfile = orjson.loads(done.stdout)
+            self._made[key] = profile
+            while len(self._made) > KEPT:
+                self._made.popitem(last=False)
+            return profile
+        finally:
+            self._lock.release()
 
 
 _profiles = Profiles()
@@ -119,8 +131,12 @@ def of(home: Home, records: Records, drop: ExaminedDrop, served: int | None) -> 
     paths = [str(home.segments / row["name"]) for row in holding]
     try:
         profile = _profiles.of(home.root, drop, {"paths": paths, "drop": drop["sha256"], "kinds": kinds})
+    except Busy:
+        return _none("The rows of another drop are being read; load the page again.")
     except (OSError, subprocess.SubprocessError, ValueError):
         return _none("Its rows can't be read now; `retraind doctor` checks the dataset.")
+    if not profile["rows"]:
+        return _none("The dataset has no row of it; `retraind doctor` checks the dataset.")
     columns = [_distribution(column, profile, usual) for column in [*usual.schema.columns, _target(usual.schema)]]
     return {"rows": profile["rows"], "version": usual.version, "columns": columns, "problem": ""}
 

@@ -15,6 +15,7 @@ from retraind.web.dashboard import errors, sections
 from retraind.web.dashboard.errors import Confusion
 from retraind.web.dashboard.facts import Facts
 from retraind.web.dashboard.sections import Candidates
+from retraind.web.downloads.version_archive import FORMATS
 from retraind.web.http import payload
 from retraind.web.http.problems import Problem
 from retraind.web.pages.frame import PageRequest
@@ -85,6 +86,8 @@ class Version(TypedDict):
     parameters: Mapping[str, object]
     events: list[EventRow]
     actions: Actions
+    formats: Sequence[str]
+    """The formats of a download."""
 
 
 def content(request: PageRequest) -> Version:
@@ -120,6 +123,7 @@ def content(request: PageRequest) -> Version:
         "parameters": tuned["parameters"] if (tuned := scores.get("tuned")) else {},
         "events": request.records.events.of_version(number, chain["run"]["id"], EVENTS),
         "actions": _actions(chain, facts),
+        "formats": FORMATS,
     }
 
 
