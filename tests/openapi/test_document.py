@@ -55,8 +55,9 @@ def take(home: Home, name: str) -> None:
     """An accepted drop."""
     batch: Any = {"segment": "1.parquet", "sha256": "e" * 64, "md5": "0" * 32, "rows": 5, "bytes": 9}
     drop: Any = {"sha256": "b" * 64, "name": name, "source": "file", "bytes": 9, "settled_at": "2026-01-01T00:00:00Z"}
+    drop |= {"rows_read": 5, "rows_accepted": 5}
     with closing(Journal.open(home.journal)) as journal:
-        journal.batches.accept(batch, [{**drop, "rows_read": 5, "rows_accepted": 5}])
+        journal.batches.accept(batch, [drop])
 
 
 def operations(client: Client) -> set[str]:
