@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from retraind.daemon.core.errors import Exit
+from retraind.daemon.core.errors import POLICY, Cause, Exit
 from retraind.daemon.core.home import Home
 from retraind.web.http.problems import Problem
 
@@ -24,8 +24,10 @@ KEPT_SECONDS, KEPT_BYTES = 60.0, 10 * 2**20
 
 RETRY_SECONDS = "5"
 
-STATUS: dict[int, int] = {Exit.NOT_FOUND: 404, Exit.REFUSED: 409, Exit.DAMAGED: 409}
-"""Answers to the errors of the process."""
+CAUSES = {
+    int(POLICY[cause].exit or 0): cause for cause in (Cause.NOT_FOUND, Cause.REFUSED, Cause.DAMAGED, Cause.UNAVAILABLE)
+}
+"""The causes that the process names by its exit code; the answer follows from the cause."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ class VersionArchives:
                     504, f"The export took longer than {self._seconds:g} s.", hint=_instead(version, form)
                 ) from None
             if done.returncode != Exit.OK:
-                raise Problem(STATUS.get(done.returncode, 500), done.stderr.strip().rpartition("\n")[2])
+                cause = CAUSES.get(done.returncode, Cause.FAILED)
+                raise Problem(POLICY[cause].status, done.stderr.strip().rpartition("\n")[2], cause=cause)
             if file.stat().st_size > MOST_BYTES:
                 size = f"{file.stat().st_size // 2**20} MiB"
                 raise Problem(
