@@ -63,7 +63,7 @@ def _refusal(host: str, port: int, error: OSError) -> RetraindError:
         hint = "Take one above 1023, and let a proxy listen on the other (docs/operations.md)."
         return BadSettings(f"server.port = {port} may not be used by user {os.geteuid()}.", hint=hint)
     hint = "Stop it, or set server.port to a free one (`--port 0` finds one)."
-    reason = "another program uses it" if error.errno in (errno.EADDRINUSE, None) else str(error.strerror)
+    reason = "another program uses it" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
     return PortTaken(f"Can't listen on {host}:{port}: {reason}.", hint=hint)
 
 
