@@ -1,15 +1,18 @@
-"""The commands of `retraind notify`: what was sent, and whether it arrives."""
+"""The commands of `retraind notify`: what was sent, and whether it arrives; and `retraind acknowledge`."""
 
+import getpass
 import secrets
 from typing import Annotated, TypedDict
 
 import typer
 
+from retraind.daemon.cli.ask_daemon import submit
 from retraind.daemon.cli.options import HERE, HomeOption, JsonOption, limit_option, opened
 from retraind.daemon.cli.report import say
-from retraind.daemon.core.errors import BadSettings, Exit
+from retraind.daemon.core.errors import BadSettings, Exit, NotFound
+from retraind.daemon.core.home import Home
 from retraind.daemon.core.status import utcnow
-from retraind.daemon.records import events
+from retraind.daemon.records import drops, events
 
 app = typer.Typer(name="notify", invoke_without_command=True)
 
@@ -77,6 +80,42 @@ def send_test(home: HomeOption = HERE, json_: JsonOption = False) -> None:
         raise BadSettings(targets.problem)
     if any(problems.values()):
         raise typer.Exit(Exit.UNHEALTHY)
+
+
+def acknowledge(
+    key: Annotated[
+        str | None,
+        typer.Argument(metavar="ID", help="The number of an event, or the sha256 or name of a drop: all about it."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All warnings and errors so far.")] = False,
+    home: HomeOption = HERE,
+    json_: JsonOption = False,
+) -> None:
+    """Say that a warning or an error has been seen to: it no longer asks for attention. What still holds stays.
+
+    Example: retraind acknowledge 117
+    """
+    place, _ = opened(home, writes=True)
+    if (key is None) is not everything:
+        raise BadSettings(
+            "Name one event or one drop, or give --all.", hint="`retraind acknowledge --help` has an example."
+        )
+    submit(home, json_, "acknowledge", by=f"cli ({getpass.getuser()})", **_meant(place, key))
+
+
+def _meant(place: Home, key: str | None) -> dict[str, int | str]:
+    """What a request to acknowledge is about; raises NotFound."""
+    if key is None:
+        newest = events.Events(place.journal).newest(1)
+        if not newest:
+            raise NotFound("There is no event to acknowledge.")
+        return {"until": newest[0]["id"]}
+    if key.isascii() and key.isdecimal() and len(key) <= drops.LONGEST_ID:
+        return {"event": int(key)}
+    drop = drops.find(place.journal, key)
+    if drop is None:
+        raise NotFound(f"There is no drop {key!r:.100}.", hint="`retraind drops` lists the newest.")
+    return {"drop": drop["sha256"]}
 
 
 def _values(row: events.Delivery) -> tuple[str | int | None, ...]:

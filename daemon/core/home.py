@@ -64,6 +64,8 @@ class Home:
     lock = SubPath("registry/daemon.lock")
     status = SubPath("registry/status.json")
     """The daemon's status, rewritten about once a second (never fsynced)."""
+    settings_in_force = SubPath("registry/settings.json")
+    """The settings of the running service and their origins; see `daemon.core.settings.in_force`."""
     node = SubPath("registry/node.json")
     """What the agent of a serving node says to its workers; see `retraind.daemon.core.node.messages`."""
     requests = SubPath("registry/requests")

@@ -37,13 +37,14 @@ MOST = 256
 AT_ONCE = 64
 """Maximum number of equal requests that are answered together."""
 
-Kind = Literal["retrain", "promote", "refuse", "rollback", "forget", "repair", "accept", "reject"]
+Kind = Literal["retrain", "promote", "refuse", "rollback", "forget", "repair", "accept", "reject", "acknowledge"]
 
 
 class Request(BaseModel):
     """One request: `version` is for promote, refuse (None: the challenger) and rollback (None: the previous), `force` for retrain.
 
     To accept or reject a held drop: its sha256 as `drop`. To forget: the sha256 of a `drop`; `purge` also removes its rows from DVC's cache, and with them older revisions.
+    To acknowledge: one `event`, the events of a `drop`, or all events up to the number `until`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,15 +55,17 @@ class Request(BaseModel):
     version: int | None = Field(None, ge=1, le=LARGEST)
     drop: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
     purge: bool = False
+    event: int | None = Field(None, ge=1, le=LARGEST)
+    until: int | None = Field(None, ge=1, le=LARGEST)
     by: str = "cli"
-    """Who asked: `cli`, `http`, or `daemon` (when it has no model that can be served)."""
+    """Who asked: `cli` or `http`, for an acknowledgement with the user or token, or `daemon` (when it has no model that can be served)."""
     at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     _name: str | None = PrivateAttr(None)
 
     @property
     def content(self) -> tuple[object, ...]:
         """The request without its id and time: requests with equal content can share an answer."""
-        return self.kind, self.force, self.version, self.drop, self.purge, self.by
+        return self.kind, self.force, self.version, self.drop, self.purge, self.event, self.until, self.by
 
     @property
     def name(self) -> str:

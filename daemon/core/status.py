@@ -101,12 +101,16 @@ class Status(BaseModel):
     backlog_bytes: int = 0
     not_taken: dict[str, str] = Field(default_factory=dict)
     """Entries of the inbox that are not files, and what they are; some of them if there are many."""
+    waits: dict[str, str] = Field(default_factory=dict)
+    """Files of the inbox that are not finished, or can't be removed, and why; the oldest ones if there are many."""
     rows: int = 0
     """Rows in the dataset."""
     rows_pending: int = 0
     """Rows accepted since the last training."""
     threshold_rows: int = 0
     next_schedule: str | None = None
+    cooled_at: str | None = None
+    """When the pause after the newest training ends (UTC): no training starts before, except on request."""
     training: Training | None = None
     free_bytes: int = 0
     projection_batches: int | None = None

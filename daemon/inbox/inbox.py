@@ -28,6 +28,12 @@ from retraind.daemon.tabular.file_content import Content, finish
 log = logs.Logger()
 
 
+MOST_NAMED = 20
+"""Number of waiting files whose reasons are told."""
+
+LEFT = "its outcome is recorded, but it can't be removed; that is tried again every minute, or remove it by hand"
+
+
 class Inbox:
     """Lists, settles, reads and clears the folder; used by the loop thread, woken by the watcher's thread."""
 
@@ -42,6 +48,8 @@ class Inbox:
         self.unread: frozenset[int] = frozenset()
         """The sizes of the waiting files; a held drop of another size can't be one of them."""
         self.skipped, self.strays = SkippedFiles(), NonFiles()
+        self.waits: dict[str, str] = {}
+        """Files that were not taken at the last scan and why, by name as text; the first MOST_NAMED of them."""
 
     def hint(self, name: str, *, moved: bool = False, closed: bool = False) -> None:
         """Wake the loop for a file that has changed; any thread may call it.
@@ -72,11 +80,18 @@ class Inbox:
         stamps = self.skipped.remaining(stamps)
         self.backlog = (len(stamps), sum(stamp.size for stamp in stamps.values()))
         self.unread = frozenset(stamp.size for stamp in stamps.values())
+        self.waits = dict.fromkeys(map(shown, islice(self._left, MOST_NAMED)), LEFT)
         if not stamps or not _has_rejected_folder(inbox):
             return {}
         oldest = sorted(stamps, key=lambda name: (stamps[name].modified, name))
-        ready = (name for name in oldest if self._settling.is_settled(inbox, name, now))
+        ready = (name for name in oldest if self._is_ready(inbox, name, now))
         return {name: stamps[name] for name in islice(ready, most)}
+
+    def _is_ready(self, inbox: Folder, name: str, now: float) -> bool:
+        objection = self._settling.objection(inbox, name, now)
+        if objection is not None and len(self.waits) < MOST_NAMED:
+            self.waits[shown(name)] = objection
+        return objection is None
 
     def wait_seconds(self, now: float) -> float | None:
         """Seconds until the next file may be settled; None if none is."""

@@ -88,17 +88,27 @@ class Settling:
 
     def is_settled(self, inbox: Folder, name: str, now: float) -> bool:
         """Whether an observed file is finished."""
+        return self.objection(inbox, name, now) is None
+
+    def objection(self, inbox: Folder, name: str, now: float) -> str | None:
+        """Why an observed file does not count as finished; None if it does."""
         seen = self._seen[name]
         quiet = now - seen.since
         if quiet < self._seconds and name not in self._moved_in:
-            return False
+            return (
+                f"it has just changed; after {self._seconds:g} s of quiet it counts as finished (inbox.settle_seconds)"
+            )
         written = _being_written(inbox, name)
+        if written is True:
+            return "a program still has it open for writing"
         if name in self._moved_in:
-            return written is not True
+            return None
         # For files of other users the kernel only reports that a writer has closed them, and only on this machine.
         sure = written is False or self._closed.get(name) == seen.stamp
         patience = self._seconds if sure else max(UNSURE_SECONDS, self._seconds)
-        return written is not True and quiet >= patience
+        if quiet >= patience:
+            return None
+        return f"nobody can tell whether a program still writes to it, so it waits for {patience:g} s of quiet"
 
     def wait_seconds(self, now: float) -> float | None:
         """Seconds until the next file may be settled; None if none waits.

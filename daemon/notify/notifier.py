@@ -14,7 +14,7 @@ from typing import NamedTuple
 from retraind.daemon.core import logs
 from retraind.daemon.core.errors import RetraindError, Unavailable
 from retraind.daemon.core.home import Home
-from retraind.daemon.core.journal.notices import BEGUN, EVENTS, KIND_OF, DeliveryState, NoticeKind
+from retraind.daemon.core.journal.notices import BEGUN, EVENTS, KIND_OF, REPORTED, DeliveryState, NoticeKind
 from retraind.daemon.core.journal_rows import DeliveryRow
 from retraind.daemon.core.settings import Notify
 from retraind.daemon.core.status import Check, utcnow
@@ -24,7 +24,7 @@ from retraind.daemon.notify.notice import Notice, Origin
 from retraind.daemon.notify.pauses import Pauses
 from retraind.daemon.notify.sender import Result, Sender
 from retraind.daemon.notify.targets.configured import Targets
-from retraind.daemon.notify.watches import REPORTED, Finding, HealthWatch, SilenceWatch
+from retraind.daemon.notify.watches import Finding, HealthWatch, SilenceWatch
 from retraind.daemon.processes.stop_signals import Wake
 from retraind.daemon.records.events import SALT
 from retraind.daemon.schema.score_names import counted

@@ -10,9 +10,6 @@ from retraind.daemon.core.status import Check
 from retraind.daemon.notify.grouping import moment
 from retraind.daemon.storage.journal import Journal
 
-REPORTED = "notify_unhealthy"
-"""Key of the reported checks that have not recovered: by name, since when (UTC)."""
-
 LOOK_SECONDS = 60.0
 """Interval of checks for silence."""
 

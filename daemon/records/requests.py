@@ -4,7 +4,7 @@ from pathlib import Path
 
 from retraind.daemon.core.journal_rows import RequestRow
 from retraind.daemon.core.states import EventKind, RequestState
-from retraind.daemon.records.query import ask, first, number
+from retraind.daemon.records.query import ask, first, number, typed
 
 
 def answered(journal: Path, request: str) -> bool:
@@ -22,6 +22,11 @@ class Requests:
 
     def __init__(self, journal: Path) -> None:
         self._journal = journal
+
+    def queued(self, limit: int) -> list[RequestRow]:
+        """Requests that the loop has recorded and not answered, oldest first."""
+        query = "SELECT * FROM requests WHERE state = ? ORDER BY at LIMIT ?"
+        return typed(RequestRow, self._journal, query, RequestState.QUEUED, limit)
 
     def get(self, request: str) -> RequestRow | None:
         """One request to the loop as the journal recorded it, or None."""

@@ -5,7 +5,7 @@ The policy decides and the loop acts; time is an argument, and nothing is read o
 
 import math
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from retraind.daemon.core.settings import Retrain
 from retraind.daemon.core.states import Trigger
@@ -100,13 +100,19 @@ def _alarmed(facts: Facts, settings: Retrain, now: datetime) -> str | None:
     return next((f"{alarm}: {why} {counted(facts.new, 'new row')}" for alarm, why in alarms.items() if why), None)
 
 
+def cooled_at(facts: Facts, settings: Retrain) -> datetime | None:
+    """When the pause after the last training ends; None before the first training."""
+    return None if facts.last_start is None else facts.last_start + timedelta(seconds=_pause(facts, settings))
+
+
 def _cooled(facts: Facts, settings: Retrain, now: datetime) -> bool:
-    if facts.requested:
-        return True
-    pause = min(
-        settings.cooldown_seconds * 2 ** min(facts.failures_in_a_row, 16), max(LONGEST_PAUSE, settings.cooldown_seconds)
-    )
-    return _passed(facts.last_start, pause, now)
+    return facts.requested or _passed(facts.last_start, _pause(facts, settings), now)
+
+
+def _pause(facts: Facts, settings: Retrain) -> float:
+    """Seconds between the starts of two trainings."""
+    doubled = settings.cooldown_seconds * float(2 ** min(facts.failures_in_a_row, 16))
+    return min(doubled, max(LONGEST_PAUSE, settings.cooldown_seconds))
 
 
 def _passed(since: datetime | None, pause: float, now: datetime) -> bool:

@@ -58,6 +58,7 @@ class Checks:
     def _current(self, now: float) -> Status:
         parts, inbox = self._parts, self._parts.inbox
         facts = parts.retraining.facts(datetime.now(UTC))
+        cooled = policy.cooled_at(facts, parts.settings.retrain)
         planned = parts.schedule.next_after(facts.last_start, datetime.now(UTC))
         free = shutil.disk_usage(parts.home.root).free
         lag, term = parts.projection.lag if parts.projection else None, parts.journal.term
@@ -71,10 +72,12 @@ class Checks:
             backlog_files=inbox.backlog[0],
             backlog_bytes=inbox.backlog[1],
             not_taken=inbox.strays.found,
+            waits=inbox.waits,
             rows=facts.rows,
             rows_pending=max(0, facts.rows - (facts.trained_on or 0)),
             threshold_rows=policy.needed(facts.trained_on, parts.settings.retrain),
             next_schedule=planned.astimezone(UTC).isoformat() if planned else None,
+            cooled_at=cooled.isoformat(timespec="milliseconds") if cooled else None,
             training=parts.retraining.progress,
             free_bytes=free,
             projection_batches=lag.batches if lag else None,

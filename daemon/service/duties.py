@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from retraind.daemon.attention.acknowledging import Acknowledging
 from retraind.daemon.core import clock, logs, requests
 from retraind.daemon.core.states import CheckName, EventKind, Level
 from retraind.daemon.inbox.rejected_retention import Retention
@@ -57,6 +58,7 @@ class Duties:
 def duties(parts: Parts, health: Health, follower: RegistryFollower) -> list[Duty]:
     """Every duty of the daemon, in the order of a tick."""
     orphans, retention = Orphans(), Retention(parts.home, parts.settings.inbox.rejected_days)
+    acknowledging = Acknowledging(parts.home, parts.journal)
     promotion, kept = parts.promotion, parts.settings.journal.keep_events
 
     def reconsider(_: float) -> None:
@@ -73,6 +75,10 @@ def duties(parts: Parts, health: Health, follower: RegistryFollower) -> list[Dut
         for notice in parts.outbox.step(now, served[0] if served else None):
             health.record_event(notice.kind, notice.sentence, level=notice.level)
 
+    def requested() -> None:
+        report(EventKind.REQUEST, requests.set_aside(parts.home))
+        acknowledging.answer()
+
     storage = [Duty(CheckName.STORAGE, STORAGE_SECONDS, parts.ingestion.stored.tend)]
     return [
         Duty(CheckName.WORKERS, 0.0, lambda _: report(EventKind.WORKER, parts.workers.take_notices())),
@@ -80,7 +86,7 @@ def duties(parts: Parts, health: Health, follower: RegistryFollower) -> list[Dut
         Duty(CheckName.PROMOTION, 0.0, reconsider),
         Duty(CheckName.INBOX, 0.0, lambda now: report(EventKind.INBOX, parts.watcher.watch(now))),
         Duty(CheckName.DATA, 0.0, parts.ingestion.upkeep.look),
-        Duty(CheckName.REQUESTS, 0.0, lambda _: report(EventKind.REQUEST, requests.set_aside(parts.home))),
+        Duty(CheckName.REQUESTS, 0.0, lambda _: requested()),
         Duty(CheckName.HISTORY, 0.0, lambda _: report(EventKind.HISTORY, parts.history_copier.take_notices())),
         Duty(CheckName.REJECTED, TIDY_SECONDS, lambda _: retention.sweep(clock.read())),
         Duty(

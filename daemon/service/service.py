@@ -23,7 +23,7 @@ from retraind.daemon.core.databases import mlflow_server
 from retraind.daemon.core.errors import AlreadyRunning
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.journal import journal_server
-from retraind.daemon.core.settings import Settings, candidate_packages
+from retraind.daemon.core.settings import Settings, candidate_packages, in_force
 from retraind.daemon.core.states import EventKind, Level
 from retraind.daemon.core.status import Status, utcnow
 from retraind.daemon.inbox.settling import Settling
@@ -59,6 +59,7 @@ def run(home: Home, settings: Settings, wake: Wake, *, as_json: bool = False) ->
             serving_nodes.require_engines(settings, "leader.standby")
         wake.watch(home.requests)
         prepare(home, settings)
+        in_force.publish(home, settings)
         journal_server.settle(home, settings.journal.url)
         mlflow_server.settle(home, settings.mlflow.url, settings.storage.url)
         if not settings.leader.standby:  # homes of one leader share its databases
@@ -89,6 +90,7 @@ def serve(home: Home, settings: Settings, wake: Wake, *, as_json: bool = False) 
             serving_nodes.require(home, settings)
             make_token(home)
         home.make()
+        in_force.publish(home, settings)
         workers = Workers(home, settings, slots(settings), wake)
         handle_sighup(wake, workers.renew)
         announce(workers, settings, as_json=as_json)

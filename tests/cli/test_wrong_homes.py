@@ -120,7 +120,19 @@ def test_home_that_can_not_be_written(tmp_path: Path, command: Command) -> None:
     assert "Traceback" not in done.stderr
     if done.returncode == Exit.FAILED:
         assert_sentence(done)
-    writers = {"run", "serve", "ingest", "retrain", "promote", "refuse", "rollback", "accept", "reject", "forget"}
+    writers = {
+        "run",
+        "serve",
+        "ingest",
+        "retrain",
+        "promote",
+        "refuse",
+        "rollback",
+        "accept",
+        "reject",
+        "forget",
+        "acknowledge",
+    }
     if command.words in writers | {"migrate", "claim", "token create", "token revoke"}:
         assert done.returncode == Exit.USAGE
         assert f"{home.root} can't be changed: {home.registry} can't be written to" in done.stderr

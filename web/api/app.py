@@ -211,6 +211,8 @@ def _records(worker: Worker) -> dict[str, Route]:
         "/drift": lambda: _json(200, views.drift()),
         "/trends": lambda: _reply(views.trends(request.query)),
         "/events": lambda: _reply(views.events(request.query)),
+        "/queue": lambda: _reply(views.queue(request.query)),
+        "/settings": lambda: _reply(views.settings(request.query)),
         "/requests/<key>": lambda key: _json(*commands.find_request(worker, key)),
     }
 
@@ -226,6 +228,7 @@ def _commands(worker: Worker) -> dict[str, Route]:
         "/accept": lambda: _json(*commands.decide(worker, request.environ, "accept")),
         "/reject": lambda: _json(*commands.decide(worker, request.environ, "reject")),
         "/forget": lambda: _json(*commands.forget(worker, request.environ)),
+        "/acknowledge": lambda: _json(*commands.acknowledge(worker, request.environ)),
     }
 
 

@@ -10,6 +10,7 @@ from retraind.daemon.core.requests import Kind
 from retraind.daemon.core.states import RequestState
 from retraind.daemon.schema import labelled_row, schema
 from retraind.daemon.schema.labelled_row import Sample
+from retraind.web.auth.access import CALLER
 from retraind.web.http import payload
 from retraind.web.http.problems import Problem
 from retraind.web.worker_state import Worker
@@ -107,6 +108,27 @@ def forget(worker: Worker, environ: WSGIEnvironment) -> tuple[int, Mapping[str, 
         )
     request = requests.ask(worker.home, "forget", drop=drops[0]["sha256"], purge=body.purge, by="http")
     return 202, {"status": "accepted", "request": request.id}
+
+
+def acknowledge(worker: Worker, environ: WSGIEnvironment) -> tuple[int, Mapping[str, str | None]]:
+    """Ask the daemon to record that a person has seen to an event, to those of a drop, or to all up to an event."""
+    body, by = payload.parse(payload.Acknowledgement, environ), _person(environ)
+    sha256 = None
+    if body.drop is not None:
+        drop = next(iter(worker.records.held.like(body.drop)), None) or worker.records.drops.find(body.drop)
+        if drop is None:
+            raise Problem(404, f"There is no drop {body.drop!r:.100}.", hint="GET /drops lists them.")
+        sha256 = drop["sha256"]
+    if body.event is not None and not worker.records.events.after(body.event - 1, 1):
+        raise Problem(404, f"There is no event {body.event}.", hint="GET /events lists them.")
+    request = requests.ask(worker.home, "acknowledge", event=body.event, drop=sha256, until=body.until, by=by)
+    return 202, {"status": "accepted", "request": request.id}
+
+
+def _person(environ: WSGIEnvironment) -> str:
+    """Who asks, for the journal: the token's name, if there is one."""
+    name = environ[CALLER].name
+    return f"http ({name})" if name else "http"
 
 
 def find_request(worker: Worker, request: str) -> tuple[int, RequestRow]:

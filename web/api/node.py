@@ -21,6 +21,8 @@ LEADERS = frozenset(
         "/accept",
         "/reject",
         "/forget",
+        "/acknowledge",
+        "/queue",
         "/predictions/history",
         "/versions",
         "/versions/<key>",
@@ -95,7 +97,17 @@ def reports(worker: Worker) -> Sequence[NodeReport]:
 STATE = "standby"
 
 COMMANDS = frozenset(
-    {"/add_training_data", "/trigger_retrain", "/promote", "/refuse", "/rollback", "/accept", "/reject", "/forget"}
+    {
+        "/add_training_data",
+        "/trigger_retrain",
+        "/promote",
+        "/refuse",
+        "/rollback",
+        "/accept",
+        "/reject",
+        "/forget",
+        "/acknowledge",
+    }
 )
 """Paths that write."""
 

@@ -162,6 +162,20 @@ class Views:
 
         return self._listed(events.find(self._worker.home, query))
 
+    def queue(self, query: Query) -> Reply:
+        """Everything that waits; see `web.lists.queue`."""
+        from retraind.web.lists import parameters, queue
+
+        parameters.read(query, ())
+        worker = self._worker
+        return json_object(queue.read(worker.home, worker.records, worker.settings, worker.slot.status))
+
+    def settings(self, query: Query) -> Reply:
+        """The settings in force; see `web.lists.settings`."""
+        from retraind.web.lists import settings
+
+        return json_object(settings.find(self._worker.home, self._worker.settings, query))
+
     def drift(self) -> DriftCheck:
         """The newest check for drift of the served version, feature by feature."""
         from retraind.web.dashboard import drift

@@ -31,6 +31,8 @@ TABLE: dict[str, Scope | None] = {
     "/rollback": Scope.ADMIN,
     # A token that may add rows must not accept its own held drops.
     "/accept": Scope.ADMIN,
+    # Nor may it make people stop seeing its bad rows.
+    "/acknowledge": Scope.ADMIN,
     "/reject": Scope.ADMIN,
     "/forget": Scope.ADMIN,
     "/metrics": Scope.READ,
@@ -38,6 +40,11 @@ TABLE: dict[str, Scope | None] = {
     "/dashboard": Scope.READ,
     "/dashboard/data": Scope.READ,
     "/dashboard/trends": Scope.READ,
+    "/dashboard/drops": Scope.READ,
+    "/dashboard/events": Scope.READ,
+    "/dashboard/predictions": Scope.READ,
+    "/dashboard/queue": Scope.READ,
+    "/dashboard/settings": Scope.READ,
     "/dashboard/versions": Scope.READ,
     "/dashboard/versions/<key>": Scope.READ,
     "/dashboard/compare": Scope.READ,
@@ -59,6 +66,8 @@ TABLE: dict[str, Scope | None] = {
     "/drift": Scope.READ,
     "/trends": Scope.READ,
     "/events": Scope.READ,
+    "/queue": Scope.READ,
+    "/settings": Scope.READ,
     "/requests/<key>": Scope.READ,
     # Protocols of other servers
     "/ping": OPEN,

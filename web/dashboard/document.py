@@ -17,6 +17,7 @@ from retraind.daemon.core.states import CheckName, DropState
 from retraind.daemon.core.status import Check, Status
 from retraind.daemon.records.drops import ExaminedDrop, HeldDrop
 from retraind.daemon.records.records import Records
+from retraind.daemon.records.search import acknowledged
 from retraind.daemon.records.versions import JudgedVersion
 from retraind.web.dashboard import drift, errors, health, lineage, quality, quick_start, sections, serving
 from retraind.web.dashboard.drift import ShownDrift
@@ -184,6 +185,7 @@ def gather(
     """Read the data behind the answers."""
     pointer, manifest, problem = _served(home)
     shown = _shown_versions(records, pointer)
+    drops, runs = records.drops.newest(DROPS), records.runs.newest(10)
     return Facts(
         now=datetime.now(UTC),
         status=status,
@@ -193,16 +195,22 @@ def gather(
         manifest=manifest,
         problem=problem,
         versions=shown,
-        drops=records.drops.newest(DROPS),
+        drops=drops,
         held_drops=records.held.oldest(DROPS),
         held_total=records.held.total(),
         batches=records.batches.newest(1),
-        runs=records.runs.newest(10),
+        runs=runs,
         swaps=records.swaps.newest(20),
         confidences=_confidences(records, pointer),
         live=records.versions.live(pointer.version) if pointer else None,
         drift=drift.newest(records, pointer.version if pointer else None, settings or Settings()),
         counts=records.totals.counts(),
+        acknowledged=acknowledged.among(
+            home.journal,
+            [row["sha256"] for row in drops],
+            [row["id"] for row in runs],
+            [row["version"] for row in shown],
+        ),
         checks=checks if checks is not None else status.checks if status and status.alive else {},
         agreements=records.versions.agreements(pointer.version if pointer else None, [row["version"] for row in shown]),
     )

@@ -11,6 +11,7 @@ from retraind.daemon.core.settings import Settings
 from retraind.daemon.core.states import VersionState
 from retraind.daemon.core.status import Check, Status
 from retraind.daemon.records.drops import ExaminedDrop, HeldDrop
+from retraind.daemon.records.search.acknowledged import Acknowledged
 from retraind.daemon.records.versions import JudgedVersion
 from retraind.daemon.schema.scores import Agreement, Score
 from retraind.web.metrics.totals import Summary
@@ -46,6 +47,8 @@ class Facts:
     """The drops that have waited longest for a decision."""
     held_total: int
     """The number of all waiting drops."""
+    acknowledged: Acknowledged
+    """The past faults among these that a person has seen to: they no longer ask for attention."""
     agreements: Mapping[int, Agreement]
     """Agreement of held versions with the champion (see `retraind.daemon.records.lineage`), by number."""
 

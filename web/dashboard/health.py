@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from retraind.daemon.core.node.messages import NodeReport
 from retraind.daemon.core.states import CheckName, DropState
 from retraind.daemon.core.status import Status
-from retraind.daemon.records.drops import HeldDrop
+from retraind.daemon.records.drops import ExaminedDrop, HeldDrop
 from retraind.daemon.schema.score_names import counted
 from retraind.web.dashboard.facts import Facts
 from retraind.web.dashboard.tiles import STATES, Fact, State, Tile, Verdict, fact, size, tile
@@ -102,8 +102,7 @@ def flowing(facts: Facts) -> Tile:
     status, counts = facts.status, facts.counts
     accepted = next((row for row in facts.drops if row["state"] == DropState.ACCEPTED), None)
     since = facts.now - WINDOW
-    # A rejection by a person is a decision, not a sign that drops are bad.
-    judged = [row for row in facts.drops[:20] if row["state"] != DropState.DUPLICATE and not row.get("decided_by")]
+    judged = [row for row in facts.drops[:20] if row["state"] != DropState.DUPLICATE and not _is_over(facts, row)]
     recent = [row for row in judged if moment(row["decided_at"]) >= since]
     rejected = [row for row in recent if row["state"] == DropState.REJECTED]
     drops, rows = counts["drops"], counts["rows"]
@@ -139,6 +138,12 @@ def _wait(count: int) -> str:
 
 def _why(oldest: HeldDrop) -> str:
     return f"{oldest['name']} is held because {oldest['reason']}. Accept or reject it."
+
+
+def _is_over(facts: Facts, row: ExaminedDrop) -> bool:
+    """Whether a drop no longer asks for attention: a person has rejected it, or has acknowledged its rejection."""
+    seen_to = row["state"] == DropState.REJECTED and facts.acknowledged.rejection(row["sha256"], row["decided_at"])
+    return bool(row.get("decided_by")) or seen_to
 
 
 def _pending(status: Status) -> list[Fact]:

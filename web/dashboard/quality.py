@@ -4,7 +4,7 @@ from itertools import takewhile
 from typing import Literal
 
 from retraind.daemon.core.settings import Promote
-from retraind.daemon.core.states import RunState, VersionState
+from retraind.daemon.core.states import EventKind, RunState, VersionState
 from retraind.daemon.records import live_score
 from retraind.daemon.records.versions import JudgedVersion
 from retraind.daemon.schema import score_caveats, score_names
@@ -58,6 +58,7 @@ def _scored(facts: Facts) -> Tile:
     if fall:
         return tile("watch", headline, f"{fall} {sentence}", notes)
     refused = list(takewhile(lambda row: row["state"] == VersionState.REFUSED, facts.newer))
+    refused = [row for row in refused if not facts.acknowledged.version(EventKind.REFUSED, row["version"])]
     if len(refused) >= STREAK:
         many = f"The last {len(refused)} challengers were refused: {refused[0]['reason']}"
         return tile("watch", headline, many, notes)
@@ -68,6 +69,7 @@ def _trouble(facts: Facts, headline: str, notes: list[Fact]) -> Tile | None:
     """A sentence on failing trainings, because without them the score will not improve."""
     ended = [run for run in facts.runs if run["state"] in (RunState.TRAINED, RunState.FAILED)]
     failed = list(takewhile(lambda run: run["state"] == RunState.FAILED, ended))
+    failed = [run for run in failed if run["id"] not in facts.acknowledged.runs]
     if not failed:
         return None
     times = f"The last {len(failed)} trainings" if len(failed) > 1 else "The last training"

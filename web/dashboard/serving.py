@@ -2,9 +2,10 @@
 
 from retraind.daemon.artifacts.manifest import Manifest
 from retraind.daemon.core.settings import Promote, Settings
-from retraind.daemon.core.states import VersionState
+from retraind.daemon.core.states import EventKind, VersionState
 from retraind.daemon.schema import score_caveats, score_names
 from retraind.daemon.schema.scores import Scores
+from retraind.web.dashboard import next_steps
 from retraind.web.dashboard.facts import Facts
 from retraind.web.dashboard.tiles import Fact, State, Tile, fact, tile
 
@@ -15,8 +16,9 @@ def serving(facts: Facts) -> Tile:
     if pointer is None:
         if facts.problem:
             return tile("act", "The pointer is unreadable", facts.problem)
-        lacking = facts.checks.get("training")
-        return tile("unknown", "No model yet", lacking.detail if lacking else "The first accepted rows train one.")
+        newest = next((row for row in facts.versions if row["state"] != VersionState.PROMOTED), None)
+        refused = f"v{newest['version']} is {newest['state']}: {newest['reason']}" if newest else ""
+        return tile("unknown", *next_steps.first_model(facts.status, facts.checks, facts.runs, refused, facts.now))
     candidate = champion["candidate"] if champion else facts.manifest.candidate if facts.manifest else "unknown"
     headline, notes = f"v{pointer.version} · {candidate}", [fact("served since", at=pointer.since)]
     if facts.manifest:
@@ -91,10 +93,16 @@ def _waiting(facts: Facts, headline: str, notes: list[Fact]) -> Tile | None:
         sentence = f"v{held['version']} waits for retraind promote."
         tried = [*_agreement(facts, held["version"]), *_canary(facts, held["version"])]
         return tile("watch", headline, sentence, [waits, *tried, *notes])
-    if facts.newer and facts.newer[0]["state"] == VersionState.ROLLED_BACK:
-        row = facts.newer[0]
+    newest = facts.newer[0] if facts.newer else None
+    if newest is not None and newest["state"] == VersionState.ROLLED_BACK and not _is_seen_to(facts, newest["version"]):
+        row = newest
         return tile("watch", headline, f"v{row['version']} was rolled back: {row['reason']}", notes)
     return None
+
+
+def _is_seen_to(facts: Facts, version: int) -> bool:
+    """Whether a person has acknowledged that a version was rolled back."""
+    return facts.acknowledged.version(EventKind.ROLLED_BACK, version)
 
 
 def _agreement(facts: Facts, version: int) -> list[Fact]:

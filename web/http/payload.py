@@ -90,6 +90,20 @@ class Forget(Body):
     purge: bool = False
 
 
+class Acknowledgement(Body):
+    """`POST /acknowledge`: one event, the problems of a drop, or all problems up to an event."""
+
+    event: Version | None = None
+    drop: Annotated[str, Field(min_length=1, max_length=1000, description="Its sha256, id or name.")] | None = None
+    until: Version | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if len(self.model_fields_set) != 1 or not (self.event or self.drop or self.until):
+            raise ValueError("give one of 'event', 'drop' and 'until'")
+        return self
+
+
 B = TypeVar("B", bound=Body)
 M = TypeVar("M", bound=BaseModel)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from retraind.web.http import payload
 from retraind.web.http.reply import JSON
-from retraind.web.lists import drops, events, parameters, predictions
+from retraind.web.lists import drops, events, parameters, predictions, settings
 from retraind.web.lists.parameters import Parameter
 from retraind.web.openapi import schemas
 from retraind.web.openapi.operations import answer, operation, query
@@ -27,6 +27,25 @@ def paths(tag: str) -> dict[str, Json]:
     }
 
 
+def others(tag: str) -> dict[str, Json]:
+    """What waits, and the settings."""
+    waiting = {200: answer("What waits, and what happens next.", {JSON: schemas.OBJECT})}
+    in_force = {200: answer("The settings that fit.", {JSON: schemas.OBJECT})}
+    return {
+        "/queue": {"get": operation(tag, "Everything that waits, and what happens next", waiting)},
+        "/settings": {
+            "get": operation(
+                tag, "The settings in force, and where each comes from", in_force, (), described(settings.PARAMETERS)
+            )
+        },
+    }
+
+
+def described(filters: Sequence[Parameter]) -> list[Json]:
+    """The parameters of a list."""
+    return [query(one.name, parameters.schema(one), one.meaning) for one in filters]
+
+
 def _drops() -> Json:
     not_taken = {"type": "object", "additionalProperties": TEXT}
     waiting = {"type": "object", "properties": {"files": COUNT, "bytes": COUNT, "not_taken": not_taken}}
@@ -39,7 +58,6 @@ def _drops() -> Json:
 
 def _list(tag: str, summary: str, schema: Json, filters: Sequence[Parameter], **more: Json) -> Json:
     """A list as JSON or CSV; a wrong query is answered with 400."""
-    described = [query(one.name, parameters.schema(one), one.meaning) for one in filters]
     following: Json = {"Link": {"schema": TEXT, "description": "In CSV: the address of the next page, `rel=next`."}}
     answers = {200: answer("The requested entries.", {JSON: schema, payload.CSV: TEXT, **more}, following)}
-    return {"get": operation(tag, summary, answers, (), described)}
+    return {"get": operation(tag, summary, answers, (), described(filters))}

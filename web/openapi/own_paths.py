@@ -144,6 +144,8 @@ def _choices_of_versions() -> dict[str, Json]:
 
 
 def _decisions_on_drops() -> dict[str, Json]:
+    shapes = {"one event": {"event": 1}, "all about a drop": {"drop": "odd.csv"}, "all up to an event": {"until": 9}}
+    acknowledged = body(payload.Acknowledgement.model_json_schema(), shapes)
     drop = body(payload.Decision.model_json_schema(), {"by name": {"drop": "odd.csv"}})
     return {
         "/accept": _command(
@@ -155,6 +157,7 @@ def _decisions_on_drops() -> dict[str, Json]:
             "Remove the rows of a drop from the dataset, and retrain",
             body(payload.Forget.model_json_schema(), {"by name": {"drop": "wrong.csv"}}),
         ),
+        "/acknowledge": _command("Say that warnings or errors have been seen to", acknowledged),
     }
 
 
@@ -169,7 +172,14 @@ def _accepted() -> Json:
 
 
 def _inspecting() -> dict[str, Json]:
-    return {**list_paths.paths(INSPECT), **_versions(), **_drops(), **trend_paths.paths(INSPECT), **_other_records()}
+    return {
+        **list_paths.paths(INSPECT),
+        **_versions(),
+        **_drops(),
+        **trend_paths.paths(INSPECT),
+        **_other_records(),
+        **list_paths.others(INSPECT),
+    }
 
 
 def _versions() -> dict[str, Json]:

@@ -1,8 +1,8 @@
 """The pages for people as paths of an OpenAPI document. The same paths without `/dashboard` have their data."""
 
 from retraind.web.http.problems import PROBLEM
-from retraind.web.lists import parameters
-from retraind.web.openapi import schemas
+from retraind.web.lists import drops, events, parameters, predictions, settings
+from retraind.web.openapi import list_paths, schemas
 from retraind.web.openapi.operations import WITH_BODY, answer, operation, place, query
 from retraind.web.openapi.own_paths import BEFORE, LIMIT, NUMBER, OPERATE, VERSIONS, codes
 from retraind.web.openapi.schemas import TEXT, Json, ref
@@ -18,6 +18,11 @@ def paths() -> dict[str, Json]:
     return {
         "/dashboard": _page("The overview"),
         "/dashboard/trends": _trends(),
+        "/dashboard/drops": _page("The drops", *list_paths.described(drops.PARAMETERS)),
+        "/dashboard/events": _page("The events", *list_paths.described(events.PARAMETERS)),
+        "/dashboard/predictions": _page("The predictions", *list_paths.described(predictions.PARAMETERS)),
+        "/dashboard/queue": _page("Everything that waits"),
+        "/dashboard/settings": _page("The settings in force", *list_paths.described(settings.PARAMETERS)),
         "/dashboard/versions": _page("The versions", LIMIT, BEFORE),
         "/dashboard/versions/{key}": _page("One version", place("key", schemas.VERSION, "Its number.")),
         "/dashboard/compare": _page("Two versions compared", VERSIONS, missing=True),

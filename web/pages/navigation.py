@@ -15,6 +15,11 @@ ENTRIES = (
     Entry("dashboard/trends", "Trends"),
     Entry("dashboard/versions", "Versions"),
     Entry("dashboard/predict", "Predict"),
+    Entry("dashboard/drops", "Drops"),
+    Entry("dashboard/predictions", "Predictions"),
+    Entry("dashboard/events", "Events"),
+    Entry("dashboard/queue", "Queue"),
+    Entry("dashboard/settings", "Settings"),
 )
 """The links in their order; each leads to a page of `retraind.web.pages.table`."""
 

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from retraind import release
 from retraind.daemon.core import durable
 from retraind.daemon.schema import score_names
+from retraind.web.dashboard.tiles import size
 
 UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -91,5 +92,5 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.filters |= {"number": _number, "plain": score_names.plain, "stamp": _stamp}
+_templates.filters |= {"size": size, "number": _number, "plain": score_names.plain, "stamp": _stamp}
 _templates.globals |= {"asset_name": asset_name, "program": release.sentence()}

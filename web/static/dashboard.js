@@ -208,6 +208,18 @@ async function decide(button, url, verb, effect) {
   if (await ask("confirm")) await send(button, url, { drop }, `Requested: ${url} ${name}.`);
 }
 
+async function acknowledge(button) {
+  const { event, drop, until } = button.dataset;
+  const body = event ? { event: Number(event) } : drop ? { drop } : { until: Number(until) };
+  if (until) {
+    find("confirm-title").textContent = "Acknowledge all problems so far?";
+    find("confirm-text").textContent = "Warnings and errors that are over no longer ask for attention. What still holds stays.";
+    find("confirm-yes").textContent = "Acknowledge";
+    if (!await ask("confirm")) return;
+  }
+  await send(button, "acknowledge", body, "Requested: acknowledged as soon as the daemon has recorded it.");
+}
+
 const actions = {
   retrain: (button) => send(button, "trigger_retrain", { force_retrain: true }, "Training requested. Follow it below."),
   promote: (button) => swap(button, "promote", { version: Number(button.dataset.to) }, "Promote", "brought back"),
@@ -215,6 +227,7 @@ const actions = {
   forget: (button) => decide(button, "forget", "Forget", button.dataset.effect),
   accept: (button) => decide(button, "accept", "Accept", "Its rows are added to the dataset, and the next version is trained on them."),
   reject: (button) => decide(button, "reject", "Reject", "The file goes to inbox/rejected with the reason, and none of its rows is used."),
+  acknowledge: (button) => acknowledge(button),
   rollback: (button) => swap(button, "rollback", {}, "Roll back to", "promoted again"),
 };
 
@@ -248,4 +261,5 @@ find("theme").addEventListener("click", () => {
 
 showTheme();
 localise(document);
-if (KINDS) follow();
+// The result of a search stays as it was found; its page says of when it is.
+if (KINDS && !document.querySelector("[data-static]")) follow();

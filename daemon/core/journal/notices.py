@@ -4,6 +4,9 @@ from enum import StrEnum
 
 from retraind.daemon.core.states import EventKind
 
+REPORTED = "notify_unhealthy"
+"""Key of the reported checks that have not recovered: by name, since when (UTC)."""
+
 
 class NoticeKind(StrEnum):
     """A kind of notice, as in the setting `notify.kinds`."""

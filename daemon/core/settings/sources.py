@@ -6,6 +6,7 @@ pydantic-settings would do the same, but its import takes longer than everything
 import os
 import tomllib
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,34 @@ from retraind.daemon.core.errors import BadSettings
 from retraind.daemon.core.settings.settings import entries, variable
 
 
+class Origin(StrEnum):
+    """Where the value of a setting comes from; a stronger one overrides those before it."""
+
+    DEFAULT = "default"
+    FILE = "retraind.toml"
+    ENVIRONMENT = "environment"
+    FLAG = "command line"
+
+
 def merged(file: Path, flags: Mapping[str, Any]) -> dict[str, Any]:
     """The merged values, unchecked; raises BadSettings if a source can't be read."""
     # Validating the defaults of unset sections would need another validator, which takes as long to build as the rest.
     sections: dict[str, Any] = {key.partition(".")[0]: {} for key, _, _ in entries() if "." in key}
     return _over(flags, _over(_environment(), _over(_file(file), sections)))
+
+
+def origins(file: Path) -> dict[str, Origin]:
+    """Where each setting comes from that the file or the environment has; raises BadSettings if they can't be read."""
+    tables = {Origin.FILE: _file(file), Origin.ENVIRONMENT: _environment()}
+    return {key: origin for origin, table in tables.items() for key, _, _ in entries() if _has(table, key)}
+
+
+def _has(table: Any, key: str) -> bool:
+    for part in key.split("."):
+        if not isinstance(table, Mapping) or part not in table:
+            return False
+        table = table[part]
+    return True
 
 
 def _over(stronger: Mapping[str, Any], weaker: Mapping[str, Any]) -> dict[str, Any]:
