@@ -98,6 +98,7 @@ class Service:
         """Start, on the port of the last time; returns the moment before the process was made (monotonic seconds)."""
         program = [*self.machine.within, sys.executable, "-m", "retraind.daemon", self.command]
         command = [*program, "--home", str(self.home.root), "--host", self.machine.address, "--port", str(self.port)]
+        self.home.root.mkdir(exist_ok=True)
         with self._out.open("wb") as out, self._log.open("ab") as log:
             started = time.monotonic()
             self._process = subprocess.Popen(
