@@ -112,7 +112,8 @@ class Views:
         entries, records = drops.find(self._worker.home, query), self._worker.records
         status = self._worker.slot.status
         waiting = _waiting(status) if status else None
-        held = {"held": records.held.oldest(MOST_HELD), "held_total": records.held.total()}
+        most = min(entries.values.whole("limit") or MOST_HELD, MOST_HELD)
+        held = {"held": records.held.oldest(most), "held_total": records.held.total()}
         return self._listed(entries, **held, waiting=waiting, exams=records.drops.prequential())
 
     def drop(self, key: str) -> Reply:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, Protocol, runtime_checkable
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from retraind.daemon.core.requests import LARGEST
 from retraind.web.http.problems import Problem
@@ -92,6 +92,19 @@ class Values:
         return f"{path}?{query}" if query else path
 
 
+def parsed(text: str) -> Query:
+    """The parameters of a query string; raises Problem 400 for bytes that are not UTF-8, and for a repeated parameter."""
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        raise _not_utf8() from None
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise _repeated(name)
+    return dict(pairs)
+
+
 def read(query: Query, parameters: Iterable[Parameter]) -> Values:
     """The values of a query string; raises Problem 400 with a sentence on the first wrong parameter."""
     known = {parameter.name: parameter for parameter in parameters}
@@ -126,11 +139,19 @@ def _decoded(query: Query) -> Query:
         return query
     for name in query:
         if len(query.getall(name)) > 1:
-            raise Problem(WRONG, f"The parameter {name!r:.60} is given twice.", hint="Give each parameter once.")
+            raise _repeated(name)
     try:
         return query.decode()
     except UnicodeError:
-        raise Problem(WRONG, "The query is not UTF-8.", hint="Percent-encode the bytes of UTF-8.") from None
+        raise _not_utf8() from None
+
+
+def _repeated(name: str) -> Problem:
+    return Problem(WRONG, f"The parameter {name!r:.60} is given twice.", hint="Give each parameter once.")
+
+
+def _not_utf8() -> Problem:
+    return Problem(WRONG, "The query is not UTF-8.", hint="Percent-encode the bytes of UTF-8.")
 
 
 def _checked(parameter: Parameter, text: str) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from typing import Any
-from urllib.parse import parse_qsl
 from wsgiref.types import WSGIEnvironment
 
 from retraind.web.api.event_stream import Feed
@@ -46,8 +45,10 @@ async def send(request: Request, feed: Feed, address: str) -> None:
 
 
 def _after(environ: WSGIEnvironment) -> int | None:
-    """The id of the event after which a stream continues; raises Problem 422."""
-    after = payload.number(dict(parse_qsl(environ["QUERY_STRING"], keep_blank_values=True)), "after", None, 0)
+    """The id of the event after which a stream continues; raises Problem 400, as the list does for the same query."""
+    from retraind.web.lists import events, parameters
+
+    after = parameters.read(parameters.parsed(environ["QUERY_STRING"]), events.PARAMETERS).whole("after")
     # A client that reconnects repeats its address, and names the last event it received here.
     header = environ.get("HTTP_LAST_EVENT_ID", "")
     number = payload.whole(header, 15)
