@@ -45,6 +45,7 @@ COMMANDS: dict[str, Any] = {
     "drops": list[ListedDrop] | ReportedDrop,
     "accept": RequestAnswer,
     "reject": RequestAnswer,
+    "acknowledge": RequestAnswer,
     "lineage": DescribedChain,
     "reproduce": Comparison,
     "export": Exported,
