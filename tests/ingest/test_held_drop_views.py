@@ -38,7 +38,7 @@ def test_held_drops_are_shown_first_and_decided_over_http(parts: Parts) -> None:
     for key in ("odd.csv", drop):
         assert orjson.loads(client.ask("GET", f"/drops/{key}")[2])["state"] == "held"
     page = client.ask("GET", "/dashboard")[2].decode()
-    assert "; 1 held<" in page
+    assert "; 1 held;" in page
     assert page.index(">odd.csv<") < page.index(">good.csv<")
     assert f'data-drop="{drop}"' in page
     assert "retraind_drops_held 1.0" in client.ask("GET", "/prometheus_metrics")[2].decode()
@@ -73,7 +73,7 @@ def test_thousands_that_wait_are_counted_and_listed_in_part(parts: Parts, capsys
         assert orjson.loads(client.ask("GET", f"/drops/{key}")[2])["sha256"] == last
     assert "retraind_drops_held 3000.0" in client.ask("GET", "/prometheus_metrics")[2].decode()
     page = client.ask("GET", "/dashboard")[2].decode()
-    assert "; 3000 held<" in page
+    assert "; 3000 held;" in page
     assert len(page) < 200_000
     drop_report.print_table(drop_report.listed(parts.home, 20))
     assert capsys.readouterr().out.count(REASON) == 20
