@@ -131,6 +131,14 @@ def test_it_needs_the_scope_to_read(home: Home) -> None:
     assert client.ask("GET", "/trends")[0] == 401
 
 
+def test_a_serving_node_answers_with_the_figures_of_its_own_workers(home: Home) -> None:
+    days.write(home, 5, [])
+    client = Client(home, Settings.model_validate({"role": "node"}))
+    assert client.ask("GET", "/drops")[0] == 421
+    status, _, body = client.ask("GET", "/trends", QUERY_STRING="range=1h")
+    assert (status, sum(value or 0 for value in json.loads(body)["series"]["requests.count"]) > 0) == (200, True)
+
+
 def test_a_hundred_classes_and_fifty_features_are_an_answer(home: Home) -> None:
     days.write(home, 60, [f"class {number}" for number in range(140)])
     _, answer = ask(home, "?range=1h")

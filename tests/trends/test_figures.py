@@ -44,7 +44,7 @@ def test_the_hour_is_the_merge_of_its_minutes_in_any_order(parts: list[Figures],
     random.shuffle(shuffled)
     middle = len(parts) // 2
     halves = figures.merge(merged(parts[:middle]), merged(parts[middle:]))
-    assert merged(parts) == merged(shuffled) == halves
+    assert merged(parts) == merged(shuffled) == halves == figures.total(parts)
 
 
 @settings(max_examples=200)

@@ -1,6 +1,7 @@
 """The figures over time as an answer: one list for each series, with null where nothing was counted or measured."""
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
@@ -53,10 +54,9 @@ class Loaded(NamedTuple):
 
 def load(path: Path, wanted: Asked) -> Loaded:
     """Read what was asked for; raises sqlite3.Error."""
-    by_step: dict[int, Figures] = {}
-    for at, stored in reader.figures(path, spans.source(wanted.seconds), wanted.begin, wanted.end):
-        step = spans.begin(at, wanted.seconds)
-        by_step[step] = sums.merge(by_step[step], stored) if step in by_step else stored
+    stored = reader.figures(path, spans.source(wanted.seconds), wanted.begin, wanted.end)
+    steps = groupby(stored, lambda row: spans.begin(row[0], wanted.seconds))
+    by_step = {step: sums.total(figures for _, figures in rows) for step, rows in steps}
     marks = reader.marks(path, iso(wanted.begin), iso(wanted.end), MOST_MARKS)[::-1]
     return Loaded(wanted, [by_step.get(at) for at in range(wanted.begin, wanted.end, wanted.seconds)], marks)
 
@@ -77,10 +77,7 @@ def trends(loaded: Loaded) -> Trends:
 
 def whole(points: Iterable[Figures | None]) -> Figures:
     """The figures of several steps together."""
-    total = sums.empty()
-    for point in points:
-        total = sums.merge(total, point) if point is not None else total
-    return total
+    return sums.total(point for point in points if point is not None)
 
 
 def reply(path: Path, query: Query) -> Reply:

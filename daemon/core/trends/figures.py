@@ -4,7 +4,7 @@ Counts are whole numbers, so merging is exact in any order. Quantiles are never 
 histograms. What is measured now and then (rows, memory, a score) is a gauge, which keeps the mean, the extremes and the last value.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypedDict
 
 from retraind.daemon.core.trends import sketch
@@ -101,6 +101,38 @@ def merge(one: Figures, other: Figures) -> Figures:
         },
         "values": sketch.merge(one["values"], other["values"]),
     }
+
+
+def total(parts: Iterable[Figures]) -> Figures:
+    """The figures of many spans together, as `merge` of one after the other, without a copy for each."""
+    every = empty()
+    sums, histograms, gauges = every["sums"], every["histograms"], every["gauges"]
+    for part in parts:
+        _add(sums, part["sums"])
+        for name, counts in part["histograms"].items():
+            _add(histograms.setdefault(name, {}), counts)
+        for name, measured in part["gauges"].items():
+            _measure(gauges, name, measured)
+        every["values"] = sketch.merge(every["values"], part["values"])
+    return every
+
+
+def _add(counts: dict[str, int], more: Mapping[str, int]) -> None:
+    for name, number in more.items():
+        counts[name] = counts.get(name, 0) + number
+
+
+def _measure(gauges: dict[str, Gauge], name: str, measured: Gauge) -> None:
+    known = gauges.get(name)
+    if known is None:
+        gauges[name] = {**measured}
+        return
+    known["n"] += measured["n"]
+    known["sum"] += measured["sum"]
+    known["least"] = min(known["least"], measured["least"])
+    known["most"] = max(known["most"], measured["most"])
+    if (measured["at"], measured["last"]) > (known["at"], known["last"]):
+        known["last"], known["at"] = measured["last"], measured["at"]
 
 
 def added(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
