@@ -234,7 +234,7 @@ def test_a_single_figure_between_gaps_is_a_dot(own_site: Site, browser: Browser)
     assert browser.wait("alone(charts[0].plot, 1, false).length") == 1
     painted = """(() => {
         const { plot } = charts[0], x = plot.valToPos(plot.data[0][alone(plot, 1, false)[0]], 'x', true), y = plot.valToPos(0.9, 'y', true);
-        const pixel = plot.ctx.getImageData(x - 2, y, 1, 1).data;
-        return pixel[2] > pixel[0] && pixel[3] > 0;
+        const around = plot.ctx.getImageData(x - 5, y - 5, 11, 11).data;
+        return around.some((value, index) => index % 4 === 2 && value > around[index - 2] + 50 && around[index + 1] > 0);
     })()"""
     assert browser.wait(painted)
