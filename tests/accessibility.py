@@ -30,12 +30,18 @@ def look(browser: Browser, url: str, width: int, scheme: str) -> None:
     browser.call(
         "Emulation.setDeviceMetricsOverride", width=width, height=1000, deviceScaleFactor=1, mobile=width < 500
     )
-    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-    browser.open(url)
-    address = json.dumps(url)
-    browser.wait(
-        f"location.href === {address} && document.readyState === 'complete' && !!document.querySelector('main, form')"
+    browser.call(
+        "Emulation.setEmulatedMedia",
+        features=[
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ],
     )
+    browser.open(url)
+    # A button is pale while its request is under way.
+    complete = "document.readyState === 'complete' && !!document.querySelector('main, form')"
+    idle = "!document.querySelector('main button:disabled, main [aria-busy=true]')"
+    browser.wait(f"location.href === {json.dumps(url)} && {complete} && {idle}")
 
 
 def violations(browser: Browser) -> list[Any]:
