@@ -155,7 +155,7 @@ def _limits(version: ExportedVersion) -> Iterator[str]:
 def _drift(version: ExportedVersion) -> str:
     check = Versions(version.home).drift(version.number)
     if check is None:
-        return "not checked yet."
+        return "the newest check, if there is one, was not of this version."
     return f"{check['state']} at {check['at']}. {cell(check['reason'])}"
 
 

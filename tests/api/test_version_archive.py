@@ -61,6 +61,15 @@ def test_estimator_that_is_not_kept_is_a_problem(tmp_path: Path, served: Path) -
     assert (status, "Use --format onnx." in json.loads(body)["detail"]) == (409, True)
 
 
+def test_damaged_version_is_a_problem(tmp_path: Path, served: Path) -> None:
+    shutil.copytree(served, tmp_path / "home", symlinks=True)
+    home = Home(tmp_path / "home")
+    model = home.bundle(1) / "model.onnx"
+    model.write_bytes(model.read_bytes()[:-1])
+    status, _, body = Client(home, PATIENT).ask("GET", "/versions/1/export")
+    assert (status, "is not the file that was recorded" in json.loads(body)["detail"]) == (503, True)
+
+
 def test_one_archive_is_made_at_a_time(client: Client) -> None:
     """Each takes a process of hundreds of megabytes; who comes meanwhile is told when to come again."""
     answers: list[int] = []

@@ -8,9 +8,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from retraind.daemon.core import logs
 from retraind.daemon.core.errors import POLICY, Cause, Exit
 from retraind.daemon.core.home import Home
 from retraind.web.http.problems import Problem
+
+log = logs.Logger()
 
 FORMATS = ("onnx", "mlflow", "pickle")
 
@@ -49,8 +52,8 @@ class VersionArchives:
     def get(self, version: int, form: str) -> bytes:
         """The ZIP file of a version in a format.
 
-        Raises Problem: 404 for an unknown or cleared version, 409 if it can't be exported so, 503 while another one is made, 504
-        if it takes too long.
+        Raises Problem: 404 for an unknown or cleared version, 409 if it can't be exported so, 503 while another one is made or if
+        its files are damaged, 504 if it takes too long.
         """
         if not self._lock.acquire(blocking=False):
             raise Problem(503, "Another version is being exported.", hint="Try again soon.", Retry_After=RETRY_SECONDS)
@@ -78,14 +81,21 @@ class VersionArchives:
                     504, f"The export took longer than {self._seconds:g} s.", hint=_instead(version, form)
                 ) from None
             if done.returncode != Exit.OK:
-                cause = CAUSES.get(done.returncode, Cause.FAILED)
-                raise Problem(POLICY[cause].status, done.stderr.strip().rpartition("\n")[2], cause=cause)
+                raise _problem(done.returncode, done.stderr.strip())
             if file.stat().st_size > MOST_BYTES:
                 size = f"{file.stat().st_size // 2**20} MiB"
                 raise Problem(
                     409, f"Version {version} as {form} has {size}, too much to send.", hint=_instead(version, form)
                 )
             return file.read_bytes()
+
+
+def _problem(code: int, said: str) -> Problem:
+    """The sentence of an expected error; the text of any other is for the log only."""
+    if cause := CAUSES.get(code):
+        return Problem(POLICY[cause].status, said.rpartition("\n")[2], cause=cause)
+    log.error("export_failed", code=code, stderr=said[-2000:])
+    return Problem(500, "The export failed.", hint="The log of the service has the reason.")
 
 
 def _instead(version: int, form: str) -> str:
