@@ -9,6 +9,7 @@ from wsgiref.types import WSGIEnvironment
 
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from retraind.daemon.core.requests import LARGEST
 from retraind.daemon.core.validation import words
@@ -93,9 +94,14 @@ class Forget(Body):
 class Acknowledgement(Body):
     """`POST /acknowledge`: one event, the problems of a drop, or all problems up to an event."""
 
-    event: Version | None = None
-    drop: Annotated[str, Field(min_length=1, max_length=1000, description="Its sha256, id or name.")] | None = None
-    until: Version | None = None
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
+    event: Version | SkipJsonSchema[None] = None
+    drop: (
+        Annotated[str, Field(min_length=1, max_length=1000, description="Its sha256, id or name.")]
+        | SkipJsonSchema[None]
+    ) = None
+    until: Version | SkipJsonSchema[None] = None
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
