@@ -10,23 +10,20 @@ from wsgiref.types import WSGIEnvironment
 from bottle import Bottle, HTTPError, request, response
 
 from retraind.daemon.artifacts.manifest import MODEL
-from retraind.daemon.core.scopes import Scope
-from retraind.web.api import commands, direct_route, docs, explain, health, node, pages, predict, sign_in
+from retraind.web.api import direct_route, explain, node, own_routes, pages, predict, sign_in
 from retraind.web.api.dashboard import Dashboard
 from retraind.web.api.direct_route import Answer, Check, DirectRoute
 from retraind.web.api.figures import Figures
-from retraind.web.api.views import Views
+from retraind.web.api.own_routes import Route
 from retraind.web.auth import path_scopes
 from retraind.web.auth.access import CALLER, LOCAL, Access
 from retraind.web.http import decompression, payload, security_headers
 from retraind.web.http.problems import Problem
-from retraind.web.http.reply import Reply, json_object
-from retraind.web.http.wsgi_environ import content_length, up
+from retraind.web.http.reply import Reply
+from retraind.web.http.wsgi_environ import content_length
 from retraind.web.protocols import errors, routes
 from retraind.web.serving.call import Call
 from retraind.web.worker_state import Worker
-
-Route = Callable[..., Any]
 
 INLINE = {
     "/health",
@@ -130,12 +127,10 @@ def make_app(worker: Worker) -> App:
     # An unexpected error goes up to the server, which logs it and answers 500.
     app.config["catchall"] = False
     figures = Figures(worker)
-    for path, route in _own(
-        worker, {**_pages(worker, figures), **_status(worker, figures), **_records(worker)}
-    ).items():
+    for path, route in _own(worker, own_routes.read(worker, figures)).items():
         app.route(path, "GET", _checked(route, _permit(access, path)))
     inflate = partial(decompression.inflate, most=worker.settings.server.max_body_bytes)
-    for path, route in _own(worker, _commands(worker)).items():
+    for path, route in _own(worker, own_routes.write(worker)).items():
         app.route(path, "POST", _checked(route, _permit(access, path), payload.typed, access.hosts.site, inflate))
     checks = _permit(access, "/predict"), payload.typed_rows, access.hosts.site, inflate
     app.route("/predict", "POST", DirectRoute(worker, predict.predict, *checks))
@@ -160,76 +155,6 @@ def _own(worker: Worker, routes: dict[str, Route]) -> dict[str, Route]:
     if not node.is_node(worker):
         return routes
     return routes | {path: node.refuse(worker, path) for path in routes.keys() & node.LEADERS}
-
-
-def _pages(worker: Worker, figures: Figures) -> dict[str, Route]:
-    """GET: pages for browsers, and their files."""
-    dashboard, described = Dashboard(worker, figures), docs.Pages(worker)
-    return {
-        "/": lambda: _reply(dashboard.root(request.get_header("Accept", "text/html"), up(request.environ))),
-        "/sign-in": lambda: _reply(sign_in.page(request.environ)),
-        **{
-            path: _replying(page)
-            for path, page in pages.Pages(worker, dashboard).routes().items()
-            if path not in explain.WAITING
-        },
-        "/dashboard/data": lambda: _json(200, dashboard.document()),
-        "/static/<name>": lambda name: _reply(dashboard.asset(name)),
-        "/openapi.json": lambda: _reply(
-            described.description(request.get_header("If-None-Match", ""), secured=request.environ[CALLER] is not LOCAL)
-        ),
-        "/docs": lambda: _reply(described.page(up(request.environ))),
-        "/docs/<release>/<name>": lambda release, name: _reply(described.asset(release, name)),
-    }
-
-
-def _status(worker: Worker, figures: Figures) -> dict[str, Route]:
-    """GET: health and metrics, for supervisors and scrapers."""
-    return {
-        "/health": lambda: _json(*health.health(worker, full=_may_read())),
-        "/livez": lambda: _json(200, {"status": "alive"}),
-        "/readyz": lambda: _json(*health.readiness(worker, full=_may_read())),
-        "/leadz": lambda: _json(*node.leading(worker)),
-        "/metrics": lambda: _reply(figures.metrics(request.get_header("Accept", ""))),
-        "/prometheus_metrics": lambda: _reply(figures.exposition(request.get_header("Accept", ""))),
-    }
-
-
-def _records(worker: Worker) -> dict[str, Route]:
-    """GET: the records."""
-    views = Views(worker)
-    return {
-        "/predictions/history": lambda: _reply(views.history(request.query)),
-        "/versions": lambda: _reply(views.versions(request.query)),
-        "/versions/<key>": lambda key: _reply(views.version(key, request.query)),
-        "/versions/<key>/export": lambda key: _reply(views.export(key, request.query)),
-        "/drops": lambda: _reply(views.drops(request.query)),
-        "/drops/<key>": lambda key: _reply(views.drop(key)),
-        "/drops/<key>/columns": lambda key: _reply(views.columns(key)),
-        "/drops/<key>/bad.csv": lambda key: _reply(views.bad_rows(key)),
-        "/compare": lambda: _reply(views.compare(request.query)),
-        "/drift": lambda: _json(200, views.drift()),
-        "/trends": lambda: _reply(views.trends(request.query)),
-        "/events": lambda: _reply(views.events(request.query)),
-        "/queue": lambda: _reply(views.queue(request.query)),
-        "/settings": lambda: _reply(views.settings(request.query)),
-        "/requests/<key>": lambda key: _json(*commands.find_request(worker, key)),
-    }
-
-
-def _commands(worker: Worker) -> dict[str, Route]:
-    """POST: rows and requests for the daemon."""
-    return {
-        "/add_training_data": lambda: _json(*commands.add_training_data(worker, request.environ)),
-        "/trigger_retrain": lambda: _json(*commands.trigger_retrain(worker, request.environ)),
-        "/promote": lambda: _json(*commands.choose(worker, request.environ, "promote")),
-        "/refuse": lambda: _json(*commands.choose(worker, request.environ, "refuse")),
-        "/rollback": lambda: _json(*commands.choose(worker, request.environ, "rollback")),
-        "/accept": lambda: _json(*commands.decide(worker, request.environ, "accept")),
-        "/reject": lambda: _json(*commands.decide(worker, request.environ, "reject")),
-        "/forget": lambda: _json(*commands.forget(worker, request.environ)),
-        "/acknowledge": lambda: _json(*commands.acknowledge(worker, request.environ)),
-    }
 
 
 def _add_protocols(app: App, worker: Worker, inflate: Check) -> None:
@@ -285,10 +210,6 @@ def _secured(answer: Answer) -> Answer:
     return status, headers + security_headers.SECURED, body
 
 
-def _may_read() -> bool:
-    return Scope.READ in request.environ[CALLER].scopes
-
-
 def _rule(path: str) -> str:
     """The path of a protocol as a rule of Bottle: a parameter ends at the colon in front of the verb."""
     # A bare colon in a rule is an old notation for a parameter; Bottle warns of it even if it is escaped.
@@ -296,20 +217,4 @@ def _rule(path: str) -> str:
 
 
 def _signing(access: Access, sign: Callable[[Access, WSGIEnvironment], Reply]) -> Route:
-    return lambda: _reply(sign(access, request.environ))
-
-
-def _replying(page: Callable[..., Reply]) -> Route:
-    return lambda **parts: _reply(page(request.environ, request.query, **parts))
-
-
-def _reply(reply: Reply) -> bytes:
-    if reply.status != 200:  # Bottle's default
-        response.status = reply.status
-    for name, value in reply.headers.items():
-        response.set_header(name, value)
-    return reply.body
-
-
-def _json(status: int, content: Mapping[str, object]) -> bytes:
-    return _reply(json_object(content, status))
+    return lambda: own_routes.send(sign(access, request.environ))
