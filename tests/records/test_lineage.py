@@ -275,7 +275,7 @@ def test_asking_to_forget(recorded: Home) -> None:
     assert "--purge" not in later.stderr
     asked = requests.pending(recorded)
     assert [(one.drop, one.purge) for one in asked] == [(sha(3), False)] * 4 + [(sha(2), True)]
-    assert json.loads(later.stdout) == {"request": asked[-1].id}
+    assert json.loads(later.stdout) == {"request": asked[-1].id, "state": "queued", "sentence": None}
     for key, part in (("bad.csv", "it was rejected"), ("none.csv", "no drop 'none.csv'")):
         done = forked("forget", key, home=recorded)
         assert done.returncode == Exit.NOT_FOUND
