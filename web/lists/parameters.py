@@ -123,14 +123,19 @@ def schema(parameter: Parameter) -> dict[str, object]:
         return {"type": "string", "enum": [*parameter.choices, ""]}
     match parameter.kind:
         case Kind.WHOLE:
-            return {"type": "integer", "minimum": int(parameter.low), "maximum": int(parameter.high)}
+            return _or_empty({"type": "integer", "minimum": int(parameter.low), "maximum": int(parameter.high)})
         case Kind.REAL:
             ends = {"minimum": parameter.low, "maximum": parameter.high}
-            return {"type": "number", **{name: end for name, end in ends.items() if math.isfinite(end)}}
+            return _or_empty({"type": "number", **{name: end for name, end in ends.items() if math.isfinite(end)}})
         case Kind.TIME:
             return {"type": "string", "pattern": TIME.pattern}
         case _:
-            return {"type": "string", "maxLength": LONGEST}
+            return {"type": "string", "maxLength": LONGEST, "pattern": "^[^\\x00]*$"}
+
+
+def _or_empty(number: dict[str, object]) -> dict[str, object]:
+    """The schema of a number's text: a form sends an empty one for a field that is not filled in."""
+    return {"anyOf": [number, {"type": "string", "maxLength": 0}]}
 
 
 def _decoded(query: Query) -> Query:
