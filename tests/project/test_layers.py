@@ -193,7 +193,12 @@ HEAVY = {
         "retraind.daemon.cli.report.versions",
     },
     "tomlkit": {"retraind.daemon.core.settings.settings_file"},
-    "bottle": {"retraind.web.api.app", "retraind.web.api.direct_route", "retraind.web.http.problems"},
+    "bottle": {
+        "retraind.web.api.app",
+        "retraind.web.api.own_routes",
+        "retraind.web.api.direct_route",
+        "retraind.web.http.problems",
+    },
     "granian": {"retraind.web.server.granian"},
     "uvloop": {"retraind.web.server.granian"},
     "jinja2": {"retraind.web.pages.templates"},
