@@ -1,4 +1,4 @@
-"""retraind.web.api.stream_limits: a client with many streams loses its oldest, and a revoked token ends its streams."""
+"""retraind.web.auth.stream_limits: a client with many streams loses its oldest, and a revoked token ends its streams."""
 
 import socket
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ from retraind.daemon.access import tokens
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.scopes import Scope
 from retraind.daemon.core.settings import Server
-from retraind.web.api.stream_limits import EACH, MOST, Streams
 from retraind.web.auth.access import LOCAL, Access, Caller
+from retraind.web.auth.stream_limits import EACH, MOST, Streams
 from retraind.web.http.problems import Problem
 
 READ = frozenset({Scope.READ})

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import orjson
 
-from retraind.web.api.stream_limits import Streams
+from retraind.web.auth.stream_limits import Streams
 from retraind.web.worker_state import Worker
 
 LOOK_SECONDS = 0.5
