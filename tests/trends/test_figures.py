@@ -148,3 +148,13 @@ def test_latency_names_are_the_bounds() -> None:
     assert [float(name) for name in latency.NAMES] == [*latency.BOUNDS, math.inf]
     assert latency.counts({"0.001": 2, "inf": 1})[-1] == 1
     assert Sum.CLASS == "class."
+
+
+def test_one_bad_drop_is_not_hidden_among_good_ones() -> None:
+    """Four drops in a minute, one of them with labels swapped: the minute, and its day, have the worst error."""
+    errors = [0.1, 0.0, 0.95, 0.0]
+    exams: list[Figures] = [
+        {**figures.empty(), "gauges": {"exam_error": figures.gauge(error, float(at))}}
+        for at, error in enumerate(errors)
+    ]
+    assert values(figures.total(exams), Series.EXAM)["error"] == 0.95

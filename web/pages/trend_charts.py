@@ -63,7 +63,7 @@ CHARTS = (
     Kind("values", "Predicted values", "", Series.VALUES, {"p10": "p10", "p50": "median", "p90": "p90"}, floats=True),
     Kind("confidence", "Confidence", "0 to 1", Series.CONFIDENCE, {"mean": "mean", "p10": "p10"}, floats=True),
     Kind("live", "Live score", "accuracy or R²", Series.LIVE, {"score": "served version"}, floats=True),
-    Kind("exam", "Exams of drops", "error", Series.EXAM, {"error": "error", "usual": "usual error"}),
+    Kind("exam", "Exams of drops", "error", Series.EXAM, {"error": "worst drop", "usual": "usual error"}),
     Kind("drift", "Drift by feature", "share of values that moved", Series.DRIFT, {}, "feature."),
     Kind("rows", "Rows of drops", "per step", Series.ROWS, {"accepted": "accepted", "refused": "refused"}, bars=True),
     Kind("backlog", "Backlog", "files in the inbox", Series.BACKLOG, {"files": "files"}),

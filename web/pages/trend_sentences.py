@@ -155,7 +155,7 @@ class Sentences:
             return ""
         if last is None:
             return "The served version was right on all rows that it was examined on."
-        return f"The last error was {number(last[0])} at {last[1]}; the largest was {number(top[0])} at {top[1]}."
+        return f"The worst drop had an error of {number(top[0])} at {top[1]}; the last one above 0 was {number(last[0])} at {last[1]}."
 
     def _drift(self) -> str:
         tops = {name: top for name in self._table if name.startswith("drift.feature.") and (top := self._top(name))}

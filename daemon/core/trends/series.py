@@ -181,7 +181,8 @@ _GROUPS: dict[Series, Callable[[Figures], Values]] = {
     Series.CONFIDENCE: _confidence,
     Series.VALUES: _values,
     Series.LIVE: _gauges({"score": ("live_score", _last)}),
-    Series.EXAM: _gauges({"error": ("exam_error", _mean), "usual": ("exam_usual", _mean)}),
+    # The mean of a span would hide one bad drop among good ones.
+    Series.EXAM: _gauges({"error": ("exam_error", _most), "usual": ("exam_usual", _mean)}),
     Series.DRIFT: _drift,
     Series.ROWS: _rows,
     Series.BACKLOG: _gauges(
