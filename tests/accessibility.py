@@ -49,8 +49,8 @@ def violations(browser: Browser) -> list[Any]:
     browser.call("Runtime.evaluate", expression=AXE)
     result = browser.call("Runtime.evaluate", expression=RUN, awaitPromise=True, returnByValue=True)
     assert "exceptionDetails" not in result, result
-    found: list[Any] = result["result"]["value"]
-    return found
+    violations: list[Any] = result["result"]["value"]
+    return violations
 
 
 def overflow(browser: Browser) -> int:

@@ -1,7 +1,7 @@
 """Acknowledging: a person says that a warning or an error has been seen to, so it no longer asks for attention.
 
 Only what is over can be acknowledged. A fault that still holds stays visible until it ends, and a new fault is a new
-event, which nobody has acknowledged.
+event, which is not acknowledged yet.
 """
 
 from collections.abc import Callable, Mapping

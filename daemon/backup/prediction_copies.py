@@ -26,7 +26,7 @@ def pack(home: Home, packer: Packer, scratch: Path) -> None:
             _pack_log(home, packer, record)
         names = [name for _, name in filter(None, (record.answers, record.bad_rows))]
         for path in (*(home.outbox / name for name in names), home.outbox_records / f"{sha256}.json"):
-            with suppress(FileNotFoundError):  # somebody has taken the answers away
+            with suppress(FileNotFoundError):  # the answers were moved away meanwhile
                 packer.add(str(path.relative_to(home.root)), path)
 
 

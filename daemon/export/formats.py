@@ -73,9 +73,9 @@ def write(exported: ExportedVersion, form: Format, folder: Path) -> Checked:
 
     Raises NotExportable, BundleRefused.
     """
-    wanted = parity.expected(exported)
+    expected = parity.expected(exported)
     WRITERS[form](exported, folder)
-    checked = parity.check(exported, folder, wanted)
+    checked = parity.check(exported, folder, expected)
     example = {"rows": checked.rows[: parity.SHOWN], "answers": checked.answers[: parity.SHOWN]}
     (folder / "example.json").write_bytes(orjson.dumps(example, option=orjson.OPT_INDENT_2))
     (folder / "README.md").write_text(readme.text(exported, form, checked), encoding="utf-8")

@@ -57,25 +57,25 @@ def _worded(version: ExportedVersion, answers: Any) -> list[dict[str, Any]]:
     ]
 
 
-def check(version: ExportedVersion, folder: Path, wanted: Checked) -> Checked:
+def check(version: ExportedVersion, folder: Path, service: Checked) -> Checked:
     """Ask the example script of an export; raises NotExportable if an answer differs by more than PARITY, or a label at all."""
     with script(folder) as example:
-        answers = example.predict(wanted.rows)
-    difference = max(map(_distance, answers, wanted.answers), default=0.0) / version.scale
-    same = len(answers) == len(wanted.answers) and all(
-        answer.get("label") == other.get("label") for answer, other in zip(answers, wanted.answers, strict=True)
+        answers = example.predict(service.rows)
+    difference = max(map(_distance, answers, service.answers), default=0.0) / version.scale
+    same = len(answers) == len(service.answers) and all(
+        answer.get("label") == other.get("label") for answer, other in zip(answers, service.answers, strict=True)
     )
     if not (same and difference <= PARITY):
         raise NotExportable(
             f"The exported model of version {version.number} differs from the served one by {difference:.2g}; allowed is {PARITY:g}.",
             hint="Try another --format.",
         )
-    return wanted._replace(difference=difference)
+    return service._replace(difference=difference)
 
 
 def _distance(answer: Mapping[str, Any], other: Mapping[str, Any]) -> float:
     parts: list[Sequence[float]] = [_numbers(each) for each in (answer, other)]
-    return max((abs(one - two) for one, two in zip(*parts, strict=True)), default=0.0)
+    return max((abs(ours - theirs) for ours, theirs in zip(*parts, strict=True)), default=0.0)
 
 
 def _numbers(answer: Mapping[str, Any]) -> list[float]:

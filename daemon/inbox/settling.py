@@ -108,7 +108,7 @@ class Settling:
         patience = self._seconds if sure else max(UNSURE_SECONDS, self._seconds)
         if quiet >= patience:
             return None
-        return f"nobody can tell whether a program still writes to it, so it waits for {patience:g} s of quiet"
+        return f"the kernel can't tell whether a program still writes to it, so it waits for {patience:g} s of quiet"
 
     def wait_seconds(self, now: float) -> float | None:
         """Seconds until the next file may be settled; None if none waits.

@@ -45,8 +45,8 @@ def count(home: Home) -> Count:
     for published in read:
         sums = added(sums, _sums(published))
         durations = added(durations, _latency(published["buckets"]))
-    running = [one["pid"] for one in read if _runs(one)]
-    beats = {one["pid"]: one["heartbeat"] for one in read if one["boot"] == boot}
+    running = [worker["pid"] for worker in read if _runs(worker)]
+    beats = {worker["pid"]: worker["heartbeat"] for worker in read if worker["boot"] == boot}
     return Count(
         {"sums": sums, "latency": durations, "wall": wall, "steady": steady, "boot": boot, "pids": running}, beats
     )

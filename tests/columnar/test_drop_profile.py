@@ -41,9 +41,9 @@ def paths(tmp_path: Path) -> list[str]:
 
 
 def test_only_rows_of_the_drop_count(paths: list[str]) -> None:
-    found = drop_profile.profile({"paths": paths, "drop": "y", "kinds": KINDS})
-    assert found["rows"] == 4
-    columns = found["columns"]
+    profiled = drop_profile.profile({"paths": paths, "drop": "y", "kinds": KINDS})
+    assert profiled["rows"] == 4
+    columns = profiled["columns"]
     assert columns["size"] == {"n": 4, "missing": 1, "quantiles": [1.0, 1.5, 2.0, 3.0, 4.0]}
     assert columns["rooms"]["quantiles"][2] == 2
     assert columns["built"]["quantiles"][2] == 2
@@ -54,22 +54,22 @@ def test_only_rows_of_the_drop_count(paths: list[str]) -> None:
 
 def test_unknown_drop_and_column_are_nothing(paths: list[str]) -> None:
     assert drop_profile.profile({"paths": paths, "drop": "z", "kinds": KINDS}) == {"rows": 0, "columns": {}}
-    found = drop_profile.profile({"paths": paths, "drop": "y", "kinds": {"none": "number"}})
-    assert (found["rows"], found["columns"]) == (4, {})
+    profiled = drop_profile.profile({"paths": paths, "drop": "y", "kinds": {"none": "number"}})
+    assert (profiled["rows"], profiled["columns"]) == (4, {})
 
 
 def test_rows_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drop_profile, "MOST_ROWS", 5)
     path = segment(tmp_path, "a.parquet", ["y"] * 9, size=[float(row) for row in range(9)])
-    found = drop_profile.profile({"paths": [path], "drop": "y", "kinds": {"size": "number"}})
-    assert (found["rows"], found["columns"]["size"]["quantiles"][-1]) == (5, 4.0)
+    profiled = drop_profile.profile({"paths": [path], "drop": "y", "kinds": {"size": "number"}})
+    assert (profiled["rows"], profiled["columns"]["size"]["quantiles"][-1]) == (5, 4.0)
 
 
 def test_process_answers_one_order(paths: list[str]) -> None:
     order = orjson.dumps({"paths": paths, "drop": "y", "kinds": KINDS})
     done = subprocess.run(COMMAND, input=order, stdout=subprocess.PIPE, timeout=60, check=True)
-    found: DropProfile = orjson.loads(done.stdout)
-    assert found["rows"] == 4
+    profiled: DropProfile = orjson.loads(done.stdout)
+    assert profiled["rows"] == 4
 
 
 def test_damaged_segment_fails_the_process(tmp_path: Path) -> None:

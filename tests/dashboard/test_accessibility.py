@@ -86,22 +86,22 @@ def examined(browser: Browser, site: Site, path: str, width: int, scheme: str) -
             browser.click(f"#operations-{operation} .opblock-summary-control")
             browser.wait(f"!!document.querySelector('#operations-{operation} .execute')")
         browser.wait("!!document.querySelector('#operations-inspect-get_drops [aria-label=\"state\"]')")
-    found = accessibility.violations(browser)
+    faults = accessibility.violations(browser)
     wide = accessibility.overflow(browser)
-    return [(path, *item) for item in found] + ([(path, f"{wide} px too wide")] if wide > 0 else [])
+    return [(path, *item) for item in faults] + ([(path, f"{wide} px too wide")] if wide > 0 else [])
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_axe_finds_nothing_on_any_page(browser: Browser, full: Site, width: int, scheme: str) -> None:
-    found = [examined(browser, full, path, width, scheme) for path in (*PAGES, DOCS)]
-    assert [item for items in found for item in items] == []
+    by_page = [examined(browser, full, path, width, scheme) for path in (*PAGES, DOCS)]
+    assert [item for items in by_page for item in items] == []
 
 
 def test_axe_finds_nothing_without_a_model(browser: Browser, empty: Site) -> None:
     lists = [path for path in PAGES if "1" not in path]
-    found = [examined(browser, empty, path, 390, "light") for path in lists]
-    assert [item for items in found for item in items] == []
+    by_page = [examined(browser, empty, path, 390, "light") for path in lists]
+    assert [item for items in by_page for item in items] == []
 
 
 def press(browser: Browser, key: str) -> None:

@@ -59,9 +59,9 @@ def logged(client: Client) -> str:
 
 
 def field(text: str, name: str) -> str:
-    found = re.search(rf'name="column:{name}"[^>]* value="([^"]*)"', text)
-    assert found, text
-    return found[1]
+    match = re.search(rf'name="column:{name}"[^>]* value="([^"]*)"', text)
+    assert match, text
+    return match[1]
 
 
 def test_typed_row_is_answered_as_by_explain_and_leaves_no_trace(explaining: Client) -> None:

@@ -20,8 +20,8 @@ def started(home: Home, **flags: Any) -> settings.Settings:
     return running
 
 
-def by_key(found: SettingsInForce) -> dict[str, Setting]:
-    return {row["key"]: row for row in found["settings"]}
+def by_key(shown: SettingsInForce) -> dict[str, Setting]:
+    return {row["key"]: row for row in shown["settings"]}
 
 
 def test_each_origin_is_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,11 +42,11 @@ def test_change_since_the_start_is_marked(home: Home) -> None:
     running = started(home, host="127.0.0.2")
     assert listed.find(home, running, {})["changed"] == 0
     home.settings.write_text("[retrain]\nthreshold_rows = 7\n[server]\nhost = '127.0.0.3'\n")
-    found = listed.find(home, running, {"show": "changed"})
-    assert [(row["key"], row["value"], row["after_restart"]) for row in found["settings"]] == [
+    shown = listed.find(home, running, {"show": "changed"})
+    assert [(row["key"], row["value"], row["after_restart"]) for row in shown["settings"]] == [
         ("retrain.threshold_rows", "50", "7")
     ], "a flag also wins after a restart"
-    assert (found["changed"], found["count"]) == (1, 1)
+    assert (shown["changed"], shown["count"]) == (1, 1)
     home.settings.write_text("[retrain]\nthreshold = 7\n")
     broken = listed.find(home, running, {})
     assert "there is no setting 'retrain.threshold'" in broken["problem"]

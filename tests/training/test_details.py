@@ -105,10 +105,10 @@ def test_residuals_hold_every_row_however_far_off() -> None:
     truth = np.linspace(0, 100, 1000)
     off = np.random.default_rng(4).normal(0, 1, 1000)
     off[3] = 1e9
-    found = details._residuals(truth + off, truth)
-    assert sum(found["counts"]) == 1000
-    assert found["edges"][-1] < 10
-    assert len(found["bins"]) == details.BINS
-    assert found["bins"][0]["middle"] == pytest.approx(0, abs=0.5)
+    histogram = details._residuals(truth + off, truth)
+    assert sum(histogram["counts"]) == 1000
+    assert histogram["edges"][-1] < 10
+    assert len(histogram["bins"]) == details.BINS
+    assert histogram["bins"][0]["middle"] == pytest.approx(0, abs=0.5)
     alike = details._residuals(truth, truth)
     assert (sum(alike["counts"]), len(alike["edges"])) == (1000, 2)

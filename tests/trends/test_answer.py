@@ -36,11 +36,11 @@ def ask(home: Home, query: str = "") -> tuple[int, Any]:
 
 def test_ranges_end_with_the_present_step() -> None:
     for name, (length, step) in RANGES.items():
-        found, _ = parse({"range": name}, NOW)
-        assert found.step == step
-        assert found.begin % STEPS[step] == found.end % STEPS[step] == 0
-        assert found.end - STEPS[step] <= NOW < found.end
-        assert length <= found.end - found.begin <= length + 2 * STEPS[step]
+        span, _ = parse({"range": name}, NOW)
+        assert span.step == step
+        assert span.begin % STEPS[step] == span.end % STEPS[step] == 0
+        assert span.end - STEPS[step] <= NOW < span.end
+        assert length <= span.end - span.begin <= length + 2 * STEPS[step]
 
 
 @pytest.mark.parametrize("text", ["2026-09-21T14:13", "2026-09-21T14:13:00Z", "2026-09-21T16:13:00+02:00"])
@@ -49,14 +49,14 @@ def test_a_time_may_be_written_in_several_ways(text: str) -> None:
 
 
 def test_a_day_ends_with_its_last_step() -> None:
-    found, _ = parse({"from": "2026-09-20", "to": "2026-09-20"}, NOW)
-    assert (iso(found.begin), iso(found.end), found.step) == ("2026-09-20T00:00:00Z", "2026-09-21T00:00:00Z", "5m")
+    span, _ = parse({"from": "2026-09-20", "to": "2026-09-20"}, NOW)
+    assert (iso(span.begin), iso(span.end), span.step) == ("2026-09-20T00:00:00Z", "2026-09-21T00:00:00Z", "5m")
 
 
 def test_without_a_step_the_answer_has_a_few_hundred_points() -> None:
     for hours in (1, 20, 200, 5000):
-        found, _ = parse({"from": iso(NOW - hours * 3600)}, NOW)
-        assert (found.end - found.begin) / found.seconds <= asked.USUAL_POINTS + 2
+        span, _ = parse({"from": iso(NOW - hours * 3600)}, NOW)
+        assert (span.end - span.begin) / span.seconds <= asked.USUAL_POINTS + 2
 
 
 @pytest.mark.parametrize(

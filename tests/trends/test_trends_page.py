@@ -35,9 +35,9 @@ def page(home: Home, named: str = "1h") -> str:
 
 
 def sentence(text: str, chart: str) -> str:
-    found = re.search(rf'<figcaption id="trend-{chart}-sentence" data-live>([^<]*)</figcaption>', text)
-    assert found, chart
-    return found[1]
+    caption = re.search(rf'<figcaption id="trend-{chart}-sentence" data-live>([^<]*)</figcaption>', text)
+    assert caption, chart
+    return caption[1]
 
 
 def test_the_vendored_files_are_those_of_the_release() -> None:
@@ -74,12 +74,12 @@ def test_fresh_figures_are_not_called_missing(home: Home) -> None:
     days.write(home, 70, ["a"])
     text = page(home)
     assert "Figures are missing." not in text
-    assert "nobody watched" not in text
+    assert "The daemon did not run" not in text
 
 
 def test_a_gap_is_told(home: Home) -> None:
     days.write(home, 60, ["a"], gap=range(10, 25))
-    assert "For 15 min nobody watched" in page(home)
+    assert "The daemon did not run for 15 min" in page(home)
 
 
 def test_a_time_without_workers_is_told_and_has_no_requests(home: Home) -> None:

@@ -11,7 +11,7 @@ from retraind.web.auth import path_scopes
 from retraind.web.http.problems import Problem
 from retraind.web.worker_state import Worker
 
-LEADERS = frozenset(
+COMMANDS = frozenset(
     {
         "/add_training_data",
         "/trigger_retrain",
@@ -22,6 +22,12 @@ LEADERS = frozenset(
         "/reject",
         "/forget",
         "/acknowledge",
+    }
+)
+"""Paths that write."""
+
+LEADERS = COMMANDS | frozenset(
+    {
         "/queue",
         "/predictions/history",
         "/versions",
@@ -95,21 +101,6 @@ def reports(worker: Worker) -> Sequence[NodeReport]:
 # A standby
 
 STATE = "standby"
-
-COMMANDS = frozenset(
-    {
-        "/add_training_data",
-        "/trigger_retrain",
-        "/promote",
-        "/refuse",
-        "/rollback",
-        "/accept",
-        "/reject",
-        "/forget",
-        "/acknowledge",
-    }
-)
-"""Paths that write."""
 
 
 def leadership(worker: Worker) -> Leadership | None:

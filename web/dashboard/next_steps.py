@@ -49,17 +49,17 @@ def sentences(status: Status | None, runs: Sequence[RunRow], now: datetime) -> l
         return [f"This machine stands by. {leader.detail if leader else ''}".strip()]
     if status.state != "ready":
         return [f"The daemon is {status.state}; drops are taken when it is ready."]
-    found = [f"Nothing is taken: {why}." if (why := blocked(status).rstrip(".")) else ""]
+    sentences = [f"Nothing is taken: {why}." if (why := blocked(status).rstrip(".")) else ""]
     if status.step is not None:
-        found.append(f"Now: {status.step.name}, for {status.step.seconds:.0f} s so far.")
-    if not found[0] and status.backlog_files:
+        sentences.append(f"Now: {status.step.name}, for {status.step.seconds:.0f} s so far.")
+    if not sentences[0] and status.backlog_files:
         files = counted(status.backlog_files, "file")
         them = "it" if status.backlog_files == 1 else "them"
-        found.append(f"{files} in the inbox: read as soon as no program writes to {them}, oldest first.")
-    found.append(training(status, runs, now))
+        sentences.append(f"{files} in the inbox: read as soon as no program writes to {them}, oldest first.")
+    sentences.append(training(status, runs, now))
     if status.next_schedule:
-        found.append(f"The schedule trains at {_clock(status.next_schedule)}, if there are new rows.")
-    return [sentence for sentence in found if sentence]
+        sentences.append(f"The schedule trains at {_clock(status.next_schedule)}, if there are new rows.")
+    return [sentence for sentence in sentences if sentence]
 
 
 def training(status: Status, runs: Sequence[RunRow], now: datetime) -> str:

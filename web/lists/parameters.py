@@ -179,8 +179,8 @@ def _objection(parameter: Parameter, text: str) -> str:
         case Kind.REAL:
             return "" if _is_real(text, parameter) else f"a number{_range(parameter)}"
         case Kind.TIME:
-            wanted = "a day or a time in UTC, such as 2026-11-30 or 2026-11-30T14:05"
-            return "" if _time(text, end=False) else wanted
+            form = "a day or a time in UTC, such as 2026-11-30 or 2026-11-30T14:05"
+            return "" if _time(text, end=False) else form
         case _:
             return "" if len(text) <= LONGEST and "\0" not in text else f"a text of at most {LONGEST} characters"
 

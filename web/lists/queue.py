@@ -108,7 +108,7 @@ class Queue(TypedDict):
     """Why a folder can't be read; empty if all can."""
 
 
-class _Found(NamedTuple):
+class _FolderEntry(NamedTuple):
     name: str
     status: os.stat_result
 
@@ -117,8 +117,8 @@ def read(home: Home, records: Records, settings: Settings, status: Status | None
     """The queue now; raises sqlite3.Error if the records can't be read."""
     alive, now = status is not None and status.alive, datetime.now(UTC)
     held_names = records.held.names()
-    found, problem = _entries(home, "")
-    files = [item for item in found if stat.S_ISREG(item.status.st_mode)]
+    entries, problem = _entries(home, "")
+    files = [item for item in entries if stat.S_ISREG(item.status.st_mode)]
     counted = [item for item in files if not ignored(item.name) and shown(item.name) not in held_names]
     apart = [item for item in files if ignored(item.name) and item.name not in RESERVED]
     answers, troubles = _entries(home, PREDICT)
@@ -129,7 +129,7 @@ def read(home: Home, records: Records, settings: Settings, status: Status | None
         "next": next_steps.sentences(status, records.runs.newest(1), now),
         "inbox": _files(counted, lambda item: _reason(item, status if alive else None)),
         "ignored": _files(apart, lambda item: HIDDEN if item.name.startswith(".") else UNFINISHED),
-        "other": [_entry(item) for item in found if not _is_expected(item)][:SHOWN],
+        "other": [_entry(item) for item in entries if not _is_expected(item)][:SHOWN],
         "held": records.held.oldest(SHOWN),
         "held_total": records.held.total(),
         "requests": _requests(home, records),
@@ -143,7 +143,7 @@ def read(home: Home, records: Records, settings: Settings, status: Status | None
     }
 
 
-def _entries(home: Home, folder: str) -> tuple[list[_Found], str]:
+def _entries(home: Home, folder: str) -> tuple[list[_FolderEntry], str]:
     """The entries of the inbox or of a folder in it, and why they can't be read; a missing folder has none."""
     try:
         inbox = shared_folder.inbox(home)
@@ -155,28 +155,28 @@ def _entries(home: Home, folder: str) -> tuple[list[_Found], str]:
         return [], f"{home.inbox / folder} can't be read: {reason}."
 
 
-def _outbox(home: Home) -> tuple[list[_Found], str]:
+def _outbox(home: Home) -> tuple[list[_FolderEntry], str]:
     try:
         with os.scandir(home.outbox) as entries:
-            found = [_Found(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
+            files = [_FolderEntry(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
     except FileNotFoundError:
         return [], ""
     except OSError as error:
         return [], f"{home.outbox} can't be read: {error.strerror}."
-    return [item for item in found if stat.S_ISREG(item.status.st_mode) and not item.name.startswith(".")], ""
+    return [item for item in files if stat.S_ISREG(item.status.st_mode) and not item.name.startswith(".")], ""
 
 
-def _looked(folder: Folder) -> Iterator[_Found]:
+def _looked(folder: Folder) -> Iterator[_FolderEntry]:
     for count, entry in enumerate(folder.entries()):
         if count >= LOOKED:
             return
         try:
-            yield _Found(entry.name, entry.stat(follow_symlinks=False))
+            yield _FolderEntry(entry.name, entry.stat(follow_symlinks=False))
         except FileNotFoundError:  # it was taken a moment ago
             continue
 
 
-def _is_expected(item: _Found) -> bool:
+def _is_expected(item: _FolderEntry) -> bool:
     """Whether an entry of the inbox is a file, or one of the folders that belong there."""
     folder = stat.S_ISDIR(item.status.st_mode) and item.name in (REJECTED, PREDICT)
     return folder or stat.S_ISREG(item.status.st_mode) or ignored(item.name)
@@ -185,7 +185,7 @@ def _is_expected(item: _Found) -> bool:
 KINDS = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
-def _entry(item: _Found) -> Entry:
+def _entry(item: _FolderEntry) -> Entry:
     kind = KINDS.get(stat.S_IFMT(item.status.st_mode), "a device")
     return {
         "name": shown(item.name),
@@ -193,7 +193,7 @@ def _entry(item: _Found) -> Entry:
     }
 
 
-def _reason(item: _Found, status: Status | None) -> str:
+def _reason(item: _FolderEntry, status: Status | None) -> str:
     """Why a file of the inbox has not been taken; `status` is None without a running daemon."""
     if status is None:
         return ABSENT
@@ -209,8 +209,8 @@ def _predicting(status: Status | None) -> str:
     return check.detail if check else "it is answered once it is finished"
 
 
-def _files(found: list[_Found], why: Callable[[_Found], str]) -> Files:
-    oldest = sorted(found, key=lambda item: (item.status.st_mtime_ns, item.name))
+def _files(listed: list[_FolderEntry], why: Callable[[_FolderEntry], str]) -> Files:
+    oldest = sorted(listed, key=lambda item: (item.status.st_mtime_ns, item.name))
     rows: list[Waiting] = [
         {
             "name": shown(item.name),
@@ -220,7 +220,7 @@ def _files(found: list[_Found], why: Callable[[_Found], str]) -> Files:
         }
         for item in oldest[:SHOWN]
     ]
-    return {"files": rows, "total": len(found), "bytes": sum(item.status.st_size for item in found)}
+    return {"files": rows, "total": len(listed), "bytes": sum(item.status.st_size for item in listed)}
 
 
 def _requests(home: Home, records: Records) -> list[Asked]:

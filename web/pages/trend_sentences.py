@@ -64,7 +64,7 @@ class Sentences:
         rest = points[first + 1 : -1]  # the first and the present step may be part of one
         away = sum(max(0.0, seconds - (series.watched(point) if point else 0.0)) for point in rest)
         if away >= max(60.0, 0.02 * seconds * len(rest)):
-            sentences.append(f"For {duration(away)} nobody watched: the daemon did not run. The lines have gaps there.")
+            sentences.append(f"The daemon did not run for {duration(away)}; the lines have gaps there.")
         idle = series.watched(self._whole) - self._whole["sums"].get(Sum.SERVED, 0) / 1000
         if idle >= 30:
             sentences.append(f"For {duration(idle)} no HTTP worker ran.")

@@ -83,13 +83,13 @@ _recent: dict[tuple[object, ...], TrendsPage] = {}
 def content(request: PageRequest) -> TrendsPage:
     """The page for `?range=`; raises Problem 400 for another query, sqlite3.Error if the file can't be read."""
     now = time.time()
-    wanted, values = asked.parse(request.query, now)
+    span, values = asked.parse(request.query, now)
     named = values.text("range") or asked.USUAL_RANGE
     key = (request.home.root, named, now // CACHE_SECONDS)
     page = _recent.get(key)
     if page is None:
         path = request.home.trends
-        page = _content(answer.load(path, wanted), named, _late(path, now))
+        page = _content(answer.load(path, span), named, _late(path, now))
         _recent.clear()
         _recent[key] = page
     return page

@@ -31,7 +31,7 @@ QUIT = (b"q", b"Q", b"\x1b", b"\x03", b"\x04")
 
 
 class Screen:
-    """What is shown, made anew from the source at each reading."""
+    """What is shown, made from the source at each reading."""
 
     def __init__(self, source: Source) -> None:
         self._source, self._past = source, Past()

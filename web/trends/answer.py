@@ -52,24 +52,24 @@ class Loaded(NamedTuple):
         return range(self.asked.begin, self.asked.end, self.asked.seconds)
 
 
-def load(path: Path, wanted: Asked) -> Loaded:
+def load(path: Path, span: Asked) -> Loaded:
     """Read what was asked for; raises sqlite3.Error."""
-    stored = reader.figures(path, spans.source(wanted.seconds), wanted.begin, wanted.end)
-    steps = groupby(stored, lambda row: spans.begin(row[0], wanted.seconds))
+    stored = reader.figures(path, spans.source(span.seconds), span.begin, span.end)
+    steps = groupby(stored, lambda row: spans.begin(row[0], span.seconds))
     by_step = {step: sums.total(figures for _, figures in rows) for step, rows in steps}
-    marks = reader.marks(path, iso(wanted.begin), iso(wanted.end), MOST_MARKS)[::-1]
-    return Loaded(wanted, [by_step.get(at) for at in range(wanted.begin, wanted.end, wanted.seconds)], marks)
+    marks = reader.marks(path, iso(span.begin), iso(span.end), MOST_MARKS)[::-1]
+    return Loaded(span, [by_step.get(at) for at in range(span.begin, span.end, span.seconds)], marks)
 
 
 def trends(loaded: Loaded) -> Trends:
     """The answer for programs."""
-    wanted, points = loaded.asked, loaded.points
+    span, points = loaded.asked, loaded.points
     return {
-        "step": wanted.step,
-        "seconds": wanted.seconds,
+        "step": span.step,
+        "seconds": span.seconds,
         "at": [iso(at) for at in loaded.times],
         "watched": [round(series.watched(point), 1) if point else 0.0 for point in points],
-        "series": series.columns(points, wanted.groups),
+        "series": series.columns(points, span.groups),
         "marks": loaded.marks,
         "count": len(points),
     }
@@ -82,8 +82,8 @@ def whole(points: Iterable[Figures | None]) -> Figures:
 
 def reply(path: Path, query: Query) -> Reply:
     """The answer to a query, as JSON or CSV; raises Problem 400 and sqlite3.Error."""
-    wanted, values = asked.parse(query)
-    answer = trends(load(path, wanted))
+    span, values = asked.parse(query)
+    answer = trends(load(path, span))
     if values.text("format") != "csv":
         return json_object(answer)
     headers = {

@@ -159,9 +159,9 @@ class _Paths:
         """What the leaves give to each feature (count,), summed over the paths."""
         rows, others = (np.bitwise_count(taken).sum(axis=1, dtype=np.int64) for taken in (self.of_row, self.of_other))
         chances = _chances(int((rows + others).max(initial=0)))
-        given = worth[self.node] * chances[rows, others]
+        gained = worth[self.node] * chances[rows, others]
         taken = worth[self.node] * chances[others, rows]
-        return _spread(self.of_row, given, count) - _spread(self.of_other, taken, count)
+        return _spread(self.of_row, gained, count) - _spread(self.of_other, taken, count)
 
 
 def _chances(most: int) -> Matrix:

@@ -21,7 +21,7 @@ def top(
     ] = None,
     json_: JsonOption = False,
 ) -> None:
-    """Show the dashboard in the terminal, every second anew, until q or Ctrl-C. Without a terminal, print it once.
+    """Show the dashboard in the terminal, refreshed every second, until q or Ctrl-C. Without a terminal, print it once.
 
     Example: retraind top --home ~/churn
     """

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypedDict
 from retraind.daemon.core.trends.figures import LATENCY, Figures, Sum, empty
 
 NEAR_SECONDS = 90.0
-"""A longer time between two positions means that nobody watched."""
+"""A longer time between two positions means that no daemon watched."""
 
 
 class Position(TypedDict):

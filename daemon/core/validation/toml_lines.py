@@ -14,7 +14,7 @@ PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
 
 def line_of(text: str, key: Sequence[int | str]) -> int | None:
     """The 1-based line of a key such as `("server", "port")`, or of the longest part of it that has a line."""
-    wanted = [str(part) for part in key]
+    setting = [str(part) for part in key]
     table: list[str] = []
     best, depth = None, 0
     for number, line in enumerate(text.splitlines(), 1):
@@ -24,9 +24,9 @@ def line_of(text: str, key: Sequence[int | str]) -> int | None:
             path = table + _parts(assigned[1])
         else:
             continue
-        shared = min(len(path), len(wanted))
+        shared = min(len(path), len(setting))
         # A header encloses its keys, so it stands for a key only as far as it goes.
-        if path[:shared] == wanted[:shared] and shared > depth and len(path) <= len(wanted):
+        if path[:shared] == setting[:shared] and shared > depth and len(path) <= len(setting):
             best, depth = number, shared
     return best
 

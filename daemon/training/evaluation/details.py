@@ -79,11 +79,11 @@ def _judged(
 ) -> JudgedRows:
     most, width = judged_rows.MOST, len(schema.features)
     answers = answers[:most]
-    told = answers[:, 0] if schema.task == "regression" else named(answers, costs).astype(np.float64)
-    sure = np.full(len(told), np.nan) if schema.task == "regression" else _confidence(answers, told)
+    predicted = answers[:, 0] if schema.task == "regression" else named(answers, costs).astype(np.float64)
+    sure = np.full(len(predicted), np.nan) if schema.task == "regression" else _confidence(answers, predicted)
     shown = max(1, min(judged_rows.MOST_ROWS, judged_rows.MOST_CELLS // max(1, width)))
     features = rows[:shown, :width].astype(np.float32)
-    return JudgedRows(keys[:most], truth[:most].astype(np.float64), told, sure, features)
+    return JudgedRows(keys[:most], truth[:most].astype(np.float64), predicted, sure, features)
 
 
 def _confidence(answers: Matrix, codes: Vector) -> Vector:
@@ -124,15 +124,15 @@ def _curves(scores: Vector, positive: NDArray[np.bool_], name: str) -> ClassCurv
     last = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)  # the last row of each probability
     hits = np.cumsum(positive[order])[last]
     rows, count = last + 1.0, float(positive.sum())
-    found, false = hits / count, (rows - hits) / (len(order) - count)
+    recall, false_positives = hits / count, (rows - hits) / (len(order) - count)
     precision = hits / rows
     return {
         "name": name,
         "n": int(count),
-        "roc": _thinned(np.append(0.0, false), np.append(0.0, found)),
-        "roc_auc": float(np.trapezoid(np.append(0.0, found), np.append(0.0, false))),
-        "precision_recall": _thinned(found, precision),
-        "average_precision": float((np.diff(np.append(0.0, found)) * precision).sum()),
+        "roc": _thinned(np.append(0.0, false_positives), np.append(0.0, recall)),
+        "roc_auc": float(np.trapezoid(np.append(0.0, recall), np.append(0.0, false_positives))),
+        "precision_recall": _thinned(recall, precision),
+        "average_precision": float((np.diff(np.append(0.0, recall)) * precision).sum()),
     }
 
 

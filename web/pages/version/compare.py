@@ -158,10 +158,10 @@ def _same(home: Home, left: Version, right: Version) -> tuple[SameRows | None, s
                 f"The answers of v{number} row by row are not kept: an earlier release trained it, or its files were removed.",
             )
         sides.append(Side(judged, details.data_schema))
-    one, other = sides
-    if (one.schema.task, one.schema.target) != (other.schema.task, other.schema.target):
+    shown, beside = sides
+    if (shown.schema.task, shown.schema.target) != (beside.schema.task, beside.schema.target):
         return None, "They predict different targets."
-    same = same_rows.compare(one, other)
+    same = same_rows.compare(shown, beside)
     if same is None:
         return None, "No row that both held out is known: their columns differ, or they held out other rows."
     return same, ""
@@ -186,11 +186,11 @@ def _candidates(left: JudgedVersion, right: JudgedVersion) -> list[PairOfCandida
 
 def _differing(left: Version, right: Version) -> list[Differing]:
     """Settings of the training and parameters of the winner that are not the same."""
-    one, other = (_settings(version) for version in (left, right))
+    here, there = (_settings(version) for version in (left, right))
     return [
-        {"name": name, "left": _text(one, name), "right": _text(other, name)}
-        for name in dict.fromkeys([*one, *other])
-        if one.get(name) != other.get(name)
+        {"name": name, "left": _text(here, name), "right": _text(there, name)}
+        for name in dict.fromkeys([*here, *there])
+        if here.get(name) != there.get(name)
     ]
 
 
@@ -211,8 +211,8 @@ def _text(settings: Mapping[str, object], name: str) -> str:
 
 
 def _importance(left: JudgedVersion, right: JudgedVersion) -> list[PairOfFalls]:
-    one, other = (row["scores"].get("importance") or {} for row in (left, right))
+    falls, others = (row["scores"].get("importance") or {} for row in (left, right))
     pairs: list[PairOfFalls] = [
-        {"name": name, "left": one.get(name), "right": other.get(name)} for name in dict.fromkeys([*other, *one])
+        {"name": name, "left": falls.get(name), "right": others.get(name)} for name in dict.fromkeys([*others, *falls])
     ]
     return sorted(pairs, key=lambda pair: -max(pair["left"] or 0.0, pair["right"] or 0.0))
