@@ -11,7 +11,9 @@ if os.environ.get("MEASURE") != "processes":
 
 import fcntl
 import functools
+import logging
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -107,6 +109,17 @@ def unchanged() -> Iterator[None]:
             if not name.startswith("PYTEST_"):
                 del os.environ[name]
         os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
+def same_logging() -> Iterator[None]:
+    """Take back what is changed of the logging: a trainer of the next test would read its output through a thread."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level, sys.excepthook, threading.excepthook
+    yield
+    root.handlers[:], level, sys.excepthook, threading.excepthook = before
+    root.setLevel(level)
+    logging.captureWarnings(False)
 
 
 def _leaked(before: set[threading.Thread]) -> list[str]:

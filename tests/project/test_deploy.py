@@ -16,6 +16,7 @@ SCRIPTS = ["deploy.sh", "ci.sh", ".ci/run"]
 LOCKS = {
     "requirements.lock": 100,
     "requirements-dev.lock": 100,
+    "requirements-dask.lock": 10,
     "requirements-notify.lock": 5,
     "requirements-postgres.lock": 2,
     "requirements-s3.lock": 3,
