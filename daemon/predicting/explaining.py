@@ -7,7 +7,7 @@ import orjson
 
 from retraind.daemon.artifacts.explaining import explanation
 from retraind.daemon.artifacts.explaining.explanation import Explained
-from retraind.daemon.core.errors import BadSettings, InvalidFeatures, NotFound
+from retraind.daemon.core.errors import NotFound, NotRows
 from retraind.daemon.core.home import Home
 from retraind.daemon.predicting.served_version import Version
 from retraind.daemon.records import predictions
@@ -26,16 +26,13 @@ def logged(home: Home, identity: str) -> tuple[list[Any], int]:
 
 
 def parsed(text: str) -> Any:
-    """A row in JSON, a list or an object; raises BadSettings."""
+    """A row in JSON, a list or an object; raises NotRows."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise BadSettings(f"The row is not JSON: {error}.", hint="For example: '{\"length\": 5.1}'") from None
+        raise NotRows(f"The row is not JSON: {error}.", hint="For example: '{\"length\": 5.1}'") from None
 
 
 def explain(home: Home, version: Version, features: Any) -> Explained:
-    """Explain the answer to a row of JSON features; raises BadSettings for one that does not fit, NotFound, BundleRefused."""
-    try:
-        return explanation.explain(home.bundle(version.number), version.number, version.model, features)
-    except InvalidFeatures as error:
-        raise BadSettings(str(error)) from None
+    """Explain the answer to a row of JSON features; raises InvalidFeatures for one that does not fit, NotFound, BundleRefused."""
+    return explanation.explain(home.bundle(version.number), version.number, version.model, features)

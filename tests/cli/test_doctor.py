@@ -15,8 +15,10 @@ from test_git_history import DVC, GIT, git, lose_head, take
 from retraind.daemon.cli import doctor
 from retraind.daemon.core.errors import DatasetDamaged, Exit
 from retraind.daemon.core.home import Home
+from retraind.daemon.core.trends.figures import empty
 from retraind.daemon.dataset import repair
 from retraind.daemon.storage.journal import Journal
+from retraind.daemon.storage.trends.store import Change, TrendStore
 
 BATCHES = 3
 
@@ -165,3 +167,22 @@ def test_status_and_doctor_agree_on_a_running_service(tmp_path_factory: pytest.T
         assert "BAD schema" in done.stdout
     finally:
         running.end()
+
+
+def test_damaged_figures_over_time_are_reported(home: Home, journal: Journal) -> None:
+    home.trends.parent.mkdir(exist_ok=True)
+    store = TrendStore(home.trends)
+    store.add([Change(1_700_000_000.0, empty())], {}, now=1_700_000_000.0)
+    store.close()
+    assert "trends" not in bad(home)
+    assert "1 minutes, 1 hours, 1 days" in detail(home)
+    home.trends.write_bytes(b"no database" * 1000)
+    assert "trends" in bad(home)
+    home.trends.rename(home.trends.with_name("trends.db.damaged-20261130T010203"))
+    assert "trends" not in bad(home)
+    assert "trends.db.damaged-20261130T010203" in detail(home)
+
+
+def detail(home: Home) -> str:
+    """What is said of the figures over time."""
+    return next(finding["detail"] for finding in doctor.examine(home) if finding["what"] == "trends")

@@ -11,8 +11,10 @@ from browser import CHROMIUM, Browser
 from sites import Client, Site
 from stories import HOSTILE, Story
 
+from retraind.daemon.attention.acknowledging import Acknowledging
 from retraind.daemon.core import requests
 from retraind.daemon.core.states import DropState
+from retraind.daemon.records.records import Records
 from retraind.daemon.storage.journal import Journal
 from retraind.web.pages.drop import bad_rows
 
@@ -198,3 +200,15 @@ def test_a_person_forgets_a_drop_after_reading_what_that_does(tmp_path: Path) ->
     finally:
         browser.close()
         site.close()
+
+
+def test_acknowledged_rejection_asks_no_more(well: Story) -> None:
+    well.reject("a.csv")
+    number, button = _last(well), 'data-action="acknowledge"'
+    assert button in get(well, f"/dashboard/drops/{number}")[1]
+    newest = Records(well.home).events.newest(1)[0]["id"]
+    requests.ask(well.home, "acknowledge", until=newest, by="cli (ann)")
+    Acknowledging(well.home, well.journal).answer()
+    page = get(well, f"/dashboard/drops/{number}")[1]
+    assert button not in page
+    assert "Seen to" in page

@@ -103,6 +103,10 @@ def test_many_classes_are_lists_of_the_worst(story: Story) -> None:
     assert page.index("class 042") < page.index("class 000")
     assert "<script>alert" not in page
     assert "Most frequent confusions" in page
+    overview = get(story, "/dashboard")[1]
+    assert overview.count('<th scope="col">') < 10
+    assert overview.index("class 042") < overview.index("class 000")
+    assert "20 of 100 classes with the lowest recall" in overview
 
 
 def test_no_such_version(well: Story) -> None:

@@ -49,9 +49,9 @@ def test_logged_prediction_is_explained_by_its_version(explaining: Home) -> None
 def test_mistakes_have_their_codes(explaining: Home, tmp_path: Path) -> None:
     bundles.record(explaining, bundles.make(explaining, 2))
     for arguments, code, part in [
-        (("{",), Exit.USAGE, "is not JSON"),
-        (("[1, 2]",), Exit.USAGE, "has 2 values"),
-        (('{"colour": 1}',), Exit.USAGE, "no column"),
+        (("{",), Exit.NOT_ROWS, "is not JSON"),
+        (("[1, 2]",), Exit.NOT_ROWS, "has 2 values"),
+        (('{"colour": 1}',), Exit.NOT_ROWS, "no column"),
         (("nothing-1",), Exit.NOT_FOUND, "prediction"),
         ((ROW, "--version", 9), Exit.NOT_FOUND, "no version 9"),
         ((ROW, "--version", 2), Exit.NOT_FOUND, "no sample of its training rows"),

@@ -8,6 +8,12 @@ from retraind.daemon.schema.scores import Score
 from retraind.web.dashboard.facts import Facts
 from retraind.web.dashboard.quality import held_out, wilson
 
+MOST_CLASSES = 20
+"""With more classes, the confusion matrix is replaced by lists of the worst."""
+
+CONFUSED = 15
+"""Number of confused pairs of classes in such a list."""
+
 
 class ErrorEntry(TypedDict):
     """The errors of a regression on some rows."""
@@ -53,6 +59,21 @@ class Confusion(TypedDict):
     accuracy: float
 
 
+class Confused(TypedDict):
+    """A true class and the class that was answered instead."""
+
+    truth: str
+    answer: str
+    n: int
+
+
+class WorstClasses(TypedDict):
+    """What is shown of a matrix of too many classes: those with the lowest recall, and the most frequent confusions."""
+
+    rows: list[ClassEntry]
+    confused: list[Confused]
+
+
 def regression(facts: Facts) -> Errors | None:
     """The champion's errors in the target's unit, on held-out rows and on late labels."""
     score = held_out(facts.champion)
@@ -90,3 +111,23 @@ def matrix(score: Score | None, classes: Sequence[str]) -> Confusion | None:
         cells: list[Cell] = [{"n": n, "share": n / total if total else 0.0} for n in counts]
         rows.append({"name": name, "cells": cells, "n": total, "recall": recall.get(name), "low": low, "high": high})
     return {"classes": names, "rows": rows, "n": score["n"], "accuracy": score["accuracy"]}
+
+
+def worst_classes(confusion: Confusion | None) -> WorstClasses | None:
+    """The worst classes of a matrix that is too large to be shown; None of one that is not."""
+    if confusion is None or len(confusion["classes"]) <= MOST_CLASSES:
+        return None
+    measured = [row for row in confusion["rows"] if row["recall"] is not None]
+    worst = sorted(measured, key=lambda row: row["recall"] or 0.0)[:MOST_CLASSES]
+    return {"rows": worst, "confused": _confused(confusion)}
+
+
+def _confused(confusion: Confusion) -> list[Confused]:
+    """The pairs of classes that are confused most often."""
+    pairs: list[Confused] = [
+        {"truth": row["name"], "answer": answer, "n": cell["n"]}
+        for place, row in enumerate(confusion["rows"])
+        for other, (answer, cell) in enumerate(zip(confusion["classes"], row["cells"], strict=True))
+        if other != place and cell["n"]
+    ]
+    return sorted(pairs, key=lambda pair: -pair["n"])[:CONFUSED]

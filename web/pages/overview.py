@@ -6,6 +6,7 @@ It answers its questions without JavaScript; the script only keeps it up to date
 from retraind.web.auth.access import LOCAL, Caller
 from retraind.web.dashboard.chart import points
 from retraind.web.dashboard.document import Document
+from retraind.web.dashboard.errors import worst_classes
 from retraind.web.dashboard.timeline import GROUPS
 from retraind.web.pages import frame
 from retraind.web.pages.frame import OVERVIEW, Place
@@ -18,5 +19,5 @@ def render(document: Document, caller: Caller = LOCAL, place: Place = OVERVIEW) 
     """The page as HTML, with the buttons that `caller` may use."""
     versions = list(reversed(document["versions"]))
     charts = [points(versions, width, most) for width, most in CHARTS]
-    content = {**document, "charts": charts, "groups": list(GROUPS)}
+    content = {**document, "charts": charts, "groups": list(GROUPS), "worst": worst_classes(document["confusion"])}
     return frame.render("overview.html", content, document["at"], document["verdict"], place, caller, "dashboard/data")

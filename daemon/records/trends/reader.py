@@ -38,3 +38,9 @@ def marks(trends: Path, begin: str, end: str, limit: int) -> list[MarkRow]:
     """The newest marks of a time (UTC, ISO 8601), newest first."""
     query = "SELECT * FROM marks WHERE at >= ? AND at < ? ORDER BY at DESC, id DESC LIMIT ?"
     return typed(MarkRow, trends, query, begin, end, limit)
+
+
+def counts(trends: Path) -> dict[int, int]:
+    """Number of stored spans of each length (seconds); raises sqlite3.Error."""
+    rows = ask(trends, "SELECT span, COUNT(*) AS n FROM figures GROUP BY span")
+    return {row["span"]: row["n"] for row in rows}

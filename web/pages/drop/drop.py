@@ -7,6 +7,7 @@ from retraind.daemon.core.journal_rows import EventRow
 from retraind.daemon.core.states import DropState
 from retraind.daemon.records.drops import ExaminedDrop, HeldDrop
 from retraind.daemon.records.lineage_chain import TrainedVersions
+from retraind.daemon.records.search import acknowledged
 from retraind.daemon.schema.score_names import counted
 from retraind.web.http.problems import Problem
 from retraind.web.pages.drop import bad_rows, distributions
@@ -36,6 +37,8 @@ class Drop(TypedDict):
     """Of an accepted drop."""
     trained: TrainedVersions | None
     events: list[EventRow]
+    acknowledged: bool
+    """Whether a person has seen to its rejection."""
     effect: str
     """What a request to forget would do; empty if there is nothing to forget."""
 
@@ -61,6 +64,7 @@ def content(request: PageRequest) -> Drop:
         "distributions": distributions.of(request.home, records, drop, request.facts.number),
         "trained": trained,
         "events": records.events.of_drop(drop["sha256"], EVENTS),
+        "acknowledged": _is_acknowledged(request, drop),
         "effect": _effect(drop, trained) if drop["state"] == DropState.ACCEPTED else "",
     }
 
@@ -77,6 +81,7 @@ def _held(request: PageRequest, held: HeldDrop) -> Drop:
         "distributions": None,
         "trained": None,
         "events": request.records.events.of_drop(held["sha256"], EVENTS),
+        "acknowledged": False,
         "effect": "",
     }
 
@@ -105,8 +110,14 @@ def _unread(request: PageRequest) -> Drop:
         "distributions": None,
         "trained": None,
         "events": [],
+        "acknowledged": False,
         "effect": "",
     }
+
+
+def _is_acknowledged(request: PageRequest, drop: ExaminedDrop) -> bool:
+    sha256 = drop["sha256"]
+    return acknowledged.among(request.home.journal, [sha256], [], []).rejection(sha256, drop["decided_at"])
 
 
 def _twin(request: PageRequest, drop: ExaminedDrop) -> SameBytes | None:

@@ -12,7 +12,7 @@ from retraind.daemon.records.lineage_chain import Chain
 from retraind.daemon.schema import score_caveats
 from retraind.daemon.schema.scores import Scores
 from retraind.web.dashboard import errors, sections
-from retraind.web.dashboard.errors import Confusion
+from retraind.web.dashboard.errors import Confusion, WorstClasses, worst_classes
 from retraind.web.dashboard.facts import Facts
 from retraind.web.dashboard.sections import Candidates
 from retraind.web.downloads.version_archive import FORMATS
@@ -26,12 +26,6 @@ from retraind.web.pages.version.score_rows import ScoreRow
 DROPS, EVENTS = 20, 50
 """Number of drops and of events that are shown."""
 
-MOST_CLASSES = 20
-"""With more classes, the confusion matrix is replaced by lists of the worst."""
-
-CONFUSED = 15
-"""Number of confused pairs of classes in such a list."""
-
 
 class Importance(TypedDict):
     """The fall of the score when a feature is shuffled; `share` is of the largest fall."""
@@ -39,14 +33,6 @@ class Importance(TypedDict):
     name: str
     fall: float
     share: float
-
-
-class Confused(TypedDict):
-    """A true class and the class that was answered instead."""
-
-    truth: str
-    answer: str
-    n: int
 
 
 class Actions(TypedDict):
@@ -75,10 +61,8 @@ class Version(TypedDict):
     scores: list[ScoreRow]
     evidence: str
     confusion: Confusion | None
-    many: bool
-    """Whether there are too many classes for a matrix."""
-    worst: Sequence[errors.ClassEntry]
-    confused: list[Confused]
+    worst: WorstClasses | None
+    """Instead of a matrix of too many classes."""
     charts: Charts | None
     importance: list[Importance]
     candidates: Candidates | None
@@ -113,9 +97,7 @@ def content(request: PageRequest) -> Version:
         "scores": score_rows.rows(number, scores, chain["live"]),
         "evidence": score_rows.evidence(scores, number),
         "confusion": confusion,
-        "many": confusion is not None and len(confusion["classes"]) > MOST_CLASSES,
-        "worst": _worst(confusion),
-        "confused": _confused(confusion),
+        "worst": worst_classes(confusion),
         "charts": evaluation_charts.of(detailed) if detailed and detailed["n"] else None,
         "importance": _importance(scores),
         "candidates": sections.candidates_of(judged) if judged else None,
@@ -141,27 +123,6 @@ def _actions(chain: Chain, facts: Facts) -> Actions:
         "refuse": chain["state"] == VersionState.HELD,
         "roll_back": sections.previous(facts) if serves else None,
     }
-
-
-def _worst(confusion: Confusion | None) -> list[errors.ClassEntry]:
-    """The classes with the lowest recall."""
-    if confusion is None:
-        return []
-    measured = [row for row in confusion["rows"] if row["recall"] is not None]
-    return sorted(measured, key=lambda row: row["recall"] or 0.0)[:MOST_CLASSES]
-
-
-def _confused(confusion: Confusion | None) -> list[Confused]:
-    """The pairs of classes that are confused most often."""
-    if confusion is None:
-        return []
-    pairs: list[Confused] = [
-        {"truth": row["name"], "answer": answer, "n": cell["n"]}
-        for place, row in enumerate(confusion["rows"])
-        for other, (answer, cell) in enumerate(zip(confusion["classes"], row["cells"], strict=True))
-        if other != place and cell["n"]
-    ]
-    return sorted(pairs, key=lambda pair: -pair["n"])[:CONFUSED]
 
 
 def _importance(scores: Scores) -> list[Importance]:
