@@ -110,6 +110,14 @@ class Slow(DecisionTreeClassifier):  # type: ignore[misc]
         return super().fit(X, y, **more)
 
 
+class PerRow(DecisionTreeClassifier):  # type: ignore[misc]
+    """A tree whose fit takes five milliseconds for each row."""
+
+    def fit(self, X: Any, y: Any, **more: Any) -> Any:
+        time.sleep(0.005 * len(X))
+        return super().fit(X, y, **more)
+
+
 class Deaf(Slow):
     """As slow, and does not hear the first time."""
 

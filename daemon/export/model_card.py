@@ -180,6 +180,8 @@ def _lineage(version: ExportedVersion) -> Iterator[str]:
 
 def _candidates(version: ExportedVersion) -> Iterator[str]:
     scores = version.manifest.scores
+    if compared := scores.get("compared_rows"):
+        yield f"* The candidates were compared on a sample of {compared:,} training rows."
     for candidate in scores.get("candidates", []):
         figures: Sequence[str] = [
             f"{name} {value:.4f}"

@@ -236,6 +236,8 @@ class Scores(PastScores, total=False):
     candidates: list[CandidateScore]
     left_out: dict[str, str]
     """Candidates that can't be served, and why."""
+    compared_rows: int
+    """The number of training rows on which the candidates were compared; absent: all."""
     tuned: TunedParameters | None
     calibration: CalibrationScore | None
 

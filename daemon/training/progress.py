@@ -11,6 +11,9 @@ from retraind.daemon.processes.training_job import Say, Stage
 PAUSE = 0.5
 """Seconds between two messages about folds: quick candidates would wake the daemon a hundred times."""
 
+NOTEWORTHY = 1e9
+"""Seconds that make a line noteworthy, whatever the journal's limit is."""
+
 AROUND = 3
 """Steps beside the candidates: reading, fitting the winner, logging."""
 
@@ -54,6 +57,10 @@ class Progress:
     def note(self, sentence: str, seconds: float) -> None:
         """Report a line for the journal; `seconds` is the duration."""
         self._say({"run": self._run, "note": sentence, "seconds": seconds})
+
+    def announce(self, sentence: str) -> None:
+        """Report a line for the journal, however little time it took."""
+        self.note(sentence, NOTEWORTHY)
 
     def _send(self, **fold: Unpack[_Fold]) -> None:
         self._told = time.monotonic()

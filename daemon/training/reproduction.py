@@ -130,9 +130,7 @@ def _slope(manifest: Manifest, winner: candidates.Candidate, data: Data, train: 
     """The slope that corrects its probabilities, determined again by cross-validation; None if they are not corrected."""
     if not manifest.scores.get("calibration"):
         return None
-    trial = cross_validation.Trial(
-        data.schema, *data.training, train, units=data.training_units, times=data.training_times
-    )
+    trial = cross_validation.Trial.of_data(data, train)
     correction = calibration.find(
         *trial.of(candidates.Candidate(winner.name, winner.estimator), whole=True).kept,
         train.seed,

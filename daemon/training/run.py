@@ -90,16 +90,18 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     rows = work.home.segments, job.segments, schema, job.first_rows, settings.holdout, window
     data = Data.read(*rows, before=before, group=settings.group, era=new_reference.era(job.gate), time=settings.time)
     segments.release()
-    trial = cross_validation.Trial(
-        schema, *data.training, settings, units=data.training_units, times=data.training_times
-    )
+    trial = cross_validation.Trial.of_data(data, settings)
+    if trial.sample is not None:
+        progress.announce(trial.sample.sentence)
     outcome = tuning.choose(competing, trial, served.manifest.scores if served else {}, progress)
     outcome.left_out.update(absent)
     work.staging.mkdir(parents=True)
-    winner = choose_winner(work, data, outcome, progress)
+    winner = choose_winner(work, data, outcome, progress, trial.sample)
     figures, compared = _figures(work, served, data, winner, outcome)
     if problem:
         figures["twin_problem"] = problem
+    if trial.sample is not None:
+        figures["compared_rows"] = len(trial.targets)
     made = serve_winner(work, data, winner, progress)
     parts = data.training[0], data.judging[0], winner.answering, settings.seed, costs, made.rows
     made.facts["files"] |= reference_sample.write(work.staging, *parts) | compared.answered.write(work.staging)

@@ -25,6 +25,7 @@ from retraind.daemon.training.refit import Judged, Served
 from retraind.daemon.training.selection import calibration, foreign
 from retraind.daemon.training.selection.comparison import Outcome
 from retraind.daemon.training.selection.cross_validation import Scored
+from retraind.daemon.training.selection.sample import Sample
 from retraind.daemon.training.work import Work
 
 log = logs.Logger()
@@ -51,9 +52,17 @@ class Winner:
         return baseline_comparison.Kept(answers, truth, self.scored.places)
 
 
-def choose_winner(work: Work, data: Data, outcome: Outcome, progress: Progress) -> Winner:
-    """The best candidate that can be fitted on all rows and served; others are left out, with the reason."""
+def choose_winner(work: Work, data: Data, outcome: Outcome, progress: Progress, sample: Sample | None = None) -> Winner:
+    """The best candidate that can be fitted on all rows and served; others are left out, with the reason.
+
+    With a `sample`, so are those that would need too much time for all rows: no budget has seen such a fit.
+    """
     for scored in outcome.ranking:
+        if sample is not None and (slow := _too_slow(work, scored, sample)):
+            outcome.left_out[scored.name] = slow
+            log.warning("candidate_left_out", candidate=scored.name, reason=slow)
+            progress.announce(f"{scored.name} is left out. {slow}")
+            continue
         progress.stage(f"fitting {scored.name}", progress.candidates + 2)
         started = time.perf_counter()
         try:
@@ -67,6 +76,20 @@ def choose_winner(work: Work, data: Data, outcome: Outcome, progress: Progress) 
         log.warning("candidate_left_out", candidate=scored.name, reason=reason)
     problems = "; ".join(f"{name}: {reason}" for name, reason in outcome.left_out.items())
     raise TrainingFailed(f"No candidate can be served. {problems[:800]}")
+
+
+def _too_slow(work: Work, scored: Scored, sample: Sample) -> str:
+    """Why a candidate can't be fitted on all rows in time; empty if it can."""
+    settings = work.job.train
+    left = work.started + settings.timeout_seconds - time.monotonic()
+    fitted = len(sample.places) * (settings.folds - 1) / settings.folds
+    expected, allowed = scored.seconds_for(sample.of, fitted), left * refit.SHARE
+    if expected <= allowed:
+        return ""
+    return (
+        f"On all {sample.of:,} rows its fit would take about {expected:,.0f} s, and {max(0.0, allowed):,.0f} s are half of "
+        "what is left of train.timeout_seconds. Raise that, or leave the candidate out of train.candidates."
+    )
 
 
 def _exported(work: Work, data: Data, scored: Scored, fitted: Any, seconds: float) -> Winner:

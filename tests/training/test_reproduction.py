@@ -190,6 +190,7 @@ def prices(seed: int) -> str:
         ("logistic", {"tune_seconds": 0.5, "metric": "log_loss"}),
         ("tree", {"costs": {"virginica": {"versicolor": 9}}}),
         ("tree", {"time": "sepal_width"}),
+        ("logistic", {"compare_rows": 66, "metric": "log_loss"}),
         ("sklearn.naive_bayes:GaussianNB", {}),
     ],
 )

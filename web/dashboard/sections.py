@@ -169,11 +169,12 @@ def candidates_of(row: JudgedVersion) -> Candidates | None:
         for candidate in row["scores"]["candidates"]
     ]
     trained_on = row["scores"].get("taught") or {}
+    rows = trained_on["n"] if "n" in trained_on else row["trained_rows"]
     fitted.sort(key=lambda candidate: -(candidate["cv"] or 0))
     return {
         "version": row["version"],
         "chosen": row["candidate"],
-        "rows": trained_on["n"] if "n" in trained_on else row["trained_rows"],
+        "rows": row["scores"].get("compared_rows") or rows,
         "figure": TITLES[decides],
         "loss_figure": TITLES[settles],
         "fitted": fitted,

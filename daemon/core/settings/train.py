@@ -129,6 +129,11 @@ class Train(Section):
         ge=0,
         description="Time limit (seconds) for comparing candidates. Unfinished ones are left out. 0: no limit.",
     )
+    compare_rows: int = Field(
+        0,
+        ge=0,
+        description="Compare and tune the candidates on a sample of about this many training rows. The winner is fitted on all. 0: compare on all.",
+    )
     tune_seconds: float = Field(
         0.0,
         ge=0,

@@ -23,6 +23,7 @@ from retraind.daemon.training.selection import calibration, candidates, second_p
 from retraind.daemon.training.selection.budget import Budget, BudgetUsed, alarm
 from retraind.daemon.training.selection.candidates import Candidate
 from retraind.daemon.training.selection.cross_validation import Scored, Trial, settled_by_loss
+from retraind.daemon.training.selection.sample import Sample
 
 log = logs.Logger()
 
@@ -59,17 +60,18 @@ def compare(
     units: Prints | None = None,
     times: Moments | None = None,
     *,
+    sample: Sample | None = None,
     in_two: bool = False,
 ) -> Outcome:
     """Cross-validate the candidates, cheap ones first; a candidate that can't be fitted to these rows is left out.
 
     Rows of one unit, `units` (n,), are in one fold; None: each row is its own. With `times` (n,) folds go forward in
-    time. `in_two`: a second process may take some of the candidates; the outcome is the same.
+    time. `sample`: the part of the training rows that `examples` are. `in_two`: a second process may take some of the candidates; the outcome is the same.
 
     When the budget is used up, unfinished candidates are left out as well, but at least one always finishes. Raises
     TrainingFailed if none could be fitted.
     """
-    trial = Trial(schema, *examples, settings, progress, Budget(settings.budget_seconds), units, times)
+    trial = Trial(schema, *examples, settings, progress, Budget(settings.budget_seconds), units, times, sample)
     results = _results(trial, candidates.by_cost(competing), in_two=in_two)
     scored = {name: result for name, result in results.items() if isinstance(result, Scored)}
     left_out = {name: result for name, result in results.items() if isinstance(result, str)}

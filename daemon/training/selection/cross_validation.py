@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,13 @@ from retraind.daemon.schema.score_names import DECIDES, LOWER, SETTLES, TITLES, 
 from retraind.daemon.schema.scores import CROSS_VALIDATED, CandidateScore, NamedMetric
 from retraind.daemon.tabular.row_times import Moments
 from retraind.daemon.training.data import split
+from retraind.daemon.training.data.revision import Data
 from retraind.daemon.training.metrics import METRICS, measure, pair
 from retraind.daemon.training.progress import Progress
 from retraind.daemon.training.selection.budget import Budget
 from retraind.daemon.training.selection.calibration import Kept
 from retraind.daemon.training.selection.candidates import Candidate
+from retraind.daemon.training.selection.sample import Sample, draw
 
 KEPT_ROWS = 20_000
 """Maximum number of kept answers for held-back rows, because calibration has few parameters."""
@@ -76,6 +78,10 @@ class Scored:
         chosen = f", {TITLES.get(self.metric, self.metric)} {plain(self.value)}" if self.metric else ""
         figures = f"{TITLES[decides]} {self.score:.4f}, {TITLES[settles]} {plain(self.loss)}{chosen}"
         return f"{self.name}: {figures} in {self.fit_seconds:.1f} s."
+
+    def seconds_for(self, rows: int, fitted: float) -> float:
+        """Estimated seconds of a fit on so many rows, if its time grows with the rows; each fold was `fitted` on so many."""
+        return self.fit_seconds / len(self.by_fold) * rows / fitted
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -132,6 +138,27 @@ class Trial:
     budget: Budget = field(default_factory=lambda: Budget(0))
     units: Prints | None = None
     times: Moments | None = None
+    sample: Sample | None = None
+    """The part of the training rows that these are; None: all of them."""
+
+    @classmethod
+    def of_data(cls, data: Data, settings: Train) -> Self:
+        """The trial on the training rows, or on a sample of `train.compare_rows` of them."""
+        (rows, targets), units, times = data.training, data.training_units, data.training_times
+        classes = targets if data.schema.task == "classification" else None
+        sample = draw(units, classes, settings.compare_rows, settings.seed)
+        if sample is None:
+            return cls(data.schema, rows, targets, settings, units=units, times=times)
+        places = sample.places
+        times = None if times is None else times[places]
+        return cls(
+            data.schema, rows[places], targets[places], settings, units=units[places], times=times, sample=sample
+        )
+
+    @property
+    def training_rows(self) -> int:
+        """Number of training rows, on which the winner is fitted."""
+        return len(self.targets) if self.sample is None else self.sample.of
 
     def of(self, candidate: Candidate, *, whole: bool, against: Scored | None = None) -> Scored:
         """Mean figures over shuffled folds, stratified for classes, or forward in time.
@@ -155,6 +182,8 @@ class Trial:
             raise ValueError("Its answers are not finite numbers, or too large to be squared.")
         kept = _kept_answers([fold.kept for fold in folds], whole=len(folds) == count)
         places = np.concatenate([fold.places for fold in folds])[: len(kept.targets)]
+        if self.sample is not None:
+            places = self.sample.places[places]
         figures = score, loss, time.perf_counter() - started, kept, metric, value, places
         by_fold = tuple(fold.order for fold in folds), tuple(fold.figures[1] for fold in folds)
         return Scored(candidate.name, candidate.estimator, self.schema.task, *figures, *by_fold)

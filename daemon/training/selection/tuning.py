@@ -25,10 +25,10 @@ log = logs.Logger()
 def choose(tunable: Sequence[Candidate], trial: Trial, champion: Scores, progress: Progress) -> Outcome:
     """Compare the candidates that suit this many rows, and tune the best; `champion` are the served version's scores."""
     settings = trial.settings
-    competing = candidates.worthwhile(tunable, len(trial.targets), settings)
+    competing = candidates.worthwhile(tunable, trial.training_rows, settings)
     progress.candidates, examples = len(competing), (trial.rows, trial.targets)
     parts = competing, trial.schema, examples, settings, progress, trial.units, trial.times
-    outcome = comparison.compare(*parts, in_two=True)
+    outcome = comparison.compare(*parts, sample=trial.sample, in_two=True)
     return tune(outcome, trial, Tuned.of(champion), progress)
 
 
@@ -64,7 +64,7 @@ def _explore(search: Search) -> None:
 
 def _can_be_kept(before: Tuned, trial: Trial) -> bool:
     """Whether the champion's parameters may be tried, because a kernel on many more rows would need unbounded memory."""
-    many = len(trial.targets) >= candidates.KERNEL_ROWS.stop
+    many = trial.training_rows >= candidates.KERNEL_ROWS.stop
     return all(
         each.candidate in trial.settings.candidates
         and each.candidate in candidates.NAMES[trial.schema.task]
