@@ -29,8 +29,8 @@ from retraind.daemon.training.data.holdout_assignment import PastAssignment
 from retraind.daemon.training.data.revision import Data
 from retraind.daemon.training.evaluation import baseline_comparison, holdouts, new_reference
 from retraind.daemon.training.evaluation.reference_answers import Remembered
-from retraind.daemon.training.progress import Progress
 from retraind.daemon.training.selection import candidates, comparison
+from retraind.daemon.training.selection.cross_validation import Trial
 
 FIRST = 1000
 """Clean rows of the first drop; a poisoned one has as many, so half of all rows come from it."""
@@ -122,10 +122,7 @@ class Line:
         rest = self._first_rows, self._train.holdout, Window(now=self._now.timestamp() * 1000)
         data = Data.read(self._folder, self._segments, schema, *rest, before=self._before(), era=self._era)
         competing = candidates.plan(schema, self._train)
-        progress = Progress(self._version, len(competing), lambda _message: None)
-        best = comparison.compare(competing, schema, data.training, self._train, progress, data.training_units).ranking[
-            0
-        ]
+        best = comparison.compare(competing, Trial.of_data(data, self._train)).ranking[0]
         fitted = clone(best.estimator).fit(*data.training)
         known = list(self._answered.items())
         past = dict(known[-max(1, self._promote.baseline_versions) :])

@@ -39,7 +39,7 @@ def main() -> None:
     trial = Trial(schema, rows.matrix(checked, schema), targets, settings)
     for candidate in candidates.plan(schema, settings):
         started = time.process_time()
-        scored = trial.of(candidate, whole=True)
+        scored = trial.of(candidate)
         spent = time.process_time() - started
         print(
             f"{candidate.name.replace(ENCODED, 'encoded'):24} {scored.score:8.4f} {scored.loss:10.5g} {spent:6.1f} s",

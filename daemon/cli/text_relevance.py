@@ -107,9 +107,7 @@ def _losses(table: pa.Table, schema: Schema, units: Prints) -> losses.Vector:
     targets = rows.targets(table, schema) if schema.task == "regression" else rows.codes(table, schema)
     name = ESTIMATORS[schema.task]
     candidate = Candidate(name, candidates.build(name, schema, seed=0))
-    answers, truth, _ = (
-        Trial(schema, rows.matrix(table, schema), targets, Train(), units=units).of(candidate, whole=True).kept
-    )
+    answers, truth, _ = Trial(schema, rows.matrix(table, schema), targets, Train(), units=units).of(candidate).kept
     return losses.of(answers, truth, METRICS[schema.task])
 
 

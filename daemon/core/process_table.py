@@ -5,6 +5,7 @@ Without /proc, every process that kill(2) can reach counts as running.
 
 import contextlib
 import ctypes
+import math
 import os
 import resource
 from pathlib import Path
@@ -94,6 +95,19 @@ def limit_memory(bytes_: int) -> None:
     # Not RLIMIT_AS, because libraries reserve gigabytes of addresses that they never use.
     resource.setrlimit(resource.RLIMIT_DATA, (_data() + bytes_,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def memory_left() -> float:
+    """The memory (bytes) that this process may still allocate by its limit; infinite without one."""
+    limit = resource.getrlimit(resource.RLIMIT_DATA)[0]
+    return math.inf if limit == resource.RLIM_INFINITY else max(0, limit - _data())
+
+
+def share_memory_limit(parts: int) -> None:
+    """Let this process allocate one of so many equal parts of what its limit leaves; nothing changes without a limit."""
+    left = memory_left()
+    if left != math.inf:
+        resource.setrlimit(resource.RLIMIT_DATA, (_data() + int(left / parts),) * 2)
 
 
 def _data() -> int:

@@ -4,7 +4,7 @@
 """
 
 import time
-from typing import TypedDict, Unpack
+from typing import Self, TypedDict, Unpack
 
 from retraind.daemon.processes.training_job import Say, Stage
 
@@ -35,24 +35,32 @@ class Progress:
         self._run, self.candidates, self._say = run, candidates, say
         self._stage, self._step = "", 0
         self._compared_since = self._told = 0.0
-        self._number = 0
+        self._number = self._step_before = 0
+
+    @classmethod
+    def silent(cls) -> Self:
+        """One that reports nothing."""
+        return cls(0, 0, lambda _message: None)
 
     def stage(self, name: str, step: int | None = None) -> None:
         """Report the present step; the steps are reading (1), one for each candidate, fitting and logging."""
         self._stage, self._step = name, self._step + 1 if step is None else step
         self._send()
 
-    def fold(self, candidate: str, fold: int, folds: int) -> None:
-        """Report that a fold (from 1) of a candidate begins; the first is always reported, others now and then."""
+    def fold(self, candidate: str, number: int, fold: int, folds: int, done: float) -> None:
+        """Report that a fold (from 1) of the candidate with this number (from 1) runs; `done` is the share of all folds that have ended.
+
+        A candidate's first report is always sent, others now and then.
+        """
         now = time.monotonic()
-        if fold == 1:
-            self._compared_since = self._compared_since or now
-            self._stage, self._step, self._number = f"cross-validating {candidate}", self._step + 1, self._number + 1
+        if not self._compared_since:
+            self._compared_since, self._step_before = now, self._step
+        if number != self._number:
+            self._stage, self._step, self._number = f"cross-validating {candidate}", self._step_before + number, number
         elif now - self._told < PAUSE:
             return
-        done = (self._number - 1 + (fold - 1) / folds) / self.candidates
         left = (now - self._compared_since) * (1 - done) / done if done > 0 else None
-        self._send(candidate=self._number, candidates=self.candidates, fold=fold, folds=folds, left=left)
+        self._send(candidate=number, candidates=self.candidates, fold=fold, folds=folds, left=left)
 
     def note(self, sentence: str, seconds: float) -> None:
         """Report a line for the journal; `seconds` is the duration."""

@@ -34,7 +34,8 @@ from retraind.daemon.training.evaluation import baseline_comparison, holdouts
 from retraind.daemon.training.export import export
 from retraind.daemon.training.refit import Judged
 from retraind.daemon.training.reproduction_verdict import Original, Reproduction
-from retraind.daemon.training.selection import calibration, candidates, cross_validation
+from retraind.daemon.training.selection import calibration, candidates
+from retraind.daemon.training.selection.cross_validation import Trial
 from retraind.daemon.training.selection.tuned import Tuned
 
 
@@ -130,12 +131,8 @@ def _slope(manifest: Manifest, winner: candidates.Candidate, data: Data, train: 
     """The slope that corrects its probabilities, determined again by cross-validation; None if they are not corrected."""
     if not manifest.scores.get("calibration"):
         return None
-    trial = cross_validation.Trial.of_data(data, train)
-    correction = calibration.find(
-        *trial.of(candidates.Candidate(winner.name, winner.estimator), whole=True).kept,
-        train.seed,
-        forward=data.since is not None,
-    )
+    kept = Trial.of_data(data, train).of(winner).kept
+    correction = calibration.find(*kept, train.seed, forward=data.since is not None)
     return None if correction is None else correction.slope
 
 

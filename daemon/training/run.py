@@ -28,6 +28,8 @@ from retraind.daemon.schema.schema import parse
 from retraind.daemon.schema.scores import NamedMetric, Scores
 from retraind.daemon.training import importance
 from retraind.daemon.training.data.revision import Data
+from retraind.daemon.training.data.source import Source
+from retraind.daemon.training.engines import choice
 from retraind.daemon.training.evaluation import baseline_comparison, details, holdouts, new_reference, reference_answers
 from retraind.daemon.training.evaluation.holdouts import Compared
 from retraind.daemon.training.mlflow_log import RunLogger, is_small
@@ -35,6 +37,7 @@ from retraind.daemon.training.progress import Progress
 from retraind.daemon.training.refit import Served
 from retraind.daemon.training.selection import candidates, cross_validation, foreign, tuning
 from retraind.daemon.training.selection.comparison import Outcome
+from retraind.daemon.training.selection.cross_validation import Trial
 from retraind.daemon.training.winner import Winner, choose_winner, serve_winner
 from retraind.daemon.training.work import Work
 
@@ -87,13 +90,16 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     window = Window(settings.window_rows, settings.window_days, time.time() * 1000)
     served, problem = _champion(work)
     before = None if served is None else holdouts.assignment_of(served.manifest, schema)
-    rows = work.home.segments, job.segments, schema, job.first_rows, settings.holdout, window
-    data = Data.read(*rows, before=before, group=settings.group, era=new_reference.era(job.gate), time=settings.time)
+    source = Source(
+        work.home.segments, job.segments, schema, job.first_rows, settings, window, before, new_reference.era(job.gate)
+    )
+    data = source.read()
     segments.release()
-    trial = cross_validation.Trial.of_data(data, settings)
+    trial = Trial.of_data(data, settings, progress)
     if trial.sample is not None:
         progress.announce(trial.sample.sentence)
-    outcome = tuning.choose(competing, trial, served.manifest.scores if served else {}, progress)
+    with choice.opened(trial) as engine:
+        outcome = tuning.choose(competing, trial, served.manifest.scores if served else {}, engine)
     outcome.left_out.update(absent)
     work.staging.mkdir(parents=True)
     winner = choose_winner(work, data, outcome, progress, trial.sample)

@@ -62,7 +62,7 @@ HEAVY = {
         "retraind.daemon.training.selection.candidates",
         "retraind.daemon.training.selection.foreign",
         "retraind.daemon.training.selection.calibration",
-        "retraind.daemon.training.selection.cross_validation",
+        "retraind.daemon.training.selection.folds",
         "retraind.daemon.training.selection.report_metrics",
         "retraind.daemon.portable.pipeline",
         "retraind.daemon.portable.answers",

@@ -19,7 +19,6 @@ from retraind.daemon.core.settings import Train
 from retraind.daemon.model import Calibrated
 from retraind.daemon.schema.schema import Schema, Task
 from retraind.daemon.training.export import export
-from retraind.daemon.training.progress import Progress
 from retraind.daemon.training.selection import blending, candidates, comparison, tuning
 from retraind.daemon.training.selection.blending import BAGS, BOOSTS
 from retraind.daemon.training.selection.cross_validation import Trial
@@ -104,10 +103,10 @@ def smooth_and_stepped() -> tuple[model.Matrix, model.Matrix]:
 
 def searched(settings: Train, before: Tuned | None = None) -> tuple[Any, Trial]:
     """What a tuning makes of such rows."""
-    progress, (rows, values) = Progress(1, 2, lambda message: None), smooth_and_stepped()
-    outcome = comparison.compare(candidates.plan(SMOOTH, settings), SMOOTH, (rows, values), settings, progress)
+    rows, values = smooth_and_stepped()
+    outcome = comparison.compare(candidates.plan(SMOOTH, settings), Trial(SMOOTH, rows, values, settings))
     trial = Trial(SMOOTH, rows, values, settings)
-    return tuning.tune(outcome, trial, before, progress), trial
+    return tuning.tune(outcome, trial, before), trial
 
 
 FEW = {"boosting": {"max_iter": [30]}, "kernel": {"penalty": [0.03]}}
@@ -117,19 +116,19 @@ KERNEL, BOOSTING = Tuned("kernel", {"penalty": 0.03}), Tuned("boosting", {"max_i
 def test_blend_that_is_better_than_its_members_wins_and_is_made_again() -> None:
     """It stands last among the candidates, and the record makes the same model."""
     settings = Train(candidates=["boosting", "kernel"], grids=FEW, folds=3, tune_seconds=1000)
-    progress, (rows, values) = Progress(1, 2, lambda message: None), smooth_and_stepped()
-    outcome = comparison.compare(candidates.plan(SMOOTH, settings), SMOOTH, (rows, values), settings, progress)
+    rows, values = smooth_and_stepped()
+    outcome = comparison.compare(candidates.plan(SMOOTH, settings), Trial(SMOOTH, rows, values, settings))
     trial = Trial(SMOOTH, rows, values, settings)
     tries = Search(trial, outcome.ranking)
     for _ in range(60):
         tries.step()
     tries.blend()
-    result = tries.result(outcome, progress)
+    result = tries.result(outcome)
     tuned = Tuned.of({"tuned": result.tuned})
     assert tuned is not None
     assert {member.tuned.candidate for member in tuned.members} == {"boosting", "kernel"}
     assert result.ranking[0] is result.scored[-1]
-    again = trial.of(tuned.made(SMOOTH, settings), whole=True)
+    again = trial.of(tuned.made(SMOOTH, settings))
     assert (again.name, again.by_fold) == (result.scored[-1].name, result.scored[-1].by_fold)
 
 
@@ -157,8 +156,7 @@ def test_trees_that_no_graph_can_hold_together_are_not_blended() -> None:
     for schema, joined in ((MIXED, 1), (TWO, 2)):
         targets = np.minimum(codes, len(schema.classes) - 1)
         settings = Train(candidates=["forest", "boosting", "logistic"], folds=2)
-        progress = Progress(1, 2, lambda message: None)
-        outcome = comparison.compare(candidates.plan(schema, settings), schema, (rows, targets), settings, progress)
+        outcome = comparison.compare(candidates.plan(schema, settings), Trial(schema, rows, targets, settings))
         leaders = Leaders(Trial(schema, rows, targets, settings), outcome.ranking)
         names = blending._joinable(leaders, len(schema.classes))
         assert len({"forest", "boosting"} & set(names)) == joined
@@ -168,8 +166,8 @@ def test_trees_that_no_graph_can_hold_together_are_not_blended() -> None:
 def test_blend_is_not_sought_where_its_answers_would_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows times classes, of each candidate once more for each pick."""
     settings = Train(candidates=["boosting", "kernel"], folds=3)
-    progress, (rows, values) = Progress(1, 2, lambda message: None), smooth_and_stepped()
-    outcome = comparison.compare(candidates.plan(SMOOTH, settings), SMOOTH, (rows, values), settings, progress)
+    rows, values = smooth_and_stepped()
+    outcome = comparison.compare(candidates.plan(SMOOTH, settings), Trial(SMOOTH, rows, values, settings))
     trial = Trial(SMOOTH, rows, values, settings)
     leaders = Leaders(trial, outcome.ranking)
     assert blending.members(leaders, trial)
@@ -197,8 +195,7 @@ def test_accuracy_that_is_not_named_is_tuned_by_the_log_loss() -> None:
     rows, codes = mixed(200)
     for metric, by_loss in (("auto", True), ("accuracy", False), ("balanced_accuracy", False)):
         settings = Train(candidates=["logistic", "tree"], metric=metric, folds=2)
-        progress = Progress(1, 2, lambda message: None)
-        outcome = comparison.compare(candidates.plan(MIXED, settings), MIXED, (rows, codes), settings, progress)
+        outcome = comparison.compare(candidates.plan(MIXED, settings), Trial(MIXED, rows, codes, settings))
         leaders = Leaders(Trial(MIXED, rows, codes, settings), outcome.ranking)
         for leader in leaders.of.values():
             loss = comparison.served_loss(leader.scored, settings, forward=False)
@@ -211,8 +208,7 @@ def test_blend_that_may_be_no_more_leaves_its_members(schema: Schema, blend: boo
     rows, codes = mixed(120)
     targets = np.minimum(codes, len(schema.classes) - 1)
     settings = Train(candidates=["forest", "boosting"], folds=2, blend=blend, tune_seconds=10)
-    progress = Progress(1, 2, lambda message: None)
-    outcome = comparison.compare(candidates.plan(schema, settings), schema, (rows, targets), settings, progress)
+    outcome = comparison.compare(candidates.plan(schema, settings), Trial(schema, rows, targets, settings))
     tries = Search(Trial(schema, rows, targets, settings), outcome.ranking)
     few = [Tuned("forest", {"n_estimators": 5}), Tuned("boosting", {"max_iter": 5})]
     tries.keep(Tuned.blend([Member(tuned, 1) for tuned in few]))
@@ -224,8 +220,7 @@ def test_lower_log_loss_does_not_hide_the_more_accurate_try() -> None:
     rows, codes = mixed(200)
     codes = np.random.default_rng(0).permutation(codes)
     settings = Train(candidates=["logistic", "least_squares"], folds=3, tune_seconds=1)
-    progress = Progress(1, 2, lambda message: None)
-    outcome = comparison.compare(candidates.plan(MIXED, settings), MIXED, (rows, codes), settings, progress)
+    outcome = comparison.compare(candidates.plan(MIXED, settings), Trial(MIXED, rows, codes, settings))
     tries = Search(Trial(MIXED, rows, codes, settings), outcome.ranking)
     name = tries.leaders.names[0]
     leader = tries.leaders.of[name]
@@ -234,7 +229,7 @@ def test_lower_log_loss_does_not_hide_the_more_accurate_try() -> None:
     for number, scored in enumerate((sure, better)):
         tries.leaders.take(f"try {number}", scored, Tuned(name, {}))
     assert tries.leaders.best.scored is sure
-    assert tries.result(outcome, progress).ranking[0] is better
+    assert tries.result(outcome).ranking[0] is better
 
 
 def test_grid_may_hold_a_nought() -> None:

@@ -18,12 +18,11 @@ from retraind.daemon.core.settings import EXTRA, Train
 from retraind.daemon.model import Codes, Matrix, Targets
 from retraind.daemon.schema.column import UNKNOWN, Column
 from retraind.daemon.schema.schema import Schema
-from retraind.daemon.training.progress import Progress
 from retraind.daemon.training.selection import candidates, comparison, foreign, report_metrics
 from retraind.daemon.training.selection.calibration import Kept
 from retraind.daemon.training.selection.candidates import LATE, LATE_ROWS, NAMES, Candidate
 from retraind.daemon.training.selection.comparison import Outcome
-from retraind.daemon.training.selection.cross_validation import Scored
+from retraind.daemon.training.selection.cross_validation import Scored, Trial
 
 
 def cross_validated(
@@ -153,8 +152,7 @@ def test_log_loss_settles_as_it_is_served(flowers: tuple[Matrix, Codes], schema:
 def test_only_auto_leaves_room(metric: str, settled: bool) -> None:
     """A metric that is named decides alone, and so do costs and balanced accuracy."""
     train = Train(candidates=["tree"], metric=metric)
-    progress = Progress(1, 1, lambda message: None)
-    outcome = comparison.compare(candidates.plan(MIXED, train), MIXED, mixed(), train, progress)
+    outcome = comparison.compare(candidates.plan(MIXED, train), Trial(MIXED, *mixed(), train))
     assert (outcome.settles is not None) == settled
 
 

@@ -15,6 +15,7 @@ from retraind.daemon.schema.scores import CROSS_VALIDATED
 from retraind.daemon.training.progress import Progress
 from retraind.daemon.training.selection import candidates, comparison
 from retraind.daemon.training.selection.comparison import Outcome
+from retraind.daemon.training.selection.cross_validation import Trial
 
 SAID: list[Any] = []
 
@@ -23,7 +24,7 @@ def compare(schema: Schema, taught: tuple[Any, Any], **settings: Any) -> Outcome
     SAID.clear()
     chosen = Train(**settings)
     planned = candidates.plan(schema, chosen)
-    return comparison.compare(planned, schema, taught, chosen, Progress(1, len(planned), SAID.append))
+    return comparison.compare(planned, Trial(schema, *taught, chosen, Progress(1, len(planned), SAID.append)))
 
 
 def test_cheap_ones_are_tried_first_and_reported_as_they_were_named() -> None:
@@ -119,18 +120,3 @@ def test_area_under_the_curve_is_that_of_each_class_against_the_rest() -> None:
     assert isinstance(
         constant.estimator[-1] if hasattr(constant.estimator, "steps") else constant.estimator, DummyClassifier
     )
-
-
-def test_two_processes_give_the_same_outcome() -> None:
-    """To the bit, with the notes of both; candidates that fail, and those that a killed process had taken, are no exception."""
-    chosen = Train(candidates=["forest", "logistic", "tree", "boosting", "crashing:Raises"])
-    planned = candidates.plan(MIXED, chosen)
-    outcomes = []
-    for in_two in (False, True):
-        parts = planned, MIXED, mixed(), chosen, Progress(1, len(planned), SAID.append)
-        outcomes.append(comparison.compare(*parts, in_two=in_two))
-    alone, both = ([(one.name, one.rank, one.by_fold, one.loss_by_fold) for one in each.scored] for each in outcomes)
-    assert alone == both
-    assert outcomes[0].left_out == outcomes[1].left_out
-    for one, other in zip(outcomes[0].scored, outcomes[1].scored, strict=True):
-        assert all(np.array_equal(*pair) for pair in zip(one.kept, other.kept, strict=True))

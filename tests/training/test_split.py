@@ -216,8 +216,8 @@ def test_folds_part_no_unit(tmp_path: Path) -> None:
     data = read(tmp_path, [noise(0, 1000, "1", copies=3)])
     tree = Candidate("tree", DecisionTreeClassifier(random_state=0))
     trial = cross_validation.Trial(NUMBERS, *data.training, Train(), units=data.training_units)
-    assert abs(trial.of(tree, whole=True).score - 0.5) < 0.07
-    assert cross_validation.Trial(NUMBERS, *data.training, Train()).of(tree, whole=True).score > 0.9
+    assert abs(trial.of(tree).score - 0.5) < 0.07
+    assert cross_validation.Trial(NUMBERS, *data.training, Train()).of(tree).score > 0.9
 
 
 # Groups
@@ -247,11 +247,11 @@ def test_rows_of_one_group_stay_together(tmp_path: Path) -> None:
     fitted = model.fit(DecisionTreeClassifier(random_state=0), *data.training)
     assert holdouts.compare(fitted, None, data).scores["challenger"]["rolling"]["accuracy"] < 0.8
     trial = cross_validation.Trial(NUMBERS, *data.training, Train(), units=data.training_units)
-    assert trial.of(Candidate("tree", DecisionTreeClassifier(random_state=0)), whole=True).score < 0.7
+    assert trial.of(Candidate("tree", DecisionTreeClassifier(random_state=0))).score < 0.7
     alone = read(tmp_path, [rows_of])
     assert (
         cross_validation.Trial(NUMBERS, *alone.training, Train(), units=alone.training_units)
-        .of(Candidate("tree", DecisionTreeClassifier(random_state=0)), whole=True)
+        .of(Candidate("tree", DecisionTreeClassifier(random_state=0)))
         .score
         > 0.95
     )

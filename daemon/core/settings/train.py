@@ -154,6 +154,11 @@ class Train(Section):
         ge=0,
         description="Time (seconds) without work after which the trainer process ends, to free its memory. It starts again when a training may be due. 0 keeps it.",
     )
+    jobs: int = Field(
+        1,
+        ge=0,
+        description="Number of processes that cross-validate candidates at the same time, each on a core of its own. 0: as many as there are cores, one less if `train.nice` is below 10, and no more than the memory limit leaves room for. Scores and models do not depend on it. Up to a million cells there are at least two, because they take little.",
+    )
     nice: int = Field(10, ge=0, le=19, description="Niceness of the trainer, so that predictions come first.")
     report_rows: int = Field(
         5000,

@@ -6,7 +6,6 @@ of one observation. Only if rows are so coarse that equal rows must be expected 
 observation.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -204,14 +203,6 @@ def forward(
         if different > 1 and test.any():
             folds.append((np.flatnonzero(train), np.flatnonzero(test)))
     return folds
-
-
-def by_unit(splits: Iterator[tuple[Any, Any]], which: NDArray[np.int64]) -> Iterator[tuple[Any, Any]]:
-    """Splits of units as splits of rows; `units` (n,) has each row's unit."""
-    for train, test in splits:
-        judged = np.zeros(len(train) + len(test), dtype=bool)
-        judged[test] = True
-        yield np.flatnonzero(~judged[which]), np.flatnonzero(judged[which])
 
 
 def _uniform(prints: Prints) -> Floats:

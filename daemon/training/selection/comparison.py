@@ -3,27 +3,22 @@
 The held-out rows take no part in it: they only judge the winner.
 """
 
-import contextlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from retraind.daemon.core import logs, process_table
+from retraind.daemon.core import logs
 from retraind.daemon.core.errors import TrainingFailed
 from retraind.daemon.core.settings import Train
-from retraind.daemon.model import Matrix, Targets
-from retraind.daemon.schema.hash_mixing import Prints
-from retraind.daemon.schema.schema import Schema
 from retraind.daemon.schema.scores import TunedParameters
-from retraind.daemon.tabular.row_times import Moments
 from retraind.daemon.training import losses
-from retraind.daemon.training.progress import Progress
-from retraind.daemon.training.selection import calibration, candidates, second_process
-from retraind.daemon.training.selection.budget import Budget, BudgetUsed, alarm
+from retraind.daemon.training.selection import calibration, candidates
+from retraind.daemon.training.selection.attempt import Attempt
+from retraind.daemon.training.selection.budget import Budget
 from retraind.daemon.training.selection.candidates import Candidate
 from retraind.daemon.training.selection.cross_validation import Scored, Trial, settled_by_loss
-from retraind.daemon.training.selection.sample import Sample
+from retraind.daemon.training.selection.tasks import Engine, OneByOne, Result
 
 log = logs.Logger()
 
@@ -51,63 +46,86 @@ class Outcome:
         return [*sorted(alike, key=self.settles), *(one for one in others if id(one) not in tied)]
 
 
-def compare(
-    competing: Sequence[Candidate],
-    schema: Schema,
-    examples: tuple[Matrix, Targets],
-    settings: Train,
-    progress: Progress,
-    units: Prints | None = None,
-    times: Moments | None = None,
-    *,
-    sample: Sample | None = None,
-    in_two: bool = False,
-) -> Outcome:
+def compare(competing: Sequence[Candidate], trial: Trial, engine: Engine | None = None) -> Outcome:
     """Cross-validate the candidates, cheap ones first; a candidate that can't be fitted to these rows is left out.
 
-    Rows of one unit, `units` (n,), are in one fold; None: each row is its own. With `times` (n,) folds go forward in
-    time. `sample`: the part of the training rows that `examples` are. `in_two`: a second process may take some of the candidates; the outcome is the same.
-
-    When the budget is used up, unfinished candidates are left out as well, but at least one always finishes. Raises
+    The `engine` runs the folds; None: one after the other in this process. When `train.budget_seconds` are used up,
+    unfinished candidates are left out as well, but at least one always gets scores, if only of some folds. Raises
     TrainingFailed if none could be fitted.
     """
-    trial = Trial(schema, *examples, settings, progress, Budget(settings.budget_seconds), units, times, sample)
-    results = _results(trial, candidates.by_cost(competing), in_two=in_two)
-    scored = {name: result for name, result in results.items() if isinstance(result, Scored)}
-    left_out = {name: result for name, result in results.items() if isinstance(result, str)}
+    scored, left_out = Comparison(trial, candidates.by_cost(competing), engine or OneByOne(trial)).run()
     if not scored:
         problems = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise TrainingFailed(f"No candidate could be fitted. {problems[:800]}")
     finished = [scored[candidate.name] for candidate in competing if candidate.name in scored]
-    return Outcome(finished, left_out, settles=_settles(settings, finished, forward=times is not None))
+    return Outcome(finished, left_out, settles=_settles(trial.settings, finished, forward=trial.times is not None))
 
 
-def _results(trial: Trial, ordered: Sequence[Candidate], *, in_two: bool) -> dict[str, Scored | str]:
-    """Each candidate cross-validated, or why it is left out; one at least has all the time that it needs."""
-    results: dict[str, Scored | str] = {}
-    for place, candidate in enumerate(ordered):
-        is_first, left = not any(isinstance(result, Scored) for result in results.values()), ordered[place:]
-        if in_two and not is_first and second_process.is_worthwhile(trial.rows, len(left)):
-            shared = second_process.share([partial(_attempt, trial, each, is_first=False) for each in left])
-            return results | {each.name: result for each, result in zip(left, shared, strict=True)}
-        results[candidate.name] = _attempt(trial, candidate, is_first=is_first)
-    return results
+class Comparison:
+    """A comparison in progress, of candidates in the order in which they are tried."""
 
+    def __init__(self, trial: Trial, ordered: Sequence[Candidate], engine: Engine) -> None:
+        self._trial, self._engine = trial, engine
+        self._attempts = {candidate.name: Attempt(trial, candidate) for candidate in ordered}
+        self._budget = Budget(trial.settings.budget_seconds)
+        self._scored: dict[str, Scored] = {}
+        self._left_out: dict[str, str] = {}
 
-def _attempt(trial: Trial, candidate: Candidate, *, is_first: bool) -> Scored | str:
-    """The candidate cross-validated, or why it is left out; raises nothing that a fit may raise."""
-    process_table.trim_memory()
-    result: Scored | str = f"train.budget_seconds = {trial.settings.budget_seconds:g} was used up."
-    try:
-        with contextlib.suppress(BudgetUsed), alarm(math.inf if is_first else trial.budget.left):
-            result = trial.of(candidate, whole=not is_first)
-    except Exception as error:  # noqa: BLE001 - estimators raise what they like, for example at a column without a value
-        result = f"{type(error).__name__}: {error}"[:300]
-    if isinstance(result, str):
-        log.warning("candidate_left_out", candidate=candidate.name, reason=result)
-    elif trial.progress:
-        trial.progress.note(result.sentence, result.fit_seconds)
-    return result
+    def run(self) -> tuple[dict[str, Scored], dict[str, str]]:
+        """The scores of candidates by name, and why others are left out."""
+        self._engine.add([task for attempt in self._attempts.values() for task in attempt.tasks])
+        while self._unfinished:
+            self._report()
+            # One candidate has all the time that it needs.
+            enough = any(attempt.usable for attempt in self._attempts.values())
+            results = self._engine.wait(self._budget.left if enough else math.inf)
+            if not results:
+                self._end_early()
+                break
+            for result in results:
+                self._take(result)
+        return self._scored, self._left_out
+
+    @property
+    def _unfinished(self) -> list[Attempt]:
+        return [attempt for attempt in self._attempts.values() if not attempt.finished]
+
+    def _take(self, result: Result) -> None:
+        attempt = self._attempts[result.task.candidate.name]
+        self._engine.drop(attempt.take(result))
+        if attempt.finished:
+            self._note(attempt, attempt.outcome())
+
+    def _note(self, attempt: Attempt, outcome: Scored | str) -> None:
+        """Keep and report a candidate's scores, or why it is left out."""
+        name = attempt.candidate.name
+        if isinstance(outcome, str):
+            self._left_out[name] = outcome
+            log.warning("candidate_left_out", candidate=name, reason=outcome)
+            return
+        self._scored[name] = outcome
+        self._trial.progress.note(outcome.sentence, outcome.fit_seconds)
+
+    def _end_early(self) -> None:
+        """Leave out the candidates that the budget has cut; if none has finished, one gets the scores of its finished folds."""
+        unfinished = self._unfinished
+        self._engine.drop([task for attempt in unfinished for task in attempt.open])
+        if not self._scored:
+            furthest = max((one for one in unfinished if one.usable), key=lambda one: -len(one.open))
+            self._note(furthest, furthest.outcome())
+            unfinished.remove(furthest)
+        for attempt in unfinished:
+            self._note(attempt, f"train.budget_seconds = {self._trial.settings.budget_seconds:g} was used up.")
+
+    def _report(self) -> None:
+        """Report the first fold that has not ended, which is the one that runs if they run one by one."""
+        number, attempt = next(
+            (number, attempt) for number, attempt in enumerate(self._attempts.values(), 1) if not attempt.finished
+        )
+        folds = self._trial.folds.count
+        left = sum(len(one.open) for one in self._unfinished)
+        done = 1 - left / (folds * len(self._attempts))
+        self._trial.progress.fold(attempt.candidate.name, number, attempt.open[0].fold + 1, folds, done)
 
 
 def _settles(settings: Train, finished: Sequence[Scored], *, forward: bool) -> Callable[[Scored], float] | None:

@@ -1,13 +1,13 @@
 """Cross-validation of one candidate: fits and scores it fold by fold, only on the training rows."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import KFold, StratifiedKFold
 
 from retraind.daemon import model
 from retraind.daemon.core.errors import TrainingFailed
@@ -19,13 +19,13 @@ from retraind.daemon.schema.schema import Schema, Task
 from retraind.daemon.schema.score_names import DECIDES, LOWER, SETTLES, TITLES, plain
 from retraind.daemon.schema.scores import CROSS_VALIDATED, CandidateScore, NamedMetric
 from retraind.daemon.tabular.row_times import Moments
-from retraind.daemon.training.data import split
 from retraind.daemon.training.data.revision import Data
 from retraind.daemon.training.metrics import METRICS, measure, pair
 from retraind.daemon.training.progress import Progress
-from retraind.daemon.training.selection.budget import Budget
+from retraind.daemon.training.selection import folds
 from retraind.daemon.training.selection.calibration import Kept
 from retraind.daemon.training.selection.candidates import Candidate
+from retraind.daemon.training.selection.folds import Folds
 from retraind.daemon.training.selection.sample import Sample, draw
 
 KEPT_ROWS = 20_000
@@ -33,8 +33,6 @@ KEPT_ROWS = 20_000
 
 COMMON = 0.8
 """Share of one class from which on accuracy says little about the others."""
-
-Split = tuple[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -102,10 +100,6 @@ class Fold(NamedTuple):
     places: NDArray[np.int64]
 
 
-class Overtaken(Exception):
-    """Raised after a fold when a candidate is behind another on the same folds."""
-
-
 def metric_of(task: Task, settings: Train, targets: Targets | None = None) -> NamedMetric:
     """The metric that chooses and judges, empty for accuracy or R²; raises TrainingFailed for a metric of another task.
 
@@ -134,94 +128,77 @@ class Trial:
     rows: Matrix
     targets: Targets
     settings: Train
-    progress: Progress | None = None
-    budget: Budget = field(default_factory=lambda: Budget(0))
+    progress: Progress = field(default_factory=Progress.silent)
     units: Prints | None = None
     times: Moments | None = None
     sample: Sample | None = None
     """The part of the training rows that these are; None: all of them."""
 
     @classmethod
-    def of_data(cls, data: Data, settings: Train) -> Self:
+    def of_data(cls, data: Data, settings: Train, progress: Progress | None = None) -> Self:
         """The trial on the training rows, or on a sample of `train.compare_rows` of them."""
         (rows, targets), units, times = data.training, data.training_units, data.training_times
         classes = targets if data.schema.task == "classification" else None
         sample = draw(units, classes, settings.compare_rows, settings.seed)
-        if sample is None:
-            return cls(data.schema, rows, targets, settings, units=units, times=times)
-        places = sample.places
-        times = None if times is None else times[places]
-        return cls(
-            data.schema, rows[places], targets[places], settings, units=units[places], times=times, sample=sample
-        )
+        if sample is not None:
+            rows, targets, units = rows[sample.places], targets[sample.places], units[sample.places]
+            times = None if times is None else times[sample.places]
+        said = Progress.silent() if progress is None else progress
+        return cls(data.schema, rows, targets, settings, said, units, times, sample)
 
     @property
     def training_rows(self) -> int:
         """Number of training rows, on which the winner is fitted."""
         return len(self.targets) if self.sample is None else self.sample.of
 
-    def of(self, candidate: Candidate, *, whole: bool, against: Scored | None = None) -> Scored:
-        """Mean figures over shuffled folds, stratified for classes, or forward in time.
+    @cached_property
+    def folds(self) -> Folds:
+        """The folds that every candidate is tried on."""
+        return folds.make(self.schema.task, self.targets, self.settings, self.units, self.times)
 
-        Unless `whole`, only the folds that the budget allows. Raises Overtaken as soon as it is behind `against` on the
-        same folds.
-        """
-        started, metric = time.perf_counter(), metric_of(self.schema.task, self.settings, self.targets)
-        count, splits = self._folds()
-        folds: list[Fold] = []
-        for number, (train, test) in enumerate(splits, 1):
-            if folds and not whole and self.budget.left <= 0:
-                break
-            if self.progress:
-                self.progress.fold(candidate.name, number, count)
-            folds.append(self._fold(candidate, metric, train, test, KEPT_ROWS // count))
-            if against is not None and _is_behind(folds, against, by_loss=settled_by_loss(against, self.settings)):
-                raise Overtaken(f"It is behind {against.name} after {number} folds.")
-        score, loss, value = (float(np.mean(column)) for column in zip(*(fold.figures for fold in folds), strict=True))
+    @cached_property
+    def metric(self) -> NamedMetric:
+        """The metric that chooses, empty for accuracy or R²; raises TrainingFailed for a metric of another task."""
+        return metric_of(self.schema.task, self.settings, self.targets)
+
+    def of(self, candidate: Candidate) -> Scored:
+        """The candidate, tried on all folds one after the other in this process."""
+        started = time.perf_counter()
+        results = [self.fold(candidate, number) for number in range(self.folds.count)]
+        return self.scored(candidate, results, time.perf_counter() - started)
+
+    def scored(self, candidate: Candidate, results: Sequence[Fold], seconds: float) -> Scored:
+        """The means of these folds, which took so many seconds; raises ValueError if they are not finite."""
+        score, loss, value = (
+            float(np.mean(column)) for column in zip(*(fold.figures for fold in results), strict=True)
+        )
         if not np.isfinite([score, loss, value]).all():
             raise ValueError("Its answers are not finite numbers, or too large to be squared.")
-        kept = _kept_answers([fold.kept for fold in folds], whole=len(folds) == count)
-        places = np.concatenate([fold.places for fold in folds])[: len(kept.targets)]
+        kept = _kept_answers([fold.kept for fold in results], whole=len(results) == self.folds.count)
+        places = np.concatenate([fold.places for fold in results])[: len(kept.targets)]
         if self.sample is not None:
             places = self.sample.places[places]
-        figures = score, loss, time.perf_counter() - started, kept, metric, value, places
-        by_fold = tuple(fold.order for fold in folds), tuple(fold.figures[1] for fold in folds)
+        figures = score, loss, seconds, kept, self.metric, value, places
+        by_fold = tuple(fold.order for fold in results), tuple(fold.figures[1] for fold in results)
         return Scored(candidate.name, candidate.estimator, self.schema.task, *figures, *by_fold)
 
-    def _fold(self, candidate: Candidate, metric: NamedMetric, train: Any, test: Any, most: int) -> Fold:
-        """Fit on the rows `train` and score on the rows `test`; at most `most` answers are kept."""
+    def fold(self, candidate: Candidate, number: int) -> Fold:
+        """Fit on the training rows of a fold (from 0), and score on its other rows."""
+        train, test = self.folds.rows(number)
+        most = KEPT_ROWS // self.folds.count
         answers, truth = self._answers(candidate, train, test), self.targets[test]
         costs = Costs.of(self.settings.costs, self.schema.classes)
-        value = measure(metric, answers, truth, self.schema.task, costs) if metric else 0.0
+        value = measure(self.metric, answers, truth, self.schema.task, costs) if self.metric else 0.0
         score, loss = pair(answers, truth, self.schema.task, costs)
-        order = (value if metric in LOWER else -value) if metric else -score
+        order = (value if self.metric in LOWER else -value) if self.metric else -score
         units = test if self.units is None else self.units[test]
-        kept = Kept(answers[:most], truth[:most], units[:most])
-        return Fold((score, loss, value), order, kept, np.asarray(test)[:most])
+        # Copies, because a view would keep the answers for all rows in memory until the candidate's last fold has ended.
+        kept = Kept(answers[:most].copy(), truth[:most].copy(), units[:most].copy())
+        return Fold((score, loss, value), order, kept, test[:most].copy())
 
     def _answers(self, candidate: Candidate, train: Any, test: Any) -> Matrix:
         fitted = model.fit(candidate.estimator, self.rows, self.targets, train)
         return answers(fitted, self.rows[test], self.schema)
-
-    def _folds(self) -> tuple[int, Iterator[Split]]:
-        """The indices of the folds: fewer folds (at least 2) if a class is rarer, or if a fold would hold a single row."""
-        folds, seed = self.settings.folds, self.settings.seed
-        if self.times is not None:
-            codes = self.targets if self.schema.task == "classification" else None
-            if ahead := split.forward(
-                self.times, self.units, folds, codes
-            ):  # otherwise all training rows have the same time
-                return len(ahead), iter(ahead)
-        first = which = np.arange(len(self.rows))
-        if self.units is not None:
-            first, which = split.numbered(self.units)
-        if self.schema.task == "regression":
-            count = max(2, min(folds, len(first) // 2))
-            return count, split.by_unit(KFold(count, shuffle=True, random_state=seed).split(first), which)
-        classes = self.targets[first]
-        count = max(2, min(folds, int(np.bincount(classes)[np.unique(classes)].min())))
-        stratified = StratifiedKFold(count, shuffle=True, random_state=seed)
-        return count, split.by_unit(stratified.split(np.empty((len(first), 0)), classes), which)
 
 
 def settled_by_loss(scored: Scored, settings: Train) -> bool:
@@ -229,9 +206,9 @@ def settled_by_loss(scored: Scored, settings: Train) -> bool:
     return settings.metric == "auto" and scored.task == "classification" and not scored.metric
 
 
-def _is_behind(folds: Sequence[Fold], leader: Scored, *, by_loss: bool) -> bool:
-    """Whether a candidate is worse than another on the folds that both have finished."""
-    count, reached = len(folds), [fold.figures[1] if by_loss else fold.order for fold in folds]
+def is_behind(results: Sequence[Fold], leader: Scored, *, by_loss: bool) -> bool:
+    """Whether a candidate is worse than another on the folds that both have finished, the first ones."""
+    count, reached = len(results), [fold.figures[1] if by_loss else fold.order for fold in results]
     ahead = leader.loss_by_fold if by_loss else leader.by_fold
     return count <= len(ahead) and sum(reached) > sum(ahead[:count])
 

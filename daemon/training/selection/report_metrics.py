@@ -20,7 +20,7 @@ def cross_validate(
 ) -> Scored:
     """The mean figures of one candidate over so many folds; `rows` (n, d), `targets` (n,)."""
     competitor = Candidate(candidate.name, candidate.estimator)
-    return Trial(schema, rows, targets, Train(folds=folds, seed=seed)).of(competitor, whole=True)
+    return Trial(schema, rows, targets, Train(folds=folds, seed=seed)).of(competitor)
 
 
 def split42(estimator: Any, rows: Matrix, targets: Targets, task: Task) -> float:

@@ -10,14 +10,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from retraind.daemon.core import logs, process_table
-from retraind.daemon.training.progress import Progress
+from retraind.daemon.core import logs
+from retraind.daemon.core.errors import TrainingFailed
 from retraind.daemon.training.selection import blending
-from retraind.daemon.training.selection.budget import Budget
+from retraind.daemon.training.selection.attempt import Attempt
+from retraind.daemon.training.selection.budget import Budget, BudgetUsed
 from retraind.daemon.training.selection.comparison import Outcome
-from retraind.daemon.training.selection.cross_validation import Overtaken, Scored, Trial
+from retraind.daemon.training.selection.cross_validation import Scored, Trial, is_behind, settled_by_loss
 from retraind.daemon.training.selection.leaders import Leaders
 from retraind.daemon.training.selection.search_spaces import SPACES, Draws
+from retraind.daemon.training.selection.tasks import Engine, OneByOne
 from retraind.daemon.training.selection.tuned import BLEND, Member, Tuned
 
 log = logs.Logger()
@@ -41,11 +43,14 @@ LATE = 1.5
 
 
 class Search:
-    """A search in progress: `tried` counts its tries; `kept` tells whether all of the champion's parameters were tried."""
+    """A search in progress: `tried` counts its tries."""
 
-    def __init__(self, trial: Trial, ranking: Sequence[Scored]) -> None:
-        self.trial, self.tried, self.kept = trial, 0, False
+    def __init__(self, trial: Trial, ranking: Sequence[Scored], engine: Engine | None = None) -> None:
+        self.trial, self.tried = trial, 0
         self.budget = Budget(trial.settings.tune_seconds)
+        self.limit = Budget(0)
+        """The time that the present tries may take; BudgetUsed is raised after it."""
+        self._engine = engine or OneByOne(trial)
         self.leaders = Leaders(trial, ranking)
         self._random = np.random.default_rng(trial.settings.seed)
         self._draws = Draws(self._random, trial.settings.grids)
@@ -71,7 +76,6 @@ class Search:
         blendable = self.trial.settings.blend and blending.are_joinable(names, len(self.trial.schema.classes))
         for tuned in [*(member.tuned for member in before.members), *([before] if blendable or not names else [])]:
             self.take(tuned, raced=False)
-        self.kept = True
 
     def step(self) -> None:
         """Make one try.
@@ -89,27 +93,58 @@ class Search:
     def take(self, tuned: Tuned, *, raced: bool = True) -> None:
         """Try these parameters, and keep them if they are the best of their candidate; on all folds unless `raced`."""
         self.tried += 1
-        process_table.trim_memory()
         leader = self.leaders.best if tuned.candidate == BLEND else self.leaders.of.get(tuned.candidate)
         against = leader.scored if leader is not None and raced else None
         try:
-            candidate = tuned.made(self.trial.schema, self.trial.settings)
-            scored = self.trial.of(candidate, whole=True, against=against)
-        except Overtaken:
+            attempt = Attempt(self.trial, tuned.made(self.trial.schema, self.trial.settings))
+        except TrainingFailed as error:
+            self._log_failure(tuned, str(error))
             return
-        except Exception as error:  # noqa: BLE001 - estimators raise what they like: these parameters are no good
-            reason = str(error)[:200]
-            log.info("try_failed", candidate=tuned.candidate, parameters=tuned.parameters, reason=reason)
+        if not self._finish(attempt, against):
             return
-        if self.leaders.take(tuned.candidate, scored, tuned):
+        outcome = attempt.outcome()
+        if isinstance(outcome, str):
+            self._log_failure(tuned, outcome)
+        elif self.leaders.take(tuned.candidate, outcome, tuned):
             self._members = None
+
+    def _finish(self, attempt: Attempt, against: Scored | None) -> bool:
+        """Run the folds of a try; False as soon as it is behind `against` on the same folds. Raises BudgetUsed."""
+        waiting = list(attempt.tasks)
+        try:
+            while not attempt.finished:
+                # A try that is compared with a better one rarely needs more than one fold.
+                count = len(waiting) if against is None else 1
+                self._engine.add(waiting[:count])
+                del waiting[:count]
+                self._collect(attempt)
+                if against is not None and self._is_behind(attempt, against):
+                    return False
+        finally:
+            self._engine.drop(attempt.open)
+        return True
+
+    def _collect(self, attempt: Attempt) -> None:
+        results = self._engine.wait(self.limit.left)
+        if not results:
+            raise BudgetUsed
+        for result in results:
+            self._engine.drop(attempt.take(result))
+
+    def _is_behind(self, attempt: Attempt, against: Scored) -> bool:
+        folds, by_loss = attempt.first_folds, settled_by_loss(against, self.trial.settings)
+        return any(is_behind(folds[:count], against, by_loss=by_loss) for count in range(1, len(folds) + 1))
+
+    @staticmethod
+    def _log_failure(tuned: Tuned, reason: str) -> None:
+        log.info("try_failed", candidate=tuned.candidate, parameters=tuned.parameters, reason=reason[:200])
 
     def blend(self) -> None:
         """Try the blend of each candidate's best, if it promises more than the best alone."""
         if members := self._blended():
             self.take(Tuned.blend(members), raced=False)
 
-    def result(self, outcome: Outcome, progress: Progress) -> Outcome:
+    def result(self, outcome: Outcome) -> Outcome:
         """The outcome with the best parameters; unchanged if the candidates' defaults remain best."""
         seconds, scored = self.trial.settings.tune_seconds - self.budget.left, set(map(id, outcome.scored))
         for name in self.leaders.names:
@@ -118,10 +153,10 @@ class Search:
             # The comparison's own ranking decides: a lower log loss may have come with a far lower accuracy.
             if id(leader.scored) in scored or leader.tuned is None or better.ranking[0] is not leader.scored:
                 continue
-            progress.note(f"Tuning: the best of {self.tried} tries is {leader.scored.sentence}", seconds)
+            self.trial.progress.note(f"Tuning: the best of {self.tried} tries is {leader.scored.sentence}", seconds)
             tuned = replace(leader.tuned, tried=self.tried, seconds=round(seconds, 3))
             return replace(better, tuned=tuned.figures())
-        progress.note(f"Tuning: none of {self.tried} tries was better.", seconds)
+        self.trial.progress.note(f"Tuning: none of {self.tried} tries was better.", seconds)
         return outcome
 
     def _first_tries(self) -> list[Tuned]:

@@ -4,60 +4,60 @@ The result is recorded with the version, and the next training tries it first. `
 this record, because the number of tries within the limit depends on the clock.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from retraind.daemon.core import logs
 from retraind.daemon.schema.scores import Scores
-from retraind.daemon.training.progress import Progress
 from retraind.daemon.training.selection import candidates, comparison
-from retraind.daemon.training.selection.budget import Budget, BudgetUsed, alarm
+from retraind.daemon.training.selection.budget import Budget, BudgetUsed
 from retraind.daemon.training.selection.candidates import Candidate
 from retraind.daemon.training.selection.comparison import Outcome
 from retraind.daemon.training.selection.cross_validation import Trial
 from retraind.daemon.training.selection.search import Search
+from retraind.daemon.training.selection.tasks import Engine, OneByOne
 from retraind.daemon.training.selection.tuned import Tuned
 
 log = logs.Logger()
 
 
-def choose(tunable: Sequence[Candidate], trial: Trial, champion: Scores, progress: Progress) -> Outcome:
-    """Compare the candidates that suit this many rows, and tune the best; `champion` are the served version's scores."""
-    settings = trial.settings
-    competing = candidates.worthwhile(tunable, trial.training_rows, settings)
-    progress.candidates, examples = len(competing), (trial.rows, trial.targets)
-    parts = competing, trial.schema, examples, settings, progress, trial.units, trial.times
-    outcome = comparison.compare(*parts, sample=trial.sample, in_two=True)
-    return tune(outcome, trial, Tuned.of(champion), progress)
+def choose(tunable: Sequence[Candidate], trial: Trial, champion: Scores, engine: Engine | None = None) -> Outcome:
+    """Compare the candidates that suit this many rows, and tune the best; `champion` are the served version's scores.
+
+    The `engine` fits them; None: in this process. The outcome is the same.
+    """
+    competing = candidates.worthwhile(tunable, trial.training_rows, trial.settings)
+    trial.progress.candidates = len(competing)
+    engine = engine or OneByOne(trial)
+    return tune(comparison.compare(competing, trial, engine), trial, Tuned.of(champion), engine)
 
 
-def tune(outcome: Outcome, trial: Trial, before: Tuned | None, progress: Progress) -> Outcome:
+def tune(outcome: Outcome, trial: Trial, before: Tuned | None, engine: Engine | None = None) -> Outcome:
     """The outcome with better parameters, if any beat all those in it; `before` are the champion's."""
     if not trial.settings.tune_seconds:
         return outcome
-    search = Search(trial, outcome.ranking)
+    search = Search(trial, outcome.ranking, engine)
     if not search.families:
         return outcome
-    progress.stage(f"tuning {', '.join(search.families)}", progress.candidates + 1)
+    trial.progress.stage(f"tuning {', '.join(search.families)}", trial.progress.candidates + 1)
     if before is not None and _can_be_kept(before, trial):
-        outcome = _with_champions(search, before, outcome, progress)
+        outcome = _with_champions(search, before, outcome)
     search.budget = Budget(trial.settings.tune_seconds)
     _explore(search)
-    return search.result(outcome, progress)
+    return search.result(outcome)
 
 
 def _explore(search: Search) -> None:
     """Try until the time is used up, except for the time that a blend of the best needs."""
     try:
         while (spare := search.spare) > 0:
-            with alarm(spare):
-                search.step()
+            search.limit = Budget(spare)
+            search.step()
     except BudgetUsed:
         log.info("tuning_ended", tried=search.tried)
     try:
-        with alarm(search.budget.left):
-            search.blend()
+        search.limit = search.budget
+        search.blend()
     except BudgetUsed:
         log.info("blend_left_out", tried=search.tried)
 
@@ -73,7 +73,7 @@ def _can_be_kept(before: Tuned, trial: Trial) -> bool:
     )
 
 
-def _with_champions(search: Search, before: Tuned, outcome: Outcome, progress: Progress) -> Outcome:
+def _with_champions(search: Search, before: Tuned, outcome: Outcome) -> Outcome:
     """Try the champion's parameters on all folds; the outcome says if they are left out.
 
     A good result must not be lost, so even with a short `train.tune_seconds` they get a candidate's share of
@@ -83,15 +83,14 @@ def _with_champions(search: Search, before: Tuned, outcome: Outcome, progress: P
     settings, tries = search.trial.settings, 1 + len(before.members)
     seconds = tries * settings.budget_seconds / (len(outcome.scored) + len(outcome.left_out))
     try:
-        with alarm(seconds or math.inf):
-            search.keep(before)
+        search.limit = Budget(seconds)
+        search.keep(before)
     except BudgetUsed:
-        if not search.kept:  # it may have rung after the last fold
-            name = before.title(search.trial.schema, settings)
-            reason = (
-                f"With the champion's parameters it took more than its share of train.budget_seconds ({seconds:.3g} s)."
-            )
-            progress.note(f"Tuning: {name} is left out. {reason}", seconds)
-            log.warning("candidate_left_out", candidate=name, reason=reason)
-            return replace(outcome, left_out=outcome.left_out | {name: reason})
+        name = before.title(search.trial.schema, settings)
+        reason = (
+            f"With the champion's parameters it took more than its share of train.budget_seconds ({seconds:.3g} s)."
+        )
+        search.trial.progress.note(f"Tuning: {name} is left out. {reason}", seconds)
+        log.warning("candidate_left_out", candidate=name, reason=reason)
+        return replace(outcome, left_out=outcome.left_out | {name: reason})
     return outcome

@@ -1,0 +1,1 @@
+"""Engines that run the tasks of a training in other processes."""
