@@ -157,8 +157,8 @@ def test_scopes_are_described_to_who_needs_a_token(tmp_path: Path) -> None:
     document = json.loads(client.ask("GET", "/openapi.json", b"", **stranger)[2])
     assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
     for path, methods in document["paths"].items():
-        scope = path_scopes.needed(path)
-        for operation in methods.values():
+        for method, operation in methods.items():
+            scope = path_scopes.needed(path, method.upper())
             assert operation.get("security") == ([{"token": [scope]}] if scope else None), path
             assert ({"401", "403", "429"} <= operation["responses"].keys()) == bool(scope)
 

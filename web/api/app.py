@@ -129,6 +129,10 @@ def make_app(worker: Worker) -> App:
     figures = Figures(worker)
     for path, route in _own(worker, own_routes.read(worker, figures)).items():
         app.route(path, "GET", _checked(route, _permit(access, path)))
+    upload = node.refuse(worker, "/drops") if node.is_node(worker) else own_routes.uploading(worker)
+    if worker.settings.leader.standby:
+        upload = node.guarded(worker, "/drops", upload)
+    app.route("/drops", "POST", _checked(upload, _permit(access, "/drops"), access.hosts.site))
     inflate = partial(decompression.inflate, most=worker.settings.server.max_body_bytes)
     for path, route in _own(worker, own_routes.write(worker)).items():
         app.route(path, "POST", _checked(route, _permit(access, path), payload.typed, access.hosts.site, inflate))

@@ -34,6 +34,7 @@ LEADERS = COMMANDS | frozenset(
         "/versions/<key>",
         "/versions/<key>/export",
         "/drops",
+        "/uploads/<key>",
         "/drops/<key>",
         "/drops/<key>/columns",
         "/drops/<key>/bad.csv",

@@ -13,6 +13,7 @@ from retraind.web.api.views import Views
 from retraind.web.auth.access import CALLER, LOCAL
 from retraind.web.http.reply import Reply, json_object
 from retraind.web.http.wsgi_environ import up
+from retraind.web.uploads import receiving
 from retraind.web.worker_state import Worker
 
 Route = Callable[..., Any]
@@ -74,6 +75,7 @@ def _records(worker: Worker) -> dict[str, Route]:
         "/events": lambda: send(views.events(request.query)),
         "/queue": lambda: send(views.queue(request.query)),
         "/settings": lambda: send(views.settings(request.query)),
+        "/uploads/<key>": lambda key: send(receiving.progress(worker, key)),
         "/requests/<key>": lambda key: _json(*commands.find_request(worker, key)),
     }
 
@@ -91,6 +93,11 @@ def write(worker: Worker) -> dict[str, Route]:
         "/forget": lambda: _json(*commands.forget(worker, request.environ)),
         "/acknowledge": lambda: _json(*commands.acknowledge(worker, request.environ)),
     }
+
+
+def uploading(worker: Worker) -> Route:
+    """POST /drops: a file for the inbox."""
+    return lambda: send(receiving.send(worker, request.environ))
 
 
 def send(reply: Reply) -> bytes:

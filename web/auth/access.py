@@ -76,7 +76,7 @@ class Access:
 
     def admit(self, caller: Caller, template: str, environ: WSGIEnvironment) -> None:
         """Check the scope of a path, given by its template; raises Problem 401 or 403, or 303 for a browser at a page."""
-        scope = path_scopes.needed(template)
+        scope = path_scopes.needed(template, environ["REQUEST_METHOD"])
         if scope is None or scope in caller.scopes:
             return
         if caller.token:

@@ -59,6 +59,7 @@ TABLE: dict[str, Scope | None] = {
     # With this scope one sees the rows of predictions and drops, so the model, which is made of such rows, tells no more.
     "/versions/<key>/export": Scope.READ,
     "/drops": Scope.READ,
+    "/uploads/<key>": Scope.WRITE,
     "/drops/<key>": Scope.READ,
     "/drops/<key>/columns": Scope.READ,
     "/drops/<key>/bad.csv": Scope.READ,
@@ -81,6 +82,9 @@ TABLE: dict[str, Scope | None] = {
 }
 """Path templates of the routes, and their scopes."""
 
+POSTS: dict[str, Scope] = {"/drops": Scope.WRITE}
+"""Paths whose POST needs another scope than their GET."""
+
 PAGES = frozenset(path for path in TABLE if path.startswith("/dashboard") and path != "/dashboard/data")
 """Path templates of the pages for people."""
 
@@ -88,12 +92,14 @@ BELOW: dict[str, Scope] = {V2: Scope.PREDICT, V1: Scope.PREDICT}
 """The model and all paths below it: description, readiness and predictions."""
 
 
-def needed(template: str) -> Scope | None:
+def needed(template: str, method: str = "GET") -> Scope | None:
     """The scope for a path template in the form of the routes or of OpenAPI; raises KeyError without an entry.
 
     A path without a route needs no scope.
     """
     path = template.replace("{", "<").replace("}", ">")
+    if method == "POST" and path in POSTS:
+        return POSTS[path]
     if path in TABLE:
         return TABLE[path]
     if path == UNMATCHED:

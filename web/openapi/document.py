@@ -103,11 +103,11 @@ def _routed(paths: dict[str, Json], sticky: str) -> dict[str, Json]:
 def _secured(paths: dict[str, Json]) -> dict[str, Json]:
     """The paths; each operation gets its scope and the answers to callers without it."""
     for path, methods in paths.items():
-        scope = path_scopes.needed(path)
-        for method in methods.values() if scope else ():
-            shape = operations.shape_of(path)
-            method["security"] = [{"token": [scope]}]
-            method["responses"] |= operations.problems((401, 403, 429), shape)
+        shape = operations.shape_of(path)
+        for method, described in methods.items():
+            if scope := path_scopes.needed(path, method.upper()):
+                described["security"] = [{"token": [scope]}]
+                described["responses"] |= operations.problems((401, 403, 429), shape)
     return paths
 
 

@@ -8,7 +8,7 @@ from retraind.daemon.schema.schema import Schema
 from retraind.web.downloads.version_archive import FORMATS
 from retraind.web.http import payload
 from retraind.web.http.reply import JSON
-from retraind.web.openapi import list_paths, model_columns, schemas, trend_paths
+from retraind.web.openapi import list_paths, model_columns, schemas, trend_paths, upload_paths
 from retraind.web.openapi.operations import WITH_BODY, answer, body, header, leads, operation, place, query
 from retraind.web.openapi.schemas import TEXT, Json, listing, maybe, ref
 from retraind.web.predict import ALIASES, MOST_DIGITS
@@ -44,7 +44,9 @@ BEFORE = query("before", NUMBER, "Only entries with a smaller id: for the next p
 
 def paths(model: Schema | None, data: Schema | None) -> dict[str, Json]:
     """Our own paths. `model` is the schema of the served version, `data` that of the dataset; None while there is none."""
-    return {**_predicting(model), **_writing(data), **_inspecting(), **_operating()}
+    own = {**_predicting(model), **_writing(data), **_inspecting(), **_operating()}
+    own["/drops"]["post"] = upload_paths.post(TRAIN)
+    return own
 
 
 def choosing() -> list[Json]:
@@ -176,6 +178,7 @@ def _inspecting() -> dict[str, Json]:
         **list_paths.paths(INSPECT),
         **_versions(),
         **_drops(),
+        **upload_paths.paths(TRAIN),
         **trend_paths.paths(INSPECT),
         **_other_records(),
         **list_paths.others(INSPECT),

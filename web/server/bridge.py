@@ -19,12 +19,13 @@ from retraind.web.http.incoming_request import Request
 from retraind.web.http.problems import Problem
 from retraind.web.http.wsgi_environ import content_length, environ_of
 from retraind.web.protocols import routes
-from retraind.web.server import streams
+from retraind.web.server import streams, upload_lane
 from retraind.web.server.app_runner import ask
 from retraind.web.server.bodies import Bodies, BodyOrProblem
 from retraind.web.server.refusals import CLOSE, Answer, refusal
 from retraind.web.server.slow_requests import SlowRequests
 from retraind.web.server.thread_lanes import Lane
+from retraind.web.server.upload_lane import UploadLane
 from retraind.web.serving.call import Call
 from retraind.web.worker_state import Worker
 
@@ -42,6 +43,7 @@ class Bridge:
         self._app = app.make_app(worker)
         self.bodies = Bodies(worker.settings.server)
         self.slow = SlowRequests(worker, self._app, self.bodies)
+        self.uploads = UploadLane(worker, self._app)
 
     # In the thread that hands requests over
 
@@ -54,6 +56,8 @@ class Bridge:
                 self._refuse(request, refused)
             elif streams.wants(environ) and self._worker.settings.role != "node":
                 self._leave(self._stream(request))
+            elif upload_lane.wants(environ):
+                self._leave(self._upload(request))
             elif lane := self.slow.lane(environ):
                 self._begin_in(lane, request)
             elif (length := content_length(environ)) and environ["REQUEST_METHOD"] == "POST":
@@ -138,6 +142,17 @@ class Bridge:
             self._refuse(request, error)
         else:
             self._send(request, answer)
+
+    async def _upload(self, request: Request) -> None:
+        try:
+            answer, read = await self.uploads.answer(request)
+        except Exception as error:  # noqa: BLE001 - the client gets an answer
+            self._refuse(request, error)
+            return
+        if read or "HTTP_EXPECT" in request.environ:
+            self._send(request, answer)
+        else:
+            await self._send_early(request, answer)
 
     async def _send_early(self, request: Request, answer: Answer) -> None:
         """Answer a client that is still sending, and discard the rest. Closing at once would reset the connection and lose the answer."""

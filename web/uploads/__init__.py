@@ -1,0 +1,1 @@
+"""Drops sent over HTTP: the request, the partial file in the inbox, and the answers."""
