@@ -17,9 +17,9 @@ ROWS = 150_000
 SETTINGS = {"retrain__schedule": "", "retrain__drift": False, "retrain__threshold_rows": ROWS // 2}
 
 
-def measure(rate: int, seconds: float) -> tuple[Outcome, Outcome]:
+def measure(rate: int, seconds: float, jobs: int) -> tuple[Outcome, Outcome]:
     """A load on an idle service, and one that begins when a large training compares its candidates."""
-    with running(**SETTINGS) as service:
+    with running(**SETTINGS, train__jobs=jobs) as service:
         _load(service, rate, 2)  # to warm up
         idle = _load(service, rate, seconds)
         path = service.home.root.parent / "large.csv"

@@ -104,12 +104,13 @@ def measure(folder: Path, count: int, folds: int, names: list[str]) -> Measured:
     list(warming.steps())
     settings = {"candidates": names, "folds": folds, "budget_seconds": 0, "report_rows": 0}
     job = Job(1, "benchmark", "a" * 40, "b" * 32, written, count, settings, None, None)
-    ours = _aside(lambda side: _ours(side, home, job))
-    theirs = _aside(lambda side: _theirs(side, count, Train(**settings)))
+    ours = aside(lambda side: train_ours(side, home, job))
+    theirs = aside(lambda side: _theirs(side, count, Train(**settings)))
     return Measured(ours, theirs, count * len(SCHEMA.columns) * 8)
 
 
-def _ours(side: Side, home: Home, job: Job) -> None:
+def train_ours(side: Side, home: Home, job: Job) -> None:
+    """Run a job, and note its seconds, stages and peak."""
     started = time.perf_counter()
 
     def say(message: Any) -> None:
@@ -153,8 +154,8 @@ def _frame(count: int, share: float) -> tuple[NDArray[np.float64], NDArray[np.in
     return values, codes
 
 
-def _aside(work: Callable[[Side], None]) -> Side:
-    """What `work` notes in a forked child, its peak counted from where the child began."""
+def aside(work: Callable[[Side], None]) -> Side:
+    """The notes of `work` in a forked child, its peak counted from where the child began."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

@@ -16,9 +16,9 @@ from retraind.daemon.core.errors import Exit, Unavailable
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.states import RequestState, RunState, VersionState
 from retraind.daemon.core.status import Training
-from retraind.daemon.records import versions
 from retraind.daemon.records.requests import Requests
 from retraind.daemon.records.runs import Runs
+from retraind.daemon.records.versions import Versions
 
 PAUSE = 0.2
 """Seconds between two polls."""
@@ -91,10 +91,12 @@ def _ended(home: Home, request: str, before: int) -> tuple[Exit, FollowedTrainin
         if run["state"] != RunState.TRAINED:
             sentence = f"Training {run['id']}: {run['detail']}"
             return Exit.FAILED, _facts(request, run["id"], None, run["state"], sentence)
-        version = None if run["version"] is None else versions.judged(home.journal, run["version"])
+        version = None if run["version"] is None else Versions(home).get(run["version"])
     if version is None:
         return None
     sentence = f"Version {version['version']} {version['state']}: {version['reason']}"
+    if cut := version["scores"].get("cut"):
+        sentence += f" {cut['sentence']}"
     code = Exit.OK if version["state"] in GOOD else Exit.REFUSED
     return code, _facts(request, run["id"], version["version"], version["state"], sentence)
 

@@ -102,6 +102,8 @@ class Done(TypedDict):
     run: int
     done: int
     seconds: float
+    remark: NotRequired[str]
+    """A sentence for the record of the run, empty without one."""
 
 
 Message = Ready | Unready | Stage | Note | Postponed | Failed | Done

@@ -63,7 +63,7 @@ class CurrentRun:
         elif "failed" in message:
             self.fail(message["failed"], RunState.FAILED)
         else:
-            self._complete(self.progress.run, message["done"], message["seconds"])
+            self._complete(self.progress.run, message["done"], message["seconds"], message.get("remark", ""))
         return True
 
     def fail(self, detail: str, state: RunState) -> None:
@@ -73,8 +73,8 @@ class CurrentRun:
             log.error(state, run=self.progress.run, detail=detail)
             self.progress = None
 
-    def _complete(self, run: int, version: int, seconds: float) -> None:
-        detail = f"version {version} after {seconds:.1f} s"
+    def _complete(self, run: int, version: int, seconds: float, remark: str) -> None:
+        detail = ". ".join(filter(None, [f"version {version} after {seconds:.1f} s", remark]))
         self._journal.runs.end(run, RunState.TRAINED, detail, version=version, seconds=seconds)
         log.info("trained", run=run, version=version, seconds=round(seconds, 3))
         self.progress = None

@@ -204,6 +204,13 @@ class CalibrationScore(TypedDict):
     after: float
 
 
+class BudgetCut(TypedDict):
+    """The candidates that `train.budget_seconds` has cut: a sentence, and the estimated seconds of all folds of each (0: unknown)."""
+
+    sentence: str
+    seconds: dict[str, float]
+
+
 class PastScores(TypedDict, total=False):
     """The part of an earlier version's scores that a verdict uses."""
 
@@ -236,6 +243,7 @@ class Scores(PastScores, total=False):
     candidates: list[CandidateScore]
     left_out: dict[str, str]
     """Candidates that can't be served, and why."""
+    cut: BudgetCut | None
     compared_rows: int
     """The number of training rows on which the candidates were compared; absent: all."""
     tuned: TunedParameters | None

@@ -54,12 +54,12 @@ def train(home: Home, job: Job, say: Say, finish: Callable[[], None] = lambda: N
     tags = {"reason": job.reason, "revision": job.revision, "dvc_md5": job.dvc_md5}
     work = Work(home, job, schema, registry, registry.start_run(f"training {job.run}", tags), started)
     try:
-        version, afterwards = _train(work, say)
+        version, remark, afterwards = _train(work, say)
     except BaseException:
         shutil.rmtree(work.staging, ignore_errors=True)
         _end_failed(work)
         raise
-    say({"run": job.run, "done": version, "seconds": time.monotonic() - started})
+    say({"run": job.run, "done": version, "seconds": time.monotonic() - started, "remark": remark})
     # Figures and pictures for people decide nothing, so the swap does not wait for them.
     finish()
     try:
@@ -78,8 +78,8 @@ def _end_failed(work: Work) -> None:
         log.exception("run_left_open", run=work.run)
 
 
-def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
-    """The registered version, and the remaining work for people."""
+def _train(work: Work, say: Say) -> tuple[int, str, Callable[[], None]]:
+    """The registered version, a remark on the training (or an empty text), and the remaining work for people."""
     job, schema, settings = work.job, work.schema, work.job.train
     settings, absent = foreign.usable(settings)
     competing = candidates.plan(schema, settings)
@@ -122,7 +122,12 @@ def _train(work: Work, say: Say) -> tuple[int, Callable[[], None]]:
     tags |= {"backend": manifest.backend, "backend_difference": f"{manifest.difference:.2g}"}
     with pipeline.table_model(schema, made.fitted, costs, made.strange) as model:
         version = work.registry.register(work.run, model, tags)
-    return version, lambda: logger.finish(outcome.scored, winner.scored, winner.fitted, few=is_small(data, settings))
+    remark = "" if outcome.cut is None else outcome.cut.sentence
+    return (
+        version,
+        remark,
+        lambda: logger.finish(outcome.scored, winner.scored, winner.fitted, few=is_small(data, settings)),
+    )
 
 
 def _figures(work: Work, served: Model | None, data: Data, winner: Winner, outcome: Outcome) -> tuple[Scores, Compared]:
@@ -141,6 +146,7 @@ def _figures(work: Work, served: Model | None, data: Data, winner: Winner, outco
         "importance": importance.of(winner.answering, *data.judging, work.schema, work.job.train.seed, work.costs),
         "candidates": [one.figures() for one in outcome.scored],
         "left_out": outcome.left_out,
+        "cut": None if outcome.cut is None else outcome.cut.figures(),
         "tuned": outcome.tuned if best is outcome.scored[-1] else None,
         "calibration": None if correction is None else correction.facts(),
     }

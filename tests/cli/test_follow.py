@@ -77,6 +77,16 @@ def test_verdict_ends_it(home: Home, journal: Journal, state: str, code: Exit) -
     }
 
 
+def test_candidates_that_the_budget_has_cut_are_named(home: Home, journal: Journal) -> None:
+    """With what all of them would need."""
+    ask(journal, "done")
+    journal.runs.end(1, RunState.TRAINED, "version 1 after 2 s", version=1, seconds=2.0)
+    scores = {"cut": {"sentence": "train.budget_seconds = 1 was used up.", "seconds": {"forest": 3.0}}}
+    version = a_version(1) | {"scores": json.dumps(scores)}
+    journal.versions.judge(version, VersionState.PROMOTED, "First.")
+    assert followed(home)[1]["sentence"] == "Version 1 promoted: First. train.budget_seconds = 1 was used up."
+
+
 def test_declined_request_and_failed_training_end_it(home: Home, journal: Journal) -> None:
     """A request without new rows is declined; a training that fails has its reason."""
     ask(journal, "refused", "Not started: there are no new rows.")

@@ -109,6 +109,19 @@ def test_many_classes_are_lists_of_the_worst(story: Story) -> None:
     assert "20 of 100 classes with the lowest recall" in overview
 
 
+def test_candidates_that_the_budget_has_cut_are_shown(story: Story) -> None:
+    """Each with its reason, and what all would need."""
+    reason = "train.budget_seconds = 900 was used up: 2 of 5 folds had ended, all need about 1,500 s."
+    scores: Any = {
+        "left_out": {"forest": reason},
+        "cut": {"sentence": "All need about 2,700 s.", "seconds": {"forest": 1500.0}},
+    }
+    story.record(1, "promoted", scores, SCHEMA)
+    page = get(story, "/dashboard/versions/1")[1]
+    assert reason in page
+    assert "All need about 2,700 s." in page
+
+
 def test_no_such_version(well: Story) -> None:
     for key in ("99", "x", "0", "-1", "9" * 30):
         status, page = get(well, f"/dashboard/versions/{key}")

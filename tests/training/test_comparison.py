@@ -14,8 +14,10 @@ from retraind.daemon.schema.schema import Schema
 from retraind.daemon.schema.scores import CROSS_VALIDATED
 from retraind.daemon.training.progress import Progress
 from retraind.daemon.training.selection import candidates, comparison
-from retraind.daemon.training.selection.comparison import Outcome
+from retraind.daemon.training.selection.attempt import Attempt
+from retraind.daemon.training.selection.comparison import Cut, Outcome
 from retraind.daemon.training.selection.cross_validation import Trial
+from retraind.daemon.training.selection.tasks import Result
 
 SAID: list[Any] = []
 
@@ -77,7 +79,13 @@ def test_used_budget_leaves_who_has_finished(endless: str) -> None:
     before = signal.getsignal(signal.SIGALRM)
     outcome = compare(MIXED, mixed(), candidates=[endless, "least_squares", "tree"], budget_seconds=1)
     assert [one.name for one in outcome.scored] == ["least_squares", "tree"]
-    assert outcome.left_out == {endless: "train.budget_seconds = 1 was used up."}
+    assert outcome.left_out.keys() == {endless}
+    assert outcome.left_out[endless].startswith("train.budget_seconds = 1 was used up: no fold had ended after ")
+    assert outcome.cut is not None
+    assert outcome.cut.needs[endless] > 1
+    assert (
+        f"before {endless} had finished: with 1 of train.jobs, all candidates need more than " in outcome.cut.sentence
+    )
     assert signal.getsignal(signal.SIGALRM) is before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
@@ -120,3 +128,31 @@ def test_area_under_the_curve_is_that_of_each_class_against_the_rest() -> None:
     assert isinstance(
         constant.estimator[-1] if hasattr(constant.estimator, "steps") else constant.estimator, DummyClassifier
     )
+
+
+def test_cut_candidates_say_what_they_would_need() -> None:
+    """From their own folds if any has ended, else from how long they had run, or from those that are known to be quicker."""
+    trial = Trial(MIXED, *mixed(), Train(candidates=["tree", "forest", "boosting", "crashing:Slow"], folds=4))
+    names = ["tree", "boosting", "forest", "crashing:Slow"]
+    planned = {one.name: one for one in candidates.plan(MIXED, trial.settings)}
+    tree, boosting, forest, slow = (Attempt(trial, planned[name]) for name in names)
+    fold = trial.fold(planned["tree"], 0)
+    for task in tree.tasks[1:3]:
+        tree.take(Result(task, fold, "", 200.0))
+    assert tree.shortfall({}, 0) == (800, False, "2 of 4 folds had ended, all need about 800 s.")
+    running = {boosting.tasks[0]: 300.0, boosting.tasks[1]: 250.0, tree.tasks[0]: 900.0}
+    assert boosting.shortfall(running, 800) == (
+        1200,
+        True,
+        "no fold had ended after 300 s, so all need more than 1,200 s.",
+    )
+    assert forest.shortfall(running, 1200).seconds == 1200
+    assert (
+        "had not started, and usually takes longer than others that need 1,200 s" in forest.shortfall({}, 1200).clause
+    )
+    assert slow.shortfall({}, 1200) == (0, True, "it had not started, so its time is not known.")
+    cut = Cut(900, 2, {"tree": 800, "boosting": 1200}, ["boosting"], at_least=False)
+    assert cut.sentence == (
+        "train.budget_seconds = 900 was used up before boosting had finished: with 2 of train.jobs, all candidates need about 1,000 s."
+    )
+    assert cut.figures()["seconds"] == {"boosting": 1200}

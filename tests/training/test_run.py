@@ -75,6 +75,18 @@ def test_candidate_that_can_not_learn_is_left_out(leafy: Workshop) -> None:
     assert not list(leafy.home.bundles.glob(".staging-*"))
 
 
+def test_candidate_that_the_budget_cuts_is_reported_everywhere(leafy: Workshop) -> None:
+    """In the manifest, as a line for the journal, and with the end of the run."""
+    manifest = leafy.train("tree", "crashing:Slow", budget_seconds=0.5)
+    cut = manifest.scores["cut"]
+    assert cut is not None
+    assert cut["seconds"].keys() == manifest.scores["left_out"].keys() == {"crashing:Slow"}
+    notes = [message["note"] for message in leafy.said if "note" in message]
+    assert f"crashing:Slow is left out. {manifest.scores['left_out']['crashing:Slow']}" in notes
+    assert [message["remark"] for message in leafy.said if "done" in message] == [cut["sentence"]]
+    assert leafy.train("tree").scores["cut"] is None
+
+
 @pytest.mark.parametrize(
     ("schema", "cells", "said"),
     [

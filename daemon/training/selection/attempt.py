@@ -2,10 +2,20 @@
 
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
+from retraind.daemon.training.selection import candidates
 from retraind.daemon.training.selection.candidates import Candidate
 from retraind.daemon.training.selection.cross_validation import Fold, Scored, Trial
 from retraind.daemon.training.selection.tasks import Result, Task
+
+
+class Shortfall(NamedTuple):
+    """Estimated seconds for all folds one after the other, 0 if unknown, whether it may be more, and a clause on them."""
+
+    seconds: float
+    at_least: bool
+    clause: str
 
 
 class Attempt:
@@ -67,13 +77,31 @@ class Attempt:
         """Seconds of wall time of its folds together."""
         return sum(self._seconds.values())
 
-    def need(self, running: Mapping[Task, float]) -> tuple[float, bool]:
-        """Estimated seconds for all its folds one after the other, and whether they may need much more.
+    def shortfall(self, running: Mapping[Task, float], least: float) -> Shortfall:
+        """The time that it would need, when the budget has ended it.
 
-        `running` are the seconds that tasks had run when they were dropped. 0 if it has not started.
+        `running` are the seconds that dropped tasks had run, `least` the most that a candidate before it needs.
         """
-        done = [self._seconds[number] for number in self._folds]
+        count, done = len(self.tasks), [self._seconds[number] for number in self._folds]
         if done:
-            return len(self.tasks) * sum(done) / len(done), False
-        longest = max((seconds for task, seconds in running.items() if task in self.tasks), default=0.0)
-        return len(self.tasks) * longest, True
+            seconds = count * sum(done) / len(done)
+            return Shortfall(
+                seconds, False, f"{len(done)} of {count} folds had ended, all need about {in_words(seconds)}."
+            )
+        if longest := max((seconds for task, seconds in running.items() if task in self.tasks), default=0.0):
+            seconds = count * longest
+            return Shortfall(
+                seconds,
+                True,
+                f"no fold had ended after {in_words(longest)}, so all need more than {in_words(seconds)}.",
+            )
+        if candidates.has_known_place(self.candidate) and least:
+            return Shortfall(
+                least, True, f"it had not started, and usually takes longer than others that need {in_words(least)}."
+            )
+        return Shortfall(0.0, True, "it had not started, so its time is not known.")
+
+
+def in_words(seconds: float) -> str:
+    """Estimated seconds: `1,500 s`, `0.25 s`."""
+    return f"{seconds:,.0f} s" if seconds >= 10 else f"{seconds:.2g} s"

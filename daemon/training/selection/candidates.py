@@ -135,6 +135,11 @@ def by_cost(candidates: Sequence[Candidate]) -> list[Candidate]:
     return sorted(candidates, key=lambda one: places.get(one.name.partition("(")[0], len(places)))
 
 
+def has_known_place(candidate: Candidate) -> bool:
+    """Whether it is known to take longer than those before it: one of another package may take any time."""
+    return candidate.name.partition("(")[0] in CHEAP_FIRST
+
+
 def worthwhile(candidates: Sequence[Candidate], rows: int, settings: Train) -> list[Candidate]:
     """The candidates that suit this many rows; all of them if the settings name the candidates."""
     if settings.candidates != list(CANDIDATES):

@@ -11,16 +11,47 @@ from functools import partial
 from retraind.daemon.core import logs
 from retraind.daemon.core.errors import TrainingFailed
 from retraind.daemon.core.settings import Train
-from retraind.daemon.schema.scores import TunedParameters
+from retraind.daemon.schema.scores import BudgetCut, TunedParameters
 from retraind.daemon.training import losses
 from retraind.daemon.training.selection import calibration, candidates
-from retraind.daemon.training.selection.attempt import Attempt
+from retraind.daemon.training.selection.attempt import Attempt, in_words
 from retraind.daemon.training.selection.budget import Budget
 from retraind.daemon.training.selection.candidates import Candidate
 from retraind.daemon.training.selection.cross_validation import Scored, Trial, settled_by_loss
 from retraind.daemon.training.selection.tasks import Engine, OneByOne, Result
 
 log = logs.Logger()
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The candidates that a budget of so many seconds has `cut`, and the seconds that each candidate needs (0: unknown)."""
+
+    budget: float
+    jobs: int
+    needs: dict[str, float]
+    cut: list[str]
+    at_least: bool
+    """Whether they may need more."""
+
+    @property
+    def used_up(self) -> str:
+        """The beginning of each reason."""
+        return f"train.budget_seconds = {self.budget:g} was used up"
+
+    @property
+    def sentence(self) -> str:
+        """A sentence with the budget that would do for all."""
+        seconds = sum(self.needs.values()) / self.jobs
+        known = "more than " if self.at_least else "about "
+        return (
+            f"{self.used_up} before {', '.join(self.cut)} had finished: with {self.jobs} of train.jobs, all candidates need "
+            f"{known}{in_words(seconds)}."
+        )
+
+    def figures(self) -> BudgetCut:
+        """The entry for a manifest."""
+        return {"sentence": self.sentence, "seconds": {name: round(self.needs[name], 3) for name in self.cut}}
 
 
 @dataclass(frozen=True)
@@ -32,6 +63,8 @@ class Outcome:
     tuned: TunedParameters | None = None
     """The tuned parameters of the last one, as `retraind.daemon.training.selection.tuning` records them; None without tuning or
     a gain."""
+    cut: Cut | None = None
+    """The candidates that `train.budget_seconds` has left out; None: none."""
     settles: Callable[[Scored], float] | None = None
     """The figure that chooses among candidates as good as the best, smaller is better; None: only their rank."""
 
@@ -53,12 +86,13 @@ def compare(competing: Sequence[Candidate], trial: Trial, engine: Engine | None 
     unfinished candidates are left out as well, but at least one always gets scores, if only of some folds. Raises
     TrainingFailed if none could be fitted.
     """
-    scored, left_out = Comparison(trial, candidates.by_cost(competing), engine or OneByOne(trial)).run()
+    scored, left_out, cut = Comparison(trial, candidates.by_cost(competing), engine or OneByOne(trial)).run()
     if not scored:
         problems = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise TrainingFailed(f"No candidate could be fitted. {problems[:800]}")
     finished = [scored[candidate.name] for candidate in competing if candidate.name in scored]
-    return Outcome(finished, left_out, settles=_settles(trial.settings, finished, forward=trial.times is not None))
+    settles = _settles(trial.settings, finished, forward=trial.times is not None)
+    return Outcome(finished, left_out, settles=settles, cut=cut)
 
 
 class Comparison:
@@ -70,9 +104,10 @@ class Comparison:
         self._budget = Budget(trial.settings.budget_seconds)
         self._scored: dict[str, Scored] = {}
         self._left_out: dict[str, str] = {}
+        self._cut: Cut | None = None
 
-    def run(self) -> tuple[dict[str, Scored], dict[str, str]]:
-        """The scores of candidates by name, and why others are left out."""
+    def run(self) -> tuple[dict[str, Scored], dict[str, str], Cut | None]:
+        """The scores of candidates by name, why others are left out, and what the budget has cut."""
         self._engine.add([task for attempt in self._attempts.values() for task in attempt.tasks])
         while self._unfinished:
             self._report()
@@ -84,7 +119,7 @@ class Comparison:
                 break
             for result in results:
                 self._take(result)
-        return self._scored, self._left_out
+        return self._scored, self._left_out, self._cut
 
     @property
     def _unfinished(self) -> list[Attempt]:
@@ -109,13 +144,28 @@ class Comparison:
     def _end_early(self) -> None:
         """Leave out the candidates that the budget has cut; if none has finished, one gets the scores of its finished folds."""
         unfinished = self._unfinished
-        self._engine.drop([task for attempt in unfinished for task in attempt.open])
+        running = self._engine.drop([task for attempt in unfinished for task in attempt.open])
+        needs = {name: attempt.seconds for name, attempt in self._attempts.items() if attempt.finished}
+        shortfalls = {}
+        for attempt in unfinished:
+            short = attempt.shortfall(running, max(needs.values(), default=0.0))
+            shortfalls[attempt.candidate.name], needs[attempt.candidate.name] = short, short.seconds
+        at_least = any(short.at_least for short in shortfalls.values())
+        self._cut = Cut(self._trial.settings.budget_seconds, self._engine.jobs, needs, list(shortfalls), at_least)
         if not self._scored:
             furthest = max((one for one in unfinished if one.usable), key=lambda one: -len(one.open))
             self._note(furthest, furthest.outcome())
-            unfinished.remove(furthest)
-        for attempt in unfinished:
-            self._note(attempt, f"train.budget_seconds = {self._trial.settings.budget_seconds:g} was used up.")
+        for name, short in shortfalls.items():
+            self._cut_off(name, f"{self._cut.used_up}: {short.clause}")
+
+    def _cut_off(self, name: str, reason: str) -> None:
+        """Leave out a candidate, or say why only some of its folds count, and announce it."""
+        if name in self._scored:
+            self._trial.progress.announce(f"{name} has scores of some folds only. {reason}")
+            return
+        self._left_out[name] = reason
+        log.warning("candidate_left_out", candidate=name, reason=reason)
+        self._trial.progress.announce(f"{name} is left out. {reason}")
 
     def _report(self) -> None:
         """Report the first fold that has not ended, which is the one that runs if they run one by one."""

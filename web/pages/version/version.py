@@ -67,6 +67,8 @@ class Version(TypedDict):
     importance: list[Importance]
     candidates: Candidates | None
     left_out: Mapping[str, str]
+    cut: str
+    """A sentence on the candidates that the time budget has cut."""
     parameters: Mapping[str, object]
     events: list[EventRow]
     actions: Actions
@@ -102,6 +104,7 @@ def content(request: PageRequest) -> Version:
         "importance": _importance(scores),
         "candidates": sections.candidates_of(judged) if judged else None,
         "left_out": scores.get("left_out") or {},
+        "cut": cut["sentence"] if (cut := scores.get("cut")) else "",
         "parameters": tuned["parameters"] if (tuned := scores.get("tuned")) else {},
         "events": request.records.events.of_version(number, chain["run"]["id"], EVENTS),
         "actions": _actions(chain, facts),
