@@ -22,9 +22,11 @@ from retraind.daemon.core.settings import Train
 from retraind.daemon.training.engines import choice
 from retraind.daemon.training.engines.local_pool import LocalPool
 from retraind.daemon.training.selection import candidates, comparison
+from retraind.daemon.training.selection.budget import Budget, BudgetUsed
 from retraind.daemon.training.selection.candidates import Candidate
 from retraind.daemon.training.selection.comparison import Outcome
 from retraind.daemon.training.selection.cross_validation import Trial
+from retraind.daemon.training.selection.search import Search
 from retraind.daemon.training.selection.tasks import Engine, OneByOne, Result, Task
 
 HERE = os.getpid()
@@ -200,3 +202,41 @@ def test_jobs_are_what_cores_niceness_and_memory_allow(monkeypatch: pytest.Monke
     assert choice.jobs(Trial(MIXED, many, np.zeros(60_000), Train(jobs=0))) == 2
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0})
     assert choice.jobs(trial_with()) == 1
+
+
+def test_tuning_makes_the_same_tries_with_any_number_of_jobs() -> None:
+    """Though they are begun before those before them have ended: parameters, leaders, and the random numbers after them."""
+    trial = trial_with(
+        candidates=["logistic", "tree", "boosting"], grids={"boosting": {"max_iter": [5]}}, tune_seconds=1000
+    )
+    outcome, states = compared(trial, OneByOne(trial)), []
+    for jobs in (1, 3):
+        engine = OneByOne(trial) if jobs == 1 else LocalPool(trial, jobs)
+        tries = Search(trial, outcome.ranking, engine)
+        for _ in range(25):
+            tries.step()
+        tries.blend()
+        engine.close()
+        leaders = [(name, leader.tuned, leader.scored.by_fold) for name, leader in tries.leaders.of.items()]
+        assert tries.tried >= 25
+        states.append((leaders, tries.tried, tries._state))
+    assert states[0] == states[1]
+    assert any(tuned and tuned.parameters for _, tuned, _ in states[0][0]), "some try was better"
+
+
+def test_tries_ahead_end_with_the_time() -> None:
+    """Nothing of them is left, and the next try is the one that was drawn first."""
+    trial = trial_with(candidates=["logistic"], folds=3, tune_seconds=1000)
+    outcome = compared(trial, OneByOne(trial))
+    with pool(trial) as engine:
+        tries = Search(trial, outcome.ranking, engine)
+        state = tries._state
+        tries.limit = Budget(1e-9)
+        with pytest.raises(BudgetUsed):
+            tries.step()
+        assert not tries._ahead
+        assert engine.wait(0) == []
+        tries.limit = Budget(0)
+        tries.step()
+        assert tries.tried == 2
+        assert state != tries._state

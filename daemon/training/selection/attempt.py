@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from retraind.daemon.training.selection import candidates
 from retraind.daemon.training.selection.candidates import Candidate
-from retraind.daemon.training.selection.cross_validation import Fold, Scored, Trial
+from retraind.daemon.training.selection.cross_validation import Fold, Scored, Trial, is_behind, settled_by_loss
 from retraind.daemon.training.selection.tasks import Result, Task
 
 
@@ -60,6 +60,11 @@ class Attempt:
         """The scored folds from the first on, without a gap."""
         count = next((task.fold for task in self.tasks if task.fold not in self._folds), len(self.tasks))
         return [self._folds[number] for number in range(count)]
+
+    def is_behind(self, leader: Scored) -> bool:
+        """Whether it was worse than another after any number of first folds, as it would have ended if they had run one by one."""
+        folds, by_loss = self.first_folds, settled_by_loss(leader, self._trial.settings)
+        return any(is_behind(folds[:count], leader, by_loss=by_loss) for count in range(1, len(folds) + 1))
 
     def outcome(self) -> Scored | str:
         """The scores from all folds that have ended, or why it failed."""

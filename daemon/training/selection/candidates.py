@@ -96,9 +96,9 @@ ENCODED = "encoded categories"
 """Suffix of such a candidate's name."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # estimators of other packages may not be comparable
 class Candidate:
-    """One competitor: a unique name, and its unfitted estimator."""
+    """One competitor: a unique name, and its unfitted estimator. Equal to itself only."""
 
     name: str
     estimator: Any
