@@ -125,7 +125,14 @@ class S3Store:
 
     def read(self, name: str) -> bytes:
         """The bytes of a small object; see `retraind.daemon.objects.store.ObjectStore`."""
-        answer = self._ask("get", name, self._client.get_object)
+        return self._read(name)
+
+    def read_range(self, name: str, start: int, length: int) -> bytes:
+        """Some bytes of an object; see `retraind.daemon.objects.store.ObjectStore`."""
+        return self._read(name, Range=f"bytes={start}-{start + length - 1}")
+
+    def _read(self, name: str, **values: str) -> bytes:
+        answer = self._ask("get", name, self._client.get_object, **values)
         with closing(answer["Body"]) as body:
             return b"".join(self._pieces(name, body))
 

@@ -72,6 +72,9 @@ class ObjectStore(Protocol):
     def read(self, name: str) -> bytes:
         """The bytes of a small object, unverified; raises ObjectLost."""
 
+    def read_range(self, name: str, start: int, length: int) -> bytes:
+        """Some bytes of an object, unverified; raises ObjectLost."""
+
     def has(self, name: str) -> bool:
         """Whether there is an object with this name."""
 

@@ -37,6 +37,10 @@ class WrappedStore:
         """The bytes of a small object."""
         return self._store.read(name)
 
+    def read_range(self, name: str, start: int, length: int) -> bytes:
+        """Some bytes of an object."""
+        return self._store.read_range(name, start, length)
+
     def has(self, name: str) -> bool:
         """Whether there is an object with this name."""
         return self._store.has(name)
