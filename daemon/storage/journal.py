@@ -22,6 +22,7 @@ from retraind.daemon.storage.entries.erasures import Erasures
 from retraind.daemon.storage.entries.events import Events
 from retraind.daemon.storage.entries.exams import Exams
 from retraind.daemon.storage.entries.held_drops import HeldDrops
+from retraind.daemon.storage.entries.history_files import HistoryFiles
 from retraind.daemon.storage.entries.key_values import KeyValues
 from retraind.daemon.storage.entries.labels import Labels
 from retraind.daemon.storage.entries.notices import Notices
@@ -57,6 +58,7 @@ class Journal:
         self.key_values = KeyValues(database)
         self.labels = Labels(database, self.key_values)
         self.swaps = Swaps(database, self.key_values)
+        self.history_files = HistoryFiles(database, self.key_values)
 
     @classmethod
     def open(cls, path: Path, leader: Leader | None = None) -> Self:
