@@ -173,6 +173,7 @@ class CheckName(StrEnum):
     TRAINER = "trainer"
     WORKERS = "workers"
     HISTORY = "history"
+    ARCHIVE = "archive"
     FORGETTING = "forgetting"
     EXAMS = "exams"
     LIVE = "live"

@@ -4,7 +4,7 @@ The order on disk: quarantine files, schema, segment, journal *accepted*, DVC an
 journal *committed*, drops removed. After a kill at any instant, the next call of `step` continues from the journal.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
 from retraind.daemon.core import logs
@@ -44,14 +44,16 @@ class Ingestion:
         labels: Labels,
         say: Callable[[str], None] = lambda _: None,
         erase: Callable[[Sequence[str]], int] | None = None,
+        erase_old: Callable[[Sequence[str]], Iterator[int]] | None = None,
     ) -> None:
+        """`erase` removes predictions from the history's database, `erase_old` from its files."""
         self._home, self._settings, self._inbox, self._journal = home, settings, inbox, journal
         self._clearing = Clearing(inbox, journal)
         self.intake = BatchIntake(home, settings, inbox, dataset, journal, labels, self._clearing)
         self._commit = BatchCommit(dataset, journal, self._clearing, say)
         self._has_forgotten = False
         """Whether the last step was part of forgetting, which may have more to do."""
-        self.forgetting = Forgetting(home, dataset, journal, Eraser(home, journal, erase or self._erase))
+        self.forgetting = Forgetting(home, dataset, journal, Eraser(home, journal, erase or self._erase, erase_old))
         self._merging = Compaction(dataset.folder, dataset.stored, journal)
         self.upkeep = RepairRound(home, dataset, journal)
         self.stored = dataset.stored

@@ -1,16 +1,20 @@
 """The row that `retraind explain` is asked about: in JSON, or of a logged prediction."""
 
 import sqlite3
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from retraind.daemon.artifacts.explaining import explanation
 from retraind.daemon.artifacts.explaining.explanation import Explained
-from retraind.daemon.core.errors import NotFound, NotRows
+from retraind.daemon.core import settings
+from retraind.daemon.core.errors import NotFound, NotRows, Unavailable
 from retraind.daemon.core.home import Home
+from retraind.daemon.objects.opening import open_store
 from retraind.daemon.predicting.served_version import Version
 from retraind.daemon.records import predictions
+from retraind.daemon.records.search import history_files
 
 
 def logged(home: Home, identity: str) -> tuple[list[Any], int]:
@@ -20,9 +24,27 @@ def logged(home: Home, identity: str) -> tuple[list[Any], int]:
             return orjson.loads(row["features"]), row["model_version"]
     except sqlite3.Error as error:
         raise NotFound(f"The prediction history can't be read: {error}.") from None
+    if row_in_file := _old(home, identity):
+        return row_in_file["features"], row_in_file["model_version"]
     raise NotFound(
         f"{identity!r:.80} is not in the prediction history.", hint="Give a prediction_id, or a row in JSON."
     )
+
+
+def _old(home: Home, identity: str) -> Mapping[str, Any] | None:
+    """A prediction in the history's files; raises NotFound if they can't be read."""
+    if not history_files.last_seq(home.journal):
+        return None
+    from retraind.daemon.history import old_predictions  # imported here, because few homes have such files
+
+    store = open_store(settings.load(home.settings).storage)
+    try:
+        return old_predictions.by_ids(home, store, [identity]).get(identity)
+    except (Unavailable, sqlite3.Error) as error:
+        raise NotFound(f"The prediction history can't be read: {error}") from None
+    finally:
+        if store is not None:
+            store.close()
 
 
 def parsed(text: str) -> Any:

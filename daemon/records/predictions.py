@@ -58,6 +58,11 @@ class _Stored(PredictionFacts):
     features: str
 
 
+class _Number(TypedDict):
+    prediction_id: str
+    seq: int
+
+
 def newest_seq(history: Path, version: int) -> int | None:
     """The number of the newest prediction of a version; None without one."""
     return number(history, "SELECT MAX(seq) FROM predictions WHERE model_version = ?", version)
@@ -88,6 +93,13 @@ def by_id(history: Path, ids: Sequence[str]) -> Iterator[Identified]:
     """The predictions among these that the history holds; raises sqlite3.Error even if there is no history."""
     for some in parts(ids):
         yield from must(Identified, history, f"{BY_ID} WHERE prediction_id IN ({listed(some)})", *some)
+
+
+def numbers_of(history: Path, ids: Sequence[str]) -> dict[str, int]:
+    """The numbers (`seq`) of those predictions that the history holds, by id; raises sqlite3.Error even without a history."""
+    query = "SELECT prediction_id, seq FROM predictions WHERE prediction_id IN ({})"
+    rows = (row for some in parts(ids) for row in must(_Number, history, query.format(listed(some)), *some))
+    return {row["prediction_id"]: row["seq"] for row in rows}
 
 
 class Predictions:

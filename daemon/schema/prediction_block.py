@@ -71,6 +71,7 @@ def expand(block: Block) -> Iterator[dict[str, Any]]:
             "prediction": shares[0] if classes is None else code,
             "prediction_name": None if classes is None else classes[code],
             "confidence": None if classes is None else shares[code],
+            "probabilities": None if classes is None else shares,
         }
 
 

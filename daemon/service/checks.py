@@ -106,6 +106,9 @@ class Checks:
             checks[CheckName.OUTBOX] = self._health.check(CheckName.OUTBOX, outbox.problem, outbox.sentence)
         if lacking := self._parts.retraining.lacking():
             checks[CheckName.TRAINING] = Check(ok=self._parts.promotion.served() is not None, detail=lacking)
+        if (old := self._parts.old_predictions) is not None:
+            fine = "Old predictions are in files."
+            checks[CheckName.ARCHIVE] = self._health.check(CheckName.ARCHIVE, old.problem, fine)
         if absent := candidate_packages.objection(self._parts.settings.train.candidates):
             checks[CheckName.CANDIDATES] = Check(ok=False, detail=absent)
         more = [name for name in self._health.problems if name not in checks]

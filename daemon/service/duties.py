@@ -79,6 +79,8 @@ def duties(parts: Parts, health: Health, follower: RegistryFollower) -> list[Dut
         report(EventKind.REQUEST, requests.set_aside(parts.home))
         acknowledging.answer()
 
+    old = parts.old_predictions
+    archive = [] if old is None else [Duty(CheckName.ARCHIVE, 0.0, old.archiver.step)]
     storage = [Duty(CheckName.STORAGE, STORAGE_SECONDS, parts.ingestion.stored.tend)]
     return [
         Duty(CheckName.WORKERS, 0.0, lambda _: report(EventKind.WORKER, parts.workers.take_notices())),
@@ -96,5 +98,6 @@ def duties(parts: Parts, health: Health, follower: RegistryFollower) -> list[Dut
         Duty(CheckName.PACKING, PACK_SECONDS, parts.packing.step),
         Duty(CheckName.OUTBOX, 0.0, answer),
         Duty(CheckName.DRIFT, 0.0, lambda now: parts.driftwatch.step(now, promotion.served())),
+        *archive,
         *(storage if parts.store is not None else ()),
     ]

@@ -17,6 +17,7 @@ from retraind.daemon.dataset.dataset import Dataset
 from retraind.daemon.dataset.repacking import Repacking
 from retraind.daemon.dataset.segment_folder import SegmentFolder
 from retraind.daemon.drift.watch import DriftWatch
+from retraind.daemon.history import index as history_index
 from retraind.daemon.inbox.inbox import Inbox
 from retraind.daemon.inbox.rejected_folder import Rejected
 from retraind.daemon.inbox.settling import Settling
@@ -30,6 +31,7 @@ from retraind.daemon.processes.child import Trainer
 from retraind.daemon.processes.stop_signals import Wake
 from retraind.daemon.processes.worker_keeper import WorkerKeeper
 from retraind.daemon.promotion.promotion import Promotion
+from retraind.daemon.records.search import history_files
 from retraind.daemon.retraining.retraining import Retraining
 from retraind.daemon.retraining.schedule import Schedule
 from retraind.daemon.service import journal_opening, mlflow_start, serving_nodes
@@ -45,6 +47,7 @@ from retraind.daemon.tabular import arrow_without_pandas
 from retraind.daemon.trends.gatherer import Gatherer
 
 if TYPE_CHECKING:
+    from retraind.daemon.history.old_predictions import OldPredictions
     from retraind.daemon.nodes.leading import Leading
     from retraind.daemon.notify.notifier import Notifier
 
@@ -83,6 +86,8 @@ class Parts:
     workers: WorkerKeeper
     journal: Journal
     history_copier: HistoryCopier
+    old_predictions: "OldPredictions | None"
+    """The history's files, if there may be any."""
     schedule: Schedule
     promotion: Promotion
     retraining: Retraining
@@ -119,7 +124,8 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     store = serving_nodes.fenced(frame, owned(store, home), journal)
     dataset = _open_dataset(frame, journal, store)
     gatherer.lead()
-    history_copier = _start_history_copier(frame, gatherer)
+    history_copier = _start_history_copier(frame, gatherer, journal)
+    old_predictions = _open_old_predictions(frame, store, journal, history_copier)
     models = mlflow_start.open_models(frame, journal)
     promotion = Promotion(home, settings.promote, journal, models, StoredBundles(home, store, frame.wake))
     promotion.recover()
@@ -129,13 +135,13 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
         trainer.keep_awake(time.monotonic())  # it retries, and the health says why
     journal.database.settle()
     inbox, watcher = _open_inbox(frame)
-    ingestion = _open_ingestion(frame, inbox, dataset, journal, history_copier)
+    ingestion = _open_ingestion(frame, inbox, dataset, journal, history_copier, old_predictions)
     driftwatch = stack.enter_context(closing(DriftWatch(home, settings.drift, journal)))
     packing = stack.enter_context(closing(Repacking(home, journal)))
     upkeep = _start_upkeep(frame, store, dataset, promotion, models)
     outbox = stack.enter_context(closing(OutboxKeeper(home, settings, frame.wake)))
     log.info("recovered", swept=swept, abandoned=abandoned)
-    ours = home, settings, frame.wake, frame.heartbeat, workers, journal, history_copier, schedule
+    ours = home, settings, frame.wake, frame.heartbeat, workers, journal, history_copier, old_predictions, schedule
     made = promotion, retraining, inbox, watcher, ingestion, driftwatch, packing, store, upkeep
     projection, nodes = _start_projection(frame, store), serving_nodes.lead(frame, store, journal, workers)
     if nodes is not None:
@@ -158,12 +164,25 @@ def _start_gatherer(frame: Frame) -> Gatherer:
     return gatherer
 
 
-def _start_history_copier(frame: Frame, gatherer: Gatherer) -> HistoryCopier:
-    history_copier = HistoryCopier(frame.home, frame.settings)
+def _start_history_copier(frame: Frame, gatherer: Gatherer, journal: Journal) -> HistoryCopier:
+    history_copier = history_index.copier(frame.home, frame.settings, journal)
     history_copier.counting = gatherer.count_predictions
     history_copier.start()
     frame.stack.callback(history_copier.stop)
     return history_copier
+
+
+def _open_old_predictions(
+    frame: Frame, store: ObjectStore | None, journal: Journal, copier: HistoryCopier
+) -> "OldPredictions | None":
+    """Open the history's files; without them nothing is imported."""
+    if frame.settings.predictions.history != "parquet" and not history_files.last_seq(frame.home.journal):
+        return None
+    from retraind.daemon.history import old_predictions
+
+    opened = old_predictions.opened(frame.home, frame.settings, store, journal, copier)
+    frame.stack.callback(opened.archiver.close)
+    return opened
 
 
 def _open_dataset(frame: Frame, journal: Journal, store: ObjectStore | None) -> Dataset:
@@ -226,11 +245,17 @@ def _open_inbox(frame: Frame) -> tuple[Inbox, Watcher]:
 
 
 def _open_ingestion(
-    frame: Frame, inbox: Inbox, dataset: Dataset, journal: Journal, history_copier: HistoryCopier
+    frame: Frame,
+    inbox: Inbox,
+    dataset: Dataset,
+    journal: Journal,
+    history_copier: HistoryCopier,
+    old: "OldPredictions | None",
 ) -> Ingestion:
     home, settings = frame.home, frame.settings
-    labels = Labels(home, journal, lambda: history_copier.copied_at)
-    ingestion = Ingestion(home, settings, inbox, dataset, journal, labels, frame.heartbeat.rename, history_copier.erase)
+    labels = Labels(home, journal, lambda: history_copier.copied_at, None if old is None else old.by_ids)
+    erasing = history_copier.erase, None if old is None else old.erase
+    ingestion = Ingestion(home, settings, inbox, dataset, journal, labels, frame.heartbeat.rename, *erasing)
     frame.stack.callback(ingestion.close)
     return ingestion
 

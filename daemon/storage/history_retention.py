@@ -15,6 +15,8 @@ TRIM_ROWS = 20_000
 
 OLD = "SELECT seq FROM predictions WHERE timestamp >= ? AND timestamp < ? ORDER BY timestamp LIMIT ?"
 FORGET = "DELETE FROM predictions WHERE seq = ?"
+ENDS = "SELECT (SELECT MAX(seq) FROM predictions), (SELECT MIN(seq) FROM firsts)"
+FORGET_FIRST = "DELETE FROM predictions WHERE seq IN (SELECT seq FROM predictions WHERE seq <= ? ORDER BY seq LIMIT ?)"
 FORGET_ODD = """
 DELETE FROM predictions WHERE seq IN (
     SELECT seq FROM predictions WHERE (timestamp < ? OR timestamp > ?) AND seq < ? LIMIT ?)"""
@@ -34,10 +36,14 @@ class Retention:
         if gone:
             with connection:
                 connection.executemany("DELETE FROM offsets WHERE file = ?", gone)
+                connection.executemany("DELETE FROM firsts WHERE file = ?", gone)
 
     def trim(self, connection: sqlite3.Connection) -> None:
         """Remove some of the rows beyond the limits of number and age."""
-        history_shares.trim(connection, self._settings.keep_rows, TRIM_ROWS)
+        if self._settings.history == "parquet":
+            _trim_archived(connection, self._settings.keep_rows)
+        else:
+            history_shares.trim(connection, self._settings.keep_rows, TRIM_ROWS)
         now = self._read_clock()
         if self._clock.trusts(now) and self._settings.keep_days:
             self._trim_old(connection, now.wall)
@@ -54,3 +60,12 @@ class Retention:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.executemany(FORGET, old)
                 connection.execute(FORGET_ODD, (clock.iso(begin), clock.iso(now), max(old)[0], TRIM_ROWS))
+
+
+def _trim_archived(connection: sqlite3.Connection, keep: int) -> None:
+    """Remove some of the oldest rows beyond `keep`, but none of a log file that is still there: others have it from files."""
+    newest, waiting = connection.execute(ENDS).fetchone()
+    if newest is not None:
+        limit = newest - keep if waiting is None else min(newest - keep, waiting - 1)
+        with connection:
+            connection.execute(FORGET_FIRST, (limit, TRIM_ROWS))

@@ -22,6 +22,7 @@ CREATE TABLE IF NOT EXISTS disagreements (
     id INTEGER PRIMARY KEY, version INTEGER, champion INTEGER, prediction_id TEXT, told TEXT, shadow TEXT);
 CREATE INDEX IF NOT EXISTS disagreements_version ON disagreements (version, id);
 CREATE TABLE IF NOT EXISTS offsets (file TEXT PRIMARY KEY, offset INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS firsts (file TEXT PRIMARY KEY, seq INTEGER NOT NULL);
 """
 
 COLUMNS = (
@@ -35,7 +36,26 @@ INSERT INTO agreements VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
     difference = difference + excluded.difference, largest = MAX(largest, excluded.largest), at = excluded.at"""
 """`agreed` is null for values, `difference` a sum over the n rows; see `retraind.web.serving.agreement`."""
 DISAGREE = "INSERT INTO disagreements (version, champion, prediction_id, told, shadow) VALUES (?, ?, ?, ?, ?)"
+FIRST = """
+INSERT OR IGNORE INTO firsts VALUES (
+    ?, COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'predictions'), 0) + 1)"""
+"""Before the first row of a log file comes: the numbers of all its rows are at least this."""
 TRIM = "DELETE FROM disagreements WHERE id <= (SELECT MAX(id) FROM disagreements) - ?"
+
+
+def number_from(connection: sqlite3.Connection, last: int) -> bool:
+    """Let new rows have numbers above `last`, which is in the files; False if the database is older than that.
+
+    Rows of log files that were copied before are kept until those files are archived.
+    """
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'predictions'").fetchone()
+    if row is not None and row[0] < last:
+        return False
+    with connection:
+        if row is None:
+            connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('predictions', ?)", (last,))
+        connection.execute("INSERT OR IGNORE INTO firsts SELECT file, 1 FROM offsets")
+    return True
 
 
 def connect(path: Path) -> sqlite3.Connection:

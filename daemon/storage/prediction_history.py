@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from retraind.daemon.core import clock, durable
 from retraind.daemon.core.clock import Reading
@@ -23,7 +24,7 @@ from retraind.daemon.storage import history_tables
 from retraind.daemon.storage.history_lines import Lines
 from retraind.daemon.storage.history_logs import LogFiles
 from retraind.daemon.storage.history_retention import Retention
-from retraind.daemon.storage.history_tables import AGREE, DISAGREE, INSERT, TRIM
+from retraind.daemon.storage.history_tables import AGREE, DISAGREE, FIRST, INSERT, TRIM
 
 PERIOD_SECONDS = 0.5
 """Seconds that the history may lag behind the predictions."""
@@ -40,11 +41,28 @@ ERASE_SECONDS = 3.0
 _log = logging.getLogger("retraind.history")
 
 
+class Archived(Protocol):
+    """The index of older predictions in files."""
+
+    def last_seq(self) -> int:
+        """The largest number of a prediction in files; 0 if there are none."""
+
+    def has_log(self, name: str) -> bool:
+        """Whether the predictions of a log file are in files, so that it may go."""
+
+
 class HistoryCopier:
     """Copies `logs/predictions-*.jsonl` into `logs/predictions.db`; `copy` may be called at any time."""
 
-    def __init__(self, home: Home, settings: Settings, read_clock: Callable[[], Reading] = clock.read) -> None:
-        self._home = home
+    def __init__(
+        self,
+        home: Home,
+        settings: Settings,
+        read_clock: Callable[[], Reading] = clock.read,
+        archived: Archived | None = None,
+    ) -> None:
+        """With `archived`, copied log files stay until their predictions are there, too."""
+        self._home, self._archived = home, archived
         self._logs, self._lines = LogFiles(home), Lines()
         self._retention = Retention(home, settings.predictions, read_clock)
         self._connection: sqlite3.Connection | None = None
@@ -60,6 +78,8 @@ class HistoryCopier:
         """Why the last pass failed; None if it did not."""
         self.copied_at = 0.0
         """When the last successful pass began, in monotonic seconds; 0.0 before the first."""
+        self.complete: tuple[Path, ...] = ()
+        """Finished log files that are copied and wait to be archived, oldest first."""
 
     @property
     def alive(self) -> bool:
@@ -103,14 +123,20 @@ class HistoryCopier:
             copied += self._copy_file(connection, path, torn=path in finished)
         # The rows must be durable before their only other copy is removed; a reader can delay that.
         if finished and connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0:
-            for path in finished:
-                durable.remove(path)
+            self._release(finished)
         if self.counting is not None:
             self.counting(connection)
         self._retention.forget_files(connection, self._logs.all())
         self._retention.trim(connection)
         self.copied_at = began
         return copied
+
+    def _release(self, finished: set[Path]) -> None:
+        """Remove log files that are copied, or leave them to be archived."""
+        waiting = {path for path in finished if self._archived is not None and path.stat().st_size}
+        for path in finished - waiting:
+            durable.remove(path)
+        self.complete = tuple(path for path in self._logs.all() if path in waiting)
 
     def erase(self, ids: Sequence[str]) -> int:
         """Remove predictions from the database and its WAL, from any thread; returns their number.
@@ -145,9 +171,19 @@ class HistoryCopier:
             _log.error(sentence)
             self._news.put(sentence)
         if self._connection is None:
-            self._connection = history_tables.connect(self._home.history)
+            self._connection = self._connect()
             self._held = OpenedFile(self._home.history)
         return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = history_tables.connect(self._home.history)
+        if self._archived is None or history_tables.number_from(connection, self._archived.last_seq()):
+            return connection
+        connection.close()
+        set_aside(self._home.history, "it is older than the files in the index")
+        connection = history_tables.connect(self._home.history)
+        history_tables.number_from(connection, self._archived.last_seq())
+        return connection
 
     def _run(self) -> None:
         while True:
@@ -166,11 +202,13 @@ class HistoryCopier:
         self.close()
         # Not an OperationalError (busy, full, read-only), so the file itself is broken, and it can be rebuilt.
         if type(error) is sqlite3.DatabaseError:
-            _set_aside(self._home.history)
+            set_aside(self._home.history, "it is damaged")
 
     def _copy_file(self, connection: sqlite3.Connection, path: Path, *, torn: bool) -> int:
         """Copy the complete lines of one file; a `torn` last line of an ended writer is skipped."""
         row = connection.execute("SELECT offset FROM offsets WHERE file = ?", (path.name,)).fetchone()
+        if row is None and self._archived is not None and torn and self._archived.has_log(path.name):
+            return 0  # it came back, from a backup
         offset, copied = row[0] if row else 0, 0
         with path.open("rb") as file:
             file.seek(offset)
@@ -193,6 +231,8 @@ class HistoryCopier:
         rows, compared = self._lines.rows(lines, file)
         with connection:
             connection.execute("BEGIN IMMEDIATE")
+            if self._archived is not None and rows:
+                connection.execute(FIRST, (file,))
             connection.executemany(INSERT, rows)
             for agreement, disagreements in compared:
                 connection.execute(AGREE, agreement)
@@ -203,9 +243,10 @@ class HistoryCopier:
         return len(rows)
 
 
-def _set_aside(path: Path) -> None:
+def set_aside(path: Path, reason: str) -> None:
+    """Rename a history that can't be used, so that a new one begins."""
     aside = path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}")
-    _log.error("%s is damaged; it is kept as %s and a new history begins.", path, aside.name)
+    _log.error("%s: %s. It is kept as %s and a new history begins.", path, reason, aside.name)
     path.rename(aside)
     for suffix in ("-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -50,13 +50,19 @@ class Predictions(Section):
     )
     rotate_bytes: int = Field(67_108_864, gt=0, description="Size (bytes) at which a log file is closed.")
     rotate_seconds: float = Field(3600.0, gt=0, description="Age (seconds) at which a log file is closed.")
+    history: Literal["sqlite", "parquet"] = Field(
+        "sqlite",
+        description="Place of predictions beyond `predictions.keep_rows`. `sqlite`: none, they are removed. `parquet`: Parquet files, in a folder for each day, in the object store if `storage.url` is set, otherwise in `logs/predictions`.",
+    )
     keep_rows: int = Field(
         1_000_000,
         ge=0,
-        description="Maximum number of predictions in the history. Beyond it, the caller with the most predictions loses its oldest ones first.",
+        description="Maximum number of predictions in the history's database. Beyond it, the caller with the most predictions loses its oldest ones first. If `predictions.history` is `parquet`, the oldest ones leave it once they are in Parquet files.",
     )
     keep_days: float = Field(
-        0.0, ge=0, description="Age (days) at which predictions are removed from the history. 0 keeps them."
+        0.0,
+        ge=0,
+        description="Age (days) at which predictions are removed from the history; a Parquet file goes as soon as its newest one has this age. 0 keeps them.",
     )
 
     outbox_days: float = Field(

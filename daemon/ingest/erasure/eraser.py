@@ -5,7 +5,7 @@ in between the whole removal is repeated.
 """
 
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 import orjson
@@ -27,16 +27,26 @@ log = logs.Logger()
 
 
 class Eraser:
-    """Removes traces, except DVC's objects and the files of versions; `erase` removes predictions from the history, by id."""
+    """Removes traces, except DVC's objects and the files of versions.
 
-    def __init__(self, home: Home, journal: Journal, erase: Callable[[Sequence[str]], int]) -> None:
-        self._home, self._journal, self._erase = home, journal, erase
+    `erase` removes predictions from the history's database, by id, and `erase_old` from its files, one after the other.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        journal: Journal,
+        erase: Callable[[Sequence[str]], int],
+        erase_old: Callable[[Sequence[str]], Iterator[int]] | None = None,
+    ) -> None:
+        self._home, self._journal, self._erase, self._erase_old = home, journal, erase, erase_old
 
     def run(self, drop: DropRow) -> Generator[None, None, list[str]]:
         """Remove the traces, piece by piece; returns sentences on the removed ones. A repeated call removes the rest."""
         lines = yield from self._refused(drop)
         waiting = yield from self._held(drop)
-        done = [lines, waiting, self._orphans(drop), self._predictions(drop)]
+        predictions = yield from self._predictions(drop)
+        done = [lines, waiting, self._orphans(drop), predictions]
         self._journal.labels.forget_predictions(drop)
         return [sentence for sentence in done if sentence]
 
@@ -100,7 +110,7 @@ class Eraser:
             with segment_writer.write(self._home.orphans, [segments.without(table, drop["sha256"], {})]).entry(_never):
                 pass
 
-    def _predictions(self, drop: DropRow) -> str:
+    def _predictions(self, drop: DropRow) -> Generator[None, None, str]:
         ids = self._journal.labels.predictions_of(drop)
         if not ids:
             return ""
@@ -108,6 +118,9 @@ class Eraser:
         for path in log_lines.files_with(self._home, logged):
             log_lines.blank(path, logged)
         erased = self._erase(ids)
+        for count in () if self._erase_old is None else self._erase_old(ids):
+            erased += count
+            yield
         # A damaged history can't be read, so all of it is removed.
         for path in trace_search.lost_histories(self._home):
             durable.remove(path)

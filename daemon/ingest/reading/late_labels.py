@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -66,11 +66,18 @@ class Prediction(NamedTuple):
 class Labels:
     """Joins labels with predictions; used by the loop thread.
 
-    `history_at`: the time (monotonic seconds) up to which the history holds every prediction.
+    `history_at`: the time (monotonic seconds) up to which the history holds every prediction. `old`: those of some
+    predictions that are in the history's files, by id.
     """
 
-    def __init__(self, home: Home, journal: Journal, history_at: Callable[[], float] = time.monotonic) -> None:
-        self._home, self._journal, self._history_at = home, journal, history_at
+    def __init__(
+        self,
+        home: Home,
+        journal: Journal,
+        history_at: Callable[[], float] = time.monotonic,
+        old: Callable[[Sequence[str]], Mapping[str, Mapping[str, Any]]] | None = None,
+    ) -> None:
+        self._home, self._journal, self._history_at, self._old = home, journal, history_at, old
         self._schemas: dict[int, Schema] = {}
 
     def wait_for_history(self, moment: float) -> None:
@@ -95,10 +102,19 @@ class Labels:
         labelled = self._journal.labels.truths(identities)
         labelled |= {identity: pending[identity] for identity in identities & pending.keys()} if pending else {}
         unlabelled = sorted(identities - labelled.keys())
-        work = _Work(schema, labelled, dict(_predictions(self._home.history, unlabelled)), self._schema_of)
+        work = _Work(schema, labelled, self._recorded(unlabelled), self._schema_of)
         for row, (identity, truth) in enumerate(zip(ids, truths, strict=True)):
             work.add(row, identity, truth)
         return work.joined()
+
+    def _recorded(self, ids: Sequence[str]) -> dict[str, Prediction]:
+        """Those of the predictions that the history has, in its database or in files; raises Unavailable."""
+        recorded = dict(_predictions(self._home.history, ids))
+        rest = [identity for identity in ids if identity not in recorded]
+        for identity, row in self._old(rest).items() if self._old is not None and rest else ():
+            facts = row["model_version"], row["features"], row["prediction"], row["prediction_name"]
+            recorded[identity] = Prediction(*facts)
+        return recorded
 
     def _schema_of(self, version: int) -> Schema:
         """The schema that a version was trained with; raises BundleRefused."""
