@@ -113,18 +113,31 @@ def serve(home: Home, settings: Settings, wake: Wake, *, as_json: bool = False) 
 def _run_loop(
     home: Home, settings: Settings, keeper: WorkerKeeper, wake: Wake, heartbeat: Heartbeat, stack: ExitStack
 ) -> None:
-    loop = compose(home, settings, keeper, wake, heartbeat, stack)
-    journal = loop.parts.journal
-    journal.events.record(EventKind.STARTED, f"The daemon has started (pid {os.getpid()}).")
-    log.info("started", home=str(home.root), pid=os.getpid(), version=release.VERSION, commit=release.COMMIT)
-    if absent := candidate_packages.objection(settings.train.candidates):
-        log.warning("candidates_not_installed", detail=absent)
-        journal.events.record(EventKind.PROBLEM, absent, level=Level.WARNING)
+    with _losing_history(home):
+        loop = compose(home, settings, keeper, wake, heartbeat, stack)
+        journal = loop.parts.journal
+        journal.events.record(EventKind.STARTED, f"The daemon has started (pid {os.getpid()}).")
+        log.info("started", home=str(home.root), pid=os.getpid(), version=release.VERSION, commit=release.COMMIT)
+        if absent := candidate_packages.objection(settings.train.candidates):
+            log.warning("candidates_not_installed", detail=absent)
+            journal.events.record(EventKind.PROBLEM, absent, level=Level.WARNING)
     notify(READY=1)
     loop.run()
     notify(STOPPING=1)
     journal.events.record(EventKind.STOPPED, "The daemon was asked to stop.")
     log.info("stopping")
+
+
+@contextmanager
+def _losing_history(home: Home) -> Iterator[None]:
+    """Raise HistoryLost for a start that fails because the journal disappears during it: no later start can succeed."""
+    try:
+        yield
+    except Exception:  # the journal's own error, or that of SQLite where records are read
+        from retraind.daemon.dataset import journal_match
+
+        journal_match.require_journal(home)
+        raise
 
 
 def compose(
