@@ -176,8 +176,14 @@ class Inbox:
         return stuck
 
     def recover(self) -> None:
-        """Give drops their names back that a kill, or a failing disk, left hidden."""
-        drop_removal.recover(self._open_folder())
+        """Give drops their names back that a kill, or a failing disk, left hidden.
+
+        If the folder can't be used, the next scan does it: the watcher reports the folder, or makes it again.
+        """
+        try:
+            drop_removal.recover(self._open_folder())
+        except (OSError, Unavailable) as error:
+            log.warning("inbox_not_recovered", reason=str(error))
 
     def leave(self, name: str) -> None:
         """Ignore a file that can be neither removed nor moved, until its content or rights change."""
