@@ -122,6 +122,7 @@ def _drop(drop: Drop, source: str, settled_at: str) -> DropRecord:
         "bytes": drop.bytes,
         "seen_at": drop.seen_at,
         "settled_at": settled_at,
+        "origin": drop.origin,
     }
 
 

@@ -14,7 +14,7 @@ from retraind.daemon.storage.entries import labels
 from retraind.daemon.storage.entries.events import record_event
 from retraind.daemon.storage.journal_tables import batches, drops, held, runs, segments, versions
 
-_NO_DROP: Mapping[str, None] = {"reason": None, "line": None, "column": None, "bad_file": None, "seen_at": None}
+_NO_DROP: Mapping[str, None] = dict.fromkeys(("reason", "line", "column", "bad_file", "seen_at", "origin"))
 """Defaults of keys that `accept` may omit, because rows that are inserted together need the same keys."""
 
 
