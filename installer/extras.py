@@ -7,7 +7,7 @@ from pathlib import Path
 NEEDED_BY = {
     "notify": (("notify", "urls_file"),),
     "postgres": (("journal", "url"), ("mlflow", "url")),
-    "s3": (("storage", "url"),),
+    "s3": (("storage", "url"), ("inbox", "url")),
 }
 """Settings that need an extra if they are not empty, by its name."""
 

@@ -178,6 +178,7 @@ class CheckName(StrEnum):
     EXAMS = "exams"
     LIVE = "live"
     STORAGE = "storage"
+    BUCKET = "bucket"
     PROJECTION = "projection"
     NODES = "nodes"
     LEADER = "leader"

@@ -158,6 +158,14 @@ class Inbox:
         except FileNotFoundError:
             return None
 
+    def awaits(self, name: str) -> bool:
+        """Whether a drop of this name may come that no scan can see yet."""
+        return False
+
+    def remote(self) -> tuple[str | None, str] | None:
+        """Why drops of a bucket can't be taken, if so, and a sentence for people; None without a bucket."""
+        return None
+
     def clear(self, drops: Collection[tuple[str, str]]) -> dict[str, OSError]:
         """Remove drops (name, sha256) whose rows are committed; returns those that can't be removed.
 

@@ -90,6 +90,8 @@ class Checks:
         checks = self._folders(free) | self._work(now)
         if self._parts.store is not None and self._parts.store_upkeep is not None:
             checks[CheckName.STORAGE] = self._storage(self._parts.store, self._parts.store_upkeep)
+        if bucket := self._parts.inbox.remote():
+            checks[CheckName.BUCKET] = self._health.check(CheckName.BUCKET, *bucket)
         if projection := self._parts.projection:
             fine = "The remotes have every revision."
             checks[CheckName.PROJECTION] = self._health.check(CheckName.PROJECTION, projection.problem, fine)

@@ -21,6 +21,7 @@ SERVER = 'url = "postgresql+psycopg://retraind@db/churn"\n'
         ('[journal]\nurl = ""\n[storage]\nurl = ""\n', []),
         (f"[journal]\n{SERVER}", ["postgres"]),
         ('[storage]\nurl = "s3://models"\n', ["s3"]),
+        ('[inbox]\nurl = "s3://drops"\n', ["s3"]),
         (f'[journal]\n{SERVER}[storage]\nurl = "s3://models"\n', ["postgres", "s3"]),
         ('[notify]\nurls_file = "urls"\n', ["notify"]),
         ("[journal\n", []),
