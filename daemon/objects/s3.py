@@ -32,7 +32,8 @@ T = TypeVar("T")
 TRIES = 2
 """Attempts for one request; few, because the caller retries later anyway and should not wait long."""
 
-CONNECTIONS = 16
+CONNECTIONS = 32
+"""Connections that are kept; they are opened as they are needed."""
 
 PIECE_BYTES = 1_048_576
 

@@ -124,6 +124,8 @@ def test_journal_from_before_rejections_by_a_person_goes_on(home: Home, journal:
     journal.close()
     with closing(sqlite3.connect(home.journal)) as connection:
         connection.execute("ALTER TABLE drops DROP COLUMN decided_by")
+        connection.execute("ALTER TABLE drops DROP COLUMN origin")
     with closing(Journal.open(home.journal)) as opened:
-        opened.drops.refuse(a_drop(decided_by="cli"), DropState.REJECTED, "b")
+        opened.drops.refuse(a_drop(decided_by="cli", origin="s3://b/a?etag=1"), DropState.REJECTED, "b")
+    assert [row["origin"] for row in drops.newest(home.journal, 9)] == ["s3://b/a?etag=1"]
     assert [row["decided_by"] for row in drops.newest(home.journal, 9)] == ["cli"]

@@ -30,6 +30,9 @@ KEY = "leaving objects"
 
 SCHEME = "s3://"
 
+GATHER_SECONDS = 2.0
+"""Time for which fetched objects wait for others that are being fetched."""
+
 
 class Transfer(NamedTuple):
     """The parts between a bucket and the loop."""
@@ -60,6 +63,9 @@ class BucketInbox(Inbox):
         self._left_objects: dict[str, Stamp] = {}
         """Objects that can't be taken out, as `_left` for files."""
         self._is_reported = False
+        self._gathers = False
+        self._gathering_since: float | None = None
+        """Since when the next batch is gathered (monotonic seconds); None after one was taken."""
         self._leaving = dict.fromkeys(journal.key_values.get(KEY) or ())
         self._shelf.leave(self._leaving)
 
@@ -69,8 +75,9 @@ class BucketInbox(Inbox):
         """Finished drops of both; those that are not fetched yet count as waiting."""
         self._note_removed()
         self._report()
-        settled = super().settled(now, most)
         sizes = self._shelf.waiting()
+        self._gathers = bool(sizes) and self._waits_for_more(now)
+        settled = super().settled(now, most)
         self.backlog = (self.backlog[0] + len(sizes), self.backlog[1] + sum(sizes))
         self.unread |= frozenset(sizes)
         return settled
@@ -83,8 +90,15 @@ class BucketInbox(Inbox):
         self._left_objects = {name: stamp for name, stamp in self._left_objects.items() if arrivals.get(name) == stamp}
         return files | {name: stamp for name, stamp in arrivals.items() if name not in self._left_objects}
 
+    def _waits_for_more(self, now: float) -> bool:
+        """Whether the fetched objects wait for others that are being fetched: a revision costs as much as many drops."""
+        count = self._shelf.count()
+        if self._gathering_since is None or not count:
+            self._gathering_since = now
+        return count < self._limits.batch_drops and now - self._gathering_since < GATHER_SECONDS
+
     def _is_ready(self, inbox: Folder, name: str, now: float) -> bool:
-        return _is_object(name) or super()._is_ready(inbox, name, now)
+        return not self._gathers if _is_object(name) else super()._is_ready(inbox, name, now)
 
     def stamp(self, name: str) -> Stamp | None:
         """The stamp of a drop with this name now."""
@@ -206,6 +220,7 @@ class BucketInbox(Inbox):
         origins = dict.fromkeys([*(arrival.origin for arrival in arrivals), *earlier])
         if not origins:
             return
+        self._gathering_since = None
         self._note_leaving(self._leaving | origins)
         self._shelf.leave(origins)
         for arrival in arrivals:

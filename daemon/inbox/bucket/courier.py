@@ -22,8 +22,11 @@ from retraind.daemon.schema.score_names import counted
 
 log = logs.Logger()
 
-THREADS = 16
-"""Objects that are fetched at the same time; more than that many connections are not kept."""
+THREADS = 32
+"""Objects that are fetched at the same time, because an answer may take 50 ms; no more connections are kept."""
+
+WAKE_SECONDS = 0.25
+"""Interval at which the loop hears of fetched objects: each look costs it as much as many objects."""
 
 MOST_LISTED = 20_000
 """Maximum number of objects of one listing; the next one goes on after the last of them."""
@@ -76,7 +79,7 @@ class Courier(RetriedWork):
         self._bucket, self._url, self._shelf, self._staging, self._wake = bucket, url, shelf, staging, wake
         self._seconds, self._max_bytes = seconds, max_bytes
         self._may_take, self._may_delete = may_take, may_delete
-        self._after = ""
+        self._after, self._woken_at = "", 0.0
         self._unreadable: dict[str, tuple[str, float, str]] = {}
         """Objects that can't be read: ETag, when that is tried again (monotonic seconds), and why."""
         self._undeletable: dict[str, str] = {}
@@ -196,6 +199,8 @@ class Courier(RetriedWork):
             thread.start()
         for thread in threads:
             thread.join()
+        if threads:
+            self._wake()
         if failures:
             raise failures[0]
         if len(refused) >= MOST_REFUSED:
@@ -222,8 +227,13 @@ class Courier(RetriedWork):
         if arrival is not None:
             refused.clear()
             self._shelf.put(arrival, size)
-            self._wake()
+            self._wake_sometimes()
         return True
+
+    def _wake_sometimes(self) -> None:
+        if (now := time.monotonic()) - self._woken_at >= WAKE_SECONDS:
+            self._woken_at = now
+            self._wake()
 
     def _fetched(self, listed: Version) -> Arrival:
         staged, fd = self._staging.create()

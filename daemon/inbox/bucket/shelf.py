@@ -119,6 +119,11 @@ class Shelf:
         with self._changed:
             return {name: arrival.stamp for name, arrival in self._arrivals.items()}
 
+    def count(self) -> int:
+        """The number of fetched objects."""
+        with self._changed:
+            return len(self._arrivals)
+
     def get(self, name: str) -> Arrival | None:
         """A fetched object."""
         with self._changed:
