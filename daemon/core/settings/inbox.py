@@ -49,6 +49,12 @@ class Inbox(Section):
         "quarantine",
         description="`quarantine` takes the good rows and saves the bad ones in inbox/rejected/NAME.*.bad.csv. `reject_file` rejects the whole file.",
     )
+    max_bad_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Maximum share (0-1) of bad rows in a file whose good rows are taken. A file with more of them, and at least ten, is rejected whole. Rows without a label and late labels don't count. 1: any share.",
+    )
     extra_columns: Literal["ignore", "reject", "add"] = Field(
         "reject",
         description="A column that the schema lacks: `ignore` it, `reject` the file, or `add` it to the schema.",
