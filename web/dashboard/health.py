@@ -10,6 +10,7 @@ from retraind.daemon.core.node.messages import NodeReport
 from retraind.daemon.core.states import CheckName, DropState
 from retraind.daemon.core.status import Status
 from retraind.daemon.records.drops import ExaminedDrop, HeldDrop
+from retraind.daemon.records.search import lost_rows
 from retraind.daemon.schema.score_names import counted
 from retraind.web.dashboard.facts import Facts
 from retraind.web.dashboard.tiles import STATES, Fact, State, Tile, Verdict, fact, size, tile
@@ -18,7 +19,7 @@ from retraind.web.metrics.totals import Summary
 ELSEWHERE = {CheckName.MODEL, CheckName.DAEMON, CheckName.PROMOTED_VERSION, CheckName.CHALLENGER, CheckName.TRAINING}
 """Checks that other tiles and panels report in more detail."""
 
-WINDOW = timedelta(hours=24)
+WINDOW = lost_rows.WINDOW
 """Older rejected drops don't count against the data flow."""
 QUIET = timedelta(days=7)
 """Time without accepted rows after which the page asks for attention. No setting says how often data should arrive."""
@@ -105,6 +106,7 @@ def flowing(facts: Facts) -> Tile:
     judged = [row for row in facts.drops[:20] if row["state"] != DropState.DUPLICATE and not _is_over(facts, row)]
     recent = [row for row in judged if moment(row["decided_at"]) >= since]
     rejected = [row for row in recent if row["state"] == DropState.REJECTED]
+    lost = next(filter(None, (lost_rows.sentence(row) for row in recent)), "")
     drops, rows = counts["drops"], counts["rows"]
     notes = _pending(status) if status else []
     last = accepted["decided_at"] if accepted else None
@@ -123,6 +125,8 @@ def flowing(facts: Facts) -> Tile:
         return tile(
             "watch", "Last rows", f"{rejected[0]['name']} was rejected: {rejected[0]['reason']}", notes, at=last
         )
+    if lost:
+        return tile("watch", "Last rows", lost, notes, at=last)
     if last is None:
         return tile("unknown", "No rows accepted yet", "", notes)
     if facts.now - moment(last) > QUIET:
@@ -141,9 +145,10 @@ def _why(oldest: HeldDrop) -> str:
 
 
 def _is_over(facts: Facts, row: ExaminedDrop) -> bool:
-    """Whether a drop no longer asks for attention: a person has rejected it, or has acknowledged its rejection."""
-    seen_to = row["state"] == DropState.REJECTED and facts.acknowledged.rejection(row["sha256"], row["decided_at"])
-    return bool(row.get("decided_by")) or seen_to
+    """Whether a drop no longer asks for attention: a person has rejected it, or has acknowledged its rejection or loss."""
+    seen_to = {DropState.REJECTED: facts.acknowledged.rejection, DropState.ACCEPTED: facts.acknowledged.loss}
+    is_seen = seen_to.get(row["state"])
+    return bool(row.get("decided_by")) or (is_seen is not None and is_seen(row["sha256"], row["decided_at"]))
 
 
 def _pending(status: Status) -> list[Fact]:

@@ -14,6 +14,7 @@ from retraind.daemon.core.leader.leadership import Leadership
 from retraind.daemon.core.node import node_status
 from retraind.daemon.records import challenger, drops
 from retraind.daemon.records import versions as judged_versions
+from retraind.daemon.records.search import lost_rows
 from retraind.daemon.schema import score_caveats, score_names
 from retraind.daemon.schema.scores import Agreement
 
@@ -41,6 +42,8 @@ class Health(TypedDict):
     rows_pending: int
     challenger: Challenger | None
     drops_held: int
+    attention: list[str]
+    """What a person should look at although every check passes, one sentence each."""
     training: dict[str, str | float | None] | None
     longest_step: dict[str, str | float] | None
     leadership: dict[str, str | int] | None
@@ -66,9 +69,10 @@ def read(home: Home) -> Health:
         if home_integrity.has_data_or_model(home)
         else {}
     )
-    challenger, held = None, 0
+    challenger, held, attention = None, 0, list[str]()
     try:
         challenger, held = _challenger(home, pointer), drops.held_total(home.journal)
+        attention = lost_rows.recent(home.journal)
         checks["model"]["detail"] = f"{serving} {_lacks(home, pointer)}".strip()
     except sqlite3.Error as error:
         damage["journal"] = (
@@ -82,6 +86,7 @@ def read(home: Home) -> Health:
         "rows_pending": daemon.rows_pending if daemon else 0,
         "challenger": challenger,
         "drops_held": held,
+        "attention": attention,
         "training": daemon.training.model_dump() if daemon and alive and daemon.training else None,
         "longest_step": daemon.longest_step.model_dump() if daemon and alive and daemon.longest_step else None,
         "leadership": daemon.leadership.model_dump() if daemon and alive and daemon.leadership else None,
@@ -100,7 +105,7 @@ def _follows_or_runs(home: Home, daemon: status.Status | None) -> dict[str, Chec
 def as_text(facts: Health) -> str:
     """`read` for people."""
     lines = [
-        "healthy" if facts["healthy"] else "UNHEALTHY",
+        ("healthy, needs attention" if facts["attention"] else "healthy") if facts["healthy"] else "UNHEALTHY",
         f"  {score_names.counted(facts['rows'], 'row')}, {facts['rows_pending']} since the last training",
     ]
     if record := facts["leadership"]:
@@ -115,6 +120,7 @@ def as_text(facts: Health) -> str:
     if held := facts["drops_held"]:
         waits = "waits" if held == 1 else "wait"
         lines.append(f"  {score_names.counted(held, 'drop')} {waits} for `retraind accept` or `retraind reject`")
+    lines += [f"  look: {printable(sentence)}" for sentence in facts["attention"]]
     lines += [
         f"  {'ok ' if check['ok'] else 'BAD'} {name}: {printable(check['detail'])}"
         for name, check in facts["checks"].items()
