@@ -33,6 +33,8 @@ class Job:
     """Promoted versions; the challenger is compared with their answers. Oldest first."""
     gate: Terms | None = None
     """The terms by which it will be judged (`baseline.gate_terms`); None: the reference stays."""
+    early_rows: int = 0
+    """Number of rows accepted next that belong to the reference as well, because the first revision is small."""
 
     @property
     def train(self) -> Train:

@@ -158,6 +158,7 @@ class Retraining:
             champion_bundle=sealed,
             past=baseline.numbers(self._journal, self._settings.promote, version),
             gate=baseline.gate_terms(self._journal, self._settings.promote, version),
+            early_rows=self._journal.batches.early_rows(),
         )
         since = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self._run.begin(Training(run=run, reason=reason, stage="starting", step=0, steps=1, since=since), monotonic)

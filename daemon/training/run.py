@@ -90,9 +90,8 @@ def _train(work: Work, say: Say) -> tuple[int, str, Callable[[], None]]:
     window = Window(settings.window_rows, settings.window_days, time.time() * 1000)
     served, problem = _champion(work)
     before = None if served is None else holdouts.assignment_of(served.manifest, schema)
-    source = Source(
-        work.home.segments, job.segments, schema, job.first_rows, settings, window, before, new_reference.era(job.gate)
-    )
+    rules = settings, window, before, new_reference.era(job.gate)
+    source = Source(work.home.segments, job.segments, schema, job.first_rows, *rules, early_rows=job.early_rows)
     data = source.read()
     segments.release()
     trial = Trial.of_data(data, settings, progress)
@@ -198,6 +197,7 @@ def _manifest(work: Work, data: Data, winner: Winner, made: Served, figures: Sco
         seed=job.train.seed,
         settings=job.train.model_dump(),
         first_rows=job.first_rows,
+        early_rows=job.early_rows,
         libraries=libraries,
         created=utcnow(),
         **made.facts,

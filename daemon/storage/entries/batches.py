@@ -17,6 +17,9 @@ from retraind.daemon.storage.journal_tables import batches, drops, held, runs, s
 _NO_DROP: Mapping[str, None] = dict.fromkeys(("reason", "line", "column", "bad_file", "seen_at", "origin"))
 """Defaults of keys that `accept` may omit, because rows that are inserted together need the same keys."""
 
+FIRST_ROWS = 100
+"""Rows that the reference begins with at least: a handful of rows must not judge all later versions."""
+
 
 class Committed(NamedTuple):
     """The newest revision: its rows, DVC's md5 and git commit, and the newest batch that added or removed rows.
@@ -123,13 +126,26 @@ class Batches:
 
         If none is left, the rows of the oldest batch that has any.
         """
+        return next(iter(self._oldest_rows()), 0)
+
+    def early_rows(self) -> int:
+        """Rows of the batches after the first that join it in the reference, because it has fewer than FIRST_ROWS."""
+        first, *others = self._oldest_rows() or [0]
+        total = first
+        for rows in others:
+            if total >= FIRST_ROWS:
+                break
+            total += rows
+        return total - first
+
+    def _oldest_rows(self) -> list[int]:
+        """The rows, without forgotten ones, of the oldest batches that have any, as many as FIRST_ROWS may need."""
         here = (drops.c.batch == batches.c.seq) & (drops.c.state == DropState.FORGOTTEN)
         gone = select(func.coalesce(func.sum(drops.c.rows_accepted), 0)).where(here).scalar_subquery()
         left = select((batches.c.rows - gone).label("n")).where(
             batches.c.kind == BatchKind.DROPS, batches.c.rows > gone
         )
-        first = self._database.one(left.order_by(batches.c.seq))
-        return 0 if first is None else int(first["n"])
+        return [int(row["n"]) for row in self._database.rows(left.order_by(batches.c.seq).limit(FIRST_ROWS))]
 
     def newest(self, *kinds: BatchKind) -> BatchRow | None:
         """The newest committed batch of these kinds; by default, of those that added rows."""
