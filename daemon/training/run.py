@@ -38,7 +38,7 @@ from retraind.daemon.training.refit import Served
 from retraind.daemon.training.selection import candidates, cross_validation, foreign, tuning
 from retraind.daemon.training.selection.comparison import Outcome
 from retraind.daemon.training.selection.cross_validation import Trial
-from retraind.daemon.training.winner import Winner, choose_winner, serve_winner
+from retraind.daemon.training.winner import Winner, choose_winner, fitting_ahead, serve_winner
 from retraind.daemon.training.work import Work
 
 log = logs.Logger()
@@ -101,13 +101,14 @@ def _train(work: Work, say: Say) -> tuple[int, str, Callable[[], None]]:
         outcome = tuning.choose(competing, trial, served.manifest.scores if served else {}, engine)
     outcome.left_out.update(absent)
     work.staging.mkdir(parents=True)
-    winner = choose_winner(work, data, outcome, progress, trial.sample)
-    figures, compared = _figures(work, served, data, winner, outcome)
+    with fitting_ahead(settings, data, outcome.ranking[0]) as ahead:
+        winner = choose_winner(work, data, outcome, progress, trial.sample)
+        figures, compared = _figures(work, served, data, winner, outcome)
+        made = serve_winner(work, data, winner, progress, ahead)
     if problem:
         figures["twin_problem"] = problem
     if trial.sample is not None:
         figures["compared_rows"] = len(trial.targets)
-    made = serve_winner(work, data, winner, progress)
     parts = data.training[0], data.judging[0], winner.answering, settings.seed, costs, made.rows
     made.facts["files"] |= reference_sample.write(work.staging, *parts) | compared.answered.write(work.staging)
     detailed, judged = details.of(compared.answers, data, figures, costs)

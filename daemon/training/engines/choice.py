@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 
 from retraind.daemon.core import process_table
+from retraind.daemon.core.settings import Train
+from retraind.daemon.model import Matrix
 from retraind.daemon.training.engines.local_pool import LocalPool
 from retraind.daemon.training.selection.cross_validation import Trial
 from retraind.daemon.training.selection.tasks import Engine, OneByOne
@@ -26,7 +28,7 @@ POLITE = 10
 @contextlib.contextmanager
 def opened(trial: Trial) -> Iterator[Engine]:
     """The engine, whose processes end with the block."""
-    count = jobs(trial)
+    count = jobs(trial.rows, trial.settings)
     few = trial.rows.size <= FEW_CELLS
     engine = OneByOne(trial) if count == 1 else LocalPool(trial, count, ALONE_SECONDS if few else 0.0)
     try:
@@ -35,13 +37,12 @@ def opened(trial: Trial) -> Iterator[Engine]:
         engine.close()
 
 
-def jobs(trial: Trial) -> int:
-    """The number of tasks at the same time: as set, or with 0 what cores and memory allow."""
-    settings, cores = trial.settings, len(os.sched_getaffinity(0))
+def jobs(rows: Matrix, settings: Train) -> int:
+    """The number of fits on these rows at the same time: as set, or with 0 what cores and memory allow."""
+    cores = len(os.sched_getaffinity(0))
     free = cores if settings.nice >= POLITE else cores - 1
-    count = settings.jobs or max(1, min(free, _fitting(trial.rows.nbytes)))
-    few = trial.rows.size <= FEW_CELLS
-    return max(count, min(2, cores)) if few else count
+    count = settings.jobs or max(1, min(free, _fitting(rows.nbytes)))
+    return max(count, min(2, cores)) if rows.size <= FEW_CELLS else count
 
 
 def _fitting(bytes_: int) -> int:
