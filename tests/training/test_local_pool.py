@@ -232,8 +232,13 @@ def test_tries_ahead_end_with_the_time() -> None:
         tries = Search(trial, outcome.ranking, engine)
         tries.limit = Budget(1e-9)
         with pytest.raises(BudgetUsed):
-            while True:  # a fold may have ended by the time at which the second process is forked
-                tries.step()
+            endless(tries)
         assert not tries._ahead
         assert engine.wait(0) == []
         assert tries.tried
+
+
+def endless(tries: Search) -> None:
+    """A fold may have ended by the time at which the second process is forked, so one step need not be enough."""
+    while True:
+        tries.step()
