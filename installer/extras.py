@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 NEEDED_BY = {
+    "dask": (("train", "scheduler"),),
     "notify": (("notify", "urls_file"),),
     "postgres": (("journal", "url"), ("mlflow", "url")),
     "s3": (("storage", "url"), ("inbox", "url")),

@@ -187,6 +187,7 @@ class CheckName(StrEnum):
     HELD = "held"
     TRAINING = "training"
     CANDIDATES = "candidates"
+    ENGINE = "engine"
     OUTBOX = "outbox"
     ORPHANS = "orphans"
     PROMOTION = "promotion"

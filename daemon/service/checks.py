@@ -113,6 +113,9 @@ class Checks:
             checks[CheckName.ARCHIVE] = self._health.check(CheckName.ARCHIVE, old.problem, fine)
         if absent := candidate_packages.objection(self._parts.settings.train.candidates):
             checks[CheckName.CANDIDATES] = Check(ok=False, detail=absent)
+        if compared := self._parts.retraining.compared:
+            problem, fine = compared["problem"] or None, compared["engine"]
+            checks[CheckName.ENGINE] = self._health.check(CheckName.ENGINE, problem, fine)
         more = [name for name in self._health.problems if name not in checks]
         checks |= {name: self._health.check(name, None, "") for name in more}
         return {name.value: check for name, check in checks.items()}

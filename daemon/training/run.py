@@ -18,6 +18,7 @@ from retraind.daemon.artifacts.bundle import Manifest, Model
 from retraind.daemon.core import logs
 from retraind.daemon.core.errors import BundleRefused
 from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings.scheduler import SCHEDULED
 from retraind.daemon.core.status import utcnow
 from retraind.daemon.dataset import segments
 from retraind.daemon.portable import pipeline
@@ -97,7 +98,7 @@ def _train(work: Work, say: Say) -> tuple[int, str, Callable[[], None]]:
     trial = Trial.of_data(data, settings, progress)
     if trial.sample is not None:
         progress.announce(trial.sample.sentence)
-    with choice.opened(trial) as engine:
+    with choice.opened(trial, source, job, work.home.root) as engine:
         outcome = tuning.choose(competing, trial, served.manifest.scores if served else {}, engine)
     outcome.left_out.update(absent)
     work.staging.mkdir(parents=True)
@@ -196,7 +197,7 @@ def _manifest(work: Work, data: Data, winner: Winner, made: Served, figures: Sco
         scores=figures,
         reason=job.reason,
         seed=job.train.seed,
-        settings=job.train.model_dump(),
+        settings=job.train.model_dump(exclude=set(SCHEDULED)),
         first_rows=job.first_rows,
         early_rows=job.early_rows,
         libraries=libraries,

@@ -24,6 +24,7 @@ SERVER = 'url = "postgresql+psycopg://retraind@db/churn"\n'
         ('[inbox]\nurl = "s3://drops"\n', ["s3"]),
         (f'[journal]\n{SERVER}[storage]\nurl = "s3://models"\n', ["postgres", "s3"]),
         ('[notify]\nurls_file = "urls"\n', ["notify"]),
+        ('[train]\nengine = "dask"\nscheduler = "tls://dask:8786"\n', ["dask"]),
         ("[journal\n", []),
         ("journal = 3\n", []),
     ],

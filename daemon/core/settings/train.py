@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from retraind.daemon.core.settings.scheduler import Scheduled
 from retraind.daemon.core.settings.section import Section
 
 
@@ -66,7 +67,7 @@ IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 """Name of a candidate from another package: `sklearn.neighbors:KNeighborsClassifier`."""
 
 
-class Train(Section):
+class Train(Scheduled):
     """How candidates are fitted."""
 
     candidates: list[str] = Field(

@@ -4,10 +4,14 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 from retraind.daemon.core import process_table
 from retraind.daemon.core.settings import Train
 from retraind.daemon.model import Matrix
+from retraind.daemon.processes.training_job import Job
+from retraind.daemon.training.data.source import Source
 from retraind.daemon.training.engines.local_pool import LocalPool
 from retraind.daemon.training.selection.cross_validation import Trial
 from retraind.daemon.training.selection.tasks import Engine, OneByOne
@@ -26,15 +30,31 @@ POLITE = 10
 
 
 @contextlib.contextmanager
-def opened(trial: Trial) -> Iterator[Engine]:
-    """The engine, whose processes end with the block."""
-    count = jobs(trial.rows, trial.settings)
-    few = trial.rows.size <= FEW_CELLS
-    engine = OneByOne(trial) if count == 1 else LocalPool(trial, count, ALONE_SECONDS if few else 0.0)
+def opened(trial: Trial, source: Source, job: Job, home: Path) -> Iterator[Engine]:
+    """The engine, whose processes end with the block; workers on other machines read the `source`, of a home's folder."""
+    engine = _elsewhere(trial, source, job, home) if trial.settings.engine == "dask" else local(trial)
     try:
         yield engine
     finally:
         engine.close()
+
+
+def local(trial: Trial) -> Engine:
+    """The engine of this machine."""
+    count = jobs(trial.rows, trial.settings)
+    few = trial.rows.size <= FEW_CELLS
+    return OneByOne(trial) if count == 1 else LocalPool(trial, count, ALONE_SECONDS if few else 0.0)
+
+
+def _elsewhere(trial: Trial, source: Source, job: Job, home: Path) -> Engine:
+    """The engine of other machines, which is imported only if the settings name it."""
+    from retraind.daemon.training.engines.dask import recipe
+    from retraind.daemon.training.engines.dask.engine import DaskEngine
+    from retraind.daemon.training.engines.dask.place import Place
+
+    sent = recipe.of(trial.settings, source, job, home)
+    place = Place.of(trial.settings, home)
+    return DaskEngine(trial, place, sent, partial(local, trial), trial.progress.engine)
 
 
 def jobs(rows: Matrix, settings: Train) -> int:

@@ -28,6 +28,8 @@ class LocalPool:
     have ended. So a pool changes nothing but time.
     """
 
+    delay = 0.0
+
     def __init__(self, trial: Trial, jobs: int, alone_seconds: float = 0.0) -> None:
         """Run tasks in this process first, for so many seconds: short trainings need no other."""
         self._trial, self.jobs, self._most = trial, jobs, jobs
