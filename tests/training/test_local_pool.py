@@ -110,6 +110,21 @@ def test_task_that_another_process_cannot_run_runs_here(grief: str) -> None:
         assert fold.figures == trial.fold(even, task.fold).figures
 
 
+def test_idle_process_that_was_killed_is_replaced() -> None:
+    """The next task runs in another one."""
+    trial = trial_with(folds=2)
+    tasks = [Task(Candidate("even", Elsewhere()), fold) for fold in range(2)]
+    with pool(trial, 1) as engine:
+        engine.add(tasks[:1])
+        assert engine.wait(60)[0].task == tasks[0]
+        (idle,) = process_table.children(os.getpid())
+        os.kill(idle.pid, signal.SIGKILL)
+        wait_until(lambda: not process_table.working(idle.pid))
+        engine.add(tasks[1:])
+        assert engine.wait(60)[0].task == tasks[1]
+        assert process_table.children(os.getpid())[0].pid != idle.pid
+
+
 def test_estimator_that_cannot_be_sent_runs_here() -> None:
     """A class made in a function is known to no other process."""
 
@@ -190,12 +205,17 @@ def test_processes_share_the_memory_limit() -> None:
     assert forks.end(forks.start(limited)) == 0
 
 
-def test_jobs_are_what_cores_niceness_and_memory_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_are_what_cores_niceness_and_memory_allow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Few rows get two processes at least; a number in the settings counts as it is."""
+    monkeypatch.setattr(choice, "QUOTA", tmp_path / "cpu.max")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)))
     many, few = np.zeros((60_000, 20)), np.zeros((100, 20))
     for jobs, nice, expected in ((1, 10, 1), (3, 10, 3), (0, 10, 8), (0, 5, 7)):
         assert choice.jobs(many, Train(jobs=jobs, nice=nice)) == expected
+    for quota, expected in (("max 100000", 8), ("400000 100000", 3), ("50000 100000", 1)):
+        choice.QUOTA.write_text(f"{quota}\n")
+        assert choice.jobs(many, Train(jobs=0)) == expected
+    choice.QUOTA.unlink()
     assert choice.jobs(few, Train()) == 2
     assert choice.jobs(few, Train(jobs=0)) == 8
     monkeypatch.setattr(process_table, "memory_left", lambda: 3 * choice.FRAMES * many.nbytes)

@@ -25,6 +25,8 @@ ALONE_SECONDS = 0.05
 FRAMES = 2.0
 """Memory that a task may need, as a multiple of the rows' own: most candidates need 1.3."""
 
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
 POLITE = 10
 """Niceness from which the trainer may use all cores: the kernel then runs the workers that predict first."""
 
@@ -60,9 +62,18 @@ def _elsewhere(trial: Trial, source: Source, job: Job, home: Path) -> Engine:
 def jobs(rows: Matrix, settings: Train) -> int:
     """The number of fits on these rows at the same time: as set, or with 0 what cores and memory allow."""
     cores = len(os.sched_getaffinity(0))
-    free = cores if settings.nice >= POLITE else cores - 1
-    count = settings.jobs or max(1, min(free, _fitting(rows.nbytes)))
+    count = settings.jobs or max(1, min(_free(cores, settings.nice), _fitting(rows.nbytes)))
     return max(count, min(2, cores)) if rows.size <= FEW_CELLS else count
+
+
+def _free(cores: int, nice: int) -> int:
+    """The number of cores that a training may keep busy without delaying predictions."""
+    try:
+        quota, period = QUOTA.read_text().split()
+        # A container that has used its quota is stopped as a whole, however nice its processes are.
+        return min(cores, int(quota) // int(period)) - 1
+    except (OSError, ValueError):  # no cgroup v2, or "max"
+        return cores if nice >= POLITE else cores - 1
 
 
 def _fitting(bytes_: int) -> int:

@@ -1,7 +1,6 @@
 """The engine that uses several cores: a pool of processes, forked from the training's process."""
 
 import math
-import pickle
 import time
 from collections import deque
 from collections.abc import Collection, Iterable
@@ -95,14 +94,10 @@ class LocalPool:
             task = self._queue.popleft()
             try:
                 worker.begin(task)
-            except OSError:
-                self._lose(worker, task)
-            except (
-                pickle.PicklingError,
-                AttributeError,
-                TypeError,
-                ValueError,
-            ):  # an estimator that is known here only
+            except OSError:  # it was killed while it was idle
+                self._end([worker])
+                self._queue.appendleft(task)
+            except Exception:  # noqa: BLE001 - whatever pickle raises for an estimator that is known here only
                 self._alone.add([task])
 
     def _idle(self) -> Worker | None:
