@@ -1,7 +1,8 @@
 """A bucket as inbox against the folder: many small objects, and a large one, beside the same number of files.
 
 The service is stopped (SIGSTOP) while the objects are put, so that all are there at once, as renamed files are. The
-speed of the server alone is measured too: moto, which runs on this machine without --url, is slower than any real one.
+speed of the server alone is measured too, because moto, which is started without --ceph or --url, answers fewer GETs
+than the daemon takes. --ceph starts Ceph's gateway (Debian's packages, or unpacked in the folder CEPH_ROOT).
 Credentials come from AWS_* variables or ~/.aws.
 Example: python -m benchmarks.ingest.bucket --url s3://bucket/trial --endpoint http://127.0.0.1:9000
 """
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from benchmarks import inputs
+from benchmarks import ceph, inputs
 from benchmarks.figures import figure, ratio, show
 from benchmarks.harness import Service
 from benchmarks.ingest import ingest_large
@@ -29,6 +30,7 @@ from retraind.daemon.core import logs
 from retraind.daemon.core.settings import Inbox, Log, Settings, Storage
 from retraind.daemon.inbox.bucket import opening
 from retraind.daemon.objects.bucket_objects import BucketObjects
+from retraind.daemon.objects.s3 import S3Store
 
 OBJECTS_PER_SECOND, MB_PER_SECOND = 500, 40
 """What the project promises."""
@@ -176,6 +178,22 @@ def measure(storage: Storage, objects: int, rows: int, rounds: int) -> None:
         )
 
 
+@contextmanager
+def from_ceph() -> Iterator[Storage]:
+    """Ceph's gateway on this machine, with a bucket."""
+    if ceph.root() is None:
+        sys.exit("Ceph is not installed (Debian: apt install radosgw ceph-osd ceph-mon, or CEPH_ROOT).")
+    os.environ |= {"AWS_ACCESS_KEY_ID": "benchmark", "AWS_SECRET_ACCESS_KEY": "benchmark"}
+    with tempfile.TemporaryDirectory(prefix="retraind-benchmark-", ignore_cleanup_errors=True) as folder:
+        server = ceph.Ceph(Path(folder), "benchmark", "benchmark")
+        try:
+            store = S3Store("s3://benchmark", server.endpoint, 10.0)
+            store._client.create_bucket(Bucket="benchmark")
+            yield Storage(url="s3://benchmark/drops", endpoint=server.endpoint)
+        finally:
+            server.close()
+
+
 def main() -> None:
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(
@@ -184,6 +202,7 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=10_000, help="small objects in each round")
     parser.add_argument("--rows", type=int, default=LARGE_ROWS, help="rows of the large object")
     parser.add_argument("--rounds", type=int, default=1, help="rounds of the small objects")
+    parser.add_argument("--ceph", action="store_true", help="start Ceph's gateway instead of moto")
     parser.add_argument("--url", default="", help="s3://bucket/prefix of another store")
     parser.add_argument("--endpoint", default="", help="its address; empty: AWS")
     arguments = parser.parse_args()
@@ -193,7 +212,7 @@ def main() -> None:
     if arguments.url:
         measure(Storage(url=arguments.url, endpoint=arguments.endpoint), *sizes)
         return
-    with moto() as storage:
+    with from_ceph() if arguments.ceph else moto() as storage:
         measure(storage, *sizes)
 
 
