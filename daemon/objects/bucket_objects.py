@@ -102,7 +102,9 @@ class BucketObjects(S3Store):
                 raise
             return {one: code for one in versions if (code := self._remove_alone(one)) is not None}
         codes = {(one.get("Key"), one.get("VersionId")): one.get("Code", "") for one in answer.get("Errors", ())}
-        refusals = ((one, codes.get((self._key(one.name), one.id))) for one in versions)
+        keys = [(one, self._key(one.name)) for one in versions]
+        # Some servers leave the version out.
+        refusals = ((one, codes.get((key, one.id), codes.get((key, None)))) for one, key in keys)
         return {one: code for one, code in refusals if code is not None and code not in GONE}
 
     def _remove_alone(self, version: Version) -> str | None:
