@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 NEEDED_BY = {
-    "dask": (("train", "scheduler"),),
     "notify": (("notify", "urls_file"),),
     "postgres": (("journal", "url"), ("mlflow", "url")),
-    "s3": (("storage", "url"), ("inbox", "url")),
+    "s3": (("storage", "url"),),
 }
 """Settings that need an extra if they are not empty, by its name."""
 

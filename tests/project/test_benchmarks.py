@@ -58,7 +58,6 @@ ROOT = Path(__file__).resolve().parents[2]
         "month.month",
         "ingest.footprint",
         "ingest.store",
-        "ingest.bucket",
         "ingest.ingest_journals",
         "serve.install",
     ],

@@ -27,7 +27,6 @@ class Source:
     """The assignment of the served version."""
     era: Era | None = None
     by: By | None = None
-    early_rows: int = 0
 
     def read(self) -> Data:
         """Read and verify the rows; raises as `Data.read` does."""
@@ -42,4 +41,4 @@ class Source:
             self.by,
             self.before,
         )
-        return Data.read(*rows, group=rules.group, era=self.era, time=rules.time, early_rows=self.early_rows)
+        return Data.read(*rows, group=rules.group, era=self.era, time=rules.time)

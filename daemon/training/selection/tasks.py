@@ -51,9 +51,6 @@ def run_task(trial: Trial, task: Task) -> Result:
 class Engine(Protocol):
     """Runs tasks. A result comes once for each task that is not dropped, also if a process that ran it was killed."""
 
-    delay: float
-    """Seconds in which it could not work, because workers had to be found; no budget counts them."""
-
     @property
     def jobs(self) -> int:
         """Maximum number of tasks that run at the same time."""
@@ -77,7 +74,7 @@ class Engine(Protocol):
 class OneByOne:
     """The engine that runs one task after the other in this process."""
 
-    jobs, delay = 1, 0.0
+    jobs = 1
 
     def __init__(self, trial: Trial) -> None:
         self._trial = trial
