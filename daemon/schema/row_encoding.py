@@ -39,7 +39,7 @@ def _row(schema: Schema, features: Any) -> list[float]:
 def _in_order(schema: Schema, features: Mapping[str, Any]) -> list[Any]:
     """The values of an object, in column order; raises InvalidFeatures for an extra or a missing name."""
     for name in features:
-        if name not in schema.known:
+        if name not in schema.known and name not in schema.ignored:
             raise InvalidFeatures(
                 f"There is no column {name!r}; the model takes: {', '.join(schema.features)}.", field=name
             )

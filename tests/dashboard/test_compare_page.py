@@ -156,3 +156,17 @@ def test_drops_of_one_version_only(well: Story) -> None:
     content = json.loads(get(well, "versions=1,2", "/compare")[1])
     assert [drop["name"] for drop in content["added"]["newest"]] == ["second.csv"]
     assert (content["added"]["count"], content["added"]["rows"], content["removed"]["count"]) == (1, 50, 0)
+
+
+def test_page_serves_either_version_and_names_what_was_forgotten(well: Story) -> None:
+    well.judge(2, "promoted", old=1)
+    assert "data-action" not in get(well, "versions=1,2")[1], "the files that serve v1 were removed"
+    (well.home.bundle(1) / "model.onnx").touch()
+    page = get(well, "versions=1,2")[1]
+    assert 'data-action="promote" data-from="2" data-to="1"' in page
+    assert 'data-to="2"' not in page
+    assert "Forgotten since" not in page
+    drop = well.journal.drops.taken(well.drop("iris.csv")["sha256"])
+    assert drop
+    well.journal.erasures.forget(drop, "0.parquet", 50, None, "ada")
+    assert "trained on 1 drop that was forgotten since" in get(well, "versions=1,2")[1]

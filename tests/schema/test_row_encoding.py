@@ -103,6 +103,14 @@ def test_any_json_is_encoded_or_refused(value: Any) -> None:
         assert not any(map(math.isinf, row))
 
 
+def test_a_column_that_the_schema_ignores_may_be_sent() -> None:
+    """The rows of a file go as they are, whether it is dropped or its rows are sent as JSON."""
+    schema = SCHEMA.model_copy(update={"ignored": ["customer"]})
+    assert same(encode(schema, {"customer": 7, "age": 40, "plan": "plus"}), [40.0, 1.0, math.nan, UNKNOWN])
+    with pytest.raises(InvalidFeatures):
+        encode(schema, {"client": 7, "age": 40, "plan": "plus"})
+
+
 def test_markers_in_json_are_null() -> None:
     """As in drops; where the schema allows no missing value, the complaint is that of null."""
     expected_row = pytest.approx([math.nan, -1, 1], nan_ok=True)

@@ -11,6 +11,8 @@ from workshop import LEAVES, PRICES, Workshop, grown, leaves, prices
 
 from retraind.daemon.artifacts import evaluation, judged_rows
 from retraind.daemon.artifacts.manifest import EVALUATION, read_manifest
+from retraind.daemon.schema.column import Column
+from retraind.daemon.schema.schema import Schema
 from retraind.daemon.training.evaluation import details
 
 leafy = pytest.fixture(workshop.leafy)
@@ -112,3 +114,13 @@ def test_residuals_hold_every_row_however_far_off() -> None:
     assert histogram["bins"][0]["middle"] == pytest.approx(0, abs=0.5)
     alike = details._residuals(truth, truth)
     assert (sum(alike["counts"]), len(alike["edges"])) == (1000, 2)
+
+
+def test_of_two_classes_the_rarer_one_has_the_curves() -> None:
+    columns = [Column(name="age", kind="number")]
+    schema = Schema(task="classification", target="left", columns=columns, classes=["no", "yes"])
+    for rare in (0, 1):
+        truth = np.where(np.arange(100) < 10, rare, 1 - rare)
+        answers = np.linspace(0.1, 0.9, 200).reshape(100, 2)
+        detailed = details._classes(answers, truth, schema, None)
+        assert [(curve["name"], curve["n"]) for curve in detailed["curves"]] == [(schema.classes[rare], 10)]

@@ -37,7 +37,9 @@ def healthy(facts: Facts) -> Tile:
     requests, errors = metrics.get("request_count") or 0, failures(metrics)
     notes = [*_nodes(status), _latency(metrics)]
     if requests:
-        notes.append(fact("errors", f"{errors / requests:.2%}", f"{errors:,} of {requests:,} requests in all"))
+        notes.append(
+            fact("failed (5xx)", f"{errors / requests:.2%}", f"{errors:,} of {counted(requests, 'request')} in all")
+        )
     failing = {name: check for name, check in facts.checks.items() if not check.ok and name not in ELSEWHERE}
     if failing:
         began = (
@@ -95,7 +97,7 @@ def _latency(metrics: Summary) -> Fact:
     values = metrics.get("p50_ms"), metrics.get("p95_ms"), metrics.get("p99_ms")
     text = " / ".join("–" if value is None else f"{value:.3g}" for value in values)
     predictions = metrics.get("prediction_count") or 0
-    return fact("p50 / p95 / p99", f"{text} ms", f"n = {predictions:,} predictions in all")
+    return fact("p50 / p95 / p99", f"{text} ms", f"of {counted(predictions, 'prediction')} in all")
 
 
 def flowing(facts: Facts) -> Tile:
@@ -110,7 +112,7 @@ def flowing(facts: Facts) -> Tile:
     drops, rows = counts["drops"], counts["rows"]
     notes = _pending(facts)
     last = accepted["decided_at"] if accepted else None
-    notes.append(fact("accepted", f"{rows['accepted']:,} rows", f"{drops['accepted']:,} drops in all"))
+    notes.append(fact("accepted", counted(rows["accepted"], "row"), f"{counted(drops['accepted'], 'drop')} in all"))
     notes.append(fact("rejected", f"{len(rejected)} of {len(recent)} drops", "the last 20, within 24 h"))
     came = [fact("last accepted", at=last)] if last else []
     doubt = doubts.of_data(facts)

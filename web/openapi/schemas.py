@@ -214,6 +214,7 @@ def _versions() -> dict[str, Json]:
             "Two versions; `same` is on the rows that both held out, null with a `problem`.",
             {
                 **dict.fromkeys(("left", "right", "added", "removed"), OBJECT),
+                "champion": maybe(VERSION),
                 "same": maybe(OBJECT),
                 "regression": {"type": "boolean"},
                 **dict.fromkeys(("problem", "evidence"), TEXT),

@@ -60,6 +60,10 @@ def _number(value: float | None, digits: int = 3) -> str:
     return f"{value:,.{digits if abs(value) < 1000 else 0}f}"
 
 
+def _counted(n: int | None, noun: str) -> str:
+    return f"– {noun}s" if n is None else score_names.counted(n, noun)
+
+
 def _visible(value: Any) -> Any:
     """Escape characters that would change the text around them: control characters, direction overrides."""
     if not isinstance(value, str) or isinstance(value, Markup):
@@ -92,5 +96,11 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.filters |= {"size": size, "number": _number, "plain": score_names.plain, "stamp": _stamp}
+_templates.filters |= {
+    "size": size,
+    "number": _number,
+    "counted": _counted,
+    "plain": score_names.plain,
+    "stamp": _stamp,
+}
 _templates.globals |= {"asset_name": asset_name, "program": release.sentence()}

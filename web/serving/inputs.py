@@ -114,7 +114,7 @@ def from_columns(schema: Schema, columns: Mapping[str, Sequence[Any]]) -> Inputs
     if len(lengths) != 1:
         raise InvalidFeatures("All columns must have the same number of rows.")
     for name in columns:
-        if name not in schema.known:
+        if name not in schema.known and name not in schema.ignored:
             raise InvalidFeatures(
                 f"There is no column {name!r:.100}; the model takes: {', '.join(schema.features)}.", field=name
             )

@@ -25,7 +25,9 @@ async function* piecesOf(file) {
   const reader = file.stream().pipeThrough(new TextDecoderStream("utf-8", { fatal: true })).getReader();
   let text = "", lines = 0, header = null, done = false;
   const readMore = async () => {
-    const { value, done: ended } = await reader.read();
+    const { value, done: ended } = await reader.read().catch((error) => {
+      throw error instanceof TypeError ? new Refused("The file is not UTF-8 text. In Excel, save it as “CSV UTF-8”.") : error;
+    });
     done = ended;
     text += value ?? "";
   };
@@ -108,7 +110,7 @@ find("predict-form")?.addEventListener("submit", async (event) => {
     status.textContent = `${rows.toLocaleString("en")} ${rows === 1 ? "row was" : "rows were"} answered by version ${versions.join(", ")}.`;
     showAnswers(link, file, blob);
   } catch (error) {
-    const reason = error instanceof Refused ? error.message : error instanceof TypeError ? "The file is not UTF-8 text, or the server did not answer." : String(error);
+    const reason = error instanceof Refused ? error.message : error instanceof TypeError ? "The server did not answer. Try again; retraind status says how it is." : String(error);
     status.textContent = `Not predicted.\n${reason}`;
     status.classList.add("wrong");
   } finally {

@@ -93,8 +93,8 @@ def _confidence(answers: Matrix, codes: Vector) -> Vector:
 def _classes(answers: Matrix, truth: Targets, schema: Schema, costs: Costs | None) -> ClassDetails:
     codes = named(answers, costs)
     support = np.bincount(truth, minlength=len(schema.classes))
-    # Of two classes, the curves of one are those of the other.
-    possible = [1] if len(schema.classes) == 2 else list(range(len(schema.classes)))
+    # Of two classes, the rarer one is usually the one that people look for; the other's ROC curve is the same.
+    possible = [int(np.argmin(support))] if len(schema.classes) == 2 else list(range(len(schema.classes)))
     shown = [code for code in possible if 0 < support[code] < len(truth)]
     chosen = sorted(sorted(shown, key=lambda code: -support[code])[:MOST_CURVES])
     curves = [_curves(answers[:, code], truth == code, schema.classes[code]) for code in chosen]

@@ -143,7 +143,7 @@ def _outcome(drop: ExaminedDrop) -> str:
             return f"It was accepted, and its {counted(drop['rows_accepted'], 'row')} were removed again{by} in batch {drop['forgotten_in']}."
         case DropState.REJECTED:
             by = f" by request ({drop['decided_by']})" if drop["decided_by"] else ""
-            return f"None of its rows is used: it was rejected{by}. The file lies in inbox/rejected, with a report."
+            return f"None of its rows is used: it was rejected{by}. The file lies in inbox/rejected, with a report. Correct it, or the schema, and drop it again."
     return f"Its state is {drop['state']}."
 
 

@@ -7,6 +7,7 @@ from retraind.daemon.artifacts import judged_rows, manifest
 from retraind.daemon.artifacts.manifest import Manifest
 from retraind.daemon.core.errors import BundleRefused
 from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import VersionState
 from retraind.daemon.records.lineage_chain import DropsBetween
 from retraind.daemon.records.records import Records
 from retraind.daemon.records.versions import JudgedVersion
@@ -37,6 +38,10 @@ class Facts(TypedDict):
     revision: str
     backend: str
     scores: list[ScoreRow]
+    can_serve: bool
+    """Whether a person may have it served instead of the champion."""
+    forgotten: int
+    """Number of drops that it was trained on and that were forgotten since."""
 
 
 class PairOfCandidates(TypedDict):
@@ -69,6 +74,7 @@ class Comparison(TypedDict):
 
     left: Facts
     right: Facts
+    champion: int | None
     same: SameRows | None
     regression: bool
     problem: str
@@ -104,8 +110,9 @@ def of(home: Home, records: Records, query: Mapping[str, str], served: int | Non
     left, right = (_version(home, records, number or 0) for number in numbers)
     same, problem = _same(home, left, right)
     return {
-        "left": _facts(left, records, served),
-        "right": _facts(right, records, served),
+        "left": _facts(home, left, records, served),
+        "right": _facts(home, right, records, served),
+        "champion": served,
         "same": same,
         "regression": same is not None and "p" not in same,
         "problem": problem,
@@ -128,8 +135,8 @@ def _version(home: Home, records: Records, number: int) -> Version:
         return Version(row, None)
 
 
-def _facts(version: Version, records: Records, served: int | None) -> Facts:
-    row = version.row
+def _facts(home: Home, version: Version, records: Records, served: int | None) -> Facts:
+    row, chain = version.row, records.versions.lineage(version.row["version"], 1)
     live: Score | None = records.versions.live(row["version"])
     return {
         "number": row["version"],
@@ -143,6 +150,10 @@ def _facts(version: Version, records: Records, served: int | None) -> Facts:
         "revision": row["revision"],
         "backend": row["backend"],
         "scores": score_rows.own(row["version"], row["scores"], live),
+        "can_serve": served not in (None, row["version"])
+        and row["state"] != VersionState.UNSERVABLE
+        and not manifest.cleared(home.bundle(row["version"])),
+        "forgotten": chain["drops"]["forgotten"] if chain else 0,
     }
 
 
