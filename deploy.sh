@@ -23,7 +23,7 @@ Environment:
   RETRAIND_HOME     home folder of `local` and `docker` (default: this folder)
   RETRAIND_BASE     base image of `docker` (default: the one that Dockerfile names)
   RETRAIND_PUBLISH  ADDRESS:PORT where `docker` publishes the service (default: 127.0.0.1:5000)
-  RETRAIND_EXTRAS   packages for a PostgreSQL server, an object store and Apprise: postgres,s3,notify (default: those that the settings need)
+  RETRAIND_EXTRAS   packages for a PostgreSQL server, an object store, Apprise and Dask: postgres,s3,notify,dask (default: those that the settings need)
   RETRAIND_INSTALLER  `uv` (default; pip follows where uv cannot be had or fails) or `pip`
 
 Each command is safe to repeat. docs/operations.md has the rest.

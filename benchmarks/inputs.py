@@ -69,6 +69,19 @@ def large_file(path: Path, rows: int, seed: int) -> int:
     return path.stat().st_size
 
 
+def wide_files(folder: Path, count: int, rows: int, seed: int) -> int:
+    """Write `count` such files; returns their bytes."""
+    folder.mkdir()
+    header = ",".join((*WIDE, WIDE_TARGET)) + "\n"
+    table = _wide(np.random.default_rng(seed), count * rows)
+    options, written = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none"), 0
+    for number in range(count):
+        sink = pa.BufferOutputStream()
+        pyarrow.csv.write_csv(table.slice(number * rows, rows), sink, options)
+        written += (folder / f"{seed}-{number:05}.csv").write_bytes(header.encode() + sink.getvalue().to_pybytes())
+    return written
+
+
 def _wide(source: np.random.Generator, rows: int) -> pa.Table:
     columns = {name: source.integers(100_000, 1_000_000, rows) / 1000 for name in WIDE}
     labels = np.array(LABELS)[source.integers(0, len(LABELS), rows)]

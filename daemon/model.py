@@ -255,7 +255,7 @@ def with_early_stopped_size(estimator: Any, fitted: Any) -> Any:
     No rows are left to judge another count.
     """
     fresh = clone(estimator)
-    for step, done in zip(_steps(fresh), _steps(fitted), strict=True):
+    for step, done in zip(steps(fresh), steps(fitted), strict=True):
         if hasattr(done, "do_early_stopping_"):
             # `auto` stops early from 10,001 rows on; the judged model may have fewer while all rows together
             # have more.
@@ -265,15 +265,15 @@ def with_early_stopped_size(estimator: Any, fitted: Any) -> Any:
     return fresh
 
 
-def _steps(estimator: Any) -> Iterator[Any]:
+def steps(estimator: Any) -> Iterator[Any]:
     """All estimators in one: the steps of a pipeline, and of each member of a blend."""
     if isinstance(estimator, Calibrated):
-        yield from _steps(estimator.estimator)
+        yield from steps(estimator.estimator)
     elif isinstance(estimator, Pipeline):
         yield from (step for _, step in estimator.steps)
     elif hasattr(estimator, "members"):
         for member in getattr(estimator, "members_", estimator.members):
-            yield from _steps(member)
+            yield from steps(member)
     else:
         yield estimator
 

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 NEEDED_BY = {
+    "dask": (("train", "scheduler"),),
     "notify": (("notify", "urls_file"),),
     "postgres": (("journal", "url"), ("mlflow", "url")),
-    "s3": (("storage", "url"),),
+    "s3": (("storage", "url"), ("inbox", "url")),
 }
 """Settings that need an extra if they are not empty, by its name."""
 

@@ -118,6 +118,18 @@ class PerRow(DecisionTreeClassifier):  # type: ignore[misc]
         return super().fit(X, y, **more)
 
 
+class Held(DecisionTreeClassifier):  # type: ignore[misc]
+    """A tree whose fit waits while there is a file `hold` in the folder that CRASHING_HELD names; it leaves one with its process id."""
+
+    def fit(self, X: Any, y: Any, **more: Any) -> Any:
+        hold = Path(os.environ.get("CRASHING_HELD", "/nonexistent")) / "hold"
+        if hold.exists():
+            hold.with_name(str(os.getpid())).touch()
+        while hold.exists():
+            time.sleep(0.02)
+        return super().fit(X, y, **more)
+
+
 class Deaf(Slow):
     """As slow, and does not hear the first time."""
 

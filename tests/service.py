@@ -35,8 +35,12 @@ FAST = {
     "RETRAIND_RETRAIN__GROWTH": "0",
     "RETRAIND_TRAIN__CANDIDATES": '["logistic"]',
     "RETRAIND_TRAIN__REPORT_ROWS": "0",
+    "RETRAIND_TRAIN__NICE": "0",
 }
-"""Waits are short, and a training is one candidate without textbook figures: few tests of a service are about either."""
+"""Waits are short, and a training is one candidate without textbook figures: few tests of a service are about either.
+
+Nor is the trainer nice: beside three other tests it would get a tenth of a core, and its test would wait.
+"""
 
 
 def wait_until(ask: Callable[[], T | None], seconds: float = 150, what: str = "") -> T:

@@ -50,11 +50,12 @@ def drop(service: Service, folder: Path, pause: float = 0.05) -> Timing:
     for path in paths:
         path.rename(service.home.inbox / path.name)
     last_renamed = time.time()
-    service.wait_for("all of it committed", lambda: _decided(service, after, len(paths)), PATIENCE, pause)
-    return Timing(renamed, last_renamed, *_moments(service, after), cpu_seconds(service.pid) - used)
+    service.wait_for("all of it committed", lambda: decided(service, after, len(paths)), PATIENCE, pause)
+    return Timing(renamed, last_renamed, *moments(service, after), cpu_seconds(service.pid) - used)
 
 
-def _decided(service: Service, after: int, count: int) -> bool | None:
+def decided(service: Service, after: int, count: int) -> bool | None:
+    """True once `count` drops are committed after the one with the id `after`."""
     refused = ask(service, f"SELECT count(*) FROM drops WHERE id > {after} AND state <> 'accepted'")
     if refused:
         raise RuntimeError(f"{refused} drops were not accepted: the benchmark has made bad files.")
@@ -66,7 +67,8 @@ def _decided(service: Service, after: int, count: int) -> bool | None:
     return True if done == count else None
 
 
-def _moments(service: Service, after: int) -> tuple[float, float, int]:
+def moments(service: Service, after: int) -> tuple[float, float, int]:
+    """When the first of the drops after an id was settled, when the last was committed, and their batches."""
     [row] = query.ask(
         service.home.journal,
         "SELECT min(d.settled_at) AS settled, max(b.committed_at) AS committed, count(DISTINCT b.seq) AS batches"

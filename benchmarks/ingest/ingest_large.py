@@ -1,7 +1,7 @@
 """One large file, then many of them at once: speed from settled to committed, and the daemon's memory."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,9 +39,11 @@ class Measured:
 
 
 @contextmanager
-def serving(folder: Path, server: Postgres | None = None) -> Iterator[Service]:
+def serving(
+    folder: Path, server: Postgres | None = None, settings: Mapping[str, object] | None = None
+) -> Iterator[Service]:
     """A service for large files, with a model of a few of their rows; its journal is on a server, if there is one."""
-    service = Service(folder, **SETTINGS)
+    service = Service(folder, **SETTINGS, **(settings or {}))
     sample = folder / "sample.csv"
     inputs.large_file(sample, rows=300, seed=0)
     service.home.make()

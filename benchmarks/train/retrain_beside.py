@@ -11,8 +11,8 @@ from benchmarks.rows import header, lines
 TIMES = 3
 """What the project promises: p99 is at most so many times that of an idle service."""
 
-ROWS = 150_000
-"""Rows to learn from, so that a training lasts longer than the load."""
+ROWS = 300_000
+"""Rows to learn from: more than a million cells, so that `train.jobs` counts, and a training lasts longer than the load."""
 
 SETTINGS = {"retrain__schedule": "", "retrain__drift": False, "retrain__threshold_rows": ROWS // 2}
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, Validation
 
 from retraind.daemon.core import durable
 from retraind.daemon.core.errors import BundleRefused
+from retraind.daemon.schema.column import is_nothing
 from retraind.daemon.schema.schema import Schema
 from retraind.daemon.schema.scores import Scores
 
@@ -94,6 +95,8 @@ class Manifest(BaseModel):
     """The `[train]` settings, with which the training can be repeated; empty in bundles of earlier releases."""
     first_rows: int = 0
     """Number of rows in the first revision; the held-out ones among them are the reference holdout."""
+    early_rows: int = Field(default=0, exclude_if=is_nothing)
+    """Number of rows accepted next that belong to the reference as well, because the first revision is small."""
     libraries: dict[str, str]
     created: str
 

@@ -22,7 +22,7 @@ from retraind.daemon.core.settings import candidate_packages
 from retraind.daemon.dataset import git_history
 from retraind.daemon.dataset.dvc_cache import Cache
 from retraind.daemon.objects import ownership, probe
-from retraind.daemon.objects.opening import open_store
+from retraind.daemon.objects.opening import open_store, require_botocore
 from retraind.daemon.objects.store import MD5, SHA256, by_md5, by_sha256
 from retraind.daemon.records import drops as recorded_drops
 from retraind.daemon.records import segments as recorded_segments
@@ -87,6 +87,8 @@ def _examine(home: Home) -> Iterator[Finding]:
     yield _look("trends", lambda: figures_over_time.describe(home))
     if settings.load(home.settings).storage.url:
         yield _look("storage", lambda: _storage(home))
+    if settings.load(home.settings).inbox.url:
+        yield _look("bucket", lambda: _bucket(home))
 
 
 def _look(part: str, look: Callable[[], str]) -> Finding:
@@ -252,6 +254,13 @@ def _paths(home: Home) -> str:
         kept = f"the files of its runs are at {server.artifacts}" if server.artifacts else "it names this home only"
         return f"MLflow's database is at {server.url}; {kept}."
     return "MLflow's database names this home only."
+
+
+def _bucket(home: Home) -> str:
+    require_botocore("inbox.url")
+    from retraind.daemon.inbox.bucket import examination
+
+    return examination.describe(home, settings.load(home.settings))
 
 
 def _storage(home: Home) -> str:

@@ -45,10 +45,13 @@ def export(
     """
     place, loaded = opened(home)
     os.nice(loaded.train.nice)
+    from retraind.daemon.export import writing
+
+    out = Path(f"retraind-{version}-{form.value}") if output is None else output
+    writing.require_free(out)  # before the imports, which take seconds
     from retraind.daemon.export import export as exporting
     from retraind.daemon.export.formats import Format as Known
 
-    out = Path(f"retraind-{version}-{form.value}") if output is None else output
     facts = exporting.export(place, version, Known(form.value), out)
     if json_:
         say.document(facts)

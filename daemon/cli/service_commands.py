@@ -48,14 +48,14 @@ def serve(
 
 
 def show_status(home: HomeOption = HERE, json_: JsonOption = False) -> None:
-    """Show health, and what needs attention. Exits 5 if a check fails.
+    """Show health. Exits 5 if unhealthy.
 
     Example: retraind status --json
     """
-    place, loaded = opened(home)
+    place, _ = opened(home)
     from retraind.daemon.cli.report import health
 
-    facts = health.read(place, loaded)
+    facts = health.read(place)
     say.document(facts) if json_ else typer.echo(health.as_text(facts))
     raise typer.Exit(Exit.OK if facts["healthy"] else Exit.UNHEALTHY)
 

@@ -36,6 +36,7 @@ class DropRecord(TypedDict):
     column: NotRequired[str | None]
     bad_file: NotRequired[str | None]
     decided_by: NotRequired[str | None]
+    origin: NotRequired[str | None]
 
 
 class DropRow(TypedDict):
@@ -62,6 +63,7 @@ class DropRow(TypedDict):
     settled_at: str
     decided_at: str
     decided_by: str | None
+    origin: str | None
     forgotten_in: int | None
     forgotten_at: str | None
     forgotten_by: str | None

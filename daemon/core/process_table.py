@@ -93,24 +93,24 @@ def trim_memory() -> None:
 def limit_memory(bytes_: int) -> None:
     """Let this process allocate this much more memory; beyond it, allocation fails with MemoryError in Python. It dumps no core."""
     # Not RLIMIT_AS, because libraries reserve gigabytes of addresses that they never use.
-    resource.setrlimit(resource.RLIMIT_DATA, (_data() + bytes_,) * 2)
+    resource.setrlimit(resource.RLIMIT_DATA, (allocated() + bytes_,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def memory_left() -> float:
     """The memory (bytes) that this process may still allocate by its limit; infinite without one."""
     limit = resource.getrlimit(resource.RLIMIT_DATA)[0]
-    return math.inf if limit == resource.RLIM_INFINITY else max(0, limit - _data())
+    return math.inf if limit == resource.RLIM_INFINITY else max(0, limit - allocated())
 
 
 def share_memory_limit(parts: int) -> None:
     """Let this process allocate one of so many equal parts of what its limit leaves; nothing changes without a limit."""
     left = memory_left()
     if left != math.inf:
-        resource.setrlimit(resource.RLIMIT_DATA, (_data() + int(left / parts),) * 2)
+        resource.setrlimit(resource.RLIMIT_DATA, (allocated() + int(left / parts),) * 2)
 
 
-def _data() -> int:
+def allocated() -> int:
     """The memory of this process as RLIMIT_DATA counts it (bytes): private writable memory, much of it shared by fork."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmData:")[2].split()[0]) * 1024

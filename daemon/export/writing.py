@@ -15,7 +15,7 @@ MODE = 0o755
 @contextmanager
 def folder(out: Path) -> Iterator[Path]:
     """A hidden folder beside `out`, which gets the name `out` at the end. Raises BadSettings if there is something already."""
-    _require_free(out)
+    require_free(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         hidden = Path(tempfile.mkdtemp(prefix=f"{durable.MARK}{out.name[:40]}.", suffix=durable.TMP, dir=out.parent))
@@ -28,15 +28,15 @@ def folder(out: Path) -> Iterator[Path]:
             durable.fsync_dir(path) if path.is_dir() else durable.fsync_file(path)
         hidden.chmod(MODE)
         durable.fsync_dir(hidden)
-        _require_free(out)
+        require_free(out)
         hidden.rename(out)
         durable.fsync_dir(out.parent)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
 
 
-def _require_free(out: Path) -> None:
-    """An empty folder may be replaced, because rename(2) does that in one step."""
+def require_free(out: Path) -> None:
+    """Raise BadSettings if there is something. An empty folder may be replaced: rename(2) does that in one step."""
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise BadSettings(f"{out} exists and is no folder.", hint="Name another folder with -o.")
     if out.exists() and any(out.iterdir()):

@@ -19,12 +19,16 @@ VANISHED = (errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.EAGAIN)
 
 @dataclass(frozen=True)
 class Drop:
-    """A settled file that was read: its name and stamp in the inbox, its content, when it was first seen (UTC)."""
+    """A settled file that was read: its name and stamp in the inbox, its content, when it was first seen (UTC).
+
+    `origin`: URL and version of the object that it was, if it came from a bucket.
+    """
 
     name: str
     stamp: Stamp
     content: Content
     seen_at: str
+    origin: str | None = None
 
     @property
     def bytes(self) -> int:

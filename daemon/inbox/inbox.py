@@ -158,6 +158,14 @@ class Inbox:
         except FileNotFoundError:
             return None
 
+    def awaits(self, name: str) -> bool:
+        """Whether a drop of this name may come that no scan can see yet."""
+        return False
+
+    def remote(self) -> tuple[str | None, str] | None:
+        """Why drops of a bucket can't be taken, if so, and a sentence for people; None without a bucket."""
+        return None
+
     def clear(self, drops: Collection[tuple[str, str]]) -> dict[str, OSError]:
         """Remove drops (name, sha256) whose rows are committed; returns those that can't be removed.
 
@@ -176,8 +184,14 @@ class Inbox:
         return stuck
 
     def recover(self) -> None:
-        """Give drops their names back that a kill, or a failing disk, left hidden."""
-        drop_removal.recover(self._open_folder())
+        """Give drops their names back that a kill, or a failing disk, left hidden.
+
+        If the folder can't be used, the next scan does it: the watcher reports the folder, or makes it again.
+        """
+        try:
+            drop_removal.recover(self._open_folder())
+        except (OSError, Unavailable) as error:
+            log.warning("inbox_not_recovered", reason=str(error))
 
     def leave(self, name: str) -> None:
         """Ignore a file that can be neither removed nor moved, until its content or rights change."""

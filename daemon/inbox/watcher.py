@@ -114,12 +114,10 @@ class Watcher:
             self._watch = None
 
     def _make_folder(self) -> bool:
-        """Make the folder if it is missing; True if it existed."""
+        """Make the folder if it is missing; True if it was. Each start has made it before."""
         if self._home.inbox.is_dir():
             return False
         file_modes.make(self._home.inbox)
-        if self._identity is None:
-            return False
         file_modes.keep_rights(self._home.inbox, *self._rights)
         log.warning("inbox_made_again", path=str(self._home.inbox))
         return True

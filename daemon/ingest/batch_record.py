@@ -64,7 +64,8 @@ class BatchRecord:
         accepted = []
         for reading in readings:
             if reading.error is not None:
-                refused.reject(reading.drop.name, reading.drop.stamp, reading, reading.error)
+                bad_file = self._quarantine(reading) if reading.mostly_bad else None
+                refused.reject(reading.drop.name, reading.drop.stamp, reading, reading.error, bad_file=bad_file)
             elif reading.repeats and reading.rows_left_out:
                 refused.skip(reading, self._quarantine(reading))
             elif reading.repeats:

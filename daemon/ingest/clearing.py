@@ -54,12 +54,15 @@ class Clearing:
         """Take out settled files that a kill or a failure kept here after their rejection; True if there were any."""
         if not self._pending:
             return False
-        here = [pending for pending in self._pending.values() if self._inbox.stamp(pending.name) == pending.stamp]
+        here = [pending for pending in self._pending.values() if self._may_be_here(pending)]
         ready = [pending for pending in here if settled.get(pending.name) == pending.stamp]
         self.clear((pending.name, pending.sha256) for pending in ready if not pending.rejected)
         self.reject((pending.name, pending.stamp, self._report(pending)) for pending in ready if pending.rejected)
         self._conclude([*ready, *(pending for pending in self._pending.values() if pending not in here)])
         return bool(ready)
+
+    def _may_be_here(self, pending: PendingRemoval) -> bool:
+        return self._inbox.stamp(pending.name) == pending.stamp or self._inbox.awaits(pending.name)
 
     def _report(self, pending: PendingRemoval) -> Report:
         record = self._journal.drops.rejection(shown(pending.name), pending.sha256)

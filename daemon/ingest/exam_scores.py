@@ -91,7 +91,7 @@ def examine(
     `schema` is the version's, `reference` (m, d) a sample of its training rows, `before` the last exams that count, newest first.
     """
     recent = before[:RECENT]
-    shifts = {} if reference is None or len(rows) < LEAST_MIX else _shifts(schema, reference, rows)
+    shifts = {} if reference is None or min(len(rows), len(reference)) < LEAST_MIX else _shifts(schema, reference, rows)
     if schema.task == "classification":
         names = np.array([*schema.classes, ""], dtype=object)
         error = float(np.mean(names[named(answers, costs)] != np.asarray(truths, dtype=object)))

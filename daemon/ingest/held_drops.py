@@ -107,6 +107,8 @@ class ReviewQueue:
                 continue
             if not names and self._shared and row["sha256"] not in self._here:
                 continue  # it was held by another leader, and is in the inbox of that machine
+            if not names and self._inbox.awaits(row["name"]):
+                continue  # its bucket is not listed yet
             if not names:
                 self._journal.held.remove(row, report=waits)
             elif row["name"] not in names:

@@ -81,11 +81,16 @@ def repeats(reading: Reading, *, skips: bool) -> tuple[EventKind, Level, str] | 
 
 
 def rejected(
-    name: str, reading: Reading | None, error: InvalidDrop, settled_at: str, by: str | None = None
+    name: str,
+    reading: Reading | None,
+    error: InvalidDrop,
+    settled_at: str,
+    by: str | None = None,
+    bad_file: str | None = None,
 ) -> DropRecord:
     """The record of a drop that is rejected whole, `by` a person or by our rules.
 
-    `reading` is None if it could not be read.
+    `reading` is None if it could not be read; `bad_file` has its bad rows if their share is the reason.
     """
     if reading is None:
         return {
@@ -110,6 +115,7 @@ def rejected(
         "reason": error.reason,
         "line": error.line,
         "column": error.column,
+        "bad_file": bad_file,
     }
 
 
@@ -122,6 +128,7 @@ def _drop(drop: Drop, source: str, settled_at: str) -> DropRecord:
         "bytes": drop.bytes,
         "seen_at": drop.seen_at,
         "settled_at": settled_at,
+        "origin": drop.origin,
     }
 
 
@@ -141,9 +148,9 @@ def report(record: DropRecord | DropRow) -> Report:
 
 def rejection(record: DropRecord) -> str:
     """A sentence on a drop that was rejected whole."""
-    return (
-        f"{record['name']}{_place(record['line'], record['column'])}: {record['reason']} It is kept in inbox/rejected."
-    )
+    rows = f", its bad rows with their reasons in {record['bad_file']}" if record.get("bad_file") else ""
+    place = _place(record["line"], record["column"])
+    return f"{record['name']}{place}: {record['reason']} It is kept in inbox/rejected{rows}."
 
 
 def forgotten(drop: DropRow) -> str:

@@ -42,13 +42,19 @@ class Refused:
         """Name, stamp and report of the drops that go to rejected/."""
 
     def reject(
-        self, name: str, stamp: Stamp, reading: Reading | None, error: InvalidDrop, by: str | None = None
+        self,
+        name: str,
+        stamp: Stamp,
+        reading: Reading | None,
+        error: InvalidDrop,
+        by: str | None = None,
+        bad_file: str | None = None,
     ) -> None:
         """Reject a drop that does not fit the schema, or that a person (`by`) rejects.
 
-        `stamp` identifies the judged file.
+        `stamp` identifies the judged file; `bad_file` has its bad rows.
         """
-        record = outcomes.rejected(name, reading, error, self.settled_at, by)
+        record = outcomes.rejected(name, reading, error, self.settled_at, by, bad_file)
         message = outcomes.rejection(record)
         self.records.append((record, DropState.REJECTED, message, None))
         self.rejected.append((name, stamp, outcomes.report(record)))

@@ -16,13 +16,18 @@ def open_store(settings: Storage) -> ObjectStore | None:
     """
     if not settings.url:
         return None
-    if find_spec("botocore") is None:
-        raise BadSettings(
-            "storage.url is set, but the package botocore is not installed.", hint="Install retraind[s3], or botocore."
-        )
+    require_botocore("storage.url")
     from retraind.daemon.objects.s3 import S3Store
 
     return S3Store(settings.url, settings.endpoint, settings.timeout_seconds)
+
+
+def require_botocore(setting: str) -> None:
+    """Raise BadSettings if the package is missing that a setting needs."""
+    if find_spec("botocore") is None:
+        raise BadSettings(
+            f"{setting} is set, but the package botocore is not installed.", hint="Install retraind[s3], or botocore."
+        )
 
 
 def owned(store: ObjectStore | None, home: Home) -> ObjectStore | None:

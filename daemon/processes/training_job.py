@@ -33,6 +33,13 @@ class Job:
     """Promoted versions; the challenger is compared with their answers. Oldest first."""
     gate: Terms | None = None
     """The terms by which it will be judged (`baseline.gate_terms`); None: the reference stays."""
+    early_rows: int = 0
+    """Number of rows accepted next that belong to the reference as well, because the first revision is small."""
+
+    storage: Mapping[str, object] = field(default_factory=dict)
+    """The `[storage]` settings for workers on other machines; empty without such workers or without a store."""
+    md5s: dict[str, str] = field(default_factory=dict)
+    """The md5 of each segment by name, which is its name in that store."""
 
     @property
     def train(self) -> Train:
@@ -80,6 +87,15 @@ class Note(TypedDict):
 
 
 @final
+class Compared(TypedDict):
+    """Where candidates are compared, and why that is not where the settings say; empty if it is."""
+
+    run: int
+    engine: str
+    problem: str
+
+
+@final
 class Postponed(TypedDict):
     """The rows are not enough for a model yet, and why."""
 
@@ -106,6 +122,6 @@ class Done(TypedDict):
     """A sentence for the record of the run, empty without one."""
 
 
-Message = Ready | Unready | Stage | Note | Postponed | Failed | Done
+Message = Ready | Unready | Stage | Note | Compared | Postponed | Failed | Done
 
 Say = Callable[[Message], None]

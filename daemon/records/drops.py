@@ -106,6 +106,7 @@ class HeldAsDrop(HeldDrop):
     revision: None
     committed_at: None
     decided_by: None
+    origin: None
     rows_accepted: int
     rows_refused: int
     rows_duplicate: int
@@ -239,6 +240,7 @@ def as_drop(row: HeldDrop) -> HeldAsDrop:
         "revision": None,
         "committed_at": None,
         "decided_by": None,
+        "origin": None,
         "settled_at": row["held_at"],
         "decided_at": row["held_at"],
     }
@@ -269,7 +271,7 @@ class Drops:
 
     def until(self, batch: int, limit: int = 100) -> list[TrainingDrop]:
         """The drops whose rows a revision up to this batch holds, newest first."""
-        return typed(TrainingDrop, self._journal, lineage.DROPS, batch, 2**62, limit)
+        return lineage.training_drops(self._journal, lineage.DROPS, batch, 2**62, limit)
 
     def prequential(self) -> Prequential | None:
         """The error of versions on drops before any training on them; see `retraind.daemon.records.drops`."""

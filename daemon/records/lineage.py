@@ -5,13 +5,14 @@ their totals. It only reads, so it may run beside any other process.
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TypedDict
 
 import orjson
 
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.journal_rows import DropRow, VersionRow, VersionVerdict
-from retraind.daemon.core.states import BatchKind, DropState
+from retraind.daemon.core.states import BatchKind, DropState, of_type
 from retraind.daemon.records import live_score
 from retraind.daemon.records.lineage_chain import (
     Chain,
@@ -31,7 +32,7 @@ from retraind.daemon.records.lineage_chain import (
     TrainingDrops,
     TrainingFacts,
 )
-from retraind.daemon.records.query import LAST, first, listed, number, parts, texts, typed
+from retraind.daemon.records.query import LAST, Value, ask, first, listed, number, parts, texts, typed
 from retraind.daemon.schema.scores import Agreement, Scores
 
 SHOWN = 20
@@ -42,7 +43,7 @@ TRAINED_ON = """
 FROM drops WHERE batch <= ?1 AND (state = 'accepted' OR state = 'forgotten' AND forgotten_in > ?1)"""
 
 DROPS = f"""
-SELECT id, sha256, name, source, state, rows_accepted AS rows, batch, decided_at, forgotten_in, forgotten_at
+SELECT drops.*, rows_accepted AS rows
 {TRAINED_ON} AND id < ?2 ORDER BY batch DESC, id DESC LIMIT ?3"""
 
 TOTALS = f"""
@@ -77,7 +78,7 @@ FROM drops WHERE batch <= ?1 AND (state = 'accepted' OR state = 'forgotten' AND 
 AND NOT (batch <= ?2 AND (state = 'accepted' OR state = 'forgotten' AND forgotten_in > ?2))"""
 
 BETWEEN_DROPS = f"""
-SELECT id, sha256, name, source, state, rows_accepted AS rows, batch, decided_at, forgotten_in, forgotten_at
+SELECT drops.*, rows_accepted AS rows
 {BETWEEN} ORDER BY id DESC LIMIT ?3"""
 
 # The newest batch of each version's revision. The journal's runs have it as well, except if a kill prevented recording
@@ -193,8 +194,14 @@ def drops_between(home: Home, version: int, other: int, limit: int = SHOWN) -> D
     batch, without = (_reach(home, found[0])["batch"] or 0 if found else 0 for found in revisions)
     totals = f"SELECT COUNT(*) AS count, COALESCE(SUM(rows_accepted), 0) AS rows, 0 AS forgotten {BETWEEN}"
     [counted] = typed(DropTotals, home.journal, totals, batch, without)
-    newest = typed(TrainingDrop, home.journal, BETWEEN_DROPS, batch, without, limit)
+    newest = training_drops(home.journal, BETWEEN_DROPS, batch, without, limit)
     return {"count": counted["count"], "rows": counted["rows"], "newest": newest}
+
+
+def training_drops(journal: Path, query: str, *values: Value) -> list[TrainingDrop]:
+    """The drops of DROPS or BETWEEN_DROPS; a journal that an earlier release wrote last knows no origins."""
+    keys = TrainingDrop.__annotations__
+    return [of_type(TrainingDrop, {key: row.get(key) for key in keys}) for row in ask(journal, query, *values)]
 
 
 def _revision(home: Home, row: VersionRow) -> RevisionFacts:
@@ -217,7 +224,7 @@ def _reach(home: Home, revision: str) -> _Reach:
 
 def _drops(home: Home, batch: int, limit: int, before: int | None) -> TrainingDrops:
     [totals] = typed(DropTotals, home.journal, TOTALS, batch)
-    newest = typed(TrainingDrop, home.journal, DROPS, batch, 2**62 if before is None else before, limit)
+    newest = training_drops(home.journal, DROPS, batch, 2**62 if before is None else before, limit)
     return {**totals, "newest": newest}
 
 

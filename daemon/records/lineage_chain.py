@@ -20,6 +20,8 @@ class TrainingDrop(TypedDict):
     decided_at: str
     forgotten_in: int | None
     forgotten_at: str | None
+    origin: str | None
+    """URL and version of the object that it was, if it came from a bucket."""
 
 
 class DropTotals(TypedDict):

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 from retraind.daemon.core import logs
-from retraind.daemon.core.states import EventKind, RunState
+from retraind.daemon.core.states import EventKind, Level, RunState
 from retraind.daemon.core.status import Training
-from retraind.daemon.processes.training_job import Message
+from retraind.daemon.processes.training_job import Compared, Message
 from retraind.daemon.retraining.recorded_facts import RecordedFacts
 from retraind.daemon.storage.journal import Journal
 
@@ -32,6 +32,8 @@ class CurrentRun:
         self.progress: Training | None = None
         """The progress of the training; None if none runs."""
         self._started = 0.0
+        self.compared: Compared | None = None
+        """Where the newest training has compared its candidates; None if none has since the start, or here as set."""
 
     def begin(self, progress: Training, now: float) -> None:
         """Begin a training; `now` is monotonic seconds."""
@@ -58,6 +60,9 @@ class CurrentRun:
             if message["seconds"] >= NOTEWORTHY_SECONDS:
                 self._journal.events.record(EventKind.CANDIDATE, message["note"], run=self.progress.run)
             return False
+        if "engine" in message:
+            self._note_engine(message)
+            return False
         if "postponed" in message:
             self._postpone(self.progress.run, message["postponed"])
         elif "failed" in message:
@@ -65,6 +70,14 @@ class CurrentRun:
         else:
             self._complete(self.progress.run, message["done"], message["seconds"], message.get("remark", ""))
         return True
+
+    def _note_engine(self, message: Compared) -> None:
+        """Record why candidates are not compared where the settings say."""
+        if message["problem"] and message != self.compared:
+            sentence = f"{message['problem']} {message['engine']}"
+            self._journal.events.record(EventKind.TRAINING, sentence, level=Level.WARNING, run=message["run"])
+            log.warning("engine", run=message["run"], problem=message["problem"])
+        self.compared = message
 
     def fail(self, detail: str, state: RunState) -> None:
         """End the training, if one runs, without a version."""

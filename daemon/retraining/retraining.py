@@ -7,6 +7,7 @@ not at once.
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import TypedDict
 
 from retraind.daemon.core import logs
 from retraind.daemon.core.home import Home
@@ -15,7 +16,7 @@ from retraind.daemon.core.settings import Settings
 from retraind.daemon.core.states import RequestState, RunState
 from retraind.daemon.core.status import Training
 from retraind.daemon.processes.child import Trainer
-from retraind.daemon.processes.training_job import Job, Message
+from retraind.daemon.processes.training_job import Compared, Job, Message
 from retraind.daemon.registry import baseline
 from retraind.daemon.retraining import policy
 from retraind.daemon.retraining.current_run import CurrentRun, Ended
@@ -28,6 +29,13 @@ log = logs.Logger()
 
 ROW_BYTES = 16
 """Minimum bytes of a row in a drop, for an upper bound on the rows of the waiting files."""
+
+
+class _ForWorkers(TypedDict, total=False):
+    """The fields of a job for workers on other machines."""
+
+    storage: dict[str, object]
+    md5s: dict[str, str]
 
 
 class Retraining:
@@ -57,6 +65,11 @@ class Retraining:
     def progress(self) -> Training | None:
         """The training under way."""
         return self._run.progress
+
+    @property
+    def compared(self) -> Compared | None:
+        """Where the newest training has compared its candidates; None if none has since the start, or here as set."""
+        return self._run.compared
 
     def recover(self) -> list[int]:
         """Close the runs that a killed daemon left open; returns their numbers."""
@@ -140,6 +153,13 @@ class Retraining:
             self._requests.end(queued, RequestState.REFUSED, f"Not started: {why}.")
         return bool(queued)
 
+    def _for_workers(self) -> _ForWorkers:
+        """What workers on other machines need to fetch segments from the object store."""
+        if self._settings.train.engine == "local" or not self._settings.storage.url:
+            return {}
+        md5s = {segment["name"]: segment["md5"] for segment in self._journal.segments.current()}
+        return {"storage": self._settings.storage.model_dump(), "md5s": md5s}
+
     def _start(self, reason: str, monotonic: float, champion: tuple[int, str] | None) -> None:
         newest = self._journal.batches.committed()
         assert newest.revision is not None
@@ -158,6 +178,8 @@ class Retraining:
             champion_bundle=sealed,
             past=baseline.numbers(self._journal, self._settings.promote, version),
             gate=baseline.gate_terms(self._journal, self._settings.promote, version),
+            early_rows=self._journal.batches.early_rows(),
+            **self._for_workers(),
         )
         since = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self._run.begin(Training(run=run, reason=reason, stage="starting", step=0, steps=1, since=since), monotonic)

@@ -90,6 +90,8 @@ class Checks:
         checks = self._folders(free) | self._work(now)
         if self._parts.store is not None and self._parts.store_upkeep is not None:
             checks[CheckName.STORAGE] = self._storage(self._parts.store, self._parts.store_upkeep)
+        if bucket := self._parts.inbox.remote():
+            checks[CheckName.BUCKET] = self._health.check(CheckName.BUCKET, *bucket)
         if projection := self._parts.projection:
             fine = "The remotes have every revision."
             checks[CheckName.PROJECTION] = self._health.check(CheckName.PROJECTION, projection.problem, fine)
@@ -111,6 +113,9 @@ class Checks:
             checks[CheckName.ARCHIVE] = self._health.check(CheckName.ARCHIVE, old.problem, fine)
         if absent := candidate_packages.objection(self._parts.settings.train.candidates):
             checks[CheckName.CANDIDATES] = Check(ok=False, detail=absent)
+        if compared := self._parts.retraining.compared:
+            problem, fine = compared["problem"] or None, compared["engine"]
+            checks[CheckName.ENGINE] = self._health.check(CheckName.ENGINE, problem, fine)
         more = [name for name in self._health.problems if name not in checks]
         checks |= {name: self._health.check(name, None, "") for name in more}
         return {name.value: check for name, check in checks.items()}

@@ -9,7 +9,7 @@ from retraind.daemon.core.journal import home_identity, journal_server
 from retraind.daemon.core.journal.journal_server import JournalServer
 from retraind.daemon.core.settings import Settings
 from retraind.daemon.objects import ownership
-from retraind.daemon.objects.opening import open_store
+from retraind.daemon.objects.opening import open_store, require_botocore
 from retraind.daemon.objects.ownership import Owner, OwnerUnknown
 from retraind.daemon.objects.store import ObjectStore
 from retraind.daemon.service import service
@@ -27,6 +27,11 @@ def claim(home: Home, settings: Settings) -> list[str]:
         sentences.append(f"The journal at {server.url} is now that of this home.")
     if (store := open_store(settings.storage)) is not None:
         sentences.append(_claim_store(home, store))
+    if settings.inbox.url:
+        require_botocore("inbox.url")
+        from retraind.daemon.inbox.bucket.opening import open_own
+
+        sentences.append(_claim_store(home, open_own(settings)))
     if mlflow_server.beside(home) is not None and home_identity.is_copy(home):
         with service.locked(home):
             home_identity.settle(home)
@@ -46,6 +51,11 @@ def advice(settings: Settings) -> list[str]:
         sentences.append(
             f"{settings.storage.url} belongs to the home that was backed up: if that is gone for good, run "
             "`retraind claim`; otherwise set another storage.url."
+        )
+    if settings.inbox.url:
+        sentences.append(
+            f"Objects of {settings.inbox.url} are taken by the home that was backed up: if that is gone for good, run "
+            "`retraind claim`; otherwise remove inbox.url."
         )
     return sentences
 

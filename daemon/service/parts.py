@@ -18,6 +18,7 @@ from retraind.daemon.dataset.repacking import Repacking
 from retraind.daemon.dataset.segment_folder import SegmentFolder
 from retraind.daemon.drift.watch import DriftWatch
 from retraind.daemon.history import index as history_index
+from retraind.daemon.inbox.bucket.starting import start_inbox
 from retraind.daemon.inbox.inbox import Inbox
 from retraind.daemon.inbox.rejected_folder import Rejected
 from retraind.daemon.inbox.settling import Settling
@@ -134,7 +135,7 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     if not mlflow_start.in_order(frame, journal, models):
         trainer.keep_awake(time.monotonic())  # it retries, and the health says why
     journal.database.settle()
-    inbox, watcher = _open_inbox(frame)
+    inbox, watcher = _open_inbox(frame, journal)
     ingestion = _open_ingestion(frame, inbox, dataset, journal, history_copier, old_predictions)
     driftwatch = stack.enter_context(closing(DriftWatch(home, settings.drift, journal)))
     packing = stack.enter_context(closing(Repacking(home, journal)))
@@ -236,8 +237,8 @@ def _start_notifier(frame: Frame, journal: Journal) -> "Notifier | None":
     return notifier
 
 
-def _open_inbox(frame: Frame) -> tuple[Inbox, Watcher]:
-    inbox = Inbox(frame.home, frame.settings.inbox, frame.wake, frame.settling)
+def _open_inbox(frame: Frame, journal: Journal) -> tuple[Inbox, Watcher]:
+    inbox = start_inbox(frame.home, frame.settings, frame.wake, frame.settling, journal, frame.stack)
     watcher = Watcher(frame.home, inbox.hint, frame.wake)
     frame.stack.callback(watcher.close)
     inbox.recover()

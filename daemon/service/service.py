@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
 from types import FrameType
 from typing import TYPE_CHECKING, TypedDict
 
@@ -66,7 +65,6 @@ def run(home: Home, settings: Settings, wake: Wake, *, as_json: bool = False) ->
         if not settings.leader.standby:  # homes of one leader share its databases
             journal_server.require_original(home)
             mlflow_server.require_original(home)
-        last = status.read(home.status)
         heartbeat = Heartbeat(home.status, starting(home))
         stack.callback(heartbeat.stop)
         heartbeat.start()
@@ -76,7 +74,7 @@ def run(home: Home, settings: Settings, wake: Wake, *, as_json: bool = False) ->
         keeper.start()
         announce(keeper.workers, settings, as_json=as_json)
         with suppress(Stopped):
-            _run_loop(compose(home, settings, keeper, wake, heartbeat, stack), home, settings, last)
+            _run_loop(home, settings, keeper, wake, heartbeat, stack)
         heartbeat.drain()
 
 
@@ -112,23 +110,34 @@ def serve(home: Home, settings: Settings, wake: Wake, *, as_json: bool = False) 
                 wake.queue.get(timeout=1)
 
 
-def _run_loop(loop: "Loop", home: Home, settings: Settings, last: Status | None) -> None:
-    from retraind.daemon.attention import last_end  # here, because it imports SQLAlchemy
-
-    journal = loop.parts.journal
-    # Homes of one leader share a journal, in which a take-over is an event of its own.
-    begun = None if settings.leader.standby else last_end.start(journal, last, os.getpid(), datetime.now(UTC))
-    level, message = begun or (Level.INFO, f"The daemon has started (pid {os.getpid()}).")
-    journal.events.record(EventKind.STARTED, message, level=level)
-    log.info("started", home=str(home.root), pid=os.getpid(), version=release.VERSION, commit=release.COMMIT)
-    if absent := candidate_packages.objection(settings.train.candidates):
-        log.warning("candidates_not_installed", detail=absent)
-        journal.events.record(EventKind.PROBLEM, absent, level=Level.WARNING)
+def _run_loop(
+    home: Home, settings: Settings, keeper: WorkerKeeper, wake: Wake, heartbeat: Heartbeat, stack: ExitStack
+) -> None:
+    with _losing_history(home):
+        loop = compose(home, settings, keeper, wake, heartbeat, stack)
+        journal = loop.parts.journal
+        journal.events.record(EventKind.STARTED, f"The daemon has started (pid {os.getpid()}).")
+        log.info("started", home=str(home.root), pid=os.getpid(), version=release.VERSION, commit=release.COMMIT)
+        if absent := candidate_packages.objection(settings.train.candidates):
+            log.warning("candidates_not_installed", detail=absent)
+            journal.events.record(EventKind.PROBLEM, absent, level=Level.WARNING)
     notify(READY=1)
     loop.run()
     notify(STOPPING=1)
     journal.events.record(EventKind.STOPPED, "The daemon was asked to stop.")
     log.info("stopping")
+
+
+@contextmanager
+def _losing_history(home: Home) -> Iterator[None]:
+    """Raise HistoryLost for a start that fails because the journal disappears during it: no later start can succeed."""
+    try:
+        yield
+    except Exception:  # the journal's own error, or that of SQLite where records are read
+        from retraind.daemon.dataset import journal_match
+
+        journal_match.require_journal(home)
+        raise
 
 
 def compose(

@@ -13,7 +13,7 @@ from typing import Any, Self, cast
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select, text
 from sqlalchemy.exc import DatabaseError
 
-from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.core.errors import HistoryLost, RetraindError
 from retraind.daemon.core.home_integrity import OpenedFile
 from retraind.daemon.core.journal.journal_format import FORMAT
 from retraind.daemon.storage import journal_tables
@@ -33,17 +33,24 @@ class DatabaseFile(Database):
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open or create the file; raises RetraindError when a newer retraind wrote it or it can't be used."""
+        """Open or create the file; raises RetraindError when a newer retraind wrote it or it can't be used.
+
+        Raises HistoryLost when it disappears meanwhile: SQLite would write into a file without a name.
+        """
         engine = create_engine(URL.create("sqlite", database=str(path)))
         event.listen(engine, "connect", _configure)
         try:
             database = cls(engine)
+            opened = OpenedFile(path)
             _check(database, path)
         except DatabaseError as error:
             raise _unusable(path, error.orig) from None
+        if lost := opened.lost():  # the check of a large file takes long enough for that
+            database.close()
+            raise HistoryLost(lost)
         path.chmod(0o600)
         # While a connection is open, SQLite writes to the same WAL, even after that file was removed.
-        database._path, database._held = path, (OpenedFile(path), OpenedFile(path.with_name(f"{path.name}-wal")))
+        database._path, database._held = path, (opened, OpenedFile(path.with_name(f"{path.name}-wal")))
         return database
 
     @classmethod

@@ -35,7 +35,8 @@ drops = Table(
     Column("seen_at", String),
     Column("settled_at", String, nullable=False),
     Column("decided_at", String, nullable=False),
-    Column("decided_by", String),  # who accepted or rejected it; NULL: not a person
+    Column("decided_by", String),  # who rejected it; NULL: not a person
+    Column("origin", String),  # of an object in a bucket: its URL and version; NULL: it was a file or a row
     Column("forgotten_in", WHOLE),  # the batch that removed its rows
     Column("forgotten_at", String),
     Column("forgotten_by", String),
@@ -275,6 +276,10 @@ MIGRATIONS = {
 """Statements that migrate a journal from the format in the key to the next one."""
 
 
+LATER_COLUMNS = ("decided_by", "origin")
+"""Columns of `drops` that an older journal of the same format lacks; they may be empty, so older programs work."""
+
+
 def prepare(connection: Connection) -> int:
     """Create or migrate the tables within the caller's transaction; returns the previous format (0: a new file).
 
@@ -290,8 +295,10 @@ def prepare(connection: Connection) -> int:
             connection.execute(text(statement))
     # Later additions that change no row (an index, a nullable column) are not a new format, because older programs work
     # with them.
-    if all(column["name"] != "decided_by" for column in inspect(connection).get_columns("drops")):
-        connection.execute(text("ALTER TABLE drops ADD COLUMN decided_by VARCHAR"))
+    present = {column["name"] for column in inspect(connection).get_columns("drops")}
+    for name in LATER_COLUMNS:
+        if name not in present:
+            connection.execute(text(f"ALTER TABLE drops ADD COLUMN {name} VARCHAR"))
     for index in batches.indexes:
         index.create(connection, checkfirst=True)
     connection.execute(text(f"PRAGMA user_version = {FORMAT}"))

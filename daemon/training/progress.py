@@ -70,6 +70,10 @@ class Progress:
         """Report a line for the journal, however little time it took."""
         self.note(sentence, NOTEWORTHY)
 
+    def engine(self, sentence: str, problem: str) -> None:
+        """Report where candidates are compared, and what is wrong with that; empty if nothing is."""
+        self._say({"run": self._run, "engine": sentence, "problem": problem})
+
     def _send(self, **fold: Unpack[_Fold]) -> None:
         self._told = time.monotonic()
         place: Stage = {

@@ -16,6 +16,7 @@ from retraind.daemon.core import logs
 from retraind.daemon.model import Calibrated
 from retraind.daemon.schema.costs import Costs
 from retraind.daemon.training.data.revision import Data
+from retraind.daemon.training.engines.fit_ahead import FitAhead
 from retraind.daemon.training.evaluation.refit_check import Check, objection
 from retraind.daemon.training.export import export
 from retraind.daemon.training.export.export import Exported
@@ -77,6 +78,11 @@ class _Refitted(NamedTuple):
     strange: list[str]
 
 
+def differs(data: Data) -> bool:
+    """Whether a fit on all rows has more rows than the judged model, and may be served."""
+    return not data.time and bool((data.held & data.recent).any())
+
+
 def serve_judged(judged: Judged, data: Data, problem: str = "") -> Served:
     """Serve the judged model, because nothing else is requested, or because of a `problem`."""
     rows = data.training[0]
@@ -84,13 +90,20 @@ def serve_judged(judged: Judged, data: Data, problem: str = "") -> Served:
     return Served(judged.fitted, facts, rows, _untrusted_types(judged, judged.fitted))
 
 
-def serve(judged: Judged, data: Data, costs: Costs | None, seconds: float, check: Check | None) -> Served:
+def serve(
+    judged: Judged,
+    data: Data,
+    costs: Costs | None,
+    seconds: float,
+    check: Check | None,
+    ahead: FitAhead | None = None,
+) -> Served:
     """The model to serve: fitted on all rows within so many seconds, otherwise the judged one, with the reason.
 
     `check`: the terms for comparing its answers with the judged model's; None: they were compared when the version was
-    made.
+    made. `ahead`: the fit that has begun already, if it is of this estimator.
     """
-    if data.time or not (data.held & data.recent).any():
+    if not differs(data):
         return serve_judged(judged, data)
     allowed, folder = seconds * SHARE, judged.folder / FOLDER
     if _expected(judged, data) > allowed:
@@ -98,7 +111,7 @@ def serve(judged: Judged, data: Data, costs: Costs | None, seconds: float, check
     folder.mkdir()
     try:
         with alarm(allowed):
-            refitted = _fitted(judged, data, folder, costs)
+            refitted = _fitted(judged, data, folder, costs, ahead)
             worse = "" if check is None else objection(refitted.fitted, judged.fitted, data, check)
     except BudgetUsed:
         problem = _problem(f"it took longer than half of what was left of train.timeout_seconds ({allowed:.0f} s)")
@@ -129,10 +142,14 @@ def _problem(reason: str) -> str:
     return f"The winner could not be fitted on all rows: {reason.rstrip('.')}. So the judged model is served."
 
 
-def _fitted(judged: Judged, data: Data, folder: Path, costs: Costs | None) -> _Refitted:
+def _fitted(judged: Judged, data: Data, folder: Path, costs: Costs | None, ahead: FitAhead | None) -> _Refitted:
     """Fit and export it, in a separate folder; the records of the judged model stay, including its slope."""
     rows, targets = data.whole
-    fitted = model.fit(model.with_early_stopped_size(judged.estimator, judged.fitted), rows, targets)
+    estimator, fitted = model.with_early_stopped_size(judged.estimator, judged.fitted), None
+    if ahead is not None and ahead.is_of(estimator):
+        fitted = ahead.result()
+    if fitted is None:
+        fitted = model.fit(estimator, rows, targets)
     if judged.slope is not None:
         fitted = Calibrated(fitted, judged.slope)
     exported = export.write(fitted, data.matrix, data.schema, folder, costs)

@@ -30,6 +30,7 @@ from retraind.daemon.schema.scores import NamedMetric
 from retraind.daemon.stored import bundle_files
 from retraind.daemon.training import refit, reproduction_verdict
 from retraind.daemon.training.data.revision import Data
+from retraind.daemon.training.data.source import Source
 from retraind.daemon.training.evaluation import baseline_comparison, holdouts
 from retraind.daemon.training.export import export
 from retraind.daemon.training.refit import Judged
@@ -93,9 +94,18 @@ def _data(
     began = datetime.fromisoformat(manifest.created).timestamp() * 1000
     window = Window(train.window_rows, train.window_days, began)
     by, schema = holdouts.units_of(manifest), manifest.data_schema
-    rest = first_rows, train.holdout, window, by
-    era = Era.of(manifest.scores)
-    return Data.read(scratch.segments, chosen, schema, *rest, group=train.group, era=era, time=train.time), train
+    source = Source(
+        scratch.segments,
+        chosen,
+        schema,
+        first_rows,
+        train,
+        window,
+        era=Era.of(manifest.scores),
+        by=by,
+        early_rows=manifest.early_rows,
+    )
+    return source.read(), train
 
 
 def _judge(manifest: Manifest, data: Data, train: Train, folder: Path) -> Judged:

@@ -3,6 +3,7 @@
 They are set in the forked child before it does any work; the daemon limits its wall time.
 """
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from retraind.daemon.core import process_table
 SHARE = 2 / 3
 """Share of the machine's memory, or of the container's limit."""
 
+AUTOGROUP = Path("/proc/self/autogroup")
 CGROUP = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -36,3 +38,15 @@ def limit_memory(bytes_: int) -> None:
     """
     process_table.limit_memory(bytes_)
     Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def be_nice(nice: int) -> None:
+    """Let other processes run before this one and its children.
+
+    Linux compares niceness only within a session if no cgroup distributes the processor: each session is a group with
+    the same share (sched(7), autogroups). The trainer has a session of its own, so the group must be as nice.
+    """
+    os.nice(nice)
+    if os.getsid(0) == os.getpid():
+        with contextlib.suppress(OSError):  # the kernel has no such groups, or /proc is read-only
+            AUTOGROUP.write_text(str(os.getpriority(os.PRIO_PROCESS, 0)))

@@ -18,6 +18,7 @@ from retraind.daemon.artifacts.bundle import Manifest, Model
 from retraind.daemon.core import logs
 from retraind.daemon.core.errors import BundleRefused
 from retraind.daemon.core.home import Home
+from retraind.daemon.core.settings.scheduler import SCHEDULED
 from retraind.daemon.core.status import utcnow
 from retraind.daemon.dataset import segments
 from retraind.daemon.portable import pipeline
@@ -38,7 +39,7 @@ from retraind.daemon.training.refit import Served
 from retraind.daemon.training.selection import candidates, cross_validation, foreign, tuning
 from retraind.daemon.training.selection.comparison import Outcome
 from retraind.daemon.training.selection.cross_validation import Trial
-from retraind.daemon.training.winner import Winner, choose_winner, serve_winner
+from retraind.daemon.training.winner import Winner, choose_winner, fitting_ahead, serve_winner
 from retraind.daemon.training.work import Work
 
 log = logs.Logger()
@@ -90,25 +91,25 @@ def _train(work: Work, say: Say) -> tuple[int, str, Callable[[], None]]:
     window = Window(settings.window_rows, settings.window_days, time.time() * 1000)
     served, problem = _champion(work)
     before = None if served is None else holdouts.assignment_of(served.manifest, schema)
-    source = Source(
-        work.home.segments, job.segments, schema, job.first_rows, settings, window, before, new_reference.era(job.gate)
-    )
+    rules = settings, window, before, new_reference.era(job.gate)
+    source = Source(work.home.segments, job.segments, schema, job.first_rows, *rules, early_rows=job.early_rows)
     data = source.read()
     segments.release()
     trial = Trial.of_data(data, settings, progress)
     if trial.sample is not None:
         progress.announce(trial.sample.sentence)
-    with choice.opened(trial) as engine:
+    with choice.opened(trial, source, job, work.home.root) as engine:
         outcome = tuning.choose(competing, trial, served.manifest.scores if served else {}, engine)
     outcome.left_out.update(absent)
     work.staging.mkdir(parents=True)
-    winner = choose_winner(work, data, outcome, progress, trial.sample)
-    figures, compared = _figures(work, served, data, winner, outcome)
+    with fitting_ahead(settings, data, outcome.ranking[0]) as ahead:
+        winner = choose_winner(work, data, outcome, progress, trial.sample)
+        figures, compared = _figures(work, served, data, winner, outcome)
+        made = serve_winner(work, data, winner, progress, ahead)
     if problem:
         figures["twin_problem"] = problem
     if trial.sample is not None:
         figures["compared_rows"] = len(trial.targets)
-    made = serve_winner(work, data, winner, progress)
     parts = data.training[0], data.judging[0], winner.answering, settings.seed, costs, made.rows
     made.facts["files"] |= reference_sample.write(work.staging, *parts) | compared.answered.write(work.staging)
     detailed, judged = details.of(compared.answers, data, figures, costs)
@@ -196,8 +197,9 @@ def _manifest(work: Work, data: Data, winner: Winner, made: Served, figures: Sco
         scores=figures,
         reason=job.reason,
         seed=job.train.seed,
-        settings=job.train.model_dump(),
+        settings=job.train.model_dump(exclude=set(SCHEDULED)),
         first_rows=job.first_rows,
+        early_rows=job.early_rows,
         libraries=libraries,
         created=utcnow(),
         **made.facts,

@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> None:
     def say(message: Message) -> None:
         os.write(out, orjson.dumps(message) + b"\n")
 
-    os.nice(nice)
+    resource_limits.be_nice(nice)
     _prepare(home, say)
     warming = _load()
     say({"ready": os.getpid()})

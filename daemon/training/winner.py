@@ -1,8 +1,9 @@
 """The candidate that wins: fitted, calibrated, exported, and fitted once more on all rows."""
 
+import contextlib
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,11 +12,13 @@ from retraind.daemon import model
 from retraind.daemon.artifacts import backends, bundle
 from retraind.daemon.core import logs
 from retraind.daemon.core.errors import NotServable, TrainingFailed
-from retraind.daemon.core.settings import Promote
+from retraind.daemon.core.settings import Promote, Train
 from retraind.daemon.model import Calibrated, Matrix
 from retraind.daemon.schema.score_names import DECIDES
 from retraind.daemon.training import refit
 from retraind.daemon.training.data.revision import Data
+from retraind.daemon.training.engines import choice
+from retraind.daemon.training.engines.fit_ahead import FitAhead
 from retraind.daemon.training.evaluation import baseline_comparison, new_reference
 from retraind.daemon.training.evaluation.refit_check import Check
 from retraind.daemon.training.export import export
@@ -29,6 +32,9 @@ from retraind.daemon.training.selection.sample import Sample
 from retraind.daemon.training.work import Work
 
 log = logs.Logger()
+
+AHEAD_SECONDS = 1.0
+"""Seconds of a fold from which the fit on all rows is worth a process of its own."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,22 @@ def _answering(work: Work, fitted: Any, exported: Exported) -> Callable[[Matrix]
     return partial(model.answers, fitted, schema=work.schema)
 
 
-def serve_winner(work: Work, data: Data, winner: Winner, progress: Progress) -> Served:
+@contextlib.contextmanager
+def fitting_ahead(settings: Train, data: Data, likely: Scored) -> Iterator[FitAhead | None]:
+    """Fit the likely winner on all rows in another process already, if several may work and it takes long enough."""
+    takes_long = likely.fit_seconds / len(likely.by_fold) >= AHEAD_SECONDS
+    ahead = None
+    if settings.refit and takes_long and refit.differs(data) and choice.jobs(data.matrix, settings) > 1:
+        with contextlib.suppress(OSError):
+            ahead = FitAhead(likely.estimator, data)
+    try:
+        yield ahead
+    finally:
+        if ahead is not None:
+            ahead.close()
+
+
+def serve_winner(work: Work, data: Data, winner: Winner, progress: Progress, ahead: FitAhead | None = None) -> Served:
     """The model to serve: the winner fitted once more on all rows, unless the settings forbid it or it fails."""
     scored, slope = winner.scored, None if winner.correction is None else winner.correction.slope
     parts = slope, winner.exported, work.staging, winner.fit_seconds, foreign.is_foreign(scored.name)
@@ -129,7 +150,7 @@ def serve_winner(work: Work, data: Data, winner: Winner, progress: Progress) -> 
     gate = new_reference.gate(work.job.gate)
     tolerance = (Promote() if gate is None else gate.promote).tolerance
     check = Check(scored.metric or DECIDES[work.schema.task], tolerance, work.costs)
-    made = refit.serve(judged, data, work.costs, left, check)
+    made = refit.serve(judged, data, work.costs, left, check, ahead)
     if problem := made.facts["refit_problem"]:
         progress.note(problem, time.monotonic() - started)
     return made

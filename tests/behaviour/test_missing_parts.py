@@ -78,6 +78,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, served: Path) -> Iterator[
     try:
         service.start()
         wait_until(service.predict, 180, "the first model")
+        wait_until(service.idle, 60, "the end of the start, which a lost journal would end")
         wait_until(lambda: well(service), 60, "a service that is well")
         yield service
     finally:

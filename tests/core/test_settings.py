@@ -226,3 +226,33 @@ def _flat(table: dict[str, Any]) -> list[str]:
         [f"{head}.{key}" for key in value] if isinstance(value, dict) else [head] for head, value in table.items()
     ]
     return [key for keys in nested for key in keys]
+
+
+TLS = {"scheduler_ca": "ca.pem", "scheduler_cert": "trainer.pem", "scheduler_key": "trainer.key"}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "complaint"),
+    [
+        ({"scheduler": "tcp://127.0.0.1:8786"}, ""),
+        ({"scheduler": "tcp://[::1]:8786"}, ""),
+        ({"scheduler": "tls://dask.example:8786", **TLS}, ""),
+        ({"scheduler": "tcp://10.0.0.5:8786", "scheduler_insecure": True}, ""),
+        ({"scheduler": "tcp://10.0.0.5:8786"}, "tcp:// lets everybody send one"),
+        ({"scheduler": "tcp://localhost.example:8786"}, "tcp:// lets everybody send one"),
+        ({"scheduler": "tls://dask.example:8786"}, "tls:// needs train.scheduler_ca"),
+        ({"scheduler": "tcp://127.0.0.1:8786", **TLS}, "certificates are for tls://"),
+        ({}, "needs train.scheduler"),
+        ({"scheduler": "dask.example:8786"}, "write tls://host:port"),
+        ({"scheduler": "tls://dask.example"}, "write tls://host:port"),
+        ({"scheduler": "tls://me:secret@dask.example:8786"}, "write tls://host:port"),
+    ],
+)
+def test_scheduler_is_on_this_machine_or_behind_certificates(chosen: dict[str, Any], complaint: str) -> None:
+    """Whoever reaches it runs programs, so a network needs a sentence of the operator's own."""
+    values = {"train": {"engine": "dask", **chosen}}
+    if not complaint:
+        assert settings.Settings.model_validate(values).train.scheduler == chosen["scheduler"]
+        return
+    with pytest.raises(ValidationError, match=complaint):
+        settings.Settings.model_validate(values)

@@ -34,6 +34,14 @@ TRAINING: dict[str, Any] = {"run": 2, "reason": "50 new rows", "stage": "cross-v
 
 DOCS = "/docs"
 
+SHORT = {(1280, "light"), (390, "dark")}
+"""Forms that each run examines: both widths, both schemes. Places follow from the width, colours from the scheme."""
+
+FORMS = [
+    form if form in SHORT else pytest.param(*form, marks=pytest.mark.slow)
+    for form in itertools.product(WIDTHS, SCHEMES)
+]
+
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
@@ -91,8 +99,7 @@ def examined(browser: Browser, site: Site, path: str, width: int, scheme: str) -
     return [(path, *item) for item in faults] + ([(path, f"{wide} px too wide")] if wide > 0 else [])
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("width", "scheme"), FORMS)
 def test_axe_finds_nothing_on_any_page(browser: Browser, full: Site, width: int, scheme: str) -> None:
     by_page = [examined(browser, full, path, width, scheme) for path in (*PAGES, DOCS)]
     assert [item for items in by_page for item in items] == []

@@ -46,3 +46,18 @@ class Fresh:
         """The output of `python example.py`."""
         command = [str(self.python), "-I", str(exported / "example.py")]
         return subprocess.run(command, capture_output=True, text=True, check=True, cwd=self.python.parent).stdout
+
+
+class Environments:
+    """Environments below a folder: those with the same packages are one, which is made once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made: dict[frozenset[str], Fresh] = {}
+
+    def of(self, requirements: Path) -> Fresh:
+        """An environment with these packages and nothing else."""
+        packages = frozenset(requirements.read_text().split("\n"))
+        if packages not in self._made:
+            self._made[packages] = Fresh(self._folder / str(len(self._made)), requirements)
+        return self._made[packages]

@@ -75,6 +75,20 @@ def test_removed_folder_is_made_and_watched_again(watched: Watched) -> None:
     assert watched.watch() == []
 
 
+def test_folder_that_is_removed_during_a_start_is_made_again(home: Home) -> None:
+    """A start makes the folder before it imports; who removes it then must not end the service."""
+    shutil.rmtree(home.inbox)
+    watched = Watched(home)
+    try:
+        watched.inbox.recover()
+        [message] = watched.watch()
+        assert message.startswith("The inbox was gone and has been made again")
+        watched.until("Watched.")
+        assert watched.hears("a.csv")
+    finally:
+        watched.watcher.close()
+
+
 def test_folder_that_is_removed_and_made_at_once_is_watched_again(watched: Watched) -> None:
     """The new folder often has the old one's inode number; its watch is gone all the same."""
     shutil.rmtree(watched.home.inbox)

@@ -40,9 +40,12 @@ class Parts:
         self.dataset.open(
             {one["name"]: one["md5"] for one in self.journal.segments.current()}, self.journal.segments.replaced
         )
-        self.inbox = Inbox(self.home, self.settings.inbox, lambda: None)
+        self.inbox = self.open_inbox()
         labels = Labels(self.home, self.journal)
         self.ingestion = Ingestion(self.home, self.settings, self.inbox, self.dataset, self.journal, labels)
+
+    def open_inbox(self) -> Inbox:
+        return Inbox(self.home, self.settings.inbox, lambda: None)
 
     def close(self) -> None:
         hash_writer = self.ingestion.intake.known_rows._hash_writer

@@ -13,12 +13,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import ceph
 import pytest
-from ceph import Ceph
 from ingesting import Parts
 from moto_server import Moto, free_port
 
+from benchmarks import ceph
+from benchmarks.ceph import Ceph
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.settings import Storage
 from retraind.daemon.objects.opening import open_store

@@ -4,6 +4,7 @@ HEAVY = {
     "watchdog": {"retraind.daemon.inbox.watcher"},
     "apprise": {"retraind.daemon.notify.targets.apprise_process"},  # only where `notify.urls_file` is set
     "botocore": {"retraind.daemon.objects.s3"},  # only where `storage.url` is set
+    "distributed": {"retraind.daemon.training.engines.dask.client"},  # only with `train.engine = "dask"`
     "dvc": {"retraind.daemon.dataset.dvc"},
     "mlflow": {
         "retraind.daemon.registry.registry",

@@ -58,6 +58,7 @@ ROOT = Path(__file__).resolve().parents[2]
         "month.month",
         "ingest.footprint",
         "ingest.store",
+        "ingest.bucket",
         "ingest.ingest_journals",
         "serve.install",
     ],

@@ -12,7 +12,7 @@ TESTS = Path(__file__).parents[1]
 def run(folder: Path, *options: str) -> tuple[int, str]:
     """Exit code and output of pytest in two forks."""
     command = [sys.executable, "-m", "pytest", "-p", "forked_workers", "-p", "no:cacheprovider", "--workers=2"]
-    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    environment = {**os.environ, "PYTHONPATH": str(TESTS), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     done = subprocess.run([*command, *options], cwd=folder, capture_output=True, text=True, env=environment)
     return done.returncode, done.stdout + done.stderr
 

@@ -1,5 +1,7 @@
 """retraind.daemon.service.checks: what the health says of a trainer that says nothing itself."""
 
+from contextlib import closing
+
 import pytest
 
 from retraind.daemon.core.home import Home
@@ -22,17 +24,17 @@ from retraind.daemon.service.heartbeat import START_SECONDS
 def test_trainer_that_neither_works_nor_waits_is_objected_to(
     home: Home, state: dict[str, bool], training: bool, silent: float, objects: bool
 ) -> None:
-    trainer = Trainer(home, 0, lambda: None)
-    vars(trainer).update(state, heard_at=1000.0)
-    objection = silence(trainer, training, 1000.0 + silent)
+    with closing(Trainer(home, 0, lambda: None)) as trainer:
+        vars(trainer).update(state, heard_at=1000.0)
+        objection = silence(trainer, training, 1000.0 + silent)
     assert (objection or "").startswith("It has not been ready for 901 s.") == objects
     assert objects or objection is None
 
 
 def test_each_word_of_the_trainer_is_heard(home: Home) -> None:
     """One that says again and again why it can't begin does not hang."""
-    trainer = Trainer(home, 0, lambda: None)
-    before = trainer.heard_at
-    trainer._inbox.put({"unready": "The database is locked."})
-    trainer.messages()
-    assert trainer.heard_at > before
+    with closing(Trainer(home, 0, lambda: None)) as trainer:
+        before = trainer.heard_at
+        trainer._inbox.put({"unready": "The database is locked."})
+        trainer.messages()
+        assert trainer.heard_at > before

@@ -2,6 +2,7 @@
 
 import sqlite3
 import stat
+import threading
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from journal_entries import a_batch, a_drop
 
-from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.core.errors import HistoryLost, RetraindError
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.journal.journal_format import FORMAT
 from retraind.daemon.core.states import DropState
@@ -40,6 +41,24 @@ def test_damaged_journal_is_a_sentence(home: Home) -> None:
         Journal.reading(home.journal) as journal,
     ):
         journal.versions.newest()
+
+
+def test_journal_that_disappears_while_it_is_opened_is_not_written(home: Home) -> None:
+    """SQLite would go on in a file without a name; a locked journal, as here, or the check of a large one, takes seconds."""
+    Journal.open(home.journal).close()
+    with closing(sqlite3.connect(home.journal, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+
+        def take() -> None:
+            home.journal.rename(home.root / "aside")
+            other.rollback()
+
+        taking = threading.Timer(0.3, take)
+        taking.start()
+        with pytest.raises(HistoryLost, match="is gone"):
+            Journal.open(home.journal)
+        taking.join()
+    assert not home.journal.exists()
 
 
 def test_hole_in_the_journal_is_found_at_start(home: Home) -> None:
@@ -105,6 +124,8 @@ def test_journal_from_before_rejections_by_a_person_goes_on(home: Home, journal:
     journal.close()
     with closing(sqlite3.connect(home.journal)) as connection:
         connection.execute("ALTER TABLE drops DROP COLUMN decided_by")
+        connection.execute("ALTER TABLE drops DROP COLUMN origin")
     with closing(Journal.open(home.journal)) as opened:
-        opened.drops.refuse(a_drop(decided_by="cli"), DropState.REJECTED, "b")
+        opened.drops.refuse(a_drop(decided_by="cli", origin="s3://b/a?etag=1"), DropState.REJECTED, "b")
+    assert [row["origin"] for row in drops.newest(home.journal, 9)] == ["s3://b/a?etag=1"]
     assert [row["decided_by"] for row in drops.newest(home.journal, 9)] == ["cli"]

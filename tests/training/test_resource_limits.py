@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from retraind.daemon.training import resource_limits
 
 MIB = 1024 * 1024
@@ -32,3 +34,20 @@ except MemoryError:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "refused 1000 (0, 0)"
+
+
+@pytest.mark.skipif(not resource_limits.AUTOGROUP.exists(), reason="the kernel has no autogroups")
+def test_a_session_of_its_own_is_as_nice_as_its_process() -> None:
+    """Otherwise the kernel would give it as much of a core as all workers that predict; another session is left alone."""
+    code = """
+from pathlib import Path
+from retraind.daemon.training import resource_limits
+before = resource_limits.AUTOGROUP.read_text()
+resource_limits.be_nice(7)
+print(before.split()[-1], resource_limits.AUTOGROUP.read_text().split()[-1])
+"""
+    for own in (True, False):
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, start_new_session=own)
+        before, after = map(int, done.stdout.split())
+        assert after == (before + 7 if own else before)

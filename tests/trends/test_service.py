@@ -20,8 +20,12 @@ from retraind.daemon.records.trends import reader
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    service = Service(tmp_path / "home", RETRAIND_SERVER__WORKERS="2")
+def service(tmp_path: Path, served: Path) -> Iterator[Service]:
+    """A service with a version, of which nothing was asked yet."""
+    service = Service(tmp_path / "home", RETRAIND_SERVER__WORKERS="2").copied(served)
+    for path in (*service.home.logs.iterdir(), *service.home.workers.iterdir()):
+        path.unlink()
+    os.utime(service.home.token)  # in a home of some age, the first counts would be those of before
     yield service
     service.end()
 

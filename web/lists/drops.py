@@ -27,7 +27,7 @@ PARAMETERS = (
 COLUMNS = (
     *("id", "name", "state", "source", "bytes", "rows_read", "rows_accepted", "rows_refused", "rows_duplicate"),
     *("rows_known", "rows_relabelled", "reason", "line", "column", "batch", "revision", "seen_at", "decided_at"),
-    *("decided_by", "sha256", "bad_file"),
+    *("decided_by", "sha256", "bad_file", "origin"),
 )
 
 MOST_HELD = 10_000

@@ -168,7 +168,7 @@ def _drops() -> dict[str, Json]:
 
 def _drop() -> dict[str, Json]:
     counts = ("id", "bytes", "rows_read", "rows_accepted", "rows_refused", "rows_duplicate", "rows_known")
-    texts = ("reason", "column", "bad_file", "revision", "decided_by", "forgotten_by")
+    texts = ("reason", "column", "bad_file", "revision", "decided_by", "forgotten_by", "origin")
     return {
         **dict.fromkeys((*counts, "rows_relabelled"), COUNT),
         "sha256": TEXT,

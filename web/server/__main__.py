@@ -121,6 +121,9 @@ def main(arguments: list[str] | None = None) -> int:
     home = Home(options.home.resolve())
     chosen = Settings.model_validate_json(options.settings) if options.settings else settings.load(home.settings)
     logs.configure(chosen.log)
+    # Only what is made again is in it, and without it no worker can start; the health names it.
+    with contextlib.suppress(OSError):
+        home.workers.mkdir(mode=file_modes.FOLDER, exist_ok=True)
     lock = durable.try_lock(home.worker_lock(options.slot, os.getpid()))
     if lock is None:
         _log.error("Another process holds the lock of this worker.")

@@ -92,9 +92,8 @@ def _drop(drop: TrainingDrop) -> str:
         if drop["state"] == DropState.FORGOTTEN
         else ""
     )
-    return (
-        f"{drop['name']}  {drop['rows']:,} rows  batch {drop['batch']}  {drop['source']}{gone}  sha256 {drop['sha256']}"
-    )
+    name = drop["origin"] or drop["name"]
+    return f"{name}  {drop['rows']:,} rows  batch {drop['batch']}  {drop['source']}{gone}  sha256 {drop['sha256']}"
 
 
 def _window(settings: Mapping[str, object]) -> str:

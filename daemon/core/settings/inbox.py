@@ -2,14 +2,23 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from retraind.daemon.core.settings.section import Section
+from retraind.daemon.core.settings.storage import bucket_url, server_address
 
 
 class Inbox(Section):
     """How drops are noticed and limited."""
 
+    url: str = Field(
+        "",
+        description="Prefix of a bucket, such as `s3://bucket/prefix`, whose objects are drops as well, beside the files of the folder. Taken objects are deleted there. Empty: none.",
+    )
+    endpoint: str = Field(
+        "",
+        description="Address of the S3-compatible server of `inbox.url`. Empty: that of `storage.endpoint`.",
+    )
     settle_seconds: float = Field(
         0.5,
         ge=0,
@@ -18,7 +27,7 @@ class Inbox(Section):
     scan_seconds: float = Field(
         5.0,
         gt=0,
-        description="The folder is listed at least this often (seconds), because file system events can be lost.",
+        description="The folder is listed at least this often (seconds), because file system events can be lost. The bucket of `inbox.url` is listed this often.",
     )
     max_bytes: int = Field(
         1_073_741_824,
@@ -39,6 +48,12 @@ class Inbox(Section):
     bad_rows: Literal["quarantine", "reject_file"] = Field(
         "quarantine",
         description="`quarantine` takes the good rows and saves the bad ones in inbox/rejected/NAME.*.bad.csv. `reject_file` rejects the whole file.",
+    )
+    max_bad_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Maximum share (0-1) of bad rows in a file whose good rows are taken. A file with more of them, and at least ten, is rejected whole. Rows without a label and late labels don't count. 1: any share.",
     )
     extra_columns: Literal["ignore", "reject", "add"] = Field(
         "reject",
@@ -63,3 +78,6 @@ class Inbox(Section):
     rejected_days: float = Field(
         90.0, ge=0, description="Age (days) at which files in inbox/rejected are removed. 0 keeps them."
     )
+
+    _names_a_bucket = field_validator("url")(bucket_url)
+    _is_an_address = field_validator("endpoint")(server_address)

@@ -38,7 +38,6 @@ class Notify(Section):
     kinds: list[NoticeKind] = Field(
         default=[
             NoticeKind.REJECTED,
-            NoticeKind.UNANSWERED,
             NoticeKind.HELD,
             NoticeKind.ROLLED_BACK,
             NoticeKind.FAILED,

@@ -17,6 +17,28 @@ BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 PREFIX = re.compile(r"(/[A-Za-z0-9._-]+)*/?")
 
 
+def bucket_url(url: str) -> str:
+    """The URL of a prefix, checked; raises ValueError."""
+    if not url:
+        return url
+    parts = urlsplit(url)
+    plain = parts.scheme == "s3" and not parts.query and not parts.fragment
+    relative = {".", ".."} & set(parts.path.split("/"))  # which servers and proxies resolve: out of the prefix
+    if relative or not (plain and BUCKET.fullmatch(parts.netloc) and PREFIX.fullmatch(parts.path)):
+        raise ValueError("write s3://bucket or s3://bucket/prefix, without credentials")
+    return url.rstrip("/")
+
+
+def server_address(endpoint: str) -> str:
+    """The address of an S3 server, checked; raises ValueError."""
+    parts = urlsplit(endpoint)
+    plain = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+    plain = plain and bool(AUTHORITY.fullmatch(parts.netloc)) and not parts.fragment
+    if endpoint and not (plain and not parts.query and parts.path in ("", "/")):
+        raise ValueError("write http://host:port or https://host:port, without credentials")
+    return endpoint.rstrip("/")
+
+
 class Data(Section):
     """The remote for the history of the data."""
 
@@ -62,24 +84,5 @@ class Storage(Section):
         description="Time limit (seconds) for an answer of the object store. A request is tried twice.",
     )
 
-    @field_validator("url")
-    @classmethod
-    def _names_a_bucket(cls, url: str) -> str:
-        if not url:
-            return url
-        parts = urlsplit(url)
-        plain = parts.scheme == "s3" and not parts.query and not parts.fragment
-        relative = {".", ".."} & set(parts.path.split("/"))  # which servers and proxies resolve: out of the prefix
-        if relative or not (plain and BUCKET.fullmatch(parts.netloc) and PREFIX.fullmatch(parts.path)):
-            raise ValueError("write s3://bucket or s3://bucket/prefix, without credentials")
-        return url.rstrip("/")
-
-    @field_validator("endpoint")
-    @classmethod
-    def _is_an_address(cls, endpoint: str) -> str:
-        parts = urlsplit(endpoint)
-        plain = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
-        plain = plain and bool(AUTHORITY.fullmatch(parts.netloc)) and not parts.fragment
-        if endpoint and not (plain and not parts.query and parts.path in ("", "/")):
-            raise ValueError("write http://host:port or https://host:port, without credentials")
-        return endpoint.rstrip("/")
+    _names_a_bucket = field_validator("url")(bucket_url)
+    _is_an_address = field_validator("endpoint")(server_address)

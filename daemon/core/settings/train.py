@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from retraind.daemon.core.settings.scheduler import Scheduled
 from retraind.daemon.core.settings.section import Section
 
 
@@ -66,7 +67,7 @@ IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 """Name of a candidate from another package: `sklearn.neighbors:KNeighborsClassifier`."""
 
 
-class Train(Section):
+class Train(Scheduled):
     """How candidates are fitted."""
 
     candidates: list[str] = Field(
@@ -157,7 +158,7 @@ class Train(Section):
     jobs: int = Field(
         1,
         ge=0,
-        description="Number of processes that cross-validate candidates at the same time, each on a core of its own. 0: as many as there are cores, one less if `train.nice` is below 10, and no more than the memory limit leaves room for. Scores and models do not depend on it. Up to a million cells there are at least two, because they take little.",
+        description="Number of processes that fit candidates at the same time. 0: as many as there are cores (one less if `train.nice` is below 10, or if a container has a quota), and as the memory limit leaves room for. Scores and models do not depend on it. Up to a million cells (rows times columns) there are at least two.",
     )
     nice: int = Field(10, ge=0, le=19, description="Niceness of the trainer, so that predictions come first.")
     report_rows: int = Field(

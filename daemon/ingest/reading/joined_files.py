@@ -84,7 +84,12 @@ def read(
     # One of the files may be rejected whole; then none of its rows may enter the table.
     if joined.records != ends[-1] or certainly_refuses(joined.bad, policy):
         return None
-    return _divide(group, ends, joined, policy, accepted_at), joined.schema
+    table = _divide(group, ends, joined, policy, accepted_at)
+    if any(file.reading.mostly_bad for file in group):  # nothing of these counts, not even a category
+        for file in group:
+            file.reading.restart()
+        return None
+    return table, joined.schema
 
 
 def _check(group: Sequence[PlainFile], schema: Schema, policy: Policy, side_columns: Sequence[str]) -> _Joined:

@@ -15,6 +15,8 @@ class Acknowledged:
 
     rejections: dict[str, str] = field(default_factory=dict)
     """By the sha256 of a drop, the time of the newest rejection that was acknowledged."""
+    losses: dict[str, str] = field(default_factory=dict)
+    """The same of an accepted drop's bad rows."""
     runs: Collection[int] = frozenset()
     """Trainings whose failure was acknowledged."""
     versions: Collection[tuple[str, int]] = frozenset()
@@ -24,6 +26,10 @@ class Acknowledged:
         """Whether a rejection was acknowledged; a later one of the same bytes is another."""
         return decided_at <= self.rejections.get(sha256, "")
 
+    def loss(self, sha256: str, decided_at: str) -> bool:
+        """Whether the bad rows of a drop, accepted at this time, were acknowledged."""
+        return decided_at <= self.losses.get(sha256, "")
+
     def version(self, kind: EventKind, version: int) -> bool:
         """Whether the newest event of this kind about a version was acknowledged."""
         return (kind.value, version) in self.versions
@@ -31,9 +37,10 @@ class Acknowledged:
 
 def among(journal: Path, drops: Iterable[str], runs: Iterable[int], versions: Iterable[int]) -> Acknowledged:
     """What was acknowledged of these drops (sha256), trainings and versions."""
-    about_drops = [row for row in _about(journal, '"drop"', drops) if row["kind"] == EventKind.REJECTED]
+    about_drops = _about(journal, '"drop"', drops)
     return Acknowledged(
-        {row["drop"] or "": row["event_at"] for row in about_drops},
+        {row["drop"] or "": row["event_at"] for row in about_drops if row["kind"] == EventKind.REJECTED},
+        {row["drop"] or "": row["event_at"] for row in about_drops if row["kind"] == EventKind.QUARANTINED},
         frozenset(row["run"] or 0 for row in _about(journal, "run", runs)),
         frozenset((str(row["kind"]), row["version"] or 0) for row in _about(journal, "version", versions)),
     )

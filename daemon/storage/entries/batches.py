@@ -6,7 +6,7 @@ from typing import NamedTuple, TypedDict
 from sqlalchemy import Connection, func, or_, select
 
 from retraind.daemon.core.journal_rows import BatchRow, DropRecord, LabelRecord, SegmentRecord
-from retraind.daemon.core.states import BatchKind, BatchState, DropState, EventKind, Hold
+from retraind.daemon.core.states import BatchKind, BatchState, DropState, EventKind
 from retraind.daemon.core.status import utcnow
 from retraind.daemon.schema.score_names import counted
 from retraind.daemon.storage.database import Database
@@ -14,8 +14,11 @@ from retraind.daemon.storage.entries import labels
 from retraind.daemon.storage.entries.events import record_event
 from retraind.daemon.storage.journal_tables import batches, drops, held, runs, segments, versions
 
-_NO_DROP: Mapping[str, None] = {"reason": None, "line": None, "column": None, "bad_file": None, "seen_at": None}
+_NO_DROP: Mapping[str, None] = dict.fromkeys(("reason", "line", "column", "bad_file", "seen_at", "origin"))
 """Defaults of keys that `accept` may omit, because rows that are inserted together need the same keys."""
+
+FIRST_ROWS = 100
+"""Rows that the reference begins with at least: a handful of rows must not judge all later versions."""
 
 
 class Committed(NamedTuple):
@@ -51,14 +54,12 @@ class Batches:
         """
         with self._database.writing() as connection:
             seq, now = append(connection, BatchKind.DROPS, batch, batch["rows"]), utcnow()
-            facts = {"state": DropState.ACCEPTED, "batch": seq, "decided_at": now}
-            connection.execute(drops.insert(), [{**_NO_DROP, **drop, **facts} for drop in accepted])
+            values = [
+                {**_NO_DROP, **drop, "state": DropState.ACCEPTED, "batch": seq, "decided_at": now} for drop in accepted
+            ]
+            connection.execute(drops.insert(), values)
             labels.insert(connection, labelled, seq, now)
             taken = select(drops.c.sha256).where(drops.c.batch == seq)
-            let_in = held.c.sha256.in_(taken) & (held.c.state == Hold.LET_IN)
-            for row in connection.execute(select(held.c.sha256, held.c.by).where(let_in)).all():
-                here = (drops.c.sha256 == row.sha256) & (drops.c.batch == seq)
-                connection.execute(drops.update().where(here).values(decided_by=row.by))
             connection.execute(held.delete().where(held.c.sha256.in_(taken)))
             names = ", ".join(drop["name"] for drop in accepted[:3]) + (", …" if len(accepted) > 3 else "")
             record_event(
@@ -125,13 +126,26 @@ class Batches:
 
         If none is left, the rows of the oldest batch that has any.
         """
+        return next(iter(self._oldest_rows()), 0)
+
+    def early_rows(self) -> int:
+        """Rows of the batches after the first that join it in the reference, because it has fewer than FIRST_ROWS."""
+        first, *others = self._oldest_rows() or [0]
+        total = first
+        for rows in others:
+            if total >= FIRST_ROWS:
+                break
+            total += rows
+        return total - first
+
+    def _oldest_rows(self) -> list[int]:
+        """The rows, without forgotten ones, of the oldest batches that have any, as many as FIRST_ROWS may need."""
         here = (drops.c.batch == batches.c.seq) & (drops.c.state == DropState.FORGOTTEN)
         gone = select(func.coalesce(func.sum(drops.c.rows_accepted), 0)).where(here).scalar_subquery()
         left = select((batches.c.rows - gone).label("n")).where(
             batches.c.kind == BatchKind.DROPS, batches.c.rows > gone
         )
-        first = self._database.one(left.order_by(batches.c.seq))
-        return 0 if first is None else int(first["n"])
+        return [int(row["n"]) for row in self._database.rows(left.order_by(batches.c.seq).limit(FIRST_ROWS))]
 
     def newest(self, *kinds: BatchKind) -> BatchRow | None:
         """The newest committed batch of these kinds; by default, of those that added rows."""

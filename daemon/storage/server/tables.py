@@ -93,6 +93,8 @@ def prepare(connection: Connection, server: JournalServer) -> LastWrite:
     require_known(stored, server, writable=True)
     if not inspect(connection).has_table(history_index.logs.name):  # the last addition, as in the file
         tables.create_all(connection)
+    if all(column["name"] != "origin" for column in inspect(connection).get_columns("drops")):
+        connection.execute(text('ALTER TABLE drops ADD COLUMN origin VARCHAR COLLATE "C"'))
     for version in range(stored, FORMAT):
         for statement in journal_tables.MIGRATIONS[version]:
             connection.execute(text(statement))

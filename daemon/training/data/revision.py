@@ -81,16 +81,17 @@ class Data:
         group: str = "",
         era: Era | None = None,
         time: str = "",
+        early_rows: int = 0,
     ) -> Self:
         """Read and verify segments (`hashes`: sha256 by name, oldest first); `share` of the rows is held out.
 
-        The held-out rows among the first `first_rows`, or of the `era` if any are left, are the reference holdout,
-        which no window shortens. `by` is the rule for units (None: it follows from the column `group` or from the
+        The held-out rows among the first `first_rows` and the `early_rows` accepted next, or of the `era` if any are
+        left, are the reference holdout, which no window shortens. `by` is the rule for units (None: it follows from the column `group` or from the
         rows), `before` the assignment of the served version, `time` the column with the rows' times. Raises
         DatasetDamaged, TrainingFailed for ambiguous times, and TooFewRows when there is too little to train on.
         """
         read = holdout_assignment.read(folder, hashes, schema, group, time)
-        roles = row_roles.of(read, schema, first_rows, share, window or Window(), by, era)
+        roles = row_roles.of(read, schema, (first_rows, early_rows), share, window or Window(), by, era)
         trained = holdout_assignment.trained(folder, hashes, schema, read, before)
         _require_enough(read.targets[roles.training], schema)
         return cls._arranged(folder, hashes, schema, read, roles, trained)

@@ -16,6 +16,9 @@ from retraind.daemon.training.data import holdout_assignment, split
 from retraind.daemon.training.data.holdout_assignment import Assignment, RowFacts
 from retraind.daemon.training.data.split import By, Mask
 
+Oldest = tuple[int, int]
+"""Number of rows in the first revision, and of the rows accepted next that are in the reference with them."""
+
 
 @dataclass(frozen=True)
 class Roles:
@@ -49,7 +52,7 @@ class Roles:
 
 
 def of(
-    read: RowFacts, schema: Schema, first_rows: int, share: float, window: Window, by: By | None, era: Era | None
+    read: RowFacts, schema: Schema, oldest: Oldest, share: float, window: Window, by: By | None, era: Era | None
 ) -> Roles:
     """Decide the roles of the rows; the arguments are those of `revision.Data.read`."""
     times = arrival_times.plausible(read.accepted, window.now)
@@ -59,7 +62,7 @@ def of(
     by = by or (By.GROUP if read.group else alike)
     recent = arrival_times.within(times, listed, window)
     sides = holdout_assignment.assign(read, schema, by, share, listed, recent)
-    first, era = _first(times, listed & sides.judging, first_rows, era)
+    first, era = _first(times, listed & sides.judging, oldest, era)
     reference = listed & sides.judging & first
     # An era may begin at any moment in the window and includes all its rows, so later readings get the same rows.
     judging = sides.judging & (recent | arrival_times.parted(times, listed, recent)) | reference
@@ -73,8 +76,13 @@ def _alike(read: RowFacts, by: By | None) -> By:
     return by
 
 
-def _first(times: Times, judging: Mask, first_rows: int, era: Era | None) -> tuple[Mask, Era | None]:
-    """The era with the reference holdout; None (the first revision) if the era has no held-out rows."""
+def _first(times: Times, judging: Mask, oldest: Oldest, era: Era | None) -> tuple[Mask, Era | None]:
+    """The era with the reference holdout; None (the oldest rows) if the era has no held-out rows."""
     if era is not None and (judging & (first := arrival_times.during(times, era))).any():
         return first, era
-    return np.arange(len(times)) < first_rows, None
+    first_rows, early_rows = oldest
+    first = np.arange(len(times)) < first_rows
+    # By time, not by place: a merge may put later rows between those of the batches after the first.
+    others = first_rows + np.argsort(times[first_rows:], kind="stable")
+    first[others[:early_rows]] = True
+    return first, None

@@ -27,6 +27,7 @@ class Source:
     """The assignment of the served version."""
     era: Era | None = None
     by: By | None = None
+    early_rows: int = 0
 
     def read(self) -> Data:
         """Read and verify the rows; raises as `Data.read` does."""
@@ -41,4 +42,4 @@ class Source:
             self.by,
             self.before,
         )
-        return Data.read(*rows, group=rules.group, era=self.era, time=rules.time)
+        return Data.read(*rows, group=rules.group, era=self.era, time=rules.time, early_rows=self.early_rows)

@@ -1,7 +1,6 @@
 """The engine that uses several cores: a pool of processes, forked from the training's process."""
 
 import math
-import pickle
 import time
 from collections import deque
 from collections.abc import Collection, Iterable
@@ -27,6 +26,8 @@ class LocalPool:
     A task whose process ends without a result, or lacks memory there, runs in the training's process when all others
     have ended. So a pool changes nothing but time.
     """
+
+    delay = 0.0
 
     def __init__(self, trial: Trial, jobs: int, alone_seconds: float = 0.0) -> None:
         """Run tasks in this process first, for so many seconds: short trainings need no other."""
@@ -93,14 +94,10 @@ class LocalPool:
             task = self._queue.popleft()
             try:
                 worker.begin(task)
-            except OSError:
-                self._lose(worker, task)
-            except (
-                pickle.PicklingError,
-                AttributeError,
-                TypeError,
-                ValueError,
-            ):  # an estimator that is known here only
+            except OSError:  # it was killed while it was idle
+                self._end([worker])
+                self._queue.appendleft(task)
+            except Exception:  # noqa: BLE001 - whatever pickle raises for an estimator that is known here only
                 self._alone.add([task])
 
     def _idle(self) -> Worker | None:

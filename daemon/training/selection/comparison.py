@@ -113,7 +113,7 @@ class Comparison:
             self._report()
             # One candidate has all the time that it needs.
             enough = any(attempt.usable for attempt in self._attempts.values())
-            results = self._engine.wait(self._budget.left if enough else math.inf)
+            results = self._engine.wait(self._budget.left + self._engine.delay if enough else math.inf)
             if not results:
                 self._end_early()
                 break

@@ -51,6 +51,9 @@ def run_task(trial: Trial, task: Task) -> Result:
 class Engine(Protocol):
     """Runs tasks. A result comes once for each task that is not dropped, also if a process that ran it was killed."""
 
+    delay: float
+    """Seconds in which it could not work, because workers had to be found; no budget counts them."""
+
     @property
     def jobs(self) -> int:
         """Maximum number of tasks that run at the same time."""
@@ -74,7 +77,7 @@ class Engine(Protocol):
 class OneByOne:
     """The engine that runs one task after the other in this process."""
 
-    jobs = 1
+    jobs, delay = 1, 0.0
 
     def __init__(self, trial: Trial) -> None:
         self._trial = trial

@@ -7,7 +7,7 @@ from retraind.daemon.core.journal_rows import EventRow
 from retraind.daemon.core.states import DropState
 from retraind.daemon.records.drops import ExaminedDrop, HeldDrop
 from retraind.daemon.records.lineage_chain import TrainedVersions
-from retraind.daemon.records.search import acknowledged
+from retraind.daemon.records.search import acknowledged, lost_rows
 from retraind.daemon.schema.score_names import counted
 from retraind.web.http.problems import Problem
 from retraind.web.pages.drop import bad_rows, distributions
@@ -38,7 +38,9 @@ class Drop(TypedDict):
     trained: TrainedVersions | None
     events: list[EventRow]
     acknowledged: bool
-    """Whether a person has seen to its rejection."""
+    """Whether a person has seen to its rejection, or to its bad rows."""
+    loss: str
+    """A remark on an accepted drop that has lost a notable share of its rows; empty for others."""
     effect: str
     """What a request to forget would do; empty if there is nothing to forget."""
 
@@ -65,6 +67,7 @@ def content(request: PageRequest) -> Drop:
         "trained": trained,
         "events": records.events.of_drop(drop["sha256"], EVENTS),
         "acknowledged": _is_acknowledged(request, drop),
+        "loss": lost_rows.sentence(drop),
         "effect": _effect(drop, trained) if drop["state"] == DropState.ACCEPTED else "",
     }
 
@@ -82,6 +85,7 @@ def _held(request: PageRequest, held: HeldDrop) -> Drop:
         "trained": None,
         "events": request.records.events.of_drop(held["sha256"], EVENTS),
         "acknowledged": False,
+        "loss": "",
         "effect": "",
     }
 
@@ -111,13 +115,16 @@ def _unread(request: PageRequest) -> Drop:
         "trained": None,
         "events": [],
         "acknowledged": False,
+        "loss": "",
         "effect": "",
     }
 
 
 def _is_acknowledged(request: PageRequest, drop: ExaminedDrop) -> bool:
     sha256 = drop["sha256"]
-    return acknowledged.among(request.home.journal, [sha256], [], []).rejection(sha256, drop["decided_at"])
+    seen = acknowledged.among(request.home.journal, [sha256], [], [])
+    is_seen = seen.rejection if drop["state"] == DropState.REJECTED else seen.loss
+    return is_seen(sha256, drop["decided_at"])
 
 
 def _twin(request: PageRequest, drop: ExaminedDrop) -> SameBytes | None:
