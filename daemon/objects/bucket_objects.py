@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from email.utils import parsedate_to_datetime
 from itertools import islice
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from urllib3.exceptions import HTTPError
 
@@ -22,6 +22,13 @@ SINGLY = {*UNVERSIONED, "MissingContentMD5", "InvalidRequest", "MalformedXML"}
 """Error codes of servers that can't delete several objects at once."""
 
 GONE = {"NoSuchKey", "NoSuchVersion"}
+
+
+class Sink(Protocol):
+    """A file, as far as an object is written to it."""
+
+    def write(self, data: bytes, /) -> int:
+        """Write some bytes; returns their number."""
 
 
 class Version(NamedTuple):
@@ -50,7 +57,7 @@ class BucketObjects(S3Store):
         name = one["Key"][len(self._key("")) :]
         return Version(name, one["ETag"].strip('"'), one["Size"], int(one["LastModified"].timestamp()))
 
-    def fetch(self, name: str, file: BinaryIO) -> Version:
+    def fetch(self, name: str, file: Sink) -> Version:
         """Write the present bytes of an object to `file`; returns the version that was read.
 
         Raises ObjectLost, Refused, StoreUnavailable, OSError.
@@ -70,7 +77,7 @@ class BucketObjects(S3Store):
         modified = int(parsedate_to_datetime(headers["last-modified"]).timestamp())
         return Version(name, headers["etag"].strip('"'), size, modified, headers.get("x-amz-version-id"))
 
-    def _write(self, name: str, pieces: Iterator[bytes], file: BinaryIO) -> int:
+    def _write(self, name: str, pieces: Iterator[bytes], file: Sink) -> int:
         size = 0
         while (piece := self._next(name, pieces)) is not None:
             size += file.write(piece)

@@ -9,6 +9,7 @@ from retraind.daemon.core import durable, requests
 from retraind.daemon.core.states import Hold
 from retraind.daemon.inbox.bucket import courier
 from retraind.daemon.records import drops
+from retraind.daemon.tabular import file_content
 
 server = pytest.fixture(scope="module")(stores.server)
 bucket = pytest.fixture(stores.bucket)
@@ -111,3 +112,18 @@ def test_only_so_many_objects_are_fetched_ahead(parts: BucketParts) -> None:
     assert (len(small.lengths), small.keys) == (55, [])
     small.close()
     parts.open()
+
+
+def test_large_object_is_read_where_it_was_fetched(parts: BucketParts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its hash is that of its bytes, which are not copied; the same bytes in a file are a duplicate."""
+    monkeypatch.setattr(file_content, "SMALL_BYTES", 1000)
+    content = text(*range(100))
+    parts.put("large.csv", content)
+    parts.put("small.csv", text(200.0))
+    parts.take()
+    parts.drop("copy.csv", content)
+    parts.take()
+    assert (len(parts.lengths), parts.keys) == (101, [])
+    [large] = [row for row in drops.newest(parts.home.journal, 9) if row["name"].endswith("large.csv")]
+    assert large["sha256"] == durable.sha256(content.encode())
+    assert parts.drops()[-1] == ("copy.csv", "duplicate")

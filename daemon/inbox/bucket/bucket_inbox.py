@@ -24,6 +24,8 @@ from retraind.daemon.inbox.rejected_folder import Rejected
 from retraind.daemon.inbox.settling import Settling, Stamp
 from retraind.daemon.schema.score_names import counted
 from retraind.daemon.storage.journal import Journal
+from retraind.daemon.tabular import file_content
+from retraind.daemon.tabular.file_content import Content
 
 KEY = "leaving objects"
 """The journal's key for the origins of objects with an outcome, which must be deleted."""
@@ -58,8 +60,6 @@ class BucketInbox(Inbox):
         super().__init__(home, limits, wake, settling)
         self._shelf, self._staging, self._courier = transfer
         self._journal = journal
-        self._read: dict[str, str] = {}
-        """The sha256 of the objects that were read, by name."""
         self._left_objects: dict[str, Stamp] = {}
         """Objects that can't be taken out, as `_left` for files."""
         self._is_reported = False
@@ -143,11 +143,14 @@ class BucketInbox(Inbox):
         except FileNotFoundError:  # another program has removed it; it is fetched again
             self._shelf.take(name)
             return None
-        try:
-            content = yield from read_content(fd, name, self._limits, self._home.registry)
-        finally:
-            os.close(fd)
-        self._read[name] = content.sha256
+        if stamp.size > file_content.SMALL_BYTES and not file_content.is_packed(name):
+            # No other program can write to it, so it is not copied.
+            content = Content(arrival.sha256, stamp.size, None, fd)
+        else:
+            try:
+                content = yield from read_content(fd, name, self._limits, self._home.registry)
+            finally:
+                os.close(fd)
         return Drop(name, stamp, content, self._settling.seen_at(name), arrival.origin)
 
     def quarantine(self, drop: Drop, lines: Iterable[bytes]) -> str:
@@ -160,7 +163,7 @@ class BucketInbox(Inbox):
         """Remove drops whose rows are committed; those of the bucket follow in the courier's thread."""
         objects = {name: sha256 for name, sha256 in drops if _is_object(name)}
         here = {name: arrival for name in objects if (arrival := self._shelf.get(name)) is not None}
-        done = [arrival for name, arrival in here.items() if self._sha256(arrival) == objects[name]]
+        done = [arrival for name, arrival in here.items() if arrival.sha256 == objects[name]]
         self._finish(done, self._earlier(objects[name] for name in objects.keys() - {one.name for one in done}))
         return super().clear([one for one in drops if one[0] not in objects])
 
@@ -168,12 +171,6 @@ class BucketInbox(Inbox):
         """The origins of drops that were accepted before a restart, and may still be in the bucket."""
         rows = filter(None, map(self._journal.drops.taken, sha256s))
         return [origin for row in rows if (origin := row["origin"]) is not None]
-
-    def _sha256(self, arrival: Arrival) -> str | None:
-        """The sha256 of an object's bytes. After a restart it may be there before it is read again."""
-        if arrival.name not in self._read and arrival.staged is not None:
-            self._read[arrival.name] = self._staging.folder.sha256(arrival.staged) or ""
-        return self._read.get(arrival.name)
 
     def reject(self, refused: Collection[tuple[str, Stamp, Mapping[str, object]]]) -> dict[str, OSError]:
         """Move rejected drops to `rejected/`; returns those that can't be moved."""
@@ -229,7 +226,6 @@ class BucketInbox(Inbox):
     def _discard(self, name: str) -> None:
         arrival = self._shelf.take(name)
         self._settling.forget(name)
-        self._read.pop(name, None)
         if arrival is not None and arrival.staged is not None:
             self._staging.remove(arrival.staged)
 

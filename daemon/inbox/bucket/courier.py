@@ -13,7 +13,7 @@ from retraind.daemon.core import logs
 from retraind.daemon.inbox.bucket import origin
 from retraind.daemon.inbox.bucket.object_names import is_ignored
 from retraind.daemon.inbox.bucket.shelf import Arrival, Shelf
-from retraind.daemon.inbox.bucket.staging import Staging
+from retraind.daemon.inbox.bucket.staging import HashedFile, Staging
 from retraind.daemon.objects.bucket_objects import BucketObjects, Version
 from retraind.daemon.objects.retried_work import RetriedWork
 from retraind.daemon.objects.s3 import Refused
@@ -213,7 +213,7 @@ class Courier(RetriedWork):
             return False
         arrival: Arrival | None = None
         try:
-            arrival = self._fetched(listed) if listed.size <= self._max_bytes else self._arrival(listed, None)
+            arrival = self._fetched(listed) if listed.size <= self._max_bytes else self._arrival(listed, "", None)
         except ObjectLost:
             log.info("object_gone", name=self._place_of(listed))
         except Refused as error:
@@ -239,12 +239,13 @@ class Courier(RetriedWork):
         staged, fd = self._staging.create()
         try:
             with os.fdopen(fd, "wb") as file:
-                version = self._bucket.fetch(listed.name, file)
+                sink = HashedFile(file)
+                version = self._bucket.fetch(listed.name, sink)
         except BaseException:
             self._staging.remove(staged)
             raise
-        return self._arrival(version, staged)
+        return self._arrival(version, sink.sha256, staged)
 
-    def _arrival(self, version: Version, staged: str | None) -> Arrival:
+    def _arrival(self, version: Version, sha256: str, staged: str | None) -> Arrival:
         stamp, source = origin.stamp(version), origin.of(self._url, version)
-        return Arrival(self._place_of(version), version, stamp, source, staged)
+        return Arrival(self._place_of(version), version, stamp, source, sha256, staged)

@@ -20,6 +20,8 @@ class Arrival:
     version: Version
     stamp: Stamp
     origin: str
+    sha256: str
+    """Of its bytes; empty for one that is too large to be fetched."""
     staged: str | None
     """Its file in the staging folder; None for one that is too large to be fetched."""
 

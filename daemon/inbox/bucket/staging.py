@@ -3,9 +3,11 @@
 It is emptied at the start, because the objects are still in the bucket. So nothing in it has to be durable.
 """
 
+import hashlib
 import os
 import secrets
 from contextlib import suppress
+from typing import BinaryIO
 
 from retraind.daemon.core import shared_folder
 from retraind.daemon.core.errors import Unavailable
@@ -16,6 +18,23 @@ NAME = ".objects"
 """On the inbox's file system, so that a rejected object can be renamed into `rejected/`."""
 
 MODE = 0o700
+
+
+class HashedFile:
+    """A file whose bytes are hashed as they are written, while others are on their way."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._digest = file, hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        """Write some bytes; returns their number."""
+        self._digest.update(data)
+        return self._file.write(data)
+
+    @property
+    def sha256(self) -> str:
+        """The hash of all bytes so far."""
+        return self._digest.hexdigest()
 
 
 class Staging:
