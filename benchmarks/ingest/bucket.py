@@ -38,7 +38,7 @@ OBJECTS_PER_SECOND, MB_PER_SECOND = 500, 40
 LARGE_ROWS = 1_000_000
 """About 153 MB."""
 
-THREADS = 16
+THREADS = 32
 
 
 @dataclass(frozen=True)

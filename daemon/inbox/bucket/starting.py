@@ -31,14 +31,14 @@ def start_inbox(
     require_botocore("inbox.url")
     from retraind.daemon.inbox.bucket import opening
 
-    may_delete = partial(_require_leading, settings, journal)
+    may_delete = partial(require_leading, settings, journal)
     inbox, courier = opening.open_inbox(home, settings, wake, settling, journal, may_delete)
     courier.start()
     stack.callback(courier.close)
     return inbox
 
 
-def _require_leading(settings: Settings, journal: Journal) -> None:
+def require_leading(settings: Settings, journal: Journal) -> None:
     """Raise JournalTaken once another machine leads, Unavailable if that is unknown."""
     if journal.term is None or not settings.leader.standby:
         return
