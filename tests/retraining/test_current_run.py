@@ -21,3 +21,14 @@ def test_candidates_that_are_compared_elsewhere_than_set_are_an_event(home: Home
         assert run.compared == {"run": 1, "engine": HERE, "problem": problem}
     events = [(row["kind"], row["level"], row["message"]) for row in ask(home.journal, "SELECT * FROM events")]
     assert events == [(EventKind.TRAINING, "warning", f"Dask is gone. {HERE}")]
+
+
+def test_remark_is_in_the_record_of_the_run(home: Home, journal: Journal) -> None:
+    """Such as what a time budget has cut."""
+    run = CurrentRun(journal, RecordedFacts(journal, Schedule(""), lambda: None))
+    for number, remark in enumerate(("", "train.budget_seconds = 1 was used up."), 1):
+        assert journal.runs.start("test", "a" * 40, "b" * 32, 150) == number
+        run.begin(Training(run=number, reason="test", stage="starting", step=0, steps=1, since=""), 0.0)
+        assert run.handle({"run": number, "done": number, "seconds": 2.0, "remark": remark})
+    details = [row["detail"] for row in ask(home.journal, "SELECT detail FROM runs ORDER BY id")]
+    assert details == ["version 1 after 2.0 s", "version 2 after 2.0 s. train.budget_seconds = 1 was used up."]

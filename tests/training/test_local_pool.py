@@ -110,6 +110,20 @@ def test_task_that_another_process_cannot_run_runs_here(grief: str) -> None:
         assert fold.figures == trial.fold(even, task.fold).figures
 
 
+def test_task_of_a_killed_process_runs_before_those_behind_it() -> None:
+    """At once, so that no time budget cuts the candidate."""
+    trial = trial_with(folds=5)
+    slow, quick = Candidate("slow", Elsewhere("slow")), Candidate("quick", Elsewhere())
+    with pool(trial, 1) as engine:
+        engine.add([Task(slow, 0), *(Task(quick, fold) for fold in range(5))])
+        assert engine.wait(0.3) == []
+        (busy,) = process_table.children(os.getpid())
+        os.kill(busy.pid, signal.SIGKILL)
+        assert engine.wait(0.3) == [], "it runs again, and takes as long"
+        assert engine.drop([Task(slow, 0)]).keys() == {Task(slow, 0)}
+        assert engine.wait(60)[0].task == Task(quick, 0)
+
+
 def test_idle_process_that_was_killed_is_replaced() -> None:
     """The next task runs in another one."""
     trial = trial_with(folds=2)

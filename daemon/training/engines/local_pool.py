@@ -23,8 +23,8 @@ PATIENCE_SECONDS = 0.1
 class LocalPool:
     """At most `jobs` processes, which start as tasks wait.
 
-    A task whose process ends without a result, or lacks memory there, runs in the training's process when all others
-    have ended. So a pool changes nothing but time.
+    A task whose process ends without a result runs in another one. If that ends, too, or the task lacks memory in its
+    share, it runs in the training's process when all others have ended. So a pool changes nothing but time.
     """
 
     delay = 0.0
@@ -34,6 +34,7 @@ class LocalPool:
         self._trial, self.jobs, self._most = trial, jobs, jobs
         self._queue: deque[Task] = deque()
         self._workers: list[Worker] = []
+        self._lost: set[Task] = set()
         self._alone = OneByOne(trial)
         self._alone_seconds = alone_seconds
         self._forked_at = -math.inf
@@ -129,10 +130,14 @@ class LocalPool:
         return result
 
     def _lose(self, worker: Worker, task: Task) -> None:
-        """Have the task of a process that has ended run here, where whatever ended it ends the training, as with one job."""
+        """Run the task of a process that has ended in another one, and after the second time here, as with one job."""
         code = self._end([worker])[0]
         log.warning("training_process_ended", code=code, candidate=task.candidate.name, reason="Its task runs again.")
-        self._alone.add([task])
+        if task in self._lost:
+            self._alone.add([task])
+        else:
+            self._lost.add(task)
+            self._queue.appendleft(task)
 
     def _end(self, workers: list[Worker]) -> list[int]:
         self._workers = [worker for worker in self._workers if worker not in workers]
