@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from retraind.daemon.core.errors import InvalidDrop
 from retraind.daemon.core.settings import Inbox
+from retraind.daemon.core.validation import header_faults
 from retraind.daemon.schema.column import MOST_CATEGORIES, Column
 from retraind.daemon.schema.schema import MOST_COLUMNS, PREDICTION_ID, PROVENANCE, REMARKS, Schema
 from retraind.daemon.tabular.infer_column import ColumnProfile
@@ -48,17 +49,14 @@ def with_columns(
     listed, there = {*schema.features, schema.target}, set(cells.column_names)
     adds = policy.extra_columns == "add"
     optional = {column.name for column in schema.columns if column.missing and adds}
-    for name in [*schema.features, schema.target]:
-        if name not in there and name not in optional:
-            header = ", ".join(cells.column_names)[:200]
-            raise InvalidDrop(f"The column {name!r} is missing; the header has: {header}.", line=1, column=name)
     read = listed.union(schema.ignored, REMARKS, side_columns)
     extra = [name for name in cells.column_names if name not in read]
-    if extra and policy.extra_columns == "reject":
-        reason = (
-            f"The column {extra[0]!r} is not in the schema; see inbox.extra_columns, or `retraind schema --ignore`."
-        )
-        raise InvalidDrop(reason, line=1, column=extra[0])
+    absent = [one for one in [*schema.features, schema.target] if one not in there and one not in optional]
+    rejects = policy.extra_columns == "reject"
+    reasons = [header_faults.missing(absent, cells.column_names, read)] if absent else []
+    reasons += [header_faults.unexpected(extra)] if extra and rejects else []
+    if reasons:
+        raise InvalidDrop(" ".join(reasons), line=1, column=next(iter([*absent, *extra])))
     new = [name for name in extra if adds and name not in PROVENANCE and name != PREDICTION_ID]
     profiles = _profiled(parts or (lambda: [cells]), {name: ColumnProfile() for name in new})
     tried = {name: profile.notations(schema.decimal) for name, profile in profiles.items()}
