@@ -7,6 +7,7 @@ tried first only because they are fast; both ways give the same result for every
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from shlex import quote
 
 import numpy as np
 import pyarrow as pa
@@ -113,7 +114,7 @@ def unlabelled(cell: str) -> str:
 
 def hint(cell: str) -> str:
     """The end of a sentence about a bad cell: advice if it looks like a missing value, otherwise a full stop."""
-    return "; leave the cell empty or add it to missing_values in data/schema.json." if cell in MARKERS else "."
+    return f". If it means a missing value: retraind schema --missing {quote(cell)}." if cell in MARKERS else "."
 
 
 def as_kind(cells: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
@@ -194,7 +195,17 @@ def _true(mask: pa.Array) -> NDArray[np.bool_]:
     return np.asarray(pc.fill_null(mask, False))
 
 
-_DECIMAL_HINT = {".": "", ",": ' with a decimal comma ("decimal" in data/schema.json)'}
+_MARKS = {".": "point", ",": "comma"}
+"""Names of decimal marks."""
+
+
+def _no_number(cell: str, kind: Kind, decimal: str) -> str:
+    """Why a cell is not a number of this kind; one with the other decimal mark is a number, but not one of this column."""
+    other = re.search(NUMBER.replace(r"\.", "," if decimal == "." else r"\."), cell) is not None
+    if other and kind == "integer":
+        return f"{shown(cell)} is not a whole number."
+    mark = f" with a decimal {_MARKS[decimal]}" if other or decimal == "," else ""
+    return f"{shown(cell)} is not a number{mark}{hint(cell)}"
 
 
 def _numbers(cells: pa.Array, kind: Kind, decimal: str) -> Parsed:
@@ -212,7 +223,7 @@ def _numbers(cells: pa.Array, kind: Kind, decimal: str) -> Parsed:
     def reason(at: int) -> str:
         cell = cells[at].as_py()
         if not_numbers[at]:
-            return f"{shown(cell)} is not a number{_DECIMAL_HINT[decimal]}{hint(cell)}"
+            return _no_number(cell, kind, decimal)
         if infinite[at]:
             return f"{shown(cell)} is too large for a number."
         return f"{shown(cell)} is not a whole number, at most 2**53."
@@ -232,8 +243,12 @@ def _dates(cells: pa.Array, order: Order | None) -> Parsed:
     bad = ~valid & _true(pc.is_valid(cells))
     values = pa.array(ms, mask=~valid).cast(TYPES["date"])
 
+    as_order = f" (read as {order})" if order else ""
+
     def reason(at: int) -> str:
         cell = cells[at].as_py()
-        return f"{shown(cell)} is not a date such as {date_cells.example(order)}{hint(cell)}"
+        if date_cells.is_written(cell, order):
+            return f"{shown(cell)} is written like a date, but there is no such day or time{as_order}."
+        return f"{shown(cell)} is not a date such as {date_cells.example(order, cell)}{hint(cell)}"
 
     return values, bad, reason

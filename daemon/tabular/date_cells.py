@@ -1,5 +1,6 @@
 """Dates: converts text cells to milliseconds since 1970-01-01 UTC, from ISO 8601 and one order of day, month and year."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -33,9 +34,18 @@ FIRST_MS, LAST_MS = -62_135_596_800_000, 253_402_300_799_999
 """Years 1 to 9999, as in Python's datetime."""
 
 
-def example(order: Order | None) -> str:
-    """Dates that a column with this order accepts, for a message."""
-    return "2026-01-31 or 2026-01-31T12:00:00Z" if order is None else f"{EXAMPLES[order]} or 2026-01-31"
+def example(order: Order | None, cell: str = "") -> str:
+    """Dates that a column with this order accepts, for a message, with the separator of a cell."""
+    if order is None:
+        return "2026-01-31 or 2026-01-31T12:00:00Z"
+    mark = next((mark for mark in "./" if mark in cell), "/")
+    return f"{EXAMPLES[order].replace('/', mark)} or 2026-01-31"
+
+
+def is_written(cell: str, order: Order | None) -> bool:
+    """Whether a cell is written like a date, whether the calendar has it or not."""
+    patterns = [DATE, DATES[order]] if order else [DATE]
+    return any(re.search(pattern, cell) for pattern in patterns)
 
 
 def read(cells: pa.Array, order: Order | None) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -14,6 +14,7 @@ from example_counts import some
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from retraind.daemon.schema.cell_notation import Notation
 from retraind.daemon.schema.column import BOUND, EXACT, Column, Kind
 from retraind.daemon.schema.labelled_row import Sample
 from retraind.daemon.schema.schema import Schema
@@ -95,7 +96,7 @@ def test_every_cell_is_what_python_makes_of_it(column: tuple[list[str], Kind, st
             assert values[i] == expected
 
 
-HINT = "leave the cell empty or add it to missing_values in data/schema.json."
+HINT = "If it means a missing value: retraind schema --missing"
 
 
 @pytest.mark.parametrize(
@@ -103,13 +104,15 @@ HINT = "leave the cell empty or add it to missing_values in data/schema.json."
     [
         ("number", "x", "'x' is not a number."),
         ("number", "1e999", "'1e999' is too large for a number."),
-        ("number", "NA", f"'NA' is not a number; {HINT}"),
-        ("boolean", "?", f"'?' is neither true nor false; {HINT}"),
-        ("date", "null", f"'null' is not a date such as 2026-01-31 or 2026-01-31T12:00:00Z; {HINT}"),
+        ("number", "NA", f"'NA' is not a number. {HINT} NA."),
+        ("boolean", "?", f"'?' is neither true nor false. {HINT} '?'."),
+        ("date", "null", f"'null' is not a date such as 2026-01-31 or 2026-01-31T12:00:00Z. {HINT} null."),
         ("integer", "5.5", "'5.5' is not a whole number, at most 2**53."),
         ("integer", "1e300", "'1e300' is not a whole number, at most 2**53."),
+        ("integer", "3,5", "'3,5' is not a whole number."),
+        ("number", "3,5", "'3,5' is not a number with a decimal point."),
         ("boolean", "yes", "'yes' is neither true nor false."),
-        ("date", "2026-02-29", "'2026-02-29' is not a date such as 2026-01-31 or 2026-01-31T12:00:00Z."),
+        ("date", "2026-02-29", "'2026-02-29' is written like a date, but there is no such day or time."),
         ("category", "a\x00", "The cell holds a control character."),
         ("category", " ", "The cell is empty and the schema allows no missing value here."),
     ],
@@ -117,6 +120,17 @@ HINT = "leave the cell empty or add it to missing_values in data/schema.json."
 def test_reason_says_what_the_cell_should_be(kind: Kind, cell: str, reason: str) -> None:
     """A sentence of plain English, with the cell."""
     assert column_types.coerce(pa.array([cell]), Column(name="c", kind=kind)).reasons == [reason]
+
+
+def test_date_of_an_order_is_explained_in_its_own_notation() -> None:
+    """A day that the calendar lacks, and a cell that is no date at all, with the separator of the cell."""
+    column = Column(name="c", kind="date", notation=Notation(order="day/month/year"))
+    reasons = column_types.coerce(pa.array(["31.02.2024", "31.2.", "soon"]), column).reasons
+    assert (
+        reasons[0] == "'31.02.2024' is written like a date, but there is no such day or time (read as day/month/year)."
+    )
+    assert reasons[1] == "'31.2.' is not a date such as 31.01.2026 or 2026-01-31."
+    assert reasons[2] == "'soon' is not a date such as 31/01/2026 or 2026-01-31."
 
 
 MARKED = Schema(
@@ -143,9 +157,9 @@ def test_markers_are_missing_values(filler: str) -> None:
     ]
     bad = {bad.row: bad.reason for bad in check(HEADER + "-,1,red,a\nNA,1,red,a\n1,na,red,a\n" + filler, MARKED).bad}
     assert bad == {
-        0: f"'-' is not a number; {HINT}",
+        0: f"'-' is not a number. {HINT} -.",
         1: "'NA' means a missing value, and the schema allows none here.",
-        2: f"'na' is not a number; {HINT}",
+        2: f"'na' is not a number. {HINT} na.",
     }
 
 
