@@ -73,7 +73,7 @@ class Chunk:
 
 
 def examine(content: Content, columns: Collection[str]) -> Header:
-    """Check every byte and return the header; the delimiter is the one that yields most of the names `columns`.
+    """Check every byte and return the header; the delimiter is the one that yields most of the names `columns`, or most names.
 
     Raises InvalidDrop for an empty file, one that is not UTF-8 or has a NUL byte, and a header that names a column
     twice or has too many.
@@ -83,7 +83,7 @@ def examine(content: Content, columns: Collection[str]) -> Header:
     headers = [
         _header(content, delimiter, plain=plain, after=int(bool(separator))) for delimiter in separator or DELIMITERS
     ]
-    header = max(headers, key=lambda candidate: len(set(columns).intersection(candidate.names)))
+    header = max(headers, key=lambda one: (len(set(columns).intersection(one.names)), len(one.names)))
     count = len(header.names) - len(set(REMARKS).intersection(header.names))
     if count > MOST_COLUMNS:
         reason = f"The header has {count} columns; at most {MOST_COLUMNS} are read."

@@ -81,9 +81,9 @@ def test_one_row_written_in_many_ways(source: str, delimiter: str, line: int) ->
 
 
 def test_delimiter_is_the_one_that_fits_the_names_best() -> None:
-    """What the header says decides, not what is frequent; without any name that fits it is the comma."""
+    """What the header says decides, not what is frequent; without any name that fits, the one that gives most names."""
     assert read("size;note;a,b,c,d,e\n1;2;3\n").header.delimiter == ";"
-    assert read("sizes;notes\n1;2\n").header.names == ("sizes;notes",)
+    assert read("sizes;notes\n1;2\n").header.names == ("sizes", "notes")
     assert read('"note;x",size\n1,2\n').header.names == ("note;x", "size")
 
 

@@ -59,7 +59,7 @@ def read(schema: Schema, body: bytes) -> CsvRows:
         raise Problem(422, "The body is empty; its first line must be a header.")
     mark = SEPARATOR.match(text)
     options = [_header(text, delimiter, int(mark is not None)) for delimiter in (mark["mark"] if mark else DELIMITERS)]
-    delimiter, names = max(options, key=lambda option: len(schema.known.intersection(option[1])))
+    delimiter, names = max(options, key=lambda one: (len(schema.known.intersection(one[1])), len(one[1])))
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise Problem(422, f"The header names {twice!r:.100} twice.", errors=[_error(1, twice, "It is there twice.")])
     records, lines = [], []
