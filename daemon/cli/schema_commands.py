@@ -1,6 +1,6 @@
 """Commands on the schema: init makes one from your own data, schema shows and changes it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,10 +19,11 @@ from retraind.daemon.schema.class_labels import alike
 from retraind.daemon.schema.schema import Schema, Task
 
 if TYPE_CHECKING:
-    from retraind.daemon.cli.schema_changes import Choice
+    from retraind.daemon.tabular.csv_profile import Choice
     from retraind.daemon.tabular.schema_draft import Draft
 
 IGNORE = typer.Option("--ignore", metavar="COL", help="A column to ignore; repeat it for more.")
+MISSING = typer.Option("--missing", metavar="TEXT", help="A text that means a missing value; repeat it.")
 KIND = typer.Option(
     "--kind", metavar="COL=KIND", help="number, integer, boolean, category, date, text or ignore; repeat it."
 )
@@ -38,6 +39,7 @@ def init(
     ] = None,
     ignore: Annotated[list[str] | None, IGNORE] = None,
     kind: Annotated[list[str] | None, KIND] = None,
+    missing: Annotated[list[str] | None, MISSING] = None,
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
@@ -50,10 +52,12 @@ def init(
 
     _require_new(place)
     kinds = schema_changes.choices(kind or []) | dict.fromkeys(ignore or [], "ignore")
-    draft = _draft(file, target, task, dates, kinds, most=loaded.inbox.max_inflated_bytes)
+    draft = _draft(file, target, task, dates, kinds, missing or [], most=loaded.inbox.max_inflated_bytes)
     _write(place, draft)
     _print_draft(draft, json_)
-    steps = "To correct a column: retraind schema --kind COL=KIND, --ignore COL, --missing TEXT."
+    steps = (
+        "To correct a column: retraind schema --kind COL=KIND, --notation COL=EXAMPLE, --ignore COL, --missing TEXT."
+    )
     say.hint(steps)
     say.hint(f"Next: retraind run --home {home}, then drop {file.name} into {place.inbox}.")
 
@@ -71,12 +75,19 @@ def _has_schema(place: Home) -> BadSettings:
 
 
 def _draft(
-    file: Path, target: str, task: Task | None, dates: Order | None, kinds: "Mapping[str, Choice]", *, most: int
+    file: Path,
+    target: str,
+    task: Task | None,
+    dates: Order | None,
+    kinds: "Mapping[str, Choice]",
+    missing: Collection[str],
+    *,
+    most: int,
 ) -> "Draft":
     """The schema inferred from a file; `most`: maximum bytes of an inflated .csv.gz."""
     from retraind.daemon.tabular import infer_schema
 
-    infer = partial(infer_schema.of, file, target, task, most, dates)
+    infer = partial(infer_schema.of, file, target, task, most, dates, missing=missing)
     draft = infer(kinds)
     if not draft.texts:
         return draft
@@ -113,8 +124,10 @@ def _print_draft(draft: "Draft", json_: bool) -> None:
 
 def _remarks(draft: "Draft") -> Iterator[str]:
     """Remarks on a draft that its table does not show."""
+    from retraind.daemon.cli.report import schema_table
+
     if draft.schema.decimal == ",":
-        yield "Numbers have a decimal comma, as in 1,5."
+        yield schema_table.COMMA
     yield from draft.cell_remarks()
     for group in alike(draft.schema.classes):
         yield f"These classes differ only in case or spaces: {', '.join(map(repr, group))}. Are they the same?"
@@ -129,7 +142,15 @@ def _remarks(draft: "Draft") -> Iterator[str]:
 def schema_(
     ignore: Annotated[list[str] | None, IGNORE] = None,
     kind: Annotated[list[str] | None, KIND] = None,
-    missing: Annotated[list[str] | None, typer.Option(help="A text that means a missing value; repeat it.")] = None,
+    missing: Annotated[list[str] | None, MISSING] = None,
+    notation: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--notation",
+            metavar="COL=EXAMPLE",
+            help="How a column's numbers or dates are written, by a cell: 'fee=1.234,56 €', 'joined=31.01.2024'; repeat it.",
+        ),
+    ] = None,
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
@@ -137,22 +158,32 @@ def schema_(
 
     Example: retraind schema --ignore customer --kind zip=category --missing NA
     """
-    asked = ignore or kind or missing
+    asked = ignore or kind or missing or notation
     place, _ = opened(home, writes=bool(asked))
     from retraind.daemon.cli.report import schema_table
+    from retraind.daemon.cli.report.terminal import printable
 
-    present = _changed(place, ignore or [], kind or [], missing or []) if asked else schema.require(place.schema)
-    lines = schema_table.of_schema(present)
-    say.document(schema_table.as_json(present, lines, [])) if json_ else schema_table.show(lines)
+    options = ignore or [], kind or [], missing or [], notation or []
+    present, said = _changed(place, *options) if asked else (schema.require(place.schema), [])
+    lines, remarks = schema_table.of_schema(present), [*said, *schema_table.remarks(present)]
+    if json_:
+        say.document(schema_table.as_json(present, lines, remarks))
+        return
+    schema_table.show(lines)
+    for remark in remarks:
+        say.hint(printable(remark))
 
 
-def _changed(home: Home, ignore: list[str], kind: list[str], missing: list[str]) -> Schema:
-    """Change the schema and print a confirmation; returns the new schema."""
+def _changed(
+    home: Home, ignore: list[str], kind: list[str], missing: list[str], notation: list[str]
+) -> tuple[Schema, list[str]]:
+    """Change the schema and print a confirmation; returns the new schema, and remarks on how stored cells fit it."""
     from retraind.daemon.cli import schema_changes  # imported here, because it needs pyarrow
+    from retraind.daemon.cli.schema import notations
 
     ask_daemon.require_leader(home)
     kinds = schema_changes.choices(kind) | dict.fromkeys(ignore, "ignore")
-    before, changed = schema_changes.change(home, kinds, missing)
+    before, changed = schema_changes.change(home, kinds, missing, notation)
     if changed != before:
         say.hint("Changed; it applies from the next drop on. `retraind retrain --force` trains with it now.")
-    return changed
+    return changed, list(notations.remarks(home, before, changed))

@@ -19,8 +19,8 @@ from retraind.daemon.schema.hash_mixing import Prints
 from retraind.daemon.schema.schema import Schema, Task
 from retraind.daemon.schema.scores import Metric
 from retraind.daemon.tabular import csv_profile, csv_table, row_hashes, rows
+from retraind.daemon.tabular.csv_profile import Choice
 from retraind.daemon.tabular.csv_table import BLOCK_BYTES
-from retraind.daemon.tabular.infer_schema import Choice
 from retraind.daemon.tabular.schema_draft import Draft
 from retraind.daemon.tabular.schema_growth import grown
 from retraind.daemon.training import losses

@@ -10,7 +10,32 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-CERTAIN = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null")
+SPREADSHEET = (
+    *("#N/A", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#SPILL!", "#CALC!", "#N/A N/A", "#NA"),
+    *("#NV", "#WERT!", "#BEZUG!", "#ZAHL!", "#ÜBERLAUF!", "#KALK!"),
+    *(
+        "#NUL!",
+        "#VALEUR!",
+        "#NOM?",
+        "#NOMBRE!",
+        "#N/D",
+        "#¡NULO!",
+        "#¡DIV/0!",
+        "#¡VALOR!",
+        "#¡REF!",
+        "#¿NOMBRE?",
+        "#¡NUM!",
+    ),
+    *("#NULLO!", "#VALORE!", "#RIF!", "#NOME?", "#NULO!", "#VALOR!", "#NÚM!"),
+    *("#N/B", "#LEEG!", "#DEEL/0!", "#WAARDE!", "#VERW!", "#NAAM?", "#GETAL!"),
+)
+"""Errors of spreadsheets, for which they have no value: in English, German, French and Spanish, Italian and Portuguese, Dutch."""
+
+CERTAIN = (
+    *("NA", "N/A", "n/a", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null"),
+    *("NA_character_", "NA_integer_", "NA_real_", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
+    *SPREADSHEET,
+)
 """Texts that programs write for a missing value and hardly ever with another meaning."""
 
 DOUBTFUL = ("None", "none", "na", "?", "-", "--", ".")

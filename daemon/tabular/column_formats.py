@@ -52,6 +52,30 @@ def numbers(texts: Collection[str], *, comma: bool) -> list[Notation]:
     return [one for one in notations if _most(re.search(pattern(one), text) is not None for text in texts)]
 
 
+def dates_among(texts: Collection[str], *, short: bool = False) -> list[Order]:
+    """As `dates`, for those of the texts that look like dates."""
+    return dates([text for text in texts if DATE.fullmatch(text)], short=short)
+
+
+def numbers_among(texts: Collection[str], *, comma: bool) -> list[Notation]:
+    """As `numbers`, for those of the texts that look like numbers, in the unit that most of them have."""
+    matches = [match for text in texts if (match := NUMBER.fullmatch(text))]
+    units = Counter(match["before"] or match["after"] for match in matches)
+    units.pop(None, 0)
+    unit = max(units, key=lambda text: units[text], default=None)
+    return numbers([one[0] for one in matches if (one["before"] or one["after"]) in (unit, None)], comma=comma)
+
+
+def of_example(text: str, *, comma: bool) -> list[Notation]:
+    """The notations that one text shows, of a number or a date; several if it can be read in several ways."""
+    if text in DATES:
+        return [Notation(order=order) for order in DATES if order == text]
+    if orders := dates([text]) or dates([text], short=True):
+        return [Notation(order=order) for order in orders]
+    ways = {notation.number(text): notation for notation in reversed(numbers([text], comma=comma))}
+    return list(ways.values())
+
+
 def _marks(*, comma: bool) -> Iterator[Marks]:
     decimals: tuple[Literal[".", ","], ...] = (",", ".") if comma else (".", ",")
     # No separator comes last: all numbers may be below 1,000 in this file, but larger in the next.

@@ -3,9 +3,8 @@
 For `csv_profile` (a whole file) and `schema_growth` (a column to be added to the schema).
 """
 
-import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -16,7 +15,8 @@ from numpy.typing import NDArray
 
 from retraind.daemon.schema.cell_notation import CERTAIN, MARKERS, Notation, Order, is_short
 from retraind.daemon.schema.column import EXACT, MOST_CATEGORIES, Column, Kind
-from retraind.daemon.tabular import column_formats, column_types, date_cells
+from retraind.daemon.tabular import column_formats, column_types
+from retraind.daemon.tabular.kinds.guess import Guess, plain
 
 FREE_TEXT = "free text or an id"
 """The beginning of the reason why such a column is not a category."""
@@ -28,83 +28,8 @@ has."""
 LEADING_ZERO = r"^[+-]?0[0-9]"
 """007 is a name made of digits: as a number it would lose its zeros."""
 
-WRITTEN_AS_WHOLE = r"^[+-]?[0-9]+$"
-
-HEAD = 100
-"""Number of cells that are tried first."""
-
-ROWS_PER_SLIP, FEWEST_ROWS = 1_000, 100
-"""One wrong cell in ROWS_PER_SLIP counts as a typing error, and so does a single one in at least FEWEST_ROWS; the other
-cells decide the kind."""
-
-HOPELESS, HOPELESS_SHARE = 20, 0.1
-"""With more wrong cells than this number and this share, the kind is ruled out, whatever follows."""
-
 RARE = 0.1
 """Maximum share of the cells up to which an ambiguous text among names counts as a missing value."""
-
-
-@dataclass
-class Guess:
-    """The properties of cells of one kind, apart from a few typing errors."""
-
-    column: Column
-    decimal: str = "."
-    right: int = 0
-    wrong: int = 0
-    slips: dict[str, int] = field(default_factory=dict)
-    """Some wrong cells, each with the first row (0-based) that holds it."""
-    low: float = math.inf
-    high: float = -math.inf
-    fractions: bool = False
-    """True if a value is not whole."""
-    whole: bool = True
-    """True if all numbers are written as integers."""
-    marked: bool = False
-    """True if the decimal mark occurs in the numbers."""
-
-    @property
-    def hopeless(self) -> bool:
-        """True if too many cells are wrong, whatever follows."""
-        return self.wrong > HOPELESS and self.wrong > HOPELESS_SHARE * (self.right + self.wrong)
-
-    @property
-    def fits(self) -> bool:
-        """True if there are cells, and no more wrong cells than typing errors."""
-        cells = self.right + self.wrong
-        return self.right > 0 and self.wrong <= max(cells // ROWS_PER_SLIP, int(cells >= FEWEST_ROWS))
-
-    def add(self, texts: pa.Array, counts: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
-        """Add cells, none empty, as different texts with counts and the first row of each."""
-        if self.hopeless:
-            return
-        if len(texts) > HEAD:
-            self._add(texts[:HEAD], counts[:HEAD], rows[:HEAD])
-            texts, counts, rows = texts[HEAD:], counts[HEAD:], rows[HEAD:]
-        if not self.hopeless:
-            self._add(texts, counts, rows)
-
-    def _add(self, texts: pa.Array, counts: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
-        coerced = column_types.coerce(texts, self.column, self.decimal)
-        wrong = int(counts[coerced.bad].sum())
-        self.wrong, self.right = self.wrong + wrong, self.right + int(counts.sum()) - wrong
-        for at in coerced.bad[: HOPELESS + 1].tolist():
-            self.slips.setdefault(texts[at].as_py(), int(rows[at]))
-        values = coerced.values
-        if len(values) == values.null_count or self.column.kind == "boolean":
-            return
-        values = pc.cast(values, pa.int64()) if self.column.kind == "date" else values
-        bounds = pc.min_max(values).as_py()
-        self.low, self.high = min(self.low, bounds["min"]), max(self.high, bounds["max"])
-        self.fractions = self.fractions or not pc.all(pc.equal(pc.floor(values), values)).as_py()
-        if self.column.kind == "number":
-            right = texts.filter(pc.is_valid(values)) if len(coerced.bad) else texts
-            self.whole = self.whole and bool(pc.all(pc.match_substring_regex(right, WRITTEN_AS_WHOLE)).as_py())
-            self.marked = self.marked or bool(pc.any(pc.match_substring(right, self.decimal)).as_py())
-
-
-def _guess(kind: Kind, decimal: str = ".") -> Guess:
-    return Guess(Column(name="?", kind=kind), decimal)
 
 
 @dataclass
@@ -117,13 +42,17 @@ class ColumnProfile:
     """Texts that may mean a missing value, with counts."""
     texts: set[str] = field(default_factory=set)
     """Distinct trimmed texts apart from markers; only some of them if there are more than MOST_CATEGORIES."""
-    numbers: dict[str, Guess] = field(default_factory=lambda: {".": _guess("number", "."), ",": _guess("number", ",")})
+    numbers: dict[str, Guess] = field(default_factory=lambda: {".": plain("number", "."), ",": plain("number", ",")})
     """By decimal mark."""
-    others: tuple[Guess, ...] = field(default_factory=lambda: (_guess("boolean"), _guess("date")))
+    others: tuple[Guess, ...] = field(default_factory=lambda: (plain("boolean"), plain("date")))
     example: str = ""
     """The first text that is neither empty nor a marker."""
     names: bool = False
     """True if a cell is a whole number with leading zeros."""
+    missing_texts: Collection[str] = ()
+    """Texts for which a person has said that they mean a missing value."""
+    chosen: tuple[Guess, ...] = ()
+    """Guesses of the kind that a person has chosen, by notation."""
 
     def add(self, cells: pa.Array) -> None:
         """Add the next text cells of the column."""
@@ -133,7 +62,7 @@ class ColumnProfile:
         counts = np.bincount(indices, minlength=len(texts))
         rows = np.full(len(texts), before)
         rows[indices[::-1]] = before + np.arange(len(indices))[::-1]
-        absent = pc.is_in(texts, value_set=pa.array(["", *MARKERS])).to_numpy(zero_copy_only=False)
+        absent = pc.is_in(texts, value_set=pa.array(["", *MARKERS, *self.missing_texts])).to_numpy(zero_copy_only=False)
         for at in np.flatnonzero(absent).tolist():
             marker = texts[at].as_py()
             self.markers[marker] += int(counts[at])
@@ -146,7 +75,7 @@ class ColumnProfile:
         self.example = self.example or texts[0].as_py()
         if len(self.texts) <= MOST_CATEGORIES:
             self.texts.update(texts[: 2 * MOST_CATEGORIES + 2].to_pylist())
-        for guess in (*self.numbers.values(), *self.others):
+        for guess in (*self.numbers.values(), *self.others, *self.chosen):
             guess.add(texts, counts, rows)
         if not all(guess.hopeless for guess in self.numbers.values()):
             self.names = self.names or bool(pc.any(pc.match_substring_regex(texts, LEADING_ZERO)).as_py())
@@ -157,12 +86,43 @@ class ColumnProfile:
         return self.rows - self.empty - self.markers.total()
 
     @classmethod
-    def trying(cls, notations: Iterable[tuple[Kind, Notation]]) -> Self:
+    def trying(cls, notations: Iterable[tuple[Kind, Notation]], missing_texts: Collection[str] = ()) -> Self:
         """A profile that also tries these notations of numbers or dates."""
-        profile = cls()
+        profile = cls(missing_texts=missing_texts)
         guesses = tuple(Guess(Column(name="?", kind=kind, notation=notation)) for kind, notation in notations)
         profile.others = (*profile.others, *guesses)
         return profile
+
+    @classmethod
+    def choosing(
+        cls, kind: Kind, notations: Iterable[Notation], decimal: str, missing_texts: Collection[str] = ()
+    ) -> Self:
+        """A profile that reads all cells as this kind: in the plain notation and in these."""
+        guesses = [plain(kind, decimal), *(Guess(Column(name="?", kind=kind, notation=one)) for one in notations)]
+        for guess in guesses:
+            guess.patient = True
+        return cls(missing_texts=missing_texts, chosen=tuple(guesses))
+
+    def choices(self, kind: Kind, decimal: str, order: Order | None = None) -> list[Notation]:
+        """The notations of a chosen kind that any of the cells may have."""
+        texts = sorted(self.texts)[: 2 * MOST_CATEGORIES]
+        if kind == "date":
+            orders = column_formats.dates_among(texts, short=is_short(order))
+            return [Notation(order=one) for one in orders if order is None or one == order]
+        return column_formats.numbers_among(texts, comma=decimal == ",") if kind in ("number", "integer") else []
+
+    @property
+    def best(self) -> Guess | None:
+        """The guess of the chosen kind that most cells fit; None if there is no chosen kind."""
+        return max(self.chosen, key=lambda guess: guess.right, default=None)
+
+    def nearly(self, decimal: str) -> Guess | None:
+        """The guess at numbers or dates that most cells fit, if the column is not of that kind."""
+        if self.guess(decimal) is not None or self.chosen:
+            return None
+        numbers = [] if self.names else [self.numbers[decimal]]
+        guesses = [guess for guess in (*numbers, *self.others) if guess.nearly_fits and guess.column.kind != "boolean"]
+        return max(guesses, key=lambda guess: guess.right, default=None)
 
     def notations(self, decimal: str, order: Order | None = None) -> list[tuple[Kind, Notation]]:
         """Notations that the cells may have, unless they are plain numbers or dates; `order` decides between two.
@@ -191,7 +151,10 @@ class ColumnProfile:
     @property
     def orders(self) -> list[Order]:
         """The orders in which the cells are dates."""
-        notations = [guess.column.notation for guess in self.others if guess.fits and guess.column.notation]
+        best = self.best
+        fitting = [guess for guess in self.others if guess.fits]
+        fitting += [guess for guess in self.chosen if best and best.right and guess.right == best.right]
+        notations = [guess.column.notation for guess in fitting if guess.column.notation]
         return [notation.order for notation in notations if notation.order]
 
     def guess(self, decimal: str) -> Guess | None:
@@ -208,25 +171,33 @@ class ColumnProfile:
         rare = RARE * (self.rows - self.empty)
         if self.guess(decimal) is not None or not self.filled:
             return dict(self.markers)
-        return {text: count for text, count in self.markers.items() if count <= rare}
+        return {text: n for text, n in self.markers.items() if n <= rare or text in self.missing_texts}
 
     def labels(self, decimal: str) -> tuple[list[str], dict[str, int]]:
         """Names of the classes of a target, and its texts for a missing label, with counts.
 
         A text in CERTAIN is never a class, however frequent.
         """
-        missing = self.missing(decimal) | {text: count for text, count in self.markers.items() if text in CERTAIN}
+        missing = self.missing(decimal) | {text: n for text, n in self.markers.items() if text in CERTAIN}
         guess = self.guess(decimal)
         slips = set() if guess is None else guess.slips.keys()
         return sorted({*(self.texts - slips), *(self.markers.keys() - missing.keys())}), missing
 
     def as_kind(self, name: str, kind: Kind) -> Column:
         """The feature with a kind that the user chose."""
-        missing = [] if kind == "category" else sorted(self.missing(".") if kind == "text" else self.markers)
-        categories = sorted({*self.texts, *self.markers})[:MOST_CATEGORIES] if kind == "category" else []
-        return Column(
-            name=name, kind=kind, missing=bool(self.empty or missing), missing_values=missing, categories=categories
+        if kind == "category":
+            missing = sorted(self.markers.keys() & self.missing_texts)
+        else:
+            missing = sorted(self.missing(".") if kind == "text" else self.markers)
+        names = sorted({*self.texts, *self.markers} - set(missing))[:MOST_CATEGORIES] if kind == "category" else []
+        column = Column(
+            name=name, kind=kind, missing=bool(self.empty or missing), missing_values=missing, categories=names
         )
+        best = self.best
+        if best is None or not best.right:
+            return column
+        bounds = best.bounds if kind != "boolean" else {}
+        return column.model_copy(update={"notation": best.column.notation, **bounds})
 
     def column(self, name: str, decimal: str) -> Column:
         """The feature that the cells suggest; raises ValueError with the reason if there is none.
@@ -245,18 +216,16 @@ class ColumnProfile:
         if not self.filled and len(markers) == len(self.markers):
             raise ValueError("every cell is empty" + (f" or one of {', '.join(markers)}" if markers else ""))
         if guess is None:
-            return base.model_copy(update={"categories": self._categories(markers)})
-        low, high, kind = guess.low, guess.high, guess.column.kind
-        if kind == "boolean":
-            return base.model_copy(update={"kind": kind})
-        if kind == "date":
-            low, high = low / date_cells.MS_OF_DAY, high / date_cells.MS_OF_DAY
-        elif guess.whole and max(-low, high) <= EXACT:
+            return base.model_copy(update={"categories": self._categories(markers, self.nearly(decimal))})
+        kind = guess.column.kind
+        if kind == "number" and guess.whole and max(-guess.low, guess.high) <= EXACT:
             kind = "integer"
-        return base.model_copy(update={"kind": kind, "minimum": low, "maximum": high})
+        return base.model_copy(update={"kind": kind, **(guess.bounds if kind != "boolean" else {})})
 
-    def _categories(self, missing: dict[str, int]) -> list[str]:
+    def _categories(self, missing: dict[str, int], nearly: Guess | None) -> list[str]:
         texts = self.texts | (self.markers.keys() - missing.keys())
+        if len(texts) > MOST_CATEGORIES and nearly is not None:
+            raise ValueError(f"nearly {nearly.column.kind}s: {nearly.wrong} of {nearly.cells} cells are not")
         if len(texts) > MOST_CATEGORIES:
             raise ValueError(f"{FREE_TEXT}: more than {MOST_CATEGORIES} texts, such as {min(texts)!r:.80}")
         filled = self.rows - self.empty - sum(missing.values())

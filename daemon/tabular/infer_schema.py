@@ -3,10 +3,9 @@
 It asks no questions. `init` shows each decision, and `data/schema.json` can be edited.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal
 
 from pydantic import ValidationError
 
@@ -14,13 +13,15 @@ from retraind.daemon.core.errors import BadSchema
 from retraind.daemon.core.validation import words
 from retraind.daemon.schema.cell_notation import CERTAIN, Order
 from retraind.daemon.schema.class_labels import number
-from retraind.daemon.schema.column import MOST_CATEGORIES, Column, Kind
+from retraind.daemon.schema.column import MOST_CATEGORIES, Column
 from retraind.daemon.schema.schema import PREDICTION_ID, Schema, Task
 from retraind.daemon.tabular import csv_layout, csv_profile
 from retraind.daemon.tabular.column_types import holds_control
-from retraind.daemon.tabular.csv_profile import CsvProfile
+from retraind.daemon.tabular.csv_profile import Choice, CsvProfile, Wishes
 from retraind.daemon.tabular.id_columns import Ids, called, dated
-from retraind.daemon.tabular.infer_column import FREE_TEXT, ColumnProfile, Guess
+from retraind.daemon.tabular.infer_column import FREE_TEXT, ColumnProfile
+from retraind.daemon.tabular.kinds import mixed
+from retraind.daemon.tabular.kinds.guess import Guess
 from retraind.daemon.tabular.schema_draft import Draft, Finding
 
 FEW_VALUES = 20
@@ -31,8 +32,6 @@ FEW_SHARE = 0.05
 SHOWN_SLIPS = 3
 """Maximum number of wrong cells of a column that are listed with their lines."""
 
-Choice = Kind | Literal["ignore"]
-
 
 def of(
     path: Path,
@@ -41,6 +40,7 @@ def of(
     most: int = 1 << 40,
     order: Order | None = None,
     kinds: Mapping[str, Choice] | None = None,
+    missing: Collection[str] = (),
 ) -> Draft:
     """The draft for a .csv or .csv.gz (at most `most` bytes inflated); raises BadSchema with the reason.
 
@@ -49,14 +49,15 @@ def of(
     (true and false), date (ISO 8601), category (up to MOST_CATEGORIES texts). Numbers and dates may have their own
     notation (`retraind.daemon.tabular.column_formats`); `order` decides between two possible date orders. The task, unless
     given, is regression if the target is a number with fractions or many different values: more than FEW_VALUES and
-    more than FEW_SHARE of the rows, or more than MOST_CATEGORIES.
+    more than FEW_SHARE of the rows, or more than MOST_CATEGORIES. The texts `missing` mean a missing value.
     """
     kinds = kinds or {}
-    profile = csv_profile.of(path, target, most, order)
+    profile = csv_profile.of(path, target, most, Wishes(kinds, missing, order))
     _require_columns(profile.columns, kinds, target)
-    _require_clear_dates({name: column for name, column in profile.columns.items() if name not in {*kinds, target}})
+    free = {name for name in profile.columns if name != target and kinds.get(name, "date") == "date"}
+    _require_clear_dates({name: profile.columns[name] for name in free})
     try:
-        schema, left_out = _decide(profile, target, task, kinds)
+        schema, left_out = _decide(profile, target, task, kinds, missing)
     except ValidationError as error:
         reason = words.clause(error.errors()[0])
         raise BadSchema(f"{path}: {reason}.", hint="Change the file, or write data/schema.json by hand.") from None
@@ -70,6 +71,7 @@ def of(
         _findings(profile, schema),
         _notes(schema, profile, short),
         _why(schema, profile.columns[target], task),
+        mixed=mixed.sentences(profile, schema),
         backslashes=bool(profile.torn) and csv_layout.has_backslashes(profile.file),
     )
 
@@ -98,7 +100,10 @@ def _short_dates(profile: CsvProfile, kinds: Mapping[str, Choice]) -> dict[str, 
     return {
         name: f"dates with two-digit years? --dates {' or '.join(orders)} reads 69 to 99 as 1969 to 1999"
         for name, column in profile.columns.items()
-        if column.guess(profile.decimal) is None and (orders := column.short_dates) and name not in kinds
+        if column.guess(profile.decimal) is None
+        and not column.chosen
+        and (orders := column.short_dates)
+        and name not in kinds
     }
 
 
@@ -139,7 +144,7 @@ def _why(schema: Schema, profile: ColumnProfile, task: Task | None) -> str:
 
 def _findings(profile: CsvProfile, schema: Schema) -> dict[str, Finding]:
     """A finding for each column, in the order of the file."""
-    guesses = {name: column.guess(schema.decimal) for name, column in profile.columns.items()}
+    guesses = {name: column.best or column.guess(schema.decimal) for name, column in profile.columns.items()}
     if schema.classes and not all(number(text, schema.decimal) is not None for text in schema.classes):
         guesses[schema.target] = None
     slips = {
@@ -154,6 +159,7 @@ def _findings(profile: CsvProfile, schema: Schema) -> dict[str, Finding]:
             distinct=len(column.texts),
             example=column.example,
             wrong=guess.wrong if (guess := guesses[name]) else 0,
+            fitting=guess.right if guess else 0,
             slips={text: lines[row] for text, row in slips[name].items()},
         )
         for name, column in profile.columns.items()
@@ -166,7 +172,7 @@ def _missing(profile: ColumnProfile, schema: Schema, name: str) -> dict[str, int
 
 
 def _decide(
-    profile: CsvProfile, target: str, task: Task | None, kinds: Mapping[str, Choice]
+    profile: CsvProfile, target: str, task: Task | None, kinds: Mapping[str, Choice], missing: Collection[str]
 ) -> tuple[Schema, dict[str, str]]:
     """The schema, and the columns left out, each with the reason; raises ValueError."""
     answers, decimal = profile.columns[target], profile.decimal
@@ -175,7 +181,8 @@ def _decide(
     numbers = _numbers(answers, target, decimal) if task == "regression" else None
     columns, left_out = _features(profile, target, kinds)
     # A text that always means a missing value applies to the whole file; a dash, say, only to the columns that have it.
-    everywhere = {text for column in columns for text in column.missing_values if text in CERTAIN} | unlabelled.keys()
+    everywhere = {text for column in columns for text in column.missing_values if text in CERTAIN}
+    everywhere |= {*unlabelled, *missing}
     schema = Schema(
         task=task,
         target=target,

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from retraind.daemon.schema.schema import Schema
 from retraind.daemon.tabular import csv_layout
@@ -23,6 +23,8 @@ class Finding:
     """Different texts apart from markers; above MOST_CATEGORIES a lower bound."""
     example: str
     wrong: int
+    fitting: int
+    """Cells that fit the column's kind, if `wrong` is not 0."""
     slips: dict[str, int]
     """Some cells that do not fit the column's kind, each with the 1-based line of its first occurrence."""
 
@@ -42,6 +44,8 @@ class Draft:
     """The task, and the option that chooses the other task."""
     backslashes: bool
     """True if quotes seem to be written as \\", which makes torn rows."""
+    mixed: list[str] = field(default_factory=list)
+    """Sentences on columns that are nearly of another kind."""
 
     @property
     def texts(self) -> list[str]:
@@ -70,7 +74,13 @@ class Draft:
                 f"Rows without a label, which no model is trained on: {self.unlabelled}. "
                 "Drops may have them; such rows go to quarantine."
             )
+        yield from self.mixed
         for name, finding in self.findings.items():
             if finding.slips:
                 cells = ", ".join(f"{text!r:.40} in line {line}" for text, line in finding.slips.items())
-                yield f"{name!r} has {finding.wrong} wrong cells ({cells}): a row of a drop with such a cell is bad."
+                few = (
+                    f" Only {finding.fitting} cells fit: is it of another kind?"
+                    if finding.wrong > finding.fitting
+                    else ""
+                )
+                yield f"{name!r} has {finding.wrong} wrong cells ({cells}): a row of a drop with such a cell is bad.{few}"

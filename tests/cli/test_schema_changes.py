@@ -17,16 +17,20 @@ from journal_entries import a_drop
 
 from retraind.daemon.cli import schema_changes, schema_commands
 from retraind.daemon.cli.report import schema_table
+from retraind.daemon.cli.report.schema_table import Line
+from retraind.daemon.cli.schema import notations
 from retraind.daemon.core import durable
 from retraind.daemon.core.errors import BadSchema, BadSettings, Exit, InvalidDrop, Unavailable
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.settings import Inbox
 from retraind.daemon.dataset import segment_writer, segments
 from retraind.daemon.schema import schema, schema_file
+from retraind.daemon.schema.cell_notation import Notation
 from retraind.daemon.schema.column import Column
 from retraind.daemon.schema.schema import Schema
 from retraind.daemon.storage.journal import Journal
 from retraind.daemon.tabular import rows, schema_growth
+from retraind.daemon.tabular.csv_profile import Choice
 from retraind.daemon.tabular.schema_draft import Draft
 
 A = Column(name="a", kind="number", minimum=0, maximum=9)
@@ -65,7 +69,7 @@ def test_kind_and_markers_change() -> None:
         ({}, [" NA"], "spaces around it"),
     ],
 )
-def test_nonsense_is_refused(kinds: dict[str, schema_changes.Choice], missing: list[str], part: str) -> None:
+def test_nonsense_is_refused(kinds: dict[str, Choice], missing: list[str], part: str) -> None:
     with pytest.raises(BadSchema, match=part) as caught:
         schema_changes.altered(SCHEMA, kinds, missing)
     assert caught.value.exit == Exit.USAGE
@@ -198,3 +202,50 @@ def test_change_is_reported_and_takes_effect_with_the_next_drop(home: Home) -> N
     assert lengths[0] == [1.0, 1.0]  # numbers of before, as texts of one word
     assert lengths[1][0] == 2.0
     assert np.isnan(lengths[1][1])
+
+
+def test_notation_comes_from_an_example() -> None:
+    """Of numbers and dates; it implies the kind. An example that can be read in two ways is refused."""
+    written = ["a=1.234,56 €", "zip=31.12.2024"]
+    altered = schema_changes.altered(SCHEMA, {}, [], None, written)
+    assert [(column.kind, column.notation) for column in altered.columns] == [
+        ("number", Notation(decimal=",", thousands=".", unit="€")),
+        ("date", Notation(order="day/month/year")),
+    ]
+    assert schema_changes.altered(SCHEMA, {}, [], None, ["zip=1.5"]).columns[1].notation is None
+    for wrong, part in (("a=1,234", "may be read as"), ("a=1/2/2024", "may be read"), ("a=soon", "neither a number")):
+        with pytest.raises(BadSchema, match=part):
+            schema_changes.altered(SCHEMA, {}, [], None, [wrong])
+    with pytest.raises(BadSchema, match="is a date, the kind is number"):
+        schema_changes.altered(SCHEMA, {"a": "number"}, [], None, ["a=31.12.2024"])
+
+
+def test_notation_is_found_in_the_stored_rows(home: Home) -> None:
+    """A column of texts that becomes one of numbers; how its cells fit is reported."""
+    home.segments.mkdir()
+    cells = ["1.000,50 €", "2.000 €", "k.A.", None] * 10
+    table = pa.table({"a": [1.0] * 40, "fee": pa.array(cells, pa.string()), "y": ["0", "1"] * 20})
+    rows_of = rows.with_provenance(table, ["a" * 64], [40], np.arange(40), datetime(2026, 1, 1, tzinfo=UTC), "file")
+    segment = segment_writer.write(home.segments, [rows_of]).place()
+    with closing(Journal.open(home.journal)) as journal:
+        journal.batches.accept(segment.record, [a_drop()])
+    before = Schema(target="y", classes=["0", "1"], columns=[A, Column(name="fee", kind="text", missing=True)])
+    after = schema_changes.altered(before, {"fee": "number"}, [], home)
+    assert after.columns[1].notation == Notation(decimal=",", thousands=".", unit="€")
+    assert (after.columns[1].minimum, after.columns[1].maximum) == (1000.5, 2000)
+    [remark] = notations.remarks(home, before, after)
+    assert remark.startswith("Only 20 of 30 stored cells of 'fee' fit the kind number: 'k.A.' does not.")
+    [remark] = notations.remarks(home, SCHEMA, schema_changes.altered(SCHEMA, {"zip": "number"}, [], home))
+    assert remark.startswith("No stored row shows how 'zip' is written; it is read as a plain number.")
+
+
+def test_schema_shows_its_markers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert schema_table.of_schema(SCHEMA)[1].missing == "allowed (?)"
+    assert list(schema_table.remarks(SCHEMA)) == ["Missing values in every column: an empty cell, NA."]
+
+
+def test_sentences_stand_below_the_table_in_a_narrow_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """A command to copy is not cut."""
+    why = "an id: 300 texts in 300 rows, such as 'K-10000'; --kind 'Kundennummer'=text takes it in"
+    schema_table.show([Line("Kundennummer", "ignore", "12 (NA 12)", "> 100", "K-10000", why)])
+    assert f"  Kundennummer: {why}\n" in capsys.readouterr().out

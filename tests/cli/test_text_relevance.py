@@ -8,6 +8,7 @@ import numpy as np
 
 from retraind.daemon.cli import text_relevance
 from retraind.daemon.tabular import infer_schema
+from retraind.daemon.tabular.csv_profile import Choice
 from retraind.daemon.tabular.schema_draft import Draft
 
 MOST = 1 << 30
@@ -28,7 +29,7 @@ def letters(path: Path, count: int = 300) -> Path:
     return path
 
 
-def draft_of(path: Path, **kinds: infer_schema.Choice) -> Draft:
+def draft_of(path: Path, **kinds: Choice) -> Draft:
     draft = infer_schema.of(path, "y", kinds=kinds)
     return text_relevance.with_texts(path, draft, MOST, partial(infer_schema.of, path, "y", None, MOST, None), kinds)
 

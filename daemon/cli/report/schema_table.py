@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
+import rich.table
 from rich.table import Table
 
 from retraind.daemon.cli.report.terminal import CONSOLE, printable
@@ -19,6 +20,11 @@ if TYPE_CHECKING:  # a schema alone is shown without pyarrow
     from retraind.daemon.tabular.schema_draft import Draft, Finding
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+COMMA = "Numbers have a decimal comma, as in 1,5."
+
+READABLE = 40
+"""Minimum width of the last column, which has sentences; in a narrower terminal they follow below the table."""
 
 MOST_LISTED = 60
 """With more columns than this, at most this many unusual ones are listed, and the others are counted."""
@@ -48,12 +54,26 @@ def of_draft(draft: "Draft") -> list[Line]:
 def of_schema(schema: Schema) -> list[Line]:
     """The columns of a schema without its file."""
     lines = [
-        Line(column.name, column.kind, "allowed" * column.missing, "", _range(column), _notation(column))
+        Line(column.name, column.kind, _allowed(column), "", _range(column), _notation(column))
         for column in schema.columns
     ]
     names = ", ".join(schema.classes[:10]) + ", …" * (len(schema.classes) > 10)
     lines.append(Line(schema.target, "target", "", str(len(schema.classes) or ""), names, schema.task))
     return lines + [Line(name, "ignore", "", "", "", "") for name in schema.ignored]
+
+
+def _allowed(column: Column) -> str:
+    """Whether values may be missing, with the texts that mean it in this column only."""
+    texts = f" ({', '.join(column.missing_values)})" if column.missing_values else ""
+    return f"allowed{texts}" if column.missing else ""
+
+
+def remarks(schema: Schema) -> Iterator[str]:
+    """Remarks on a schema that its table does not show."""
+    if schema.decimal == ",":
+        yield COMMA
+    if schema.missing_values:
+        yield f"Missing values in every column: an empty cell, {', '.join(schema.missing_values)}."
 
 
 def _feature(column: Column, finding: "Finding", note: str | None) -> Line:
@@ -97,13 +117,25 @@ def show(lines: list[Line]) -> None:
         if len(lines) <= MOST_LISTED
         else [line for line in lines if line.why or line.kind == "target"][:MOST_LISTED]
     )
-    table = Table(*Line._fields, box=None)
-    for line in listed:
-        table.add_row(*map(printable, line))
+    cells = [[printable(text) for text in line] for line in listed]
+    below = _is_narrow(cells)
+    heads = [rich.table.Column(name, overflow="fold") for name in Line._fields]
+    table = Table(*heads[:-1] if below else heads, box=None)
+    for row in cells:
+        table.add_row(*row[:-1] if below else row)
     CONSOLE.print(table)
+    for name, *_, why in cells if below else ():
+        if why:
+            CONSOLE.print(f"  {name}: {why}", soft_wrap=True)
     if len(listed) < len(lines):
         kinds = Counter(line.kind for line in lines)
         CONSOLE.print(f"{len(lines)} columns, of which {len(listed)} are listed: {', '.join(_counts(kinds))}.")
+
+
+def _is_narrow(cells: list[list[str]]) -> bool:
+    """True if the terminal leaves too little room for the last column."""
+    widths = [max(map(len, column)) for column in zip(Line._fields, *cells, strict=True)]
+    return CONSOLE.width - sum(widths[:-1]) - 2 * len(widths) < min(widths[-1], READABLE)
 
 
 def _counts(kinds: Mapping[str, int]) -> Iterator[str]:
