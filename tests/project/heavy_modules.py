@@ -124,6 +124,8 @@ HEAVY = {
         "retraind.daemon.cli.schema_changes",
         "retraind.daemon.tabular.row_hashes",
         "retraind.daemon.tabular.infer_column",
+        "retraind.daemon.tabular.kinds.guess",
+        "retraind.daemon.cli.schema.notations",
         "retraind.daemon.tabular.schema_growth",
         "retraind.daemon.dataset.segment_writer",
         "retraind.daemon.dataset.segments",
