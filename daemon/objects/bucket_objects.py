@@ -4,14 +4,15 @@ Unlike in the object store (`store.py`), other programs put them, under names of
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from urllib3.exceptions import HTTPError
 
-from retraind.daemon.objects.s3 import PIECE_BYTES, Refused, S3Store
+from retraind.daemon.objects.s3 import NO_KEYS, PIECE_BYTES, Refused, S3Store
 from retraind.daemon.objects.s3_codes import UNVERSIONED
 from retraind.daemon.objects.store import StoreUnavailable
 
@@ -47,6 +48,10 @@ class Version(NamedTuple):
 class BucketObjects(S3Store):
     """A prefix of a bucket into which other programs put objects."""
 
+    def __init__(self, url: str, endpoint: str, seconds: float, keys: Mapping[str, str] = NO_KEYS) -> None:
+        super().__init__(url, endpoint, seconds, keys)
+        self._gets = self._quick_gets(seconds)
+
     def objects(self, after: str, most: int) -> list[Version]:
         """The first `most` objects with names after `after`, sorted by name."""
         start = {"StartAfter": self._key(after)} if after else {}
@@ -62,12 +67,11 @@ class BucketObjects(S3Store):
 
         Raises ObjectLost, Refused, StoreUnavailable, OSError.
         """
-        answer = self._asked("get", name, lambda: self._signed_get(name))
-        if answer.status_code == 200:
-            pieces, headers = answer.raw.stream(PIECE_BYTES, decode_content=False), answer.headers
-            size = self._write(name, pieces, file)
-        else:
-            answer.content  # noqa: B018 - read to its end, so that the connection can be used again
+        with self._gets.get(name) if self._gets else nullcontext() as answer:
+            if answer is not None:
+                headers: Any = answer.headers
+                size = self._write(name, iter(lambda: answer.read(PIECE_BYTES), b""), file)
+        if answer is None:
             plain = self._ask("get", name, self._client.get_object)
             headers = plain["ResponseMetadata"]["HTTPHeaders"]
             with closing(plain["Body"]) as body:
@@ -86,7 +90,7 @@ class BucketObjects(S3Store):
     def _next(self, name: str, pieces: Iterator[bytes]) -> bytes | None:
         try:
             return self._asked("get", name, lambda: next(pieces, None))
-        except HTTPError as error:  # of urllib3
+        except (HTTPError, HTTPException, OSError) as error:
             raise self._unavailable("get", name, error) from None
 
     def remove(self, versions: Sequence[Version]) -> dict[Version, str]:
@@ -128,6 +132,12 @@ class BucketObjects(S3Store):
 
     def _identity(self, version: Version) -> dict[str, str]:
         return {"Key": self._key(version.name)} | ({"VersionId": version.id} if version.id else {})
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._gets is not None:
+            self._gets.close()
+        super().close()
 
     def earlier_versions(self) -> int:
         """The number of versions that others have replaced, among the first thousand; they come back as others leave."""

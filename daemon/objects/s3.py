@@ -14,14 +14,18 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import botocore.session
+from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError, PartialCredentialsError
+from botocore.httpsession import get_cert_path
 
 from retraind.daemon.core import logs
 from retraind.daemon.objects import arrival, multipart, server_certificate
+from retraind.daemon.objects.quick_gets import QuickGets
 from retraind.daemon.objects.s3_codes import CERTIFICATE, GONE, HINTS, KEYS, PRECONDITION, UNVERSIONED
 from retraind.daemon.objects.store import Entry, ObjectLost, StoreUnavailable
 
@@ -36,9 +40,6 @@ CONNECTIONS = 32
 """Connections that are kept; they are opened as they are needed."""
 
 PIECE_BYTES = 1_048_576
-
-SIGNED_SECONDS = 300
-"""Seconds for which a signed address is valid: longer than a request may take, with clocks that differ."""
 
 NO_KEYS: Mapping[str, str] = {}
 
@@ -76,6 +77,7 @@ class S3Store:
         )
         try:
             session = botocore.session.get_session()
+            self._bundle = session.get_config_variable("ca_bundle")
             region = session.get_config_variable("region") or "us-east-1"
             self._client: Any = session.create_client(
                 "s3", region, endpoint_url=endpoint or None, config=config, **keys
@@ -199,17 +201,20 @@ class S3Store:
         """Close the connections."""
         self._client.close()
 
-    def _signed_get(self, name: str, **values: str) -> Any:
-        """urllib3's answer to a GET by a signed address, and its status.
+    def _quick_gets(self, seconds: float) -> QuickGets | None:
+        """A way to get many small objects; None behind a proxy, and without credentials."""
+        credentials, bundle = self._client._request_signer._credentials, self._bundle
+        if credentials is None or getproxies().keys() & {"http", "https", "all"}:
+            return None
+        values = {"Bucket": self._bucket, "Key": self._key("x")}
+        address = self._client.generate_presigned_url("get_object", Params=values).partition("?")[0]
 
-        It takes half of the processor time of the client's own GET. Whoever gets another status than 200 asks the
-        client, which follows redirections and knows the errors.
-        """
-        values = {"Bucket": self._bucket, "Key": self._key(name), **values}
-        address = self._client.generate_presigned_url("get_object", Params=values, ExpiresIn=SIGNED_SECONDS)
-        # The client's own session has its proxies, certificates and time limits.
-        session = self._client._endpoint.http_session
-        return session.send(AWSRequest("GET", address, stream_output=True).prepare())
+        def sign(address: str) -> Mapping[str, str]:
+            request = AWSRequest("GET", address)
+            S3SigV4Auth(credentials.get_frozen_credentials(), "s3", self._client.meta.region_name).add_auth(request)
+            return dict(request.headers)
+
+        return QuickGets(address.removesuffix("x"), sign, seconds, get_cert_path(bundle or True))
 
     def _pages(self, operation: str, prefix: str, **values: str) -> Iterator[Mapping[str, Any]]:
         """The pages of a listing, one request each."""

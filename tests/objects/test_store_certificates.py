@@ -4,6 +4,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +16,7 @@ from certificates import Authority
 from service import wait_until
 
 from retraind.daemon.core.settings import Storage
+from retraind.daemon.objects.bucket_objects import BucketObjects
 from retraind.daemon.objects.opening import open_store
 from retraind.daemon.objects.store import ObjectStore, StoreUnavailable, by_sha256
 
@@ -86,3 +89,23 @@ def test_missing_bundle_is_named(secured: Secured, tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "none.pem"))
     with pytest.raises(StoreUnavailable, match=r"none\.pem"):
         secured.store().put("a", b"rows")
+
+
+def test_inbox_reads_only_from_a_server_that_it_trusts(
+    secured: Secured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its quick way of reading has the same authorities, and compares the host as well."""
+    secured.store().put("a.csv", b"rows")
+    endpoint = f"https://localhost:{secured.port}"
+    with closing(BucketObjects("s3://models/churn", endpoint, 2.0)) as objects:
+        assert objects._gets is not None
+        with objects._gets.get("a.csv") as answer:
+            assert answer is not None
+            assert answer.read() == b"rows"
+    strange = BucketObjects("s3://models/churn", endpoint.replace("localhost", "127.0.0.1"), 2.0)
+    with closing(strange), pytest.raises(StoreUnavailable, match="certificate"):
+        strange.fetch("a.csv", BytesIO())
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(Authority(tmp_path, "another authority").certificate))
+    forged = BucketObjects("s3://models/churn", endpoint, 2.0)
+    with closing(forged), pytest.raises(StoreUnavailable, match="certificate"):
+        forged.fetch("a.csv", BytesIO())
