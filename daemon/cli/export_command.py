@@ -1,7 +1,6 @@
 """The command export: a version in a form that other programs can use."""
 
 import os
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,14 +8,7 @@ import typer
 
 from retraind.daemon.cli.options import HERE, HomeOption, JsonOption, opened, version_argument
 from retraind.daemon.cli.report import say
-
-
-class Format(StrEnum):
-    """The formats, here so that `--help` imports none of their libraries."""
-
-    ONNX = "onnx"
-    MLFLOW = "mlflow"
-    PICKLE = "pickle"
+from retraind.daemon.export.format_names import Format
 
 
 def export(
@@ -50,9 +42,8 @@ def export(
     out = Path(f"retraind-{version}-{form.value}") if output is None else output
     writing.require_free(out)  # before the imports, which take seconds
     from retraind.daemon.export import export as exporting
-    from retraind.daemon.export.formats import Format as Known
 
-    facts = exporting.export(place, version, Known(form.value), out)
+    facts = exporting.export(place, version, form, out)
     if json_:
         say.document(facts)
         return

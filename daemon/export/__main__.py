@@ -10,7 +10,7 @@ from retraind.daemon.core import file_modes
 from retraind.daemon.core.errors import RetraindError
 from retraind.daemon.core.home import Home
 from retraind.daemon.export.export import archive
-from retraind.daemon.export.formats import Format
+from retraind.daemon.export.format_names import Format
 
 if __name__ == "__main__":
     file_modes.private()

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import TypedDict
 
 from retraind.daemon.core.home import Home
-from retraind.daemon.export import exported_version, formats, model_card, writing
-from retraind.daemon.export.formats import Format
-from retraind.daemon.registry.skops_file import OLDEST
+from retraind.daemon.export import exported_version, writing
+from retraind.daemon.export.format_names import Format
 
 
 class Facts(TypedDict):
@@ -28,6 +27,9 @@ def export(home: Home, number: int, form: Format, out: Path) -> Facts:
     """
     with writing.folder(out) as folder:
         version = exported_version.find(home, number)
+        # Imported here: whoever asks for a version that is not there need not wait for scikit-learn.
+        from retraind.daemon.export import formats, model_card
+
         checked = formats.write(version, form, folder)
         (folder / "MODEL_CARD.md").write_text(model_card.text(version), encoding="utf-8")
         files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
@@ -47,6 +49,6 @@ def archive(home: Home, number: int, form: Format, file: Path) -> None:
     files = export(home, number, form, folder)["files"]
     with zipfile.ZipFile(file, "x", zipfile.ZIP_DEFLATED) as target:
         for name in files:
-            entry = zipfile.ZipInfo(f"{folder.name}/{name}", OLDEST)
+            entry = zipfile.ZipInfo(f"{folder.name}/{name}")  # of 1980, so the bytes are the same each time
             entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
             target.writestr(entry, (folder / name).read_bytes())

@@ -3,28 +3,19 @@
 import io
 import pickle
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import orjson
 
-from retraind.daemon.export import estimator, onnx_graph, parity, readme
+from retraind.daemon.export import onnx_graph, parity, readme
 from retraind.daemon.export.exported_version import ExportedVersion
+from retraind.daemon.export.format_names import Format
 from retraind.daemon.export.parity import Checked
-from retraind.daemon.export.scripts import mlflow_example, onnx_example, pickle_example
+from retraind.daemon.export.scripts import onnx_example, pickle_example
 from retraind.daemon.portable import package, pipeline
 from retraind.daemon.schema import text_words
-
-
-class Format(StrEnum):
-    """A form in which a version can be taken away."""
-
-    ONNX = "onnx"
-    MLFLOW = "mlflow"
-    PICKLE = "pickle"
-
 
 GRAPH = "model.onnx"
 PICKLE = "model.pkl"
@@ -42,6 +33,8 @@ def write_onnx(exported: ExportedVersion, folder: Path) -> None:
 
 def write_pickle(exported: ExportedVersion, folder: Path) -> None:
     """A scikit-learn pipeline as a pickle, and the package with retraind's estimators."""
+    from retraind.daemon.export import estimator  # a graph needs no skops
+
     fitted = estimator.load(exported)
     package.write(folder)
     with package.importable(folder):
@@ -53,6 +46,8 @@ def write_pickle(exported: ExportedVersion, folder: Path) -> None:
 def write_mlflow(exported: ExportedVersion, folder: Path) -> None:
     """An MLflow model of the flavours python_function and sklearn."""
     # Imported here, because MLflow takes seconds.
+    from retraind.daemon.export import estimator
+    from retraind.daemon.export.scripts import mlflow_example
     from retraind.daemon.registry import saved_model
 
     fitted, examples = estimator.load(exported), parity.expected(exported).rows[: parity.SHOWN]

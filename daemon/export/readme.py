@@ -11,7 +11,7 @@ from retraind.daemon.schema.column import Column
 from retraind.daemon.schema.text_words import SLOTS
 
 if TYPE_CHECKING:
-    from retraind.daemon.export.formats import Format
+    from retraind.daemon.export.format_names import Format
 
 GIVEN = {
     "onnx": {

@@ -18,7 +18,7 @@ from retraind.daemon.artifacts.bundle import KEPT
 from retraind.daemon.core.errors import BadSettings, BundleRefused, Exit, NotExportable, NotFound
 from retraind.daemon.core.home import Home
 from retraind.daemon.export.export import archive, export
-from retraind.daemon.export.formats import Format
+from retraind.daemon.export.format_names import Format
 
 
 @pytest.fixture

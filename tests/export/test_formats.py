@@ -23,7 +23,7 @@ from retraind.daemon.core.home import Home
 from retraind.daemon.encoding import Encoding
 from retraind.daemon.export import parity
 from retraind.daemon.export.export import export
-from retraind.daemon.export.formats import Format
+from retraind.daemon.export.format_names import Format
 from retraind.daemon.kernel import KernelClassifier
 from retraind.daemon.model import Calibrated, Design
 from retraind.daemon.portable import package, pipeline

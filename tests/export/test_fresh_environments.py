@@ -10,7 +10,7 @@ from taking_away import CUSTOMERS, customers, recorded, same, served_answers, st
 from workshop import Workshop
 
 from retraind.daemon.export.export import export
-from retraind.daemon.export.formats import Format
+from retraind.daemon.export.format_names import Format
 
 
 @pytest.fixture(scope="module")

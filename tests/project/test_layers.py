@@ -137,6 +137,13 @@ def test_files_are_predicted_without_what_trains() -> None:
     assert not loaded("from retraind.daemon.predicting import file_job, served_version, answers") & heavy
 
 
+def test_export_loads_what_the_format_needs() -> None:
+    """A version that can't be exported is refused before scikit-learn is loaded, and a graph is made without MLflow and skops."""
+    heavy = (TRAINING | UNUSED) - {"onnxruntime"}
+    assert not loaded("import retraind.daemon.export.export, retraind.daemon.cli.export_command") & heavy
+    assert not loaded("import retraind.daemon.export.formats") & {"mlflow", "skops"}
+
+
 def test_commands_load_what_they_print_with(home: Home, journal: Journal) -> None:
     """One after the other in one process: reports and requests need neither DVC, MLflow, numpy, pyarrow nor SQLAlchemy."""
     assert journal
