@@ -178,10 +178,19 @@ SETTINGS: dict[str, tuple[str, dict[str, str], list[str]]] = {
 }
 
 
+MISTAKES = list(SETTINGS)
+
+
+def mistakes(command: Command) -> list[str]:
+    """What one command is tried with: a mistake in the file and one in a variable, others for the next; `run` meets all."""
+    place = COMMANDS.index(command)
+    return MISTAKES if command.words == "run" else [MISTAKES[place % len(MISTAKES)], "variable"]
+
+
 @named
 def test_wrong_setting(home: Home, command: Command) -> None:
     """The same sentence from every command, with the line of the file or the name of the variable."""
-    for text, variables, parts in SETTINGS.values():
+    for text, variables, parts in map(SETTINGS.__getitem__, mistakes(command)):
         home.settings.write_text(text)
         environment = {**os.environ, **SEEN, **variables}
         done = forked(*command.line, home=home, env=environment)
