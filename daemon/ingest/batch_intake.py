@@ -6,6 +6,7 @@ It is a generator that yields between its steps, so that a large drop delays no 
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from retraind.daemon.core import logs
 from retraind.daemon.core.errors import InvalidDrop, RetraindError
@@ -35,6 +36,7 @@ from retraind.daemon.ingest.schema_updates import SchemaUpdates
 from retraind.daemon.objects.store import StoreUnavailable
 from retraind.daemon.schema.schema import Schema
 from retraind.daemon.storage.journal import Journal
+from retraind.daemon.tabular import row_hashes
 
 log = logs.Logger()
 
@@ -140,7 +142,7 @@ class BatchIntake:
             if self._hold(readings):
                 return
             yield
-            self._schema.save(reader.schema, current)
+            self._schema.save(reader.schema, current, partial(row_hashes.drop_with, table))
             sealed = self._dataset.folder.write([table])
             if not (yield from self._keep(sealed)):
                 return
@@ -164,7 +166,7 @@ class BatchIntake:
                 self.evaluation.examine([reading], sampled.table())
                 if self._hold([reading]):
                     return
-                self._schema.save(reader.schema, current)
+                self._schema.save(reader.schema, current, lambda *_: drop.sha256)
                 sealed = writer.seal()
         if sealed is not None and not (yield from self._keep(sealed)):
             return

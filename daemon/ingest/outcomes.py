@@ -1,6 +1,5 @@
 """Outcomes: the record of one drop for the journal, its report in rejected/, and the sentences about it for people. Pure."""
 
-from collections.abc import Iterator
 from typing import TypedDict
 
 from retraind.daemon.core.errors import InvalidDrop
@@ -10,13 +9,8 @@ from retraind.daemon.core.states import EventKind, Level
 from retraind.daemon.core.status import utcnow
 from retraind.daemon.inbox.drop import Drop
 from retraind.daemon.ingest.reading.reading import Reading
-from retraind.daemon.schema.class_labels import Classes
-from retraind.daemon.schema.schema import Schema
 from retraind.daemon.schema.score_names import counted
 from retraind.daemon.tabular.column_types import UNLABELLED
-
-MOST_CHANGES = 10
-"""Maximum number of schema changes that a sentence names."""
 
 
 class Report(TypedDict):
@@ -169,33 +163,6 @@ def quarantine(reading: Reading, bad_file: str) -> str:
     rows += f" ({blank} without a label)" if blank else ""
     place = _place(reading.line, first.column).removeprefix(", ")
     return f"{shown(reading.drop.name)}: {rows}; {place}: {first.reason} Correct that file and drop it."
-
-
-def growth(before: Schema, after: Schema) -> Iterator[str]:
-    """A sentence on each class, column and category that was added to the schema."""
-    for at, name in enumerate(after.classes[len(before.classes) :], start=len(before.classes)):
-        close = Classes(after.classes[:at]).like(name)  # also among those added together
-        beside = f", which differs from {close!r} only in case or spaces: is it the same?" if close else ""
-        yield f"The schema has the new class {name!r}{beside or '.'}"
-    old = {column.name: column for column in before.columns}
-    for column in after.columns:
-        if column.name not in old:
-            yield f"The schema has the new column {column.name!r} ({column.kind})."
-            continue
-        for category in column.categories[len(old[column.name].categories) :]:
-            yield f"The schema has the new category {category!r} of {column.name!r}."
-
-
-def changes(before: Schema, after: Schema) -> str:
-    """A sentence on a schema that was edited by hand."""
-    old, new = ({one.name: one.kind for one in schema.columns} for schema in (before, after))
-    parts = [f"without {name!r}" for name in old if name not in new]
-    parts += [f"with {name!r} ({kind})" for name, kind in new.items() if name not in old]
-    parts += [f"{name!r} is {kind}, not {old[name]}" for name, kind in new.items() if old.get(name, kind) != kind]
-    if before.missing_values != after.missing_values:
-        parts.append(f"missing values are {', '.join(after.missing_values) or 'empty cells only'}")
-    more = "; …" if len(parts) > MOST_CHANGES else ""
-    return f"The schema was changed: {'; '.join(parts[:MOST_CHANGES]) or 'in details'}{more}. It applies from the next drop on."
 
 
 def _place(line: int | None, column: str | None) -> str:

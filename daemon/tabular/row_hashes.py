@@ -62,6 +62,12 @@ def drops(table: pa.Table) -> tuple[list[str], NDArray[np.int64]]:
     return column.dictionary.to_pylist(), column.indices.to_numpy().astype(np.int64)
 
 
+def drop_with(table: pa.Table, column: str, text: str) -> str:
+    """The drop (sha256) of the first row that has this text in a column; the table has such a row."""
+    first = pc.index(table[column], pa.scalar(text, pa.string())).as_py()
+    return str(table["_drop"][first].as_py())
+
+
 def of_text(text: str) -> int:
     """The fingerprint of a text."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")

@@ -178,3 +178,18 @@ def test_a_file_refused_whole_counts_all_its_rows(home: Home, schema: Schema, te
     assert recorded == [{"state": "rejected", "rows_read": 7, "rows_refused": 7}]
     (report,) = home.rejected.glob("*.report.json")
     assert orjson.loads(report.read_bytes())["rows_read"] == 7
+
+
+def test_category_without_its_zeros_is_a_warning_at_its_drop(parts: Parts) -> None:
+    """A spreadsheet has made 1067 of 01067: the drop that brought it has the event, another one of the batch has not."""
+    columns = [{"name": "zip", "kind": "category", "categories": ["01067"]}, {"name": "sepal_length", "kind": "number"}]
+    changed = Schema.model_validate({"target": "species", "classes": ["a", "b"], "columns": columns})
+    parts.home.schema.write_bytes(changed.dump())
+    parts.drop("a.csv", "zip,sepal_length,species\n01067,1,a\n10115,2,b\n")
+    parts.drop("b.csv", "zip,sepal_length,species\n10115,3,a\n1067,4,b\n")
+    parts.run()
+    names = {row["sha256"]: row["name"] for row in ask(parts.home.journal, "SELECT sha256, name FROM drops")}
+    query = """SELECT "drop", message FROM events WHERE kind = 'schema' AND level = 'warning'"""
+    [event] = ask(parts.home.journal, query)
+    assert names[event["drop"]] == "b.csv"
+    assert "'1067' of 'zip', which differs from '01067' only in leading zeros" in event["message"]

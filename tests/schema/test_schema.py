@@ -11,8 +11,9 @@ import pytest
 from retraind.daemon.core import durable
 from retraind.daemon.core.errors import BadSchema, InvalidDrop, InvalidFeatures
 from retraind.daemon.core.settings import Inbox
-from retraind.daemon.ingest import outcomes
+from retraind.daemon.ingest import schema_sentences
 from retraind.daemon.schema import schema
+from retraind.daemon.schema.cell_notation import Notation
 from retraind.daemon.schema.column import Column
 from retraind.daemon.schema.row_encoding import encode
 from retraind.daemon.schema.schema import MOST_COLUMNS, REMARKS, Schema
@@ -41,13 +42,43 @@ MARKED = Schema(
 def test_new_classes_that_look_alike_are_pointed_out() -> None:
     """Also where both come with one drop."""
     grown = schema_growth.grown(SCHEMA, classes=[*SCHEMA.classes, "later", "Later ", f"{SCHEMA.classes[0].upper()}"])
-    remarks = list(outcomes.growth(SCHEMA, grown))
+    remarks = [one.sentence for one in schema_sentences.growth(SCHEMA, grown)]
     assert remarks[0] == "The schema has the new class 'later'."
     assert (
         remarks[1]
         == "The schema has the new class 'Later ', which differs from 'later' only in case or spaces: is it the same?"
     )
     assert f"differs from {SCHEMA.classes[0]!r} only in case or spaces" in remarks[2]
+
+
+def test_every_change_by_hand_is_named() -> None:
+    """Not only columns and kinds: notations, missing values, categories, classes, decimals."""
+    age = Column(name="age", kind="number", notation=Notation(decimal=",", unit="€"))
+    plan = Column(name="plan", kind="category", missing=True, categories=["plus", "basic"], missing_values=["k.A."])
+    after = MARKED.model_copy(
+        update={"columns": [age, plan, MARKED.columns[2]], "decimal": ",", "classes": ["no", "yes", "maybe"]}
+    )
+    sentence = schema_sentences.changes(MARKED, Schema(**after.model_dump()))
+    for part in (
+        "'age' may not be missing",
+        "missing values of 'age' are those of all columns",
+        "'age' is written as decimal ',', unit '€'",
+        "'plan' has the category 'basic'",
+        "missing values of 'plan' are k.A.",
+        "with the class 'maybe'",
+        "the decimal mark is ','",
+    ):
+        assert part in sentence
+    turned = Schema(**(MARKED.model_dump() | {"columns": [one.model_dump() for one in MARKED.columns[::-1]]}))
+    assert "the order or the ranges of its columns" in schema_sentences.changes(MARKED, turned)
+
+
+def test_category_that_lost_its_zeros_is_suspect() -> None:
+    zips = Schema(target="y", classes=["a", "b"], columns=[Column(name="PLZ", kind="category", categories=["01067"])])
+    columns = [Column(name="PLZ", kind="category", categories=["01067", "1067", "10115", "Bonn"])]
+    remarks = list(schema_sentences.growth(zips, Schema(**(zips.model_dump() | {"columns": columns}))))
+    assert [one.suspect for one in remarks] == [("PLZ", "1067"), None, None]
+    assert "differs from '01067' only in leading zeros" in remarks[0].sentence
 
 
 def test_markers_are_written_only_where_there_are_any() -> None:
