@@ -64,7 +64,8 @@ def predict(
 
     files = file_job.Files.of(file, output, bad)
     number = served_version.served(place) if version is None else version
-    answerer = Answerer(served_version.load(place, number), probabilities=proba)
+    partial = loaded.inbox.extra_columns == "add"
+    answerer = Answerer(served_version.load(place, number), probabilities=proba, partial=partial)
     summary = file_job.run(files, answerer, loaded.inbox.max_inflated_bytes)
     _report(summary, files, json_)
     raise typer.Exit(Exit.INCOMPLETE if summary.bad else Exit.OK)

@@ -40,10 +40,13 @@ class Answered:
 
 
 class Answerer:
-    """Answers pieces of one file by one version; with `probabilities`, there is a column for each class."""
+    """Answers pieces of one file by one version; with `probabilities`, there is a column for each class.
 
-    def __init__(self, version: Version, *, probabilities: bool = False) -> None:
-        self.version, self._probabilities = version, probabilities
+    `partial`: its files may lack columns whose values may be missing, as drops may with inbox.extra_columns = "add".
+    """
+
+    def __init__(self, version: Version, *, probabilities: bool = False, partial: bool = False) -> None:
+        self.version, self._probabilities, self.partial = version, probabilities, partial
         self.schema: Schema = version.model.manifest.data_schema
         self._classes = pa.array(self.schema.classes, pa.string())
 
@@ -75,16 +78,18 @@ class Answerer:
         with np.errstate(all="ignore"):  # values near the largest double overflow inside the model
             return self.version.model.answers(matrix)
 
-    def texts(self, answered: Answered) -> list[pa.Array]:
-        """The answers as text cells (n,), in the order of `columns`; numbers have the schema's decimal mark."""
-        codes, shares = answered.codes, answered.answers
+    def texts(self, answered: Answered, delimiter: str) -> list[pa.Array]:
+        """The answers as text cells (n,), in the order of `columns`, for a file with this delimiter."""
+        codes, shares, mark = answered.codes, answered.answers, self.schema.answer_mark(delimiter)
         version = pa.repeat(str(self.version.number), len(shares))
         if codes is None:
-            return [self._numbers(shares[:, 0]), version]
-        chosen = self._numbers(shares[np.arange(len(codes)), codes])
-        every = [self._numbers(shares[:, place]) for place in range(len(self._classes))] if self._probabilities else []
+            return [_numbers(shares[:, 0], mark), version]
+        chosen = _numbers(shares[np.arange(len(codes)), codes], mark)
+        every = [_numbers(shares[:, place], mark) for place in range(len(self._classes))] if self._probabilities else []
         return [pc.take(self._classes, pa.array(codes)), chosen, *every, version]
 
-    def _numbers(self, values: NDArray[Any]) -> pa.Array:
-        texts = pc.cast(pa.array(values, pa.float64()), pa.string())
-        return texts if self.schema.decimal == "." else pc.replace_substring(texts, ".", ",")
+
+def _numbers(values: NDArray[Any], mark: str) -> pa.Array:
+    """The shortest texts of numbers, with this decimal mark."""
+    texts = pc.cast(pa.array(values, pa.float64()), pa.string())
+    return texts if mark == "." else pc.replace_substring(texts, ".", mark)

@@ -9,18 +9,18 @@ import pyarrow.compute as pc
 from retraind.daemon.tabular.checks.bad_rows import joined
 
 
-def head(names: Sequence[str], delimiter: str) -> bytes:
+def head(names: Sequence[str], delimiter: str, ending: str = "\n") -> bytes:
     """The first line."""
-    return (joined(delimiter, names) + "\n").encode()
+    return (joined(delimiter, names) + ending).encode()
 
 
-def body(columns: Sequence[pa.Array], delimiter: str, plain: Sequence[bool]) -> bytes:
+def body(columns: Sequence[pa.Array], delimiter: str, plain: Sequence[bool], ending: str = "\n") -> bytes:
     """The records (n lines) of text cells; those of `plain` columns are known to need no quotes.
 
     At least one cell of each record must not be empty: an empty line is no record.
     """
     cells = [cell if is_plain else _quoted(cell, delimiter) for cell, is_plain in zip(columns, plain, strict=True)]
-    lines = pc.binary_join_element_wise(*cells[:-1], pc.binary_join_element_wise(cells[-1], "", "\n"), delimiter)
+    lines = pc.binary_join_element_wise(*cells[:-1], pc.binary_join_element_wise(cells[-1], "", ending), delimiter)
     return _bytes(lines)
 
 

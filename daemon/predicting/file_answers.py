@@ -48,7 +48,8 @@ class FileAnswers:
 
     def lines(self) -> Iterator[bytes]:
         """The answers as CSV: a header, then many lines at a time. Raises InvalidDrop if the file can't be answered."""
-        yield csv_lines.head([*self._kept, *self._answers], self._source.delimiter)
+        source = self._source
+        yield source.start.encode() + csv_lines.head([*self._kept, *self._answers], source.delimiter, source.ending)
         for piece, answered in self._ahead():
             self._note(piece, answered)
             if len(answered.good):
@@ -82,7 +83,7 @@ class FileAnswers:
         cells = piece.cells.select(self._kept)
         cells = cells if len(answered.good) == len(cells) else cells.take(pa.array(answered.good))
         ids = [self._log(answered)] if self._log else []
-        answers = [*ids, *self._answerer.texts(answered)]
+        answers = [*ids, *self._answerer.texts(answered, self._source.delimiter)]
         columns = [*(texts(cells, name) for name in self._kept), *answers]
         plain = [self._source.plain] * len(self._kept) + [False] * len(answers)
-        return csv_lines.body(columns, self._source.delimiter, plain)
+        return csv_lines.body(columns, self._source.delimiter, plain, self._source.ending)

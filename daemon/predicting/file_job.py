@@ -46,7 +46,7 @@ def run(files: Files, answerer: Answerer, most: int) -> Summary:
 
     Raises NotRows, NotFound and OSError.
     """
-    with input_file.opened(files.source, answerer.schema, most) as source:
+    with input_file.opened(files.source, answerer.schema, most, partial=answerer.partial) as source:
         work = FileAnswers(source, answerer)
         with _written(files.answers) as target:
             _write(target, work.lines())

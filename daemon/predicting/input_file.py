@@ -22,8 +22,8 @@ MAGIC = b"PAR1"
 
 
 @contextmanager
-def opened(name: str, schema: Schema, most: int) -> Iterator[Source]:
-    """The rows of a file; `most`: maximum bytes of a stream or of an inflated .gz.
+def opened(name: str, schema: Schema, most: int, *, partial: bool = False) -> Iterator[Source]:
+    """The rows of a file; `most`: maximum bytes of a stream or of an inflated .gz; `partial`: as in `require_columns`.
 
     Raises NotFound, and NotRows for a file that is not one of rows, or that changes while it is read.
     """
@@ -31,7 +31,7 @@ def opened(name: str, schema: Schema, most: int) -> Iterator[Source]:
     fd = _open(name)
     try:
         before = os.fstat(fd)
-        yield _source(fd, name, schema, most)
+        yield source_of(_content(fd, name, most), schema, partial=partial)
         if stat.S_ISREG(before.st_mode) and _version(before) != _version(os.fstat(fd)):
             raise NotRows(f"{shown} changed while it was read.", hint="Predict it again when it is complete.")
     except InvalidDrop as error:
@@ -56,19 +56,15 @@ def _open(name: str) -> int:
     return fd
 
 
-def _source(fd: int, name: str, schema: Schema, most: int) -> Source:
-    return source_of(_content(fd, name, most), schema)
-
-
-def source_of(content: Content, schema: Schema) -> Source:
+def source_of(content: Content, schema: Schema, *, partial: bool = False) -> Source:
     """The rows of a file that was opened; raises InvalidDrop if it is not one of rows."""
     with content.open() as file:
         is_parquet = file.read(len(MAGIC)) == MAGIC
     if not is_parquet:
-        return CsvSource(content, schema)
+        return CsvSource(content, schema, partial=partial)
     from retraind.daemon.predicting.parquet_source import ParquetSource  # imported here, because few files need it
 
-    return ParquetSource(content, schema)
+    return ParquetSource(content, schema, partial=partial)
 
 
 def _content(fd: int, name: str, most: int) -> Content:

@@ -27,14 +27,15 @@ class ParquetSource:
     """A Parquet file, whose values are checked like the cells of a CSV file."""
 
     delimiter, plain = ",", False
+    start, ending = "", "\n"
 
-    def __init__(self, content: Content, schema: Schema) -> None:
+    def __init__(self, content: Content, schema: Schema, *, partial: bool = False) -> None:
         """Raise InvalidDrop if it can't be read or lacks a column."""
         self._content = content
         self._decimals = {column.name: column.decimal_mark(schema.decimal) for column in schema.columns}
         with closing(_read(content, self._decimals)) as tables:
             self.names: Sequence[str] = next(tables).column_names
-        unlabelled_rows.require_columns(self.names, schema)
+        unlabelled_rows.require_columns(self.names, schema, partial=partial)
 
     def pieces(self) -> Iterator[Piece]:
         """The rows, numbered from 0."""

@@ -32,6 +32,10 @@ class Source(Protocol):
     """Its columns, in order."""
     delimiter: str
     """The one that its answers are written with."""
+    start: str
+    """The beginning of its answers: a byte order mark, or nothing."""
+    ending: str
+    """The end of each line of its answers."""
     plain: bool
     """Whether no cell needs quotes."""
 
@@ -45,13 +49,14 @@ class Source(Protocol):
 class CsvSource:
     """A CSV file, read as a drop is: the same text, delimiters, quotes and torn rows."""
 
-    def __init__(self, content: Content, schema: Schema) -> None:
-        """Examine the whole file; raises InvalidDrop if its header does not fit."""
+    def __init__(self, content: Content, schema: Schema, *, partial: bool = False) -> None:
+        """Examine the whole file; raises InvalidDrop if its header does not fit. `partial`: as in `require_columns`."""
         self._content = content
         self._header = csv_table.examine(content, schema.known)
         self.names: Sequence[str] = self._header.names
         self.delimiter, self.plain = self._header.delimiter, self._header.plain
-        unlabelled_rows.require_columns(self.names, schema, self._header.line)
+        self.start, self.ending = self._header.start, self._header.ending
+        unlabelled_rows.require_columns(self.names, schema, self._header.line, partial=partial)
 
     def pieces(self) -> Iterator[Piece]:
         """About PIECE_BYTES at a time."""

@@ -147,6 +147,12 @@ class Schema(BaseModel):
         columns = ((column.name, column.kind, *column.categories) for column in self.columns)
         return self.task, self.target, *self.classes, *columns
 
+    def answer_mark(self, delimiter: str) -> str:
+        """The decimal mark of answers in a CSV file with this delimiter: a comma if the columns have one, as in 12,50 €."""
+        notations = [self.notation, *(column.notation for column in self.columns)]
+        commas = any(notation.decimal == "," for notation in notations if notation)
+        return "," if commas and delimiter != "," else self.decimal
+
     def label(self, target: Any) -> str:
         """A target given in JSON, as the text of its cell: a class by name or code, or a number; raises InvalidFeatures."""
         if self.task == "regression":

@@ -50,6 +50,10 @@ class Header:
     """True if each line of the file is a record, because there is neither a quote nor a carriage return."""
     after: int = 0
     """Records before the header: 1 after a line such as sep=; that gives Excel the delimiter."""
+    start: str = ""
+    """A byte order mark, if the file begins with one: without it, Excel does not read UTF-8."""
+    ending: str = "\n"
+    """The end of its first line."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,9 @@ def _header(content: Content, delimiter: str, *, plain: bool, after: int) -> Hea
         if cells and (line > 1 or not after):
             break
     names = tuple(cell.strip() for cell in cells)
-    return Header(names, delimiter, text.rstrip("\r\n"), line, mark + before, plain, after)
+    ending = "\r\n" if text.endswith("\r\n") else "\n"
+    start = "\ufeff" if mark else ""
+    return Header(names, delimiter, text.rstrip("\r\n"), line, mark + before, plain, after, start, ending)
 
 
 class _Body:

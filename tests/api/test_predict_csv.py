@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,21 @@ def test_notation_is_that_of_drops(tmp_path: Path) -> None:
         assert float(line["prediction"].replace(",", ".")) == pytest.approx(200.5 + 40 + 5 - 50)
 
 
+def test_answers_are_written_as_the_body_is(tmp_path: Path) -> None:
+    """Byte order mark, line ends, and the decimal comma that a column has. A column that lacks is no empty one."""
+    columns = bundles.PRICES.model_dump()["columns"]
+    columns[0] |= {"notation": {"decimal": ",", "unit": "m²"}}
+    client = served(tmp_path / "home", Schema.model_validate(bundles.PRICES.model_dump() | {"columns": columns}))
+    text = "\ufeffsize;rooms;garden;built;town\r\n100,25 m²;4;1;;Ur\r\n".encode()
+    answer = ask(client, text)[2]
+    assert answer.startswith("\ufeffsize;")
+    assert answer.count("\r\n") == answer.count("\n") == 2
+    assert ";100,25 m²;" in f";{answer.splitlines()[1]}"
+    assert re.search(r";[0-9]+,[0-9]+;1\r\n$", answer)
+    status, _, refusal = ask(client, text.replace(b";built", b"").replace(b"1;;Ur", b"1;Ur"))
+    assert (status, "The column 'built' is missing" in refusal) == (422, True)
+
+
 def test_remarks_of_bad_rows_are_left_out(flowers: Client) -> None:
     """A corrected file of bad rows can be sent as it is."""
     text = f"_line,_column,_reason,{HEADER}\n3,x,why,a,5.1,3.5,1.4,0.2\n"
@@ -132,7 +148,7 @@ def test_predictions_are_logged_before_the_answer(flowers: Client) -> None:
     [
         ("", 422, "The body is empty"),
         (f"{HEADER}\n", 422, "There are no rows."),
-        ("id,sepal_length\n1,2\n", 422, "The column 'sepal_width' is missing."),
+        ("id,sepal_length\n1,2\n", 422, "The columns 'sepal_width', 'petal_length', 'petal_width' are missing"),
         (f"{HEADER}\na,5,3,1,0\nb,wide,3,1,0\n", 422, "Line 3: 'sepal_length' is a number, not the text 'wide'."),
         (f'{HEADER}\n"a\nb",5,3,1,0\n\nc,5,3,1\n', 422, "Line 5: This row has 4 cells; the header has 5."),
         (f"{HEADER}\na,5,,1,0\n", 422, "Line 2: 'sepal_width' must not be null."),

@@ -44,7 +44,7 @@ def test_file_without_a_good_row_is_rejected_like_a_drop(answering: Home) -> Non
     answer(answering)
     assert (answering.rejected / "odd.csv").read_text() == "colour,size\nred,3\n"
     report = json.loads((answering.rejected / "odd.csv.report.json").read_text())
-    assert "The column 'sepal_length' is missing" in report["reason"]
+    assert "The columns 'sepal_length', " in report["reason"]
     assert visible(answering) == ["new.predictions.csv"]
     assert len(history(answering)) == 3
 

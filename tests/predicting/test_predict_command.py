@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from pathlib import Path
 
 import bundles
@@ -38,12 +39,16 @@ def test_answers_are_those_of_the_service(flower_home: Home, tmp_path: Path) -> 
 
 
 def test_every_kind_of_column_is_read_as_in_drops(home: Home, tmp_path: Path) -> None:
-    """Dates, booleans, categories, an unknown one, an empty cell; a column that may be missing is missing."""
+    """Dates, booleans, categories, an unknown one, an empty cell; a column may be missing only as in drops."""
     place, file = price_home(home), tmp_path / "houses.csv"
     file.write_text("town,size,rooms,garden,built\nZürich,100,4,TRUE,2026-01-31\nUr,100,4,0,\n")
     rows = read(forked("predict", file, home=place).stdout)
     assert [float(row["prediction"]) for row in rows] == pytest.approx([bundles.HOUSE_PRICE, 200 + 40 - 50], abs=1e-9)
     file.write_text("town,size,rooms,garden\nZürich,100,4,TRUE\n")
+    done = forked("predict", file, home=place)
+    assert done.returncode == Exit.NOT_ROWS
+    assert "The column 'built' is missing" in done.stderr
+    place.settings.write_text('[inbox]\nextra_columns = "add"\n')
     assert float(read(forked("predict", file, home=place).stdout)[0]["prediction"]) == pytest.approx(295 - 0.0)
 
 
@@ -105,3 +110,22 @@ def test_counts_as_json(flower_home: Home, tmp_path: Path) -> None:
     done = forked("predict", tmp_path / "f.csv", "-o", tmp_path / "o.csv", "--json", home=flower_home)
     bad = str(tmp_path / "o.bad.csv")
     assert json.loads(done.stdout) == {"version": 1, "rows": 4, "answered": 3, "bad": 1, "bad_file": bad}
+
+
+def test_answers_are_written_as_the_file_is(home: Home, tmp_path: Path) -> None:
+    """For a German Excel: byte order mark, line ends, semicolons, a decimal comma; its own cells stay verbatim."""
+    columns = bundles.PRICES.model_dump()["columns"]
+    columns[0] |= {"notation": {"decimal": ",", "thousands": ".", "unit": "m²"}}
+    place = price_home(home, columns=columns)
+    header, row = "size;rooms;garden;built;town", "100,25 m²;4;true;2026-01-31;Köln"
+    (tmp_path / "f.csv").write_bytes(f"\ufeff{header}\r\n{row}\r\nx;4;true;2026-01-31;Köln\r\n".encode())
+    out, bad = tmp_path / "o.csv", tmp_path / "o.bad.csv"
+    assert forked("predict", tmp_path / "f.csv", "-o", out, home=place).returncode == Exit.INCOMPLETE
+    first, second, rest = out.read_bytes().decode().split("\r\n")
+    assert (first, rest) == (f"\ufeff{header};prediction;model_version", "")
+    assert second.startswith(f"{row};")
+    assert re.fullmatch(r"[0-9]+,[0-9]+;1", second.removeprefix(f"{row};"))
+    assert bad.read_bytes().startswith(f"\ufeff_line;_column;_reason;{header}\r\n".encode())
+    (tmp_path / "g.csv").write_text('size,rooms,garden,built,town\n"100,25",4,true,2026-01-31,Köln\n')
+    plain = forked("predict", tmp_path / "g.csv", home=place).stdout
+    assert float(read(plain)[0]["prediction"]) > 0

@@ -44,7 +44,10 @@ def test_bad_rows_are_named_if_they_go_nowhere(flower_home: Home, tmp_path: Path
     ("text", "reason"),
     [
         ("", "The file is empty."),
-        ("a,b\n1,2\n", "line 1: The column 'sepal_length' is missing; the header has: a, b."),
+        (
+            "a,b\n1,2\n",
+            "line 1: The columns 'sepal_length', 'sepal_width', 'petal_length', 'petal_width' are missing; the header has: a, b.",
+        ),
         (f"{HEADER}\n", "The file has a header and no rows"),
         (f"{HEADER}\n1,x,2,3,4\n", "No row is good, the first because: 'x' is not a number."),
         (f"prediction,{HEADER}\n1,1,2,3,4,5\n", "a column 'prediction', the name of an answer's column"),

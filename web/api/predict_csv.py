@@ -29,7 +29,8 @@ def predict(worker: Worker, environ: WSGIEnvironment, *, wants_shares: bool) -> 
     chosen = answering.predictor(worker, environ)
     rows = csv_rows.read(chosen.schema, body)
     _require_free(rows, chosen.schema, shares=wants_shares)
-    answered = answering.answer(worker, environ, chosen, csv_rows.inputs_of(chosen.schema, rows))
+    partial = worker.settings.inbox.extra_columns == "add"
+    answered = answering.answer(worker, environ, chosen, csv_rows.inputs_of(chosen.schema, rows, partial=partial))
     version = str(answered.predictor.version)
     headers = {"Content-Type": f"{CSV}; charset=utf-8", "X-Model-Version": version}
     return Reply(_text(rows, answered, shares=wants_shares).encode(), headers=headers)
@@ -44,21 +45,22 @@ def _require_free(rows: CsvRows, schema: Schema, *, shares: bool) -> None:
 
 
 def _text(rows: CsvRows, answered: Answered, *, shares: bool) -> str:
-    """The answers beside the cells of the file, verbatim."""
+    """The answers beside the cells of the file, verbatim; byte order mark and line ends are those of the file."""
     classes = answered.predictor.classes
     text = io.StringIO()
-    lines = csv.writer(text, delimiter=rows.delimiter, lineterminator="\n")
+    text.write(rows.start)
+    lines = csv.writer(text, delimiter=rows.delimiter, lineterminator=rows.ending)
     names = [rows.names[place] for place in rows.kept]
     lines.writerow([*names, *answer_columns(classes, shares=shares, ids=True)])
     cells: list[Sequence[Any]] = [[record[place] for record in rows.records] for place in rows.kept]
-    lines.writerows(zip(*cells, *_answers(answered, shares=shares), strict=True))
+    lines.writerows(zip(*cells, *_answers(answered, rows.delimiter, shares=shares), strict=True))
     return text.getvalue()
 
 
-def _answers(answered: Answered, *, shares: bool) -> Iterator[Sequence[Any]]:
-    """The columns of `answer_columns`; numbers with the schema's decimal mark."""
+def _answers(answered: Answered, delimiter: str, *, shares: bool) -> Iterator[Sequence[Any]]:
+    """The columns of `answer_columns`, for a file with this delimiter."""
     schema, matrix = answered.predictor.schema, answered.matrix.tolist()
-    mark = schema.decimal
+    mark = schema.answer_mark(delimiter)
 
     def texts(values: Sequence[float]) -> Sequence[Any]:
         return values if mark == "." else [repr(value).replace(".", mark) for value in values]

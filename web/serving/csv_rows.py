@@ -4,6 +4,7 @@ Delimiters, the schema's decimal mark and notations, texts for missing values an
 `retraind.daemon.tabular`, which a worker can't import because it needs pyarrow. A test compares both.
 """
 
+import codecs
 import csv
 import io
 import re
@@ -13,6 +14,7 @@ from itertools import chain, islice
 from typing import Any
 
 from retraind.daemon.core.errors import InvalidFeatures
+from retraind.daemon.core.validation import header_faults
 from retraind.daemon.schema.cell_notation import NUMBER
 from retraind.daemon.schema.column import Column
 from retraind.daemon.schema.row_encoding import encode
@@ -45,6 +47,10 @@ class CsvRows:
     delimiter: str
     records: list[list[str]]
     lines: list[int]
+    start: str = ""
+    """A byte order mark, if the body begins with one."""
+    ending: str = "\n"
+    """The end of its first line."""
 
     @property
     def kept(self) -> list[int]:
@@ -68,18 +74,24 @@ def read(schema: Schema, body: bytes) -> CsvRows:
         lines.append(line)
     if not records or records.pop() != [END]:
         raise Problem(400, "The body is not CSV: a quote is never closed.")
-    rows = CsvRows(names, delimiter, records, lines[:-1])
+    start = "\ufeff" if body.startswith(codecs.BOM_UTF8) else ""
+    ending = "\r\n" if text.partition("\n")[0].endswith("\r") else "\n"
+    rows = CsvRows(names, delimiter, records, lines[:-1], start, ending)
     _require_whole(rows)
     return rows
 
 
-def inputs_of(schema: Schema, rows: CsvRows) -> Inputs:
-    """The checked rows; raises InvalidFeatures, or Problem 422 that names the lines of the first bad rows."""
+def inputs_of(schema: Schema, rows: CsvRows, *, partial: bool = False) -> Inputs:
+    """The checked rows; raises InvalidFeatures, or Problem 422 that names the lines of the first bad rows.
+
+    With `partial`, columns whose values may be missing may be missing, too, as in files to predict.
+    """
     inputs.count(schema, rows.records)
     places = {name: place for place, name in enumerate(rows.names)}
-    for column in schema.columns:
-        if column.name not in places and not column.missing:
-            raise InvalidFeatures(f"The column {column.name!r} is missing.", field=column.name)
+    absent = [one.name for one in schema.columns if one.name not in places and not (partial and one.missing)]
+    if absent:
+        known = {*schema.features, schema.target, *schema.ignored}
+        raise InvalidFeatures(header_faults.missing(absent, rows.names, known), field=absent[0])
     nothing = [None] * len(rows.records)
     columns = [
         _values(schema, column, [cells[places[column.name]].strip() for cells in rows.records])

@@ -83,6 +83,9 @@ async function predictFile(file, shares, progress) {
     progress(characters / file.size, rows);
   }
   if (!parts.length) throw new Refused("The file has no rows below its header.");
+  // Decoding has removed the byte order mark, without which Excel does not read UTF-8.
+  const start = new Uint8Array(await file.slice(0, 3).arrayBuffer());
+  if (start.join() === "239,187,191") parts.unshift("\ufeff");
   return { blob: new Blob(parts, { type: "text/csv" }), rows, versions: [...versions] };
 }
 

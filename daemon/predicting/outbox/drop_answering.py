@@ -82,7 +82,7 @@ class DropAnswering:
 
     def _prepared(self, drop: Drop, answerer: Answerer) -> AnswerRecord:
         """Write the hidden files; if that fails, none of them stays."""
-        source = input_file.source_of(drop.content, answerer.schema)
+        source = input_file.source_of(drop.content, answerer.schema, partial=answerer.partial)
         predictions = PredictionFile(self.home.logs, answerer.version)
         hidden: list[str] = []
         try:

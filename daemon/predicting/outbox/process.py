@@ -176,7 +176,8 @@ class OutboxProcess:
         number = served_version.served(self._home)
         if self._answerer is None or self._answerer.version.number != number:
             self._answerer = None  # two models at once would only take more memory
-            self._answerer = Answerer(served_version.load(self._home, number), probabilities=True)
+            partial = self._settings.inbox.extra_columns == "add"
+            self._answerer = Answerer(served_version.load(self._home, number), probabilities=True, partial=partial)
         return self._answerer
 
     def _refuse(self, name: str, stamp: Stamp, error: InvalidDrop) -> None:

@@ -24,7 +24,7 @@ class BadRecord(NamedTuple):
 
 def head(header: Header) -> bytes:
     """The first line of the report."""
-    return _remarked(header, REMARKS, header.text)
+    return header.start.encode() + _remarked(header, REMARKS, header.text)
 
 
 def lines(content: Content, header: Header, bad: Iterable[BadRecord]) -> Iterator[tuple[int, bytes]]:
@@ -38,7 +38,7 @@ def lines(content: Content, header: Header, bad: Iterable[BadRecord]) -> Iterato
 def _remarked(header: Header, remarks: Sequence[str], text: str) -> bytes:
     if header.names[: len(REMARKS)] == REMARKS:
         text = _without_remarks(header, text)
-    return (joined(header.delimiter, remarks) + header.delimiter + text + "\n").encode()
+    return (joined(header.delimiter, remarks) + header.delimiter + text + header.ending).encode()
 
 
 def _without_remarks(header: Header, text: str) -> str:

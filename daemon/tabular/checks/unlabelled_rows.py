@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from retraind.daemon.core.errors import InvalidDrop
+from retraind.daemon.core.validation import header_faults
 from retraind.daemon.schema.schema import Schema
 from retraind.daemon.tabular import schema_growth
 from retraind.daemon.tabular.checks.cells import BadCell, BadCells, coerced
@@ -29,14 +30,16 @@ class CheckedFeatures:
     bad: list[BadCell]
 
 
-def require_columns(names: Sequence[str], schema: Schema, line: int | None = None) -> None:
-    """Raise InvalidDrop if a file with these columns lacks one that may not be missing; `line` is that of its header."""
-    for column in schema.columns:
-        if column.name not in names and not column.missing:
-            header = ", ".join(names)[:200]
-            raise InvalidDrop(
-                f"The column {column.name!r} is missing; the header has: {header}.", line=line, column=column.name
-            )
+def require_columns(names: Sequence[str], schema: Schema, line: int | None = None, *, partial: bool = False) -> None:
+    """Raise InvalidDrop if a file with these columns lacks one of the model; `line` is that of its header.
+
+    Also one whose values may be missing: a column of another name would silently count as empty. With `partial`, as
+    for drops with inbox.extra_columns = "add", such a column may be missing.
+    """
+    absent = [one.name for one in schema.columns if one.name not in names and not (partial and one.missing)]
+    if absent:
+        known = {*schema.features, schema.target, *schema.ignored}
+        raise InvalidDrop(header_faults.missing(absent, names, known), line=line, column=absent[0])
     if not schema.known.intersection(names):
         raise InvalidDrop(f"The model takes: {', '.join(schema.features)[:1000]}; none of them is there.", line=line)
 

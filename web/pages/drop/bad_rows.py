@@ -49,7 +49,7 @@ def first(home: Home, name: str) -> BadRows:
         data = _read(home, name, SHOWN_BYTES)
     except (OSError, Unavailable):
         return {"file": name, "rows": [], "gone": True}
-    return {"file": name, "rows": list(_rows(data.decode("utf-8", "replace"))), "gone": False}
+    return {"file": name, "rows": list(_rows(data.decode("utf-8-sig", "replace"))), "gone": False}
 
 
 def whole(home: Home, name: str) -> bytes:
