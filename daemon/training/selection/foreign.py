@@ -19,7 +19,7 @@ PACKAGED: dict[str, dict[Task, str]] = {
 }
 """The estimators of EXTRA by import path, all served by treelite, which needs none of these packages."""
 
-LIGHTGBM = {"verbose": -1, "deterministic": True, "force_row_wise": True}
+LIGHTGBM = {"verbose": -1, "deterministic": True, "force_row_wise": True, "n_jobs": 1}
 """Arguments that keep standard output empty and make the fit deterministic."""
 
 
