@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,9 @@ THREADS = 2
 
 AHEAD = 3
 """Row groups decoded in advance."""
+
+WHOLE_BYTES = 96 * 1024 * 1024
+"""Maximum size of a segment that is read whole before it is decoded; of larger ones, memory never holds more than some row groups."""
 
 
 def read(folder: Path, segments: Mapping[str, str]) -> Iterator[tuple[str, pa.Table]]:
@@ -53,7 +56,7 @@ def pieces(folder: Path, segments: Mapping[str, str], columns: Sequence[str]) ->
     decode the next row groups while the caller works.
     """
     with ThreadPoolExecutor(THREADS, "segments") as pool:
-        files = _ahead(pool, (partial(_Bytes.read, folder / name, sha256) for name, sha256 in segments.items()), 1)
+        files = _ahead(pool, (partial(_opened, folder / name, sha256) for name, sha256 in segments.items()), 1)
         groups = (partial(file.group, number, columns) for file in files for number in range(file.groups))
         for table in _ahead(pool, groups, AHEAD):
             yield from (table.slice(start, PIECE_ROWS) for start in range(0, table.num_rows, PIECE_ROWS))
@@ -75,16 +78,11 @@ def _ahead(pool: ThreadPoolExecutor, calls: Iterable[Callable[[], T]], count: in
 
 
 @dataclass(frozen=True)
-class _Bytes:
-    """A verified segment in memory, not yet decoded."""
+class _Verified:
+    """A verified segment, not yet decoded: its bytes, or the file of a large one."""
 
-    data: bytes
+    source: bytes | Path
     metadata: Any
-
-    @classmethod
-    def read(cls, path: Path, sha256: str) -> Self:
-        data = _verified(path, sha256)
-        return cls(data, pq.read_metadata(pa.BufferReader(data)))
 
     @property
     def groups(self) -> int:
@@ -92,9 +90,20 @@ class _Bytes:
 
     def group(self, number: int, columns: Sequence[str]) -> pa.Table:
         # Opened once more, which costs little: two threads must not share a reader.
-        file = pq.ParquetFile(pa.BufferReader(self.data), metadata=self.metadata, read_dictionary=REPEATED)
-        present = [column for column in columns if column in file.schema_arrow.names]
-        return file.read_row_group(number, columns=present, use_threads=False)
+        source = pa.BufferReader(self.source) if isinstance(self.source, bytes) else self.source
+        with pq.ParquetFile(source, metadata=self.metadata, read_dictionary=REPEATED) as file:
+            present = [column for column in columns if column in file.schema_arrow.names]
+            return file.read_row_group(number, columns=present, use_threads=False)
+
+
+def _opened(path: Path, sha256: str) -> _Verified:
+    if path.stat().st_size <= WHOLE_BYTES:
+        data = _verified(path, sha256)
+        return _Verified(data, pq.read_metadata(pa.BufferReader(data)))
+    # Its bytes can't change after this, because nothing writes to a segment; only another file can take its place.
+    if durable.sha256_file(path) != sha256:
+        raise _damaged(path)
+    return _Verified(path, pq.read_metadata(path))
 
 
 def release() -> None:
@@ -105,10 +114,12 @@ def release() -> None:
 def _verified(path: Path, sha256: str) -> bytes:
     data = path.read_bytes()
     if durable.sha256(data) != sha256:
-        raise DatasetDamaged(
-            f"The segment {path.name} is not the one that was accepted.", hint="Run `retraind doctor`."
-        )
+        raise _damaged(path)
     return data
+
+
+def _damaged(path: Path) -> DatasetDamaged:
+    return DatasetDamaged(f"The segment {path.name} is not the one that was accepted.", hint="Run `retraind doctor`.")
 
 
 class UnlikeError(Exception):
