@@ -88,7 +88,7 @@ def plausible(times: Times, now: float) -> Times:
     Times in the future, or from before this program existed, come from a wrong clock.
     """
     right = (times <= now) & (times >= BEGAN)
-    if not right.any():
+    if right.all() or not right.any():
         return times
     before = np.maximum.accumulate(np.where(right, np.arange(len(times)), np.argmax(right)))
     return times[before]

@@ -22,6 +22,7 @@ from retraind.daemon.schema.schema import Schema
 from retraind.daemon.tabular import row_hashes, row_times, rows
 from retraind.daemon.tabular.row_times import Moments
 from retraind.daemon.training.data import split
+from retraind.daemon.training.data.gathered import Gathered
 from retraind.daemon.training.data.split import By, Keys, Mask
 
 SOME_ROWS = 500
@@ -87,7 +88,7 @@ def read(folder: Path, hashes: Mapping[str, str], schema: Schema, group: str = "
         dict.fromkeys([*schema.features, schema.target, group, time, "_drop", "_row", "_accepted_at", "_source"])
     )
     of_group, of_time = _column(schema, group), _column(schema, time)
-    pieces: list[tuple[NDArray[Any], ...]] = []
+    gathered = [Gathered() for _ in range(7)]
     some: list[Prints] = []
     written: list[pa.ChunkedArray] = []
     for piece in segments.pieces(folder, hashes, columns):
@@ -95,13 +96,20 @@ def read(folder: Path, hashes: Mapping[str, str], schema: Schema, group: str = "
         some.append(cells[:, :: max(1, piece.num_rows // SOME_ROWS)].copy())
         names, codes = row_hashes.drops(piece)
         drops = np.array([row_hashes.of_text(name) for name in names], dtype=np.uint64)
-        groups = row_hashes.by_cell(piece, [of_group])[0]
+        groups = row_hashes.by_cell(piece, [of_group])[0] if group else np.zeros(0, np.uint64)
         prints = row_hashes.of(cells), drops[codes], row_hashes.places(piece), groups
-        pieces.append((_targets(piece, schema), rows.accepted_at(piece), rows.source(piece, SOURCES), *prints))
-        written.append(_written(piece, time))
-    targets, accepted, sources, *prints_of = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
-    when = row_times.of(written, of_time) if time else np.full(len(targets), np.nan)
-    return RowFacts(targets, accepted, sources, Keys(*prints_of), np.concatenate(some, axis=1), when, group, time)
+        facts = _targets(piece, schema), rows.accepted_at(piece), rows.source(piece, SOURCES), *prints
+        for column, fact in zip(gathered, facts, strict=True):
+            column.add(fact)
+        if time:
+            written.append(_written(piece, time))
+    targets, accepted, sources, content, drop, place, groups = (column.whole for column in gathered)
+    # One zero or NaN for all rows: there may be more of them than memory has room for.
+    groups = groups if group else np.broadcast_to(np.uint64(0), len(targets))
+    when = row_times.of(written, of_time) if time else np.broadcast_to(np.nan, len(targets))
+    return RowFacts(
+        targets, accepted, sources, Keys(content, drop, place, groups), np.concatenate(some, axis=1), when, group, time
+    )
 
 
 def _written(piece: pa.Table, time: str) -> pa.ChunkedArray:
@@ -140,7 +148,7 @@ def _classes(targets: Targets, listed: Mask, schema: Schema, by: By) -> NDArray[
     """
     if by is By.PLACE:
         return np.full(len(targets), -1)
-    return np.where(listed, 0 if schema.task == "regression" else targets, -1).astype(np.int64)
+    return np.where(listed, 0 if schema.task == "regression" else targets, -1).astype(np.int64, copy=False)
 
 
 def trained(

@@ -72,7 +72,7 @@ def of(
 def _alike(read: RowFacts, by: By | None) -> By:
     """The rule that makes rows copies of each other; a group never does."""
     if by is None or by is By.GROUP:
-        return split.choose(read.keys, read.cells, read.targets.astype(np.float64))
+        return split.choose(read.keys, read.cells, read.targets)
     return by
 
 
@@ -81,8 +81,10 @@ def _first(times: Times, judging: Mask, oldest: Oldest, era: Era | None) -> tupl
     if era is not None and (judging & (first := arrival_times.during(times, era))).any():
         return first, era
     first_rows, early_rows = oldest
-    first = np.arange(len(times)) < first_rows
-    # By time, not by place: a merge may put later rows between those of the batches after the first.
-    others = first_rows + np.argsort(times[first_rows:], kind="stable")
-    first[others[:early_rows]] = True
+    first = np.zeros(len(times), dtype=bool)
+    first[:first_rows] = True
+    if early_rows:
+        # By time, not by place: a merge may put later rows between those of the batches after the first.
+        others = first_rows + np.argsort(times[first_rows:], kind="stable")
+        first[others[:early_rows]] = True
     return first, None

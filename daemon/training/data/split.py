@@ -6,6 +6,7 @@ of one observation. Only if rows are so coarse that equal rows must be expected 
 observation.
 """
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retraind.daemon.schema.hash_mixing import Prints, splitmix, together
+from retraind.daemon.training.data import hash_parts
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -74,9 +76,9 @@ def units(keys: Keys, by: By) -> Prints:
     if by is By.GROUP:
         return np.where(keys.group == 0, keys.content, splitmix(keys.group))
     # In small drops even a common row occurs once, so all its occurrences would be one unit.
-    sizes = _per_row(keys.drop)
+    sizes = hash_parts.counts(keys.drop)
     source = np.where(sizes >= WHOLE, np.uint64(0), keys.drop)
-    return together(keys.content, source, occurrence(together(keys.drop, keys.content)))
+    return together(keys.content, source, hash_parts.occurrence(together(keys.drop, keys.content)))
 
 
 def numbered(keys: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -88,24 +90,7 @@ def numbered(keys: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return first[order], place[inverse]
 
 
-def occurrence(values: Prints) -> Prints:
-    """For each value the number of equal ones before it, uint64 (n,)."""
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])) if len(values) else np.zeros(0, np.int64)
-    lengths = np.diff(np.append(starts, len(values)))
-    numbers = np.empty(len(values), dtype=np.uint64)
-    numbers[order] = np.arange(len(values)) - np.repeat(starts, lengths)
-    return numbers
-
-
-def _per_row(values: Prints) -> NDArray[np.int64]:
-    """For each value its number of occurrences."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray(counts[inverse], dtype=np.int64)
-
-
-def choose(keys: Keys, cells: Prints, targets: Floats) -> By:
+def choose(keys: Keys, cells: Prints, targets: NDArray[Any]) -> By:
     """Whether equal rows are copies (CONTENT) or separate observations (OCCURRENCE).
 
     `cells` are the hashes (columns, m) of the cells of some rows. Copies are recognised by their improbability: rows
@@ -114,11 +99,14 @@ def choose(keys: Keys, cells: Prints, targets: Floats) -> By:
     """
     if not len(keys.content):
         return By.CONTENT
-    sizes = _per_row(keys.drop)
-    pool = keys.drop == keys.drop[sizes.argmax()] if sizes.max() >= WHOLE else np.ones(len(sizes), dtype=bool)
-    if pool.sum() * expected_repeats(cells) >= EXPECTED:
+    sizes = hash_parts.counts(keys.drop)
+    largest, most = sizes.argmax(), sizes.max()
+    del sizes  # the arrays are large
+    pool: Any = slice(None) if most in (len(targets), *range(WHOLE)) else keys.drop == keys.drop[largest]
+    content, targets = keys.content[pool], targets[pool]
+    if len(content) * expected_repeats(cells) >= EXPECTED:
         return By.OCCURRENCE
-    equal, disagreeing = _repeats(keys.content[pool], targets[pool])
+    equal, disagreeing = hash_parts.repeats(content, targets)
     return By.OCCURRENCE if equal >= EXPECTED and disagreeing >= DISAGREE else By.CONTENT
 
 
@@ -134,23 +122,13 @@ def expected_repeats(cells: Prints) -> float:
     return chance
 
 
-def _repeats(content: Prints, targets: Floats) -> tuple[float, float]:
-    """The average number of rows equal to a row (with itself), and the share of them with a target unlike the first."""
-    _, first, inverse, counts = np.unique(content, return_index=True, return_inverse=True, return_counts=True)
-    several = counts[inverse] > 1
-    if not several.any():
-        return 1.0, 0.0
-    differs = targets != targets[first][inverse]
-    return float((counts.astype(np.float64) ** 2).sum() / len(content)), float(differs[several].mean())
-
-
 def held_out(prints: Prints, share: float, classes: NDArray[np.int64]) -> Mask:
     """The rows that only judge, bool (n,): those of units with a hash below `share`.
 
     If a class (`classes`, (n,); -1 does not count) has no such row but at least LEAST units, its unit with the smallest
     hash is held out. After that no row moves from training to judging: only a new row can have a smaller hash.
     """
-    held = _uniform(prints) < share
+    held = _below(prints, share)
     for code in range(int(classes.max(initial=-1)) + 1):
         rows = np.flatnonzero(classes == code)
         if len(rows) >= LEAST and not held[rows].any() and len(np.unique(prints[rows])) >= LEAST:
@@ -178,7 +156,7 @@ def newest(prints: Prints, share: float, moments: Floats, begin: float) -> Mask:
 
     For rows without a time a hash of the unit decides.
     """
-    return np.where(np.isnan(moments), _uniform(prints) < share, moments >= begin)
+    return np.where(np.isnan(moments), _below(prints, share), moments >= begin)
 
 
 def forward(
@@ -205,13 +183,14 @@ def forward(
     return folds
 
 
-def _uniform(prints: Prints) -> Floats:
-    return (prints >> np.uint64(11)).astype(np.float64) / 2.0**53
+def _below(prints: Prints, share: float) -> Mask:
+    """Whether each print, as a fraction of all 53-bit numbers, is below `share`."""
+    return np.asarray((prints >> np.uint64(11)) < np.uint64(math.ceil(share * 2.0**53)))
 
 
 def fair(prints: Prints, trained: Mask) -> Mask:
     """The rows of units without any `trained` row, bool (n,)."""
-    return ~np.isin(prints, prints[trained]) if trained.any() else np.ones(len(prints), dtype=bool)
+    return ~hash_parts.is_among(prints, prints[trained]) if trained.any() else np.ones(len(prints), dtype=bool)
 
 
 def without_copies(prints: Prints, targets: Floats, part: Mask) -> Mask:
