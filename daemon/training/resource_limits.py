@@ -5,6 +5,7 @@ They are set in the forked child before it does any work; the daemon limits its 
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from retraind.daemon.core import process_table
@@ -13,22 +14,28 @@ SHARE = 2 / 3
 """Share of the machine's memory, or of the container's limit."""
 
 AUTOGROUP = Path("/proc/self/autogroup")
-CGROUP = Path("/sys/fs/cgroup/memory.max")
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUP = Path("/proc/self/cgroup")
 
 
 def memory(configured: int) -> int:
-    """The memory (bytes) that a training may take: `configured`, or if that is 0, SHARE of all memory."""
+    """The memory (bytes) that a training may take: `configured`, or if that is 0, SHARE of all memory.
+
+    All memory is the machine's, or the least limit of the control groups that this process is in: a container, a unit.
+    """
     if configured:
         return configured
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return int(min([machine, *_container()]) * SHARE)
 
 
-def _container() -> list[int]:
-    try:
-        return [int(CGROUP.read_text())]
-    except (OSError, ValueError):  # no cgroup v2, or "max"
-        return []
+def _container() -> Iterator[int]:
+    """The limits of this process's control group and of those around it, where there are any."""
+    with contextlib.suppress(OSError):  # no cgroup v2
+        own = Path(OWN_CGROUP.read_text().rpartition("0::")[2].strip().lstrip("/"))
+        for group in (own, *own.parents):
+            with contextlib.suppress(OSError, ValueError):  # no limit here: no such file, or "max"
+                yield int((CGROUPS / group / "memory.max").read_text())
 
 
 def limit_memory(bytes_: int) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,19 @@ def test_default_is_a_share_of_what_there_is() -> None:
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     assert 0 < resource_limits.memory(0) < machine
     assert resource_limits.memory(12345) == 12345
+
+
+def test_least_limit_around_the_process_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A unit's or container's limit, also one further out; `max` is none."""
+    (tmp_path / "a.slice/b.service").mkdir(parents=True)
+    (tmp_path / "own").write_text("0::/a.slice/b.service\n")
+    monkeypatch.setattr(resource_limits, "CGROUPS", tmp_path)
+    monkeypatch.setattr(resource_limits, "OWN_CGROUP", tmp_path / "own")
+    (tmp_path / "a.slice/b.service/memory.max").write_text("max\n")
+    (tmp_path / "a.slice/memory.max").write_text(f"{300 * MIB}\n")
+    assert resource_limits.memory(0) == 200 * MIB
+    (tmp_path / "a.slice/b.service/memory.max").write_text(f"{150 * MIB}\n")
+    assert resource_limits.memory(0) == 100 * MIB
 
 
 def test_confined_process_gets_a_memory_error_and_is_the_kernels_first_choice() -> None:
