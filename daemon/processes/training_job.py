@@ -35,6 +35,8 @@ class Job:
     """The terms by which it will be judged (`baseline.gate_terms`); None: the reference stays."""
     early_rows: int = 0
     """Number of rows accepted next that belong to the reference as well, because the first revision is small."""
+    rows: int = 0
+    """Number of rows in the revision, by which the trainer decides whether memory has room for them; 0: few."""
 
     storage: Mapping[str, object] = field(default_factory=dict)
     """The `[storage]` settings for workers on other machines; empty without such workers or without a store."""

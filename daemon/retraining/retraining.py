@@ -179,6 +179,7 @@ class Retraining:
             past=baseline.numbers(self._journal, self._settings.promote, version),
             gate=baseline.gate_terms(self._journal, self._settings.promote, version),
             early_rows=self._journal.batches.early_rows(),
+            rows=newest.rows,
             **self._for_workers(),
         )
         since = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

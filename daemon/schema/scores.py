@@ -246,6 +246,8 @@ class Scores(PastScores, total=False):
     cut: BudgetCut | None
     compared_rows: int
     """The number of training rows on which the candidates were compared; absent: all."""
+    from_pieces: bool
+    """True if the rows were read piece by piece, because memory has no room for all."""
     tuned: TunedParameters | None
     calibration: CalibrationScore | None
 

@@ -35,7 +35,7 @@ class RunLogger:
 
     def __init__(self, registry: Registry, run: str, data: Data, manifest: Manifest, source: Path) -> None:
         self._registry, self._run, self._data, self._manifest = registry, run, data, manifest
-        self._source = Source(str(source), manifest.revision, manifest.dvc_md5, len(data.targets))
+        self._source = Source(str(source), manifest.revision, manifest.dvc_md5, data.counts[0] + int(data.held.sum()))
 
     def begin(self) -> None:
         """Log parameters, figures and dataset of the training itself, before its version is registered."""
@@ -105,7 +105,7 @@ class RunLogger:
 def is_small(data: Data, settings: Train) -> bool:
     """Whether the textbook figures are logged: the rows are few enough, but enough of each class for the split."""
     count = len(data.targets)
-    if count > settings.report_rows:
+    if data.in_pieces or count > settings.report_rows:
         return False
     if data.schema.task == "regression":
         return count >= TEXTBOOK_ROWS

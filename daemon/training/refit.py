@@ -86,7 +86,7 @@ def differs(data: Data) -> bool:
 def serve_judged(judged: Judged, data: Data, problem: str = "") -> Served:
     """Serve the judged model, because nothing else is requested, or because of a `problem`."""
     rows = data.training[0]
-    facts: ServedFacts = {**judged.facts, "trained_rows": len(rows), "refit_problem": problem, "twin": None}
+    facts: ServedFacts = {**judged.facts, "trained_rows": data.counts[0], "refit_problem": problem, "twin": None}
     return Served(judged.fitted, facts, rows, _untrusted_types(judged, judged.fitted))
 
 
@@ -131,7 +131,8 @@ def _expected(judged: Judged, data: Data) -> float:
 
     No alarm can interrupt a fit that is a single C call, and the time of some grows with the square of the rows.
     """
-    return judged.seconds * float(data.recent.sum() / len(data.training[1])) ** 2
+    training, whole = data.counts
+    return judged.seconds * (whole / training) ** 2
 
 
 def _untrusted_types(judged: Judged, fitted: Any) -> list[str]:
@@ -144,16 +145,16 @@ def _problem(reason: str) -> str:
 
 def _fitted(judged: Judged, data: Data, folder: Path, costs: Costs | None, ahead: FitAhead | None) -> _Refitted:
     """Fit and export it, in a separate folder; the records of the judged model stay, including its slope."""
-    rows, targets = data.whole
+    examples = data.whole
     estimator, fitted = model.with_early_stopped_size(judged.estimator, judged.fitted), None
     if ahead is not None and ahead.is_of(estimator):
         fitted = ahead.result()
     if fitted is None:
-        fitted = model.fit(estimator, rows, targets)
+        fitted = data.fit(estimator, examples, whole=True)
     if judged.slope is not None:
         fitted = Calibrated(fitted, judged.slope)
     exported = export.write(fitted, data.matrix, data.schema, folder, costs)
-    return _Refitted(fitted, exported, rows, _untrusted_types(judged, fitted))
+    return _Refitted(fitted, exported, examples[0], _untrusted_types(judged, fitted))
 
 
 def _placed(judged: Judged, data: Data, made: _Refitted) -> Served:
@@ -169,14 +170,14 @@ def _placed(judged: Judged, data: Data, made: _Refitted) -> Served:
         backend=facts["backend"],
         input=facts["input"],
         difference=facts["difference"],
-        trained_rows=len(data.training[0]),
+        trained_rows=data.counts[0],
     )
     served: ServedFacts = {
         "backend": made.exported["backend"],
         "input": made.exported["input"],
         "difference": made.exported["difference"],
         "files": files,
-        "trained_rows": len(made.rows),
+        "trained_rows": data.counts[1],
         "refit_problem": "",
         "twin": twin,
     }

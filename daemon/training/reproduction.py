@@ -33,6 +33,7 @@ from retraind.daemon.training.data.revision import Data
 from retraind.daemon.training.data.source import Source
 from retraind.daemon.training.evaluation import baseline_comparison, holdouts
 from retraind.daemon.training.export import export
+from retraind.daemon.training.pieces.piece_data import PieceData
 from retraind.daemon.training.refit import Judged
 from retraind.daemon.training.reproduction_verdict import Original, Reproduction
 from retraind.daemon.training.selection import calibration, candidates
@@ -104,6 +105,7 @@ def _data(
         era=Era.of(manifest.scores),
         by=by,
         early_rows=manifest.early_rows,
+        kind=PieceData if manifest.scores.get("from_pieces") else Data,
     )
     return source.read(), train
 
@@ -114,7 +116,7 @@ def _judge(manifest: Manifest, data: Data, train: Train, folder: Path) -> Judged
     Raises TrainingFailed.
     """
     winner = _candidate(manifest, train)
-    fitted, slope = model.fit(winner.estimator, *data.training), _slope(manifest, winner, data, train)
+    fitted, slope = data.fit(winner.estimator, data.training, whole=False), _slope(manifest, winner, data, train)
     if slope is not None:
         fitted = model.Calibrated(fitted, slope)
     folder.mkdir()

@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import onnxruntime
@@ -34,9 +35,10 @@ from retraind.daemon.training.engines import choice
 from retraind.daemon.training.evaluation import baseline_comparison, details, holdouts, new_reference, reference_answers
 from retraind.daemon.training.evaluation.holdouts import Compared
 from retraind.daemon.training.mlflow_log import RunLogger, is_small
-from retraind.daemon.training.progress import Progress
+from retraind.daemon.training.pieces.piece_data import PieceData
+from retraind.daemon.training.preparation import prepare
 from retraind.daemon.training.refit import Served
-from retraind.daemon.training.selection import candidates, cross_validation, foreign, tuning
+from retraind.daemon.training.selection import tuning
 from retraind.daemon.training.selection.comparison import Outcome
 from retraind.daemon.training.selection.cross_validation import Trial
 from retraind.daemon.training.winner import Winner, choose_winner, fitting_ahead, serve_winner
@@ -81,18 +83,14 @@ def _end_failed(work: Work) -> None:
 
 def _train(work: Work, say: Say) -> tuple[int, str, Callable[[], None]]:
     """The registered version, a remark on the training (or an empty text), and the remaining work for people."""
-    job, schema, settings = work.job, work.schema, work.job.train
-    settings, absent = foreign.usable(settings)
-    competing = candidates.plan(schema, settings)
-    cross_validation.metric_of(schema.task, settings)
-    costs = work.costs
-    progress = Progress(job.run, len(competing), say)
-    progress.stage("reading the data")
+    work, settings, competing, left_out, way, progress = prepare(work, say)
+    job, schema, costs = work.job, work.schema, work.costs
     window = Window(settings.window_rows, settings.window_days, time.time() * 1000)
     served, problem = _champion(work)
     before = None if served is None else holdouts.assignment_of(served.manifest, schema)
     rules = settings, window, before, new_reference.era(job.gate)
-    source = Source(work.home.segments, job.segments, schema, job.first_rows, *rules, early_rows=job.early_rows)
+    read = partial(Source, early_rows=job.early_rows, kind=PieceData if way.pieces else Data)
+    source = read(work.home.segments, job.segments, schema, job.first_rows, *rules)
     data = source.read()
     segments.release()
     trial = Trial.of_data(data, settings, progress)
@@ -100,7 +98,7 @@ def _train(work: Work, say: Say) -> tuple[int, str, Callable[[], None]]:
         progress.announce(trial.sample.sentence)
     with choice.opened(trial, source, job, work.home.root) as engine:
         outcome = tuning.choose(competing, trial, served.manifest.scores if served else {}, engine)
-    outcome.left_out.update(absent)
+    outcome.left_out.update(left_out)
     work.staging.mkdir(parents=True)
     with fitting_ahead(settings, data, outcome.ranking[0]) as ahead:
         winner = choose_winner(work, data, outcome, progress, trial.sample)
@@ -108,8 +106,10 @@ def _train(work: Work, say: Say) -> tuple[int, str, Callable[[], None]]:
         made = serve_winner(work, data, winner, progress, ahead)
     if problem:
         figures["twin_problem"] = problem
-    if trial.sample is not None:
+    if trial.sample is not None or way.pieces:
         figures["compared_rows"] = len(trial.targets)
+    if way.pieces:
+        figures["from_pieces"] = True
     parts = data.training[0], data.judging[0], winner.answering, settings.seed, costs, made.rows
     made.facts["files"] |= reference_sample.write(work.staging, *parts) | compared.answered.write(work.staging)
     detailed, judged = details.of(compared.answers, data, figures, costs)

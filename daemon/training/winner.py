@@ -72,7 +72,7 @@ def choose_winner(work: Work, data: Data, outcome: Outcome, progress: Progress, 
         progress.stage(f"fitting {scored.name}", progress.candidates + 2)
         started = time.perf_counter()
         try:
-            fitted = model.fit(scored.estimator, *data.training)
+            fitted = data.fit(scored.estimator, data.training, whole=False)
             return _exported(work, data, scored, fitted, time.perf_counter() - started)
         except NotServable as error:
             reason = str(error)
@@ -103,7 +103,7 @@ def _exported(work: Work, data: Data, scored: Scored, fitted: Any, seconds: floa
     if foreign.is_foreign(scored.name):
         export.untrusted_types(fitted)  # raises if it can't be written at all, because MLflow must also write it
     correction = None
-    if work.schema.task == "classification" and work.job.train.calibrate:
+    if work.schema.task == "classification" and work.job.train.calibrate and not data.in_pieces:
         correction = calibration.find(*scored.kept, work.job.train.seed, forward=data.since is not None)
     if correction is not None:
         calibrated = Calibrated(fitted, correction.slope)
@@ -125,7 +125,8 @@ def _answering(work: Work, fitted: Any, exported: Exported) -> Callable[[Matrix]
 @contextlib.contextmanager
 def fitting_ahead(settings: Train, data: Data, likely: Scored) -> Iterator[FitAhead | None]:
     """Fit the likely winner on all rows in another process already, if several may work and it takes long enough."""
-    takes_long = likely.fit_seconds / len(likely.by_fold) >= AHEAD_SECONDS
+    # Two fits from pieces would need twice the memory, which is what they are to save.
+    takes_long = likely.fit_seconds / len(likely.by_fold) >= AHEAD_SECONDS and not data.in_pieces
     ahead = None
     if settings.refit and takes_long and refit.differs(data) and choice.jobs(data.matrix, settings) > 1:
         with contextlib.suppress(OSError):

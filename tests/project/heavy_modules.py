@@ -62,6 +62,7 @@ HEAVY = {
         "retraind.daemon.encoding",
         "retraind.daemon.kernel",
         "retraind.daemon.training.metrics",
+        "retraind.daemon.training.pieces.boosting",
         "retraind.daemon.training.selection.candidates",
         "retraind.daemon.training.selection.foreign",
         "retraind.daemon.training.selection.calibration",

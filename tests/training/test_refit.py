@@ -52,6 +52,9 @@ def parted(matrix: Any, targets: Any, trains: int, schema: Schema = NUMBER, **ch
         "training": (matrix[:trains], targets[:trains]),
         "judging": (matrix[trains:], targets[trains:]),
         "whole": (matrix, targets),
+        "counts": (trains, len(matrix)),
+        "in_pieces": False,
+        "fit": lambda estimator, examples, *, whole: model.fit(estimator, *examples),
     }
     return cast("Data", SimpleNamespace(**facts | changes))
 
@@ -213,7 +216,7 @@ def test_nothing_is_fitted_twice_without_rows_that_judge_in_the_window_nor_by_ti
 def test_fit_that_no_alarm_could_stop_is_not_begun(tmp_path: Path) -> None:
     """A support vector machine is one call of C: 1,800 rows in a second may be 9,000 in half a minute."""
     data = five(200, 0, slip=False)
-    whole = replaced(data, training=(data.matrix[:40], data.targets[:40]))
+    whole = replaced(data, training=(data.matrix[:40], data.targets[:40]), counts=(40, 200))
     made = refit.serve(exported(tmp_path, whole, seconds=1.0), whole, None, 40, None)
     assert "train.timeout_seconds" in made.facts["refit_problem"]
 

@@ -31,6 +31,7 @@ from retraind.daemon.schema.schema import Schema, load
 from retraind.daemon.service import bootstrap
 from retraind.daemon.storage.model_versions import ModelVersions
 from retraind.daemon.training import reproduction, reproduction_verdict
+from retraind.daemon.training.pieces import memory, piece_data
 from retraind.daemon.training.reproduction_verdict import Reproduction
 from retraind.daemon.training.run import train
 
@@ -61,7 +62,7 @@ class Works(Parts):
         names = {one["name"]: one["sha256"] for one in self.journal.segments.current()}
         chosen = Train(candidates=list(candidates), report_rows=0, **settings).model_dump()
         first = self.journal.batches.first_rows()
-        job = Job(1, "test", newest.revision, newest.dvc_md5, names, first, chosen, None, None)
+        job = Job(1, "test", newest.revision, newest.dvc_md5, names, first, chosen, None, None, rows=newest.rows)
         with suppress(Registered):
             train(self.home, job, lambda _: None, stop)
         version = ModelVersions(self.home).versions()[-1]
@@ -203,6 +204,21 @@ def test_model_of_classes_is_the_same(garden: Works, candidate: str, settings: d
     assert report["libraries"] == {}
     assert report["candidate"].startswith(candidate)
     assert report["settings_recorded"]
+
+
+@pytest.mark.parametrize("settings", [{}, {"time": "sepal_width"}])
+def test_model_from_pieces_is_the_same(
+    garden: Works, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    """A version whose rows memory had no room for is also trained again piece by piece."""
+    pytest.importorskip("lightgbm", reason="the extra `boost` is not installed")
+    monkeypatch.setattr(memory, "FIXED", 0)
+    monkeypatch.setattr(piece_data, "SAMPLE_ROWS", 60)
+    version = garden.train("lightgbm", memory_bytes=15_000, grids={"lightgbm": {"n_estimators": [5]}}, **settings)
+    row = garden.journal.versions.get(version)
+    assert row is not None
+    assert json.loads(row["scores"])["from_pieces"]
+    assert again(garden, version)["equal"] == "bit for bit"
 
 
 @pytest.mark.parametrize("candidate", ["forest", "ridge", "boosting"])

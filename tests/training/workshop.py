@@ -66,7 +66,7 @@ class Workshop:
         self.registry.open()
         home.segments.mkdir(parents=True)
         self.segments: dict[str, str] = {}
-        self.first_rows, self.champion = 0, (0, "")
+        self.first_rows, self.rows, self.champion = 0, 0, (0, "")
         self.said: list[Any] = []
         self.gate: Terms | None = None
         self.use(schema)
@@ -93,14 +93,14 @@ class Workshop:
         table = rows.with_provenance(checked.table, [drop], [count], np.arange(count), at or datetime.now(UTC), "file")
         made = segment_writer.write(self.home.segments, [table]).place()
         self.segments[made.name] = made.sha256
-        self.first_rows = self.first_rows or count
+        self.first_rows, self.rows = self.first_rows or count, self.rows + count
 
     def train(self, *candidates: str, **settings: Any) -> Any:
         """Train, put the bundle in its place and serve it; returns its manifest. With `report_rows` it draws pictures, too."""
         chosen = {"candidates": list(candidates), "report_rows": 0, **settings}
         number, sha256 = self.champion
-        champion = number or None, sha256 or None, list(range(1, number + 1))
-        job = Job(1, "test", "a" * 40, "b" * 32, self.segments, self.first_rows, chosen, *champion, self.gate)
+        champion = number or None, sha256 or None, list(range(1, number + 1)), self.gate
+        job = Job(1, "test", "a" * 40, "b" * 32, self.segments, self.first_rows, chosen, *champion, rows=self.rows)
         with suppress(Registered):
             train(self.home, job, self.said.append, *([] if chosen["report_rows"] else [stop]))
         version = ModelVersions(self.home).versions()[-1]

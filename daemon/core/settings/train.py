@@ -148,7 +148,9 @@ class Train(Scheduled):
         3600.0, gt=0, description="Time limit (seconds) for a whole training. After it the training is killed."
     )
     memory_bytes: int = Field(
-        0, ge=0, description="Memory limit (bytes) of a training. 0: two thirds of the machine's memory."
+        0,
+        ge=0,
+        description="Memory (bytes) that a training may take. 0: two thirds of the machine's memory, or of the least limit of the container or unit. If not all rows fit, LightGBM reads them piece by piece, or only the newest ones train (docs/training.md).",
     )
     idle_seconds: float = Field(
         300.0,

@@ -3,14 +3,15 @@
 Pure except for reading the segments. The training rows come first, so that neither part must be copied.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retraind.daemon import model
 from retraind.daemon.core.errors import TooFewRows
 from retraind.daemon.dataset import segments
 from retraind.daemon.model import Matrix, Targets
@@ -38,6 +39,9 @@ class Data:
     the units. `fair` (n,): rows that the served version was not trained on either; these are all held-out rows, unless
     an earlier rule chose others.
     """
+
+    in_pieces: ClassVar[bool] = False
+    """Whether the rows stay in their segments, so that only candidates that read pieces can be fitted to them."""
 
     schema: Schema
     folder: Path
@@ -93,7 +97,7 @@ class Data:
         read = holdout_assignment.read(folder, hashes, schema, group, time)
         roles = row_roles.of(read, schema, (first_rows, early_rows), share, window or Window(), by, era)
         trained = holdout_assignment.trained(folder, hashes, schema, read, before)
-        _require_enough(read.targets[roles.training], schema)
+        require_enough(read.targets[roles.training], schema)
         return cls._arranged(folder, hashes, schema, read, roles, trained)
 
     @classmethod
@@ -101,30 +105,17 @@ class Data:
         cls, folder: Path, hashes: Mapping[str, str], schema: Schema, read: RowFacts, roles: Roles, trained: Mask
     ) -> Self:
         """The rows in the order of their roles; `trained` are those that the served version may have been trained on."""
-        order, units = roles.order, roles.sides.units
+        order = roles.order
         place = np.full(len(read.targets), -1, dtype=np.int64)
         place[order] = np.arange(len(order))
+        matrix = encode(folder, hashes, schema, place, len(order))
         return cls(
             schema=schema,
             folder=folder,
             segments=hashes,
             place=place,
-            matrix=_encode(folder, hashes, schema, place, len(order)),
-            targets=read.targets[order],
-            held=roles.sides.held[order],
-            reference=roles.reference[order],
-            recent=roles.recent[order],
-            listed=int(roles.listed.sum()),
-            units=units[order],
-            copies=split.units(read.keys, roles.alike)[order],
-            by=roles.by,
-            fair=split.fair(units, trained)[order],
-            first=roles.first[order],
-            arrived=Arrivals(roles.times[order], read.keys.drop[order], read.sources[order]),
-            era=roles.era,
-            time=read.time,
-            since=roles.sides.since,
-            moments=read.moments[order],
+            matrix=matrix,
+            **facts_of(read, roles, trained, order),
         )
 
     def moved(self, era: Era) -> Self:
@@ -138,13 +129,21 @@ class Data:
         since = self.held & self.recent
         return since if self.era is None else since & (self.arrived.times >= self.era.since)
 
-    def judged_by(self, schema: Schema) -> Matrix:
+    def fit(self, estimator: Any, examples: tuple[Matrix, Targets], *, whole: bool) -> Any:
+        """A clone fitted on `examples`, which are `whole` (with the rows that judge) or `training`."""
+        return model.fit(estimator, *examples)
+
+    def answer(self, answering: Callable[[Matrix], Matrix], schema: Schema | None = None) -> Matrix:
+        """The answers for the held-out rows, in their order, of a model with another `schema` if it has one."""
+        return answering(self.judging[0] if schema is None else self._judged_by(schema))
+
+    def _judged_by(self, schema: Schema) -> Matrix:
         """The held-out rows, encoded for a model with another schema: values that it does not list are unknown to it."""
         if schema.shape == self.schema.shape:
             return self.judging[0]
         count = self._training_rows
         place = np.where(self.place >= count, self.place - count, -1)
-        return _encode(self.folder, self.segments, schema, place, len(self.targets) - count)
+        return encode(self.folder, self.segments, schema, place, len(self.targets) - count)
 
     @property
     def _training_rows(self) -> int:
@@ -160,6 +159,16 @@ class Data:
         """All rows and targets of the window, including those that judge: a served model is trained on them."""
         everything = slice(None) if self.recent.all() else self.recent
         return self.matrix[everything], self.targets[everything]
+
+    @property
+    def training_targets(self) -> Targets:
+        """The targets of all training rows."""
+        return self.training[1]
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Numbers of rows in `training` and in `whole`."""
+        return self._training_rows, int(self.recent.sum())
 
     @property
     def training_units(self) -> Prints:
@@ -193,7 +202,50 @@ class Data:
         return np.array(self.schema.classes)[first] if self.schema.classes else first
 
 
-def _encode(folder: Path, hashes: Mapping[str, str], schema: Schema, place: NDArray[np.int64], count: int) -> Matrix:
+class Facts(TypedDict):
+    """The facts of some rows, as in `Data`."""
+
+    targets: Targets
+    held: Mask
+    reference: Mask
+    recent: Mask
+    listed: int
+    units: Prints
+    copies: Prints
+    by: By
+    fair: Mask
+    first: Mask
+    arrived: Arrivals
+    era: Era | None
+    time: str
+    since: float | None
+    moments: Moments
+
+
+def facts_of(read: RowFacts, roles: Roles, trained: Mask, order: NDArray[np.int64]) -> Facts:
+    """The facts of the rows `order`, in that order; `trained` (n,) may have trained the served version."""
+    units = roles.sides.units
+    return {
+        "targets": read.targets[order],
+        "held": roles.sides.held[order],
+        "reference": roles.reference[order],
+        "recent": roles.recent[order],
+        "listed": int(roles.listed.sum()),
+        "units": units[order],
+        "copies": split.units(read.keys, roles.alike)[order],
+        "by": roles.by,
+        "fair": split.fair(units, trained)[order],
+        "first": roles.first[order],
+        "arrived": Arrivals(roles.times[order], read.keys.drop[order], read.sources[order]),
+        "era": roles.era,
+        "time": read.time,
+        "since": roles.sides.since,
+        "moments": read.moments[order],
+    }
+
+
+def encode(folder: Path, hashes: Mapping[str, str], schema: Schema, place: NDArray[np.int64], count: int) -> Matrix:
+    """The rows (count, d) with a place (n,) that is not negative, each in its place."""
     # Piece by piece, because segments from before a schema change have other columns and types.
     matrix, start = np.empty((count, schema.width)), 0
     for piece in segments.pieces(folder, hashes, [*schema.features, "_row"]):
@@ -204,7 +256,8 @@ def _encode(folder: Path, hashes: Mapping[str, str], schema: Schema, place: NDAr
     return matrix
 
 
-def _require_enough(targets: Targets, schema: Schema) -> None:
+def require_enough(targets: Targets, schema: Schema) -> None:
+    """Raise TooFewRows if no model can be trained on these targets, (n,)."""
     missing = "rows with other values"
     if schema.task == "regression":
         lack = "fewer than two rows" if len(targets) < 2 else ""

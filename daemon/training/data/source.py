@@ -28,6 +28,8 @@ class Source:
     era: Era | None = None
     by: By | None = None
     early_rows: int = 0
+    kind: type[Data] = Data
+    """The class of what is read: whether the rows come into memory, or stay in their segments."""
 
     def read(self) -> Data:
         """Read and verify the rows; raises as `Data.read` does."""
@@ -42,4 +44,4 @@ class Source:
             self.by,
             self.before,
         )
-        return Data.read(*rows, group=rules.group, era=self.era, time=rules.time, early_rows=self.early_rows)
+        return self.kind.read(*rows, group=rules.group, era=self.era, time=rules.time, early_rows=self.early_rows)

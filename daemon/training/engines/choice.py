@@ -34,7 +34,9 @@ POLITE = 10
 @contextlib.contextmanager
 def opened(trial: Trial, source: Source, job: Job, home: Path) -> Iterator[Engine]:
     """The engine, whose processes end with the block; workers on other machines read the `source`, of a home's folder."""
-    engine = _elsewhere(trial, source, job, home) if trial.settings.engine == "dask" else local(trial)
+    # Rows that stay in pieces are compared on a sample, which this machine has at hand.
+    elsewhere = trial.settings.engine == "dask" and not source.kind.in_pieces
+    engine = _elsewhere(trial, source, job, home) if elsewhere else local(trial)
     try:
         yield engine
     finally:

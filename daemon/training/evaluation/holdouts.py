@@ -96,7 +96,7 @@ def compare(
 
 def _dummy(data: Data, parts: Parts, rules: Rules) -> ScoredDummy:
     """By holdout, the score of a constant answer: the training rows' commonest class, cheapest class, or mean."""
-    targets, schema = data.training[1], data.schema
+    targets, schema = data.training_targets, data.schema
     guesses = dummy_answers(targets, int(data.held.sum()), schema)
     always = schema.classes[int(named(dummy_answers(targets, 1, schema), rules.costs)[0])] if schema.classes else None
     scored = _on_holdouts(guesses, data, parts, rules)
@@ -116,7 +116,7 @@ def _dummy_score(score: Score, answer: str | None) -> DummyScore:
 
 def _training_rows(data: Data) -> TrainingRows:
     """The number of training rows, in all and of each class."""
-    targets, classes = data.training[1], data.schema.classes
+    targets, classes = data.training_targets, data.schema.classes
     counts = np.bincount(targets, minlength=len(classes)) if classes else ()
     return {"n": len(targets), "support": {name: int(n) for name, n in zip(classes, counts, strict=True)}}
 
@@ -125,7 +125,7 @@ def answers_of(fitted: Any, data: Data) -> Matrix:
     """A fitted estimator's answers for the held-out rows, in their order."""
     if not data.held.any():
         return np.zeros((0, len(data.schema.classes) or 1))
-    return model.answers(fitted, data.judging[0], data.schema)
+    return data.answer(lambda rows: model.answers(fitted, rows, data.schema))
 
 
 def answers_of_served(served: Model, data: Data) -> Matrix | None:
@@ -135,7 +135,7 @@ def answers_of_served(served: Model, data: Data) -> Matrix | None:
         return None
     if not data.held.any():
         return np.zeros((0, len(schema.classes) or 1))
-    return _realign(served.answers(data.judged_by(theirs)), theirs, schema)
+    return _realign(data.answer(served.answers, theirs), theirs, schema)
 
 
 def assignment_of(manifest: Manifest, schema: Schema) -> PastAssignment | None:

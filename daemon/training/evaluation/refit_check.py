@@ -23,6 +23,9 @@ held-out rows."""
 MOST_ROWS = 8192
 """Maximum number of compared training rows; of more, this many evenly spaced ones are compared."""
 
+MOST_HELD_ROWS = 200_000
+"""Maximum number of compared held-out rows if they are read piece by piece."""
+
 MOST_LOSS = 4.0
 """Maximum loss of a row, for regression an error of two standard deviations. One huge loss would hide all others."""
 
@@ -55,13 +58,18 @@ def objection(refit: Any, twin: Any, data: Data, check: Check) -> str:
 
 
 def _share(data: Data) -> float:
-    return float((data.held & data.recent).sum() / max(1, data.recent.sum()))
+    return float((data.held & data.recent).sum() / max(1, data.counts[1]))
 
 
 def _held_out(data: Data) -> tuple[Matrix, Truth]:
     rows, targets = data.judging
     reference = data.reference[data.held]
-    return (rows[reference], targets[reference]) if reference.sum() >= ENOUGH else (rows, targets)
+    enough = reference.sum() >= ENOUGH
+    if data.in_pieces:
+        places = np.flatnonzero(reference) if enough else np.arange(len(targets))
+        places = places[:: -(-len(places) // MOST_HELD_ROWS) or 1]
+        return rows[places], targets[places]
+    return (rows[reference], targets[reference]) if enough else (rows, targets)
 
 
 def _thinned(rows: Matrix, targets: Truth) -> tuple[Matrix, Truth]:
