@@ -35,7 +35,7 @@ drops = Table(
     Column("seen_at", String),
     Column("settled_at", String, nullable=False),
     Column("decided_at", String, nullable=False),
-    Column("decided_by", String),  # who rejected it; NULL: not a person
+    Column("decided_by", String),  # who accepted or rejected it; NULL: not a person
     Column("origin", String),  # of an object in a bucket: its URL and version; NULL: it was a file or a row
     Column("forgotten_in", WHOLE),  # the batch that removed its rows
     Column("forgotten_at", String),

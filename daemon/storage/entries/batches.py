@@ -6,7 +6,7 @@ from typing import NamedTuple, TypedDict
 from sqlalchemy import Connection, func, or_, select
 
 from retraind.daemon.core.journal_rows import BatchRow, DropRecord, LabelRecord, SegmentRecord
-from retraind.daemon.core.states import BatchKind, BatchState, DropState, EventKind
+from retraind.daemon.core.states import BatchKind, BatchState, DropState, EventKind, Hold
 from retraind.daemon.core.status import utcnow
 from retraind.daemon.schema.score_names import counted
 from retraind.daemon.storage.database import Database
@@ -54,12 +54,14 @@ class Batches:
         """
         with self._database.writing() as connection:
             seq, now = append(connection, BatchKind.DROPS, batch, batch["rows"]), utcnow()
-            values = [
-                {**_NO_DROP, **drop, "state": DropState.ACCEPTED, "batch": seq, "decided_at": now} for drop in accepted
-            ]
-            connection.execute(drops.insert(), values)
+            facts = {"state": DropState.ACCEPTED, "batch": seq, "decided_at": now}
+            connection.execute(drops.insert(), [{**_NO_DROP, **drop, **facts} for drop in accepted])
             labels.insert(connection, labelled, seq, now)
             taken = select(drops.c.sha256).where(drops.c.batch == seq)
+            let_in = held.c.sha256.in_(taken) & (held.c.state == Hold.LET_IN)
+            for row in connection.execute(select(held.c.sha256, held.c.by).where(let_in)).all():
+                here = (drops.c.sha256 == row.sha256) & (drops.c.batch == seq)
+                connection.execute(drops.update().where(here).values(decided_by=row.by))
             connection.execute(held.delete().where(held.c.sha256.in_(taken)))
             names = ", ".join(drop["name"] for drop in accepted[:3]) + (", …" if len(accepted) > 3 else "")
             record_event(

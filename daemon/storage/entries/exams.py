@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from retraind.daemon.core.journal_rows import ExamRecord, ExamRow
 from retraind.daemon.core.states import EventKind, Level
 from retraind.daemon.core.status import utcnow
 from retraind.daemon.storage.database import Database
 from retraind.daemon.storage.entries.events import record_event
-from retraind.daemon.storage.journal_tables import exams
+from retraind.daemon.storage.journal_tables import drops, exams
 
 LOOKED_BACK = 10_000
 """Number of newest exams that are searched for representative ones."""
@@ -29,10 +29,7 @@ class Exams:
                 connection.execute(exams.insert(), [{**exam, "batch": batch, "at": at} for exam in examined])
             for exam in examined:
                 if exam["suspicious"]:
-                    message = f"{exam['name']} is suspicious: {exam['reason']}. It was accepted nevertheless."
-                    record_event(
-                        connection, EventKind.SUSPICIOUS, message, level=Level.WARNING, drop=exam["drop"], batch=batch
-                    )
+                    _report(connection, exam, batch)
 
     def newest(self, most: int) -> list[ExamRow]:
         """The newest exams, newest first."""
@@ -47,3 +44,13 @@ class Exams:
         newest = select(func.coalesce(func.max(exams.c.id), 0)).scalar_subquery()
         telling = (exams.c.id > newest - LOOKED_BACK) & (exams.c.drop != "")
         return self._database.typed(ExamRow, select(exams).where(telling).order_by(exams.c.id.desc()).limit(most))
+
+
+def _report(connection: Connection, exam: ExamRecord, batch: int) -> None:
+    """The event on a suspicious drop of a batch: a warning, unless a person has accepted the drop."""
+    drop = (drops.c.sha256 == exam["drop"]) & (drops.c.batch == batch)
+    by = connection.execute(select(drops.c.decided_by).where(drop)).scalar()
+    end = f"was accepted by request ({by})" if by else "was accepted nevertheless"
+    message = f"{exam['name']} is suspicious: {exam['reason']}. It {end}."
+    level = Level.INFO if by else Level.WARNING
+    record_event(connection, EventKind.SUSPICIOUS, message, level=level, drop=exam["drop"], batch=batch)
