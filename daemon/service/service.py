@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
 from types import FrameType
 from typing import TYPE_CHECKING, TypedDict
 
@@ -38,6 +39,7 @@ from retraind.daemon.service.heartbeat import START_SECONDS, Heartbeat
 
 if TYPE_CHECKING:
     from retraind.daemon.service.loop import Loop
+    from retraind.daemon.storage.journal import Journal
 
 log = logs.Logger()
 
@@ -65,6 +67,7 @@ def run(home: Home, settings: Settings, wake: Wake, *, as_json: bool = False) ->
         if not settings.leader.standby:  # homes of one leader share its databases
             journal_server.require_original(home)
             mlflow_server.require_original(home)
+        last = status.read(home.status)
         heartbeat = Heartbeat(home.status, starting(home))
         stack.callback(heartbeat.stop)
         heartbeat.start()
@@ -74,7 +77,7 @@ def run(home: Home, settings: Settings, wake: Wake, *, as_json: bool = False) ->
         keeper.start()
         announce(keeper.workers, settings, as_json=as_json)
         with suppress(Stopped):
-            _run_loop(home, settings, keeper, wake, heartbeat, stack)
+            _run_loop(home, settings, keeper, wake, heartbeat, stack, last)
         heartbeat.drain()
 
 
@@ -111,12 +114,18 @@ def serve(home: Home, settings: Settings, wake: Wake, *, as_json: bool = False) 
 
 
 def _run_loop(
-    home: Home, settings: Settings, keeper: WorkerKeeper, wake: Wake, heartbeat: Heartbeat, stack: ExitStack
+    home: Home,
+    settings: Settings,
+    keeper: WorkerKeeper,
+    wake: Wake,
+    heartbeat: Heartbeat,
+    stack: ExitStack,
+    last: Status | None,
 ) -> None:
     with _losing_history(home):
         loop = compose(home, settings, keeper, wake, heartbeat, stack)
         journal = loop.parts.journal
-        journal.events.record(EventKind.STARTED, f"The daemon has started (pid {os.getpid()}).")
+        _record_start(journal, settings, last)
         log.info("started", home=str(home.root), pid=os.getpid(), version=release.VERSION, commit=release.COMMIT)
         if absent := candidate_packages.objection(settings.train.candidates):
             log.warning("candidates_not_installed", detail=absent)
@@ -126,6 +135,16 @@ def _run_loop(
     notify(STOPPING=1)
     journal.events.record(EventKind.STOPPED, "The daemon was asked to stop.")
     log.info("stopping")
+
+
+def _record_start(journal: "Journal", settings: Settings, last: Status | None) -> None:
+    """Record the start, and whether the daemon before it, whose newest status is `last`, ended in order."""
+    from retraind.daemon.attention import last_end  # here, because it imports SQLAlchemy
+
+    # Homes of one leader share a journal, in which a take-over is an event of its own.
+    begun = None if settings.leader.standby else last_end.start(journal, last, os.getpid(), datetime.now(UTC))
+    level, message = begun or (Level.INFO, f"The daemon has started (pid {os.getpid()}).")
+    journal.events.record(EventKind.STARTED, message, level=level)
 
 
 @contextmanager
