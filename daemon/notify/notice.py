@@ -18,6 +18,7 @@ LONGEST = 500
 
 TITLES: dict[NoticeKind, tuple[str, str]] = {
     NoticeKind.REJECTED: ("a file has rejected rows", "{} files have rejected rows"),
+    NoticeKind.UNANSWERED: ("a file was not answered", "{} files were not answered"),
     NoticeKind.HELD: ("a drop or version needs a look", "{} drops or versions need a look"),
     NoticeKind.REFUSED: ("a version was refused", "{} versions were refused"),
     NoticeKind.ROLLED_BACK: ("a version was rolled back", "{} versions were rolled back"),

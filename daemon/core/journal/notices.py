@@ -13,6 +13,8 @@ class NoticeKind(StrEnum):
 
     REJECTED = "rejected"
     """Files, or rows of files, were rejected by a rule."""
+    UNANSWERED = "unanswered"
+    """A file in `inbox/predict` could not be answered."""
     HELD = "held"
     """A suspicious drop, or a version, that may wait for a person."""
     REFUSED = "refused"
@@ -32,6 +34,7 @@ class NoticeKind(StrEnum):
 
 EVENTS: dict[NoticeKind, tuple[EventKind, ...]] = {
     NoticeKind.REJECTED: (EventKind.REJECTED, EventKind.QUARANTINED),
+    NoticeKind.UNANSWERED: (EventKind.UNANSWERED,),
     NoticeKind.HELD: (EventKind.HELD, EventKind.SUSPICIOUS),
     NoticeKind.REFUSED: (EventKind.REFUSED,),
     NoticeKind.ROLLED_BACK: (EventKind.ROLLED_BACK,),

@@ -38,6 +38,7 @@ class Notify(Section):
     kinds: list[NoticeKind] = Field(
         default=[
             NoticeKind.REJECTED,
+            NoticeKind.UNANSWERED,
             NoticeKind.HELD,
             NoticeKind.ROLLED_BACK,
             NoticeKind.FAILED,
