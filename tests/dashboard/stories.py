@@ -89,8 +89,10 @@ class Story:
         drop = self.drop(name, rows_accepted=0, **why)
         self.journal.drops.refuse(drop, DropState.REJECTED, f"{name} rejected")
 
-    def judge(self, version: int, state: str, wrong: int = 1, *, old: int | None = None, n: int = 60) -> None:
-        self.record(version, state, self.scores(wrong, old, n), SCHEMA)
+    def judge(
+        self, version: int, state: str, wrong: int = 1, *, old: int | None = None, n: int = 60, batch: int = 1
+    ) -> None:
+        self.record(version, state, self.scores(wrong, old, n), SCHEMA, batch)
 
     def scores(self, wrong: int, old: int | None, n: int) -> dict[str, Any]:
         return {
@@ -100,12 +102,12 @@ class Story:
             "candidates": [{"name": "forest", "cv_accuracy": 0.95, "cv_log_loss": 0.1, "fit_seconds": 0.5}],
         }
 
-    def record(self, version: int, state: str, scores: dict[str, Any], schema: Schema) -> None:
+    def record(self, version: int, state: str, scores: dict[str, Any], schema: Schema, batch: int = 1) -> None:
         row: Any = {
             "mlflow_run": "f" * 32,
             "candidate": "forest",
             "backend": "onnx",
-            "revision": f"{1:040x}",
+            "revision": f"{batch:040x}",
         }
         row |= {"dvc_md5": "d" * 32, "rows": 100, "trained_rows": 80, "trigger": "first model"}
         manifest = self.seal(version, scores, schema)

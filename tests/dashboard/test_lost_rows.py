@@ -5,6 +5,7 @@ import stories
 from stories import Story, alive
 
 from retraind.daemon.cli.report import health
+from retraind.daemon.core import status
 from retraind.daemon.core.states import EventKind, Level
 from retraind.web.dashboard.tiles import Tile
 
@@ -25,21 +26,28 @@ def data(story: Story) -> Tile:
     return story.document(alive())["tiles"][2]
 
 
+def on_data(story: Story) -> list[str]:
+    """The sentences of `retraind status` on data."""
+    return [reason["sentence"] for reason in health.read(story.home)["attention"] if reason["about"] == "data"]
+
+
 def test_loss_asks_for_attention_until_it_is_acknowledged(well: Story) -> None:
     """More than a tenth of the rows: amber in the banner, the card and the status."""
     sha256 = lose(well, 60)
     document = well.document(alive())
     assert document["verdict"]["state"] == data(well)["state"] == "watch"
     assert data(well)["sentence"] == "60 of 200 rows of lossy.csv were rejected (30%): '#NV' is not a number."
-    facts = health.read(well.home)
-    assert facts["attention"] == [data(well)["sentence"]]
-    assert "  look: 60 of 200 rows of lossy.csv" in health.as_text(facts)
+    status.publish(well.home.status, alive())
+    assert on_data(well) == [data(well)["sentence"]]
+    assert "data: 60 of 200 rows of lossy.csv" in health.as_text(health.read(well.home))
     well.journal.acknowledgements.record(well.journal.acknowledgements.of_drop(sha256, 10), "me")
     assert data(well)["state"] == well.document(alive())["verdict"]["state"] == "ok"
-    assert health.read(well.home)["attention"] == []
+    status.publish(well.home.status, alive())
+    assert on_data(well) == []
 
 
 def test_few_bad_rows_are_everyday(well: Story) -> None:
     lose(well, 20)
     assert data(well)["state"] == "ok"
-    assert health.read(well.home)["attention"] == []
+    status.publish(well.home.status, alive())
+    assert on_data(well) == []

@@ -17,12 +17,13 @@ from retraind.daemon.core.states import CheckName, DropState
 from retraind.daemon.core.status import Check, Status
 from retraind.daemon.records.drops import ExaminedDrop, HeldDrop
 from retraind.daemon.records.records import Records
-from retraind.daemon.records.search import acknowledged
+from retraind.daemon.records.search import acknowledged, open_faults
 from retraind.daemon.records.versions import JudgedVersion
-from retraind.web.dashboard import drift, errors, health, lineage, quality, quick_start, sections, serving
+from retraind.web.dashboard import drift, errors, health, inbox_files, lineage, quality, quick_start, sections, serving
 from retraind.web.dashboard.drift import ShownDrift
 from retraind.web.dashboard.errors import Confusion, Errors
 from retraind.web.dashboard.facts import Facts
+from retraind.web.dashboard.inbox_files import Backlog
 from retraind.web.dashboard.lineage import Station
 from retraind.web.dashboard.pipeline import Pipeline, steps
 from retraind.web.dashboard.quick_start import QuickStart
@@ -185,9 +186,11 @@ def gather(
     """Read the data behind the answers."""
     pointer, manifest, problem = _served(home)
     shown = _shown_versions(records, pointer)
-    drops, runs = records.drops.newest(DROPS), records.runs.newest(10)
+    drops, runs, now = records.drops.newest(DROPS), records.runs.newest(10), datetime.now(UTC)
+    champion = next((row for row in shown if pointer and row["version"] == pointer.version), None)
+    since = (now - health.WINDOW).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return Facts(
-        now=datetime.now(UTC),
+        now=now,
         status=status,
         metrics=metrics,
         settings=settings,
@@ -211,9 +214,18 @@ def gather(
             [row["id"] for row in runs],
             [row["version"] for row in shown],
         ),
+        faults=open_faults.read(home.journal, since, champion["revision"] if champion else None),
+        backlog=_backlog(home, records, status),
         checks=checks if checks is not None else status.checks if status and status.alive else {},
         agreements=records.versions.agreements(pointer.version if pointer else None, [row["version"] for row in shown]),
     )
+
+
+def _backlog(home: Home, records: Records, status: Status | None) -> Backlog:
+    """The files that wait, counted by the daemon or, if none runs, here."""
+    if status is not None and status.alive:
+        return Backlog(status.backlog_files, status.backlog_bytes)
+    return inbox_files.backlog(home, records.held.names())
 
 
 def _served(home: Home) -> tuple[Pointer | None, Manifest | None, str]:

@@ -12,8 +12,10 @@ from retraind.daemon.core.states import VersionState
 from retraind.daemon.core.status import Check, Status
 from retraind.daemon.records.drops import ExaminedDrop, HeldDrop
 from retraind.daemon.records.search.acknowledged import Acknowledged
+from retraind.daemon.records.search.open_faults import OpenFaults
 from retraind.daemon.records.versions import JudgedVersion
 from retraind.daemon.schema.scores import Agreement, Score
+from retraind.web.dashboard.inbox_files import Backlog
 from retraind.web.metrics.totals import Summary
 
 
@@ -49,6 +51,10 @@ class Facts:
     """The number of all waiting drops."""
     acknowledged: Acknowledged
     """The past faults among these that a person has seen to: they no longer ask for attention."""
+    faults: OpenFaults
+    """Past faults that no person has seen to."""
+    backlog: Backlog
+    """The files of the inbox, also while no daemon counts them."""
     agreements: Mapping[int, Agreement]
     """Agreement of held versions with the champion (see `retraind.daemon.records.lineage`), by number."""
 

@@ -12,6 +12,7 @@ from retraind.daemon.core.status import Status
 from retraind.daemon.records.drops import ExaminedDrop, HeldDrop
 from retraind.daemon.records.search import lost_rows
 from retraind.daemon.schema.score_names import counted
+from retraind.web.dashboard import doubts
 from retraind.web.dashboard.facts import Facts
 from retraind.web.dashboard.tiles import STATES, Fact, State, Tile, Verdict, fact, size, tile
 from retraind.web.metrics.totals import Summary
@@ -102,31 +103,33 @@ def _latency(metrics: Summary) -> Fact:
 
 def flowing(facts: Facts) -> Tile:
     """Whether rows arrive and are accepted."""
-    status, counts = facts.status, facts.counts
+    counts = facts.counts
     accepted = next((row for row in facts.drops if row["state"] == DropState.ACCEPTED), None)
     since = facts.now - WINDOW
-    judged = [row for row in facts.drops[:20] if row["state"] != DropState.DUPLICATE and not _is_over(facts, row)]
-    recent = [row for row in judged if moment(row["decided_at"]) >= since]
+    recent = [row for row in facts.drops[:20] if _counts(row) and moment(row["decided_at"]) >= since]
     rejected = [row for row in recent if row["state"] == DropState.REJECTED]
-    lost = next(filter(None, (lost_rows.sentence(row) for row in recent)), "")
+    # What a person has seen to still counts in the figures; it only asks for nothing more.
+    fresh = [row for row in rejected if not _is_seen_to(facts, row)]
+    lost = next(filter(None, (lost_rows.sentence(row) for row in recent if not _is_seen_to(facts, row))), "")
     drops, rows = counts["drops"], counts["rows"]
-    notes = _pending(status) if status else []
+    notes = _pending(facts)
     last = accepted["decided_at"] if accepted else None
     notes.append(fact("accepted", counted(rows["accepted"], "row"), f"{counted(drops['accepted'], 'drop')} in all"))
     notes.append(fact("rejected", f"{len(rejected)} of {len(recent)} drops", "the last 20, within 24 h"))
     came = [fact("last accepted", at=last)] if last else []
-    if not facts.drops and not facts.held_drops:
+    doubt = doubts.of_data(facts)
+    if not facts.drops and not facts.held_drops and not doubt:
         return tile("unknown", "No data yet", "Drop a CSV file into the inbox.", notes)
-    if len(rejected) >= STREAK and len(rejected) == len(recent):
-        return tile("act", "Every drop is rejected", rejected[0]["reason"] or "", [*came, *notes])
+    if len(fresh) >= STREAK and len(fresh) == len(recent):
+        return tile("act", "Every drop is rejected", fresh[0]["reason"] or "", [*came, *notes])
     if not facts.alive:
         return tile("act", "The inbox is not watched", "Drops wait until the daemon runs again.", [*came, *notes])
     if facts.held_drops:
         return tile("watch", _wait(facts.held_total), _why(facts.held_drops[0]), [*came, *notes])
-    if len(rejected) > REJECTED_SHARE * len(recent):
-        return tile(
-            "watch", "Last rows", f"{rejected[0]['name']} was rejected: {rejected[0]['reason']}", notes, at=last
-        )
+    if doubt:
+        return tile("watch", doubt.headline, doubt.sentence, [*came, *notes])
+    if len(fresh) > REJECTED_SHARE * len(recent):
+        return tile("watch", "Last rows", f"{fresh[0]['name']} was rejected: {fresh[0]['reason']}", notes, at=last)
     if lost:
         return tile("watch", "Last rows", lost, notes, at=last)
     if last is None:
@@ -146,24 +149,31 @@ def _why(oldest: HeldDrop) -> str:
     return f"{oldest['name']} is held because {oldest['reason']}. Accept or reject it."
 
 
-def _is_over(facts: Facts, row: ExaminedDrop) -> bool:
-    """Whether a drop no longer asks for attention: a person has rejected it, or has acknowledged its rejection or loss."""
+def _counts(row: ExaminedDrop) -> bool:
+    """Whether a drop is one of those that rules accept or reject; a person's rejection is no failure."""
+    by_person = row["state"] == DropState.REJECTED and row.get("decided_by")
+    return row["state"] != DropState.DUPLICATE and not by_person
+
+
+def _is_seen_to(facts: Facts, row: ExaminedDrop) -> bool:
+    """Whether a person has accepted a drop, or has acknowledged its rejection or loss."""
     seen_to = {DropState.REJECTED: facts.acknowledged.rejection, DropState.ACCEPTED: facts.acknowledged.loss}
     is_seen = seen_to.get(row["state"])
     return bool(row.get("decided_by")) or (is_seen is not None and is_seen(row["sha256"], row["decided_at"]))
 
 
-def _pending(status: Status) -> list[Fact]:
+def _pending(facts: Facts) -> list[Fact]:
     notes: list[Fact] = []
-    if status.threshold_rows:
+    status, waiting = facts.status, facts.backlog
+    if status and status.threshold_rows:
         text = f"{status.rows_pending:,} of {status.threshold_rows:,} rows"
         share = min(1.0, status.rows_pending / status.threshold_rows)
         notes.append({**fact("to next training", text, "retrain.threshold_rows, growth"), "share": share})
-    if status.next_schedule:
+    if status and status.next_schedule:
         label = "or on schedule" if status.threshold_rows else "next training"
         notes.append(fact(label, at=status.next_schedule, note="retrain.schedule"))
-    waiting = f"{status.backlog_files:,} files, {size(status.backlog_bytes)}" if status.backlog_files else "empty"
-    return [*notes, fact("inbox", waiting, "now")]
+    files = f"{counted(waiting.files, 'file')}, {size(waiting.bytes)}" if waiting.files else "empty"
+    return [*notes, fact("inbox", files, "now")]
 
 
 def verdict(tiles: Sequence[Tile]) -> Verdict:

@@ -67,9 +67,10 @@ def _sentence(facts: Facts, all_steps: list[Step]) -> str:
 
 
 def _validate(facts: Facts) -> Step:
-    last, status = _first(facts.drops), facts.status
-    if facts.alive and status and status.backlog_files:
-        return _step("validate", "active", f"{status.backlog_files:,} files, {size(status.backlog_bytes)}")
+    last, waiting = _first(facts.drops), facts.backlog
+    if waiting.files:
+        files = f"{counted(waiting.files, 'file')}, {size(waiting.bytes)}"
+        return _step("validate", "active", files) if facts.alive else _step("validate", "idle", f"{files}: not read")
     if last is None:
         return _step("validate", "idle", "no drop yet")
     state: StepState = "failed" if last["state"] == DropState.REJECTED and not last.get("decided_by") else "done"

@@ -1,5 +1,6 @@
 """Whether the champion is still accurate: the fourth question of the dashboard. Pure functions of facts."""
 
+from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Literal
 
@@ -16,6 +17,12 @@ FEW_ROWS = 20
 """A score on fewer held-out rows is not reliable: its 95 % interval is 0.3 wide or more."""
 STREAK = 3
 """Number of failures in a row that is not an accident."""
+FALL = 0.1
+"""Fall of accuracy or R² from an earlier version to the served one that asks for attention, whatever rows judged them."""
+REMEMBERED = timedelta(days=7)
+"""Time after which an earlier version's score is no longer compared: a lasting fall is known by then."""
+LEAST_ROWS = {"accuracy": FEW_ROWS, "r2": 100}
+"""Minimum held-out rows of both scores. R² has no simple interval, so it needs more."""
 
 
 def good(facts: Facts) -> Tile:
@@ -57,6 +64,8 @@ def _scored(facts: Facts) -> Tile:
     fall = _fall(facts, score, now, entry)
     if fall:
         return tile("watch", headline, f"{fall} {sentence}", notes)
+    if below := _fall_between(facts, entry):
+        return tile("watch", headline, f"{below} {sentence}", notes)
     refused = list(takewhile(lambda row: row["state"] == VersionState.REFUSED, facts.newer))
     refused = [row for row in refused if not facts.acknowledged.version(EventKind.REFUSED, row["version"])]
     if len(refused) >= STREAK:
@@ -91,6 +100,32 @@ def _fall(facts: Facts, score: float, now: Score, entry: Score) -> str:
     if interval and usual is not None and interval[1] < usual - tolerance:
         return f"On late labels it is at most {interval[1]:.3f}; at its promotion it was {usual:.3f}."
     return ""
+
+
+def _fall_between(facts: Facts, entry: Score) -> str:
+    """A large fall from a version that served recently to `entry`, the served one's score; empty without one."""
+    figure = score_names.deciding(entry)
+    now, best = score_names.value(entry), max(_earlier(facts, figure), default=None, key=lambda pair: pair[1])
+    if now is None or best is None or entry["n"] < LEAST_ROWS[figure]:
+        return ""
+    highest = wilson(now, entry["n"])[1] if figure == "accuracy" else now
+    if best[1] - now < FALL or highest >= best[1]:
+        return ""
+    fall = f"v{best[0]} had {best[1]:.3f} when it was promoted, v{facts.number} had {now:.3f}"
+    return f"{fall}: {100 * (best[1] - now):.0f} points less. Look at the drops between them."
+
+
+def _earlier(facts: Facts, figure: str) -> list[tuple[int, float]]:
+    """The versions that served within the last days before this one, with their scores when they were promoted."""
+    since = facts.now - REMEMBERED
+    left = {row["previous"] for row in facts.swaps if datetime.fromisoformat(row["at"]) >= since} - {facts.number}
+    earlier: list[tuple[int, float]] = []
+    for row in facts.versions:
+        score = held_out(row) if row["version"] in left and row["state"] == VersionState.PROMOTED else None
+        value = score_names.value(score)
+        if score and value is not None and score_names.deciding(score) == figure and score["n"] >= LEAST_ROWS[figure]:
+            earlier.append((row["version"], value))
+    return earlier
 
 
 def _doubt(score: Score) -> str:

@@ -5,7 +5,7 @@ from retraind.daemon.core.settings import Promote, Settings
 from retraind.daemon.core.states import EventKind, VersionState
 from retraind.daemon.schema import score_caveats, score_names
 from retraind.daemon.schema.scores import Scores
-from retraind.web.dashboard import next_steps
+from retraind.web.dashboard import doubts, next_steps
 from retraind.web.dashboard.facts import Facts
 from retraind.web.dashboard.tiles import Fact, State, Tile, fact, tile
 
@@ -41,7 +41,7 @@ def serving(facts: Facts) -> Tile:
     }
     notes = [*(fact(label, reason) for label, reason in others.items() if reason not in shown_already), *notes]
     notes = [*_trial(facts), *_since(champion["scores"]), *notes]
-    lacks = score_caveats.sentence(champion["scores"])
+    lacks = doubts.of_training(facts) or score_caveats.sentence(champion["scores"])
     state: State = "watch" if lacks else "ok"
     return _waiting(facts, headline, notes) or tile(state, headline, lacks or champion["reason"], notes)
 

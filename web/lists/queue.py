@@ -5,27 +5,23 @@ Names of the inbox are those of other programs. Nothing there is opened or follo
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import NamedTuple, TypedDict
+from typing import TypedDict
 
-from retraind.daemon.core import requests, shared_folder
-from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.core import requests
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.inbox_names import PREDICT, RESERVED, ignored, shown
 from retraind.daemon.core.settings import Settings
-from retraind.daemon.core.shared_folder import Folder
 from retraind.daemon.core.states import RequestState
 from retraind.daemon.core.status import Status
 from retraind.daemon.records.drops import HeldDrop
 from retraind.daemon.records.records import Records
-from retraind.web.dashboard import next_steps
+from retraind.web.dashboard import inbox_files, next_steps
+from retraind.web.dashboard.inbox_files import FolderEntry
 
 SHOWN = 100
 """Number of entries of each kind that are named; all are counted."""
-
-LOOKED = 20_000
-"""Maximum number of entries of a folder that are looked at, because a folder may have any number."""
 
 REJECTED = "rejected"
 
@@ -108,20 +104,15 @@ class Queue(TypedDict):
     """Why a folder can't be read; empty if all can."""
 
 
-class _FolderEntry(NamedTuple):
-    name: str
-    status: os.stat_result
-
-
 def read(home: Home, records: Records, settings: Settings, status: Status | None) -> Queue:
     """The queue now; raises sqlite3.Error if the records can't be read."""
     alive, now = status is not None and status.alive, datetime.now(UTC)
     held_names = records.held.names()
-    entries, problem = _entries(home, "")
+    entries, problem = inbox_files.entries(home)
     files = [item for item in entries if stat.S_ISREG(item.status.st_mode)]
-    counted = [item for item in files if not ignored(item.name) and shown(item.name) not in held_names]
+    counted = inbox_files.waiting(entries, held_names)
     apart = [item for item in files if ignored(item.name) and item.name not in RESERVED]
-    answers, troubles = _entries(home, PREDICT)
+    answers, troubles = inbox_files.entries(home, PREDICT)
     answered, trouble = _outbox(home)
     return {
         "at": _time(now.timestamp()),
@@ -143,22 +134,10 @@ def read(home: Home, records: Records, settings: Settings, status: Status | None
     }
 
 
-def _entries(home: Home, folder: str) -> tuple[list[_FolderEntry], str]:
-    """The entries of the inbox or of a folder in it, and why they can't be read; a missing folder has none."""
-    try:
-        inbox = shared_folder.inbox(home)
-        return list(_looked(inbox.folder(folder) if folder else inbox)), ""
-    except FileNotFoundError:
-        return [], "" if folder else f"{home.inbox} is gone."
-    except (OSError, RetraindError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        return [], f"{home.inbox / folder} can't be read: {reason}."
-
-
-def _outbox(home: Home) -> tuple[list[_FolderEntry], str]:
+def _outbox(home: Home) -> tuple[list[FolderEntry], str]:
     try:
         with os.scandir(home.outbox) as entries:
-            files = [_FolderEntry(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
+            files = [FolderEntry(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
     except FileNotFoundError:
         return [], ""
     except OSError as error:
@@ -166,17 +145,7 @@ def _outbox(home: Home) -> tuple[list[_FolderEntry], str]:
     return [item for item in files if stat.S_ISREG(item.status.st_mode) and not item.name.startswith(".")], ""
 
 
-def _looked(folder: Folder) -> Iterator[_FolderEntry]:
-    for count, entry in enumerate(folder.entries()):
-        if count >= LOOKED:
-            return
-        try:
-            yield _FolderEntry(entry.name, entry.stat(follow_symlinks=False))
-        except FileNotFoundError:  # it was taken a moment ago
-            continue
-
-
-def _is_expected(item: _FolderEntry) -> bool:
+def _is_expected(item: FolderEntry) -> bool:
     """Whether an entry of the inbox is a file, or one of the folders that belong there."""
     folder = stat.S_ISDIR(item.status.st_mode) and item.name in (REJECTED, PREDICT)
     return folder or stat.S_ISREG(item.status.st_mode) or ignored(item.name)
@@ -185,7 +154,7 @@ def _is_expected(item: _FolderEntry) -> bool:
 KINDS = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 
-def _entry(item: _FolderEntry) -> Entry:
+def _entry(item: FolderEntry) -> Entry:
     kind = KINDS.get(stat.S_IFMT(item.status.st_mode), "a device")
     return {
         "name": shown(item.name),
@@ -193,7 +162,7 @@ def _entry(item: _FolderEntry) -> Entry:
     }
 
 
-def _reason(item: _FolderEntry, status: Status | None) -> str:
+def _reason(item: FolderEntry, status: Status | None) -> str:
     """Why a file of the inbox has not been taken; `status` is None without a running daemon."""
     if status is None:
         return ABSENT
@@ -209,7 +178,7 @@ def _predicting(status: Status | None) -> str:
     return check.detail if check else "it is answered once it is finished"
 
 
-def _files(listed: list[_FolderEntry], why: Callable[[_FolderEntry], str]) -> Files:
+def _files(listed: list[FolderEntry], why: Callable[[FolderEntry], str]) -> Files:
     oldest = sorted(listed, key=lambda item: (item.status.st_mtime_ns, item.name))
     rows: list[Waiting] = [
         {
