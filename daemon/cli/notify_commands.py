@@ -9,6 +9,7 @@ import typer
 from retraind.daemon.cli.ask_daemon import submit
 from retraind.daemon.cli.options import HERE, HomeOption, JsonOption, limit_option, opened
 from retraind.daemon.cli.report import say
+from retraind.daemon.core import status
 from retraind.daemon.core.errors import BadSettings, Exit, NotFound
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.status import utcnow
@@ -57,7 +58,7 @@ def show(
 
 @app.command("test")
 def send_test(home: HomeOption = HERE, json_: JsonOption = False) -> None:
-    """Send a test notice to every target of `[notify]`, from this process. Exits 5 if a target does not accept it.
+    """Send a test notice to every target of `[notify]`, from this process. Exits 5 if a target does not accept it, or the running service has other targets.
 
     Example: retraind notify test
     """
@@ -78,8 +79,19 @@ def send_test(home: HomeOption = HERE, json_: JsonOption = False) -> None:
         typer.echo(f"{name}: {problem or 'Sent.'}")
     if targets.problem:
         raise BadSettings(targets.problem)
-    if any(problems.values()):
+    unused = _unused(place)
+    if unused:
+        say.say(unused)
+    if any(problems.values()) or unused:
         raise typer.Exit(Exit.UNHEALTHY)
+
+
+def _unused(place: Home) -> str:
+    """Which settings of notices the running service does not use yet; empty if it uses all, or none runs."""
+    from retraind.daemon.cli.report import attention
+
+    daemon = status.read(place.status)
+    return attention.unused_notify(place) if daemon is not None and daemon.alive else ""
 
 
 def acknowledge(

@@ -48,14 +48,14 @@ def serve(
 
 
 def show_status(home: HomeOption = HERE, json_: JsonOption = False) -> None:
-    """Show health. Exits 5 if unhealthy.
+    """Show health, and what needs attention. Exits 5 if a check fails.
 
     Example: retraind status --json
     """
-    place, _ = opened(home)
+    place, loaded = opened(home)
     from retraind.daemon.cli.report import health
 
-    facts = health.read(place)
+    facts = health.read(place, loaded)
     say.document(facts) if json_ else typer.echo(health.as_text(facts))
     raise typer.Exit(Exit.OK if facts["healthy"] else Exit.UNHEALTHY)
 

@@ -16,9 +16,11 @@ from retraind.daemon.cli.report import health
 from retraind.daemon.core import status
 from retraind.daemon.core.errors import Exit
 from retraind.daemon.core.home import Home
-from retraind.daemon.core.states import VersionState
+from retraind.daemon.core.settings import Settings, in_force, load
+from retraind.daemon.core.states import EventKind, Level, VersionState
 from retraind.daemon.core.status import Check
 from retraind.daemon.storage.journal import Journal
+from retraind.web.terminal.sources import HomeSource
 
 # Without and beside a daemon
 
@@ -39,11 +41,39 @@ def test_status_beside_a_daemon(home: Home) -> None:
     status.publish(home.status, a_status())
     report = health.read(home)
     assert (report["healthy"], report["model_version"], report["rows"], report["rows_pending"]) == (True, 3, 150, 7)
-    assert health.as_text(report).startswith("healthy")
+    assert health.as_text({**report, "attention": []}).startswith("healthy")
     status.publish(home.status, a_status(checks={"disk": Check(ok=False, detail="Full.")}))
     done = forked("status", home=home)
     assert done.returncode == Exit.UNHEALTHY
     assert "BAD disk: Full." in done.stdout
+
+
+def test_status_asks_for_attention_as_the_page_does(home: Home, journal: Journal) -> None:
+    """The exit code stays that of the checks; the first line does not say that all is well."""
+    bundles.point(home, bundles.make(home, 3))
+    status.publish(home.status, a_status())
+    journal.events.record(EventKind.UNANSWERED, "heute.csv is not answered: not UTF-8.", level=Level.WARNING)
+    page = HomeSource(home, Settings()).now().document["tiles"]
+    done = forked("status", home=home)
+    assert done.returncode == Exit.OK
+    assert done.stdout.startswith("needs attention\n")
+    for label, tile in zip(("health", "data"), (page[0], page[2]), strict=True):
+        assert f"{tile['shape']} {label}: {tile['headline']}. {tile['sentence']}" in done.stdout
+    assert [reason["about"] for reason in health.read(home)["attention"]] == ["health", "data"]
+
+
+def test_status_names_the_settings_of_notices_that_the_service_does_not_use_yet(home: Home) -> None:
+    """They are read at its start; only those of [notify], because the page of settings lists all."""
+    status.publish(home.status, a_status())
+    in_force.publish(home, Settings())
+    home.settings.write_text('[notify]\ncommand = ["true"]\n[retrain]\nthreshold_rows = 7\n')
+    sentence = "The running service does not use notify.command of retraind.toml yet: restart it."
+    assert f"settings: {sentence}" in forked("status", home=home).stdout
+    done = forked("notify", "test", home=home)
+    assert (done.returncode, sentence in done.stderr) == (Exit.UNHEALTHY, True)
+    in_force.publish(home, load(home.settings))
+    assert "settings:" not in forked("status", home=home).stdout
+    assert forked("notify", "test", home=home).returncode == Exit.OK
 
 
 def test_status_says_what_the_served_version_is_on_trial_for(home: Home, journal: Journal) -> None:

@@ -11,6 +11,7 @@ import threading
 import time
 from bisect import bisect_left
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -19,8 +20,10 @@ from retraind.daemon.core import durable
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.status import boot_id, is_fresh, utcnow
 from retraind.daemon.core.trends.latency import BOUNDS
-from retraind.web.serving.prediction_log import PredictionLog
-from retraind.web.serving.predictor import Slot
+
+if TYPE_CHECKING:  # commands read snapshots, and must not wait for the imports of what predicts
+    from retraind.web.serving.prediction_log import PredictionLog
+    from retraind.web.serving.predictor import Slot
 
 STALE_SECONDS = 5.0
 """Maximum age (seconds) of the snapshot of a working worker; an older one has ended or hangs."""
@@ -117,8 +120,8 @@ class Counters:
 
     def snapshot(
         self,
-        slot: Slot,
-        log: PredictionLog,
+        slot: "Slot",
+        log: "PredictionLog",
         shadow_dropped: int = 0,
         auth_failures: int = 0,
         *,

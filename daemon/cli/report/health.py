@@ -5,18 +5,20 @@ import sqlite3
 from typing import TypedDict
 
 from retraind.daemon.artifacts.manifest import Pointer
-from retraind.daemon.cli.report import home_access, versions
+from retraind.daemon.cli.report import attention, home_access, versions
+from retraind.daemon.cli.report.attention import Reason
 from retraind.daemon.cli.report.terminal import printable
 from retraind.daemon.core import home_integrity, process_table, status
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.journal import journal_server
 from retraind.daemon.core.leader.leadership import Leadership
 from retraind.daemon.core.node import node_status
+from retraind.daemon.core.settings import Settings
 from retraind.daemon.records import challenger, drops
 from retraind.daemon.records import versions as judged_versions
-from retraind.daemon.records.search import lost_rows
 from retraind.daemon.schema import score_caveats, score_names
 from retraind.daemon.schema.scores import Agreement
+from retraind.web.dashboard.tiles import STATES
 
 
 class CheckResult(TypedDict):
@@ -37,20 +39,21 @@ class Health(TypedDict):
     """Whether all is well, what is served, what is in progress, and every check."""
 
     healthy: bool
+    """Whether every check passes."""
+    attention: list[Reason]
+    """What needs a person although the checks pass, as the page has it."""
     model_version: int | None
     rows: int
     rows_pending: int
     challenger: Challenger | None
     drops_held: int
-    attention: list[str]
-    """What a person should look at although every check passes, one sentence each."""
     training: dict[str, str | float | None] | None
     longest_step: dict[str, str | float] | None
     leadership: dict[str, str | int] | None
     checks: dict[str, CheckResult]
 
 
-def read(home: Home) -> Health:
+def read(home: Home, settings: Settings | None = None) -> Health:
     """Whether all is well, what is served, and every check of the daemon."""
     daemon = status.read(home.status)
     alive = daemon is not None and daemon.alive
@@ -69,24 +72,24 @@ def read(home: Home) -> Health:
         if home_integrity.has_data_or_model(home)
         else {}
     )
-    challenger, held, attention = None, 0, list[str]()
+    challenger, held = None, 0
     try:
         challenger, held = _challenger(home, pointer), drops.held_total(home.journal)
-        attention = lost_rows.recent(home.journal)
         checks["model"]["detail"] = f"{serving} {_lacks(home, pointer)}".strip()
     except sqlite3.Error as error:
         damage["journal"] = (
             damage.get("journal") or f"{journal_server.shown(home)} can't be read: {error}. See `retraind doctor`."
         )
     checks |= {name: {"ok": False, "detail": detail} for name, detail in damage.items() if detail}
+    healthy = all(check["ok"] for check in checks.values())
     return {
-        "healthy": all(check["ok"] for check in checks.values()),
+        "healthy": healthy,
+        "attention": [] if home.node.exists() else attention.reasons(home, settings, healthy=healthy),
         "model_version": pointer.version if pointer else None,
         "rows": daemon.rows if daemon else 0,
         "rows_pending": daemon.rows_pending if daemon else 0,
         "challenger": challenger,
         "drops_held": held,
-        "attention": attention,
         "training": daemon.training.model_dump() if daemon and alive and daemon.training else None,
         "longest_step": daemon.longest_step.model_dump() if daemon and alive and daemon.longest_step else None,
         "leadership": daemon.leadership.model_dump() if daemon and alive and daemon.leadership else None,
@@ -105,7 +108,11 @@ def _follows_or_runs(home: Home, daemon: status.Status | None) -> dict[str, Chec
 def as_text(facts: Health) -> str:
     """`read` for people."""
     lines = [
-        ("healthy, needs attention" if facts["attention"] else "healthy") if facts["healthy"] else "UNHEALTHY",
+        "UNHEALTHY" if not facts["healthy"] else "needs attention" if facts["attention"] else "healthy",
+        *(
+            f"  {STATES[reason['state']][0]} {reason['about']}: {printable(reason['sentence'])}"
+            for reason in facts["attention"]
+        ),
         f"  {score_names.counted(facts['rows'], 'row')}, {facts['rows_pending']} since the last training",
     ]
     if record := facts["leadership"]:
@@ -120,7 +127,6 @@ def as_text(facts: Health) -> str:
     if held := facts["drops_held"]:
         waits = "waits" if held == 1 else "wait"
         lines.append(f"  {score_names.counted(held, 'drop')} {waits} for `retraind accept` or `retraind reject`")
-    lines += [f"  look: {printable(sentence)}" for sentence in facts["attention"]]
     lines += [
         f"  {'ok ' if check['ok'] else 'BAD'} {name}: {printable(check['detail'])}"
         for name, check in facts["checks"].items()

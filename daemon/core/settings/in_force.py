@@ -72,6 +72,24 @@ def origins(home: Home, running: Mapping[str, Any]) -> dict[str, Origin]:
     return {key: Origin(entry["origin"]) for key, entry in recorded.items() if running.get(key) == entry["value"]}
 
 
+def differing(home: Home, prefix: str) -> list[str]:
+    """The settings with this prefix that a running service does not use, because file or environment changed since its start.
+
+    Empty if no service has recorded its settings, or if file and environment are not valid.
+    """
+    try:
+        recorded: dict[str, Recorded] = orjson.loads(home.settings_in_force.read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return []
+    later = now(home).values
+    keys = [described for described in fields() if described.key.startswith(prefix) and described.key in later]
+    return [
+        described.key
+        for described in keys
+        if recorded.get(described.key, {"value": _plain(described.default)})["value"] != later[described.key]
+    ]
+
+
 def now(home: Home) -> Now:
     """What file and environment say now, without flags."""
     try:
