@@ -48,6 +48,7 @@ class Eraser:
         predictions = yield from self._predictions(drop)
         done = [lines, waiting, self._orphans(drop), predictions]
         self._journal.labels.forget_predictions(drop)
+        self._journal.erasures.blank_suspicion(drop["sha256"])
         return [sentence for sentence in done if sentence]
 
     def _refused(self, drop: DropRow) -> Generator[None, None, str]:

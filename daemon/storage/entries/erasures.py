@@ -1,6 +1,6 @@
 """Erasures: drops whose rows were forgotten, and the facts about them that the journal then drops."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, select
 
@@ -11,7 +11,7 @@ from retraind.daemon.schema.score_names import counted
 from retraind.daemon.storage.database import Database
 from retraind.daemon.storage.entries import labels
 from retraind.daemon.storage.entries.batches import append
-from retraind.daemon.storage.entries.events import record_event
+from retraind.daemon.storage.entries.events import BLANKED, record_event
 from retraind.daemon.storage.journal_tables import drops, events, exams, segments
 
 NO_SEGMENT: SegmentRecord = {"segment": "", "sha256": "", "md5": "", "rows": 0, "bytes": 0, "tier": 0}
@@ -38,7 +38,10 @@ class Erasures:
             gone |= dict.fromkeys(("reason", "line", "column", "bad_file"))
             connection.execute(drops.update().where(drops.c.id == drop["id"]).values(**gone))
             labels.empty(connection, drop)
-            _blank_findings(connection, drop["sha256"])
+            _blank(connection, drop["sha256"], (EventKind.QUARANTINED,))
+            # The figures stay in the series, without the drop that they were measured on; the event has them with it.
+            nameless = {"drop": "", "name": "", "shifts": "{}", "reason": ""}
+            connection.execute(exams.update().where(exams.c.drop == drop["sha256"]).values(**nameless))
             message = f"Batch {seq}: {counted(removed, 'row')} of {drop['name']} forgotten ({by})."
             record_event(connection, EventKind.FORGOTTEN, message, level=Level.WARNING, drop=drop["sha256"], batch=seq)
         return seq
@@ -67,13 +70,15 @@ class Erasures:
             mine = (drops.c.sha256 == sha256) & (drops.c.state == DropState.REJECTED)
             values = {"reason": "It held rows that were forgotten.", "line": None, "column": None}
             connection.execute(drops.update().where(mine).values(**values))
-            quoting = (events.c.drop == sha256) & events.c.kind.in_((EventKind.REJECTED, EventKind.SUSPICIOUS))
-            connection.execute(events.delete().where(quoting))
+            _blank(connection, sha256, (EventKind.REJECTED, EventKind.SUSPICIOUS))
+
+    def blank_suspicion(self, sha256: str) -> None:
+        """Remove the reasons why a purged drop was suspicious: they name columns and labels."""
+        with self._database.writing() as connection:
+            _blank(connection, sha256, (EventKind.SUSPICIOUS,))
 
 
-def _blank_findings(connection: Connection, sha256: str) -> None:
-    quoting = (events.c.drop == sha256) & events.c.kind.in_((EventKind.QUARANTINED, EventKind.SUSPICIOUS))
-    connection.execute(events.delete().where(quoting))
-    # The figures stay in the series, without the drop that they were measured on.
-    nameless = {"drop": "", "name": "", "shifts": "{}", "reason": ""}
-    connection.execute(exams.update().where(exams.c.drop == sha256).values(**nameless))
+def _blank(connection: Connection, sha256: str, kinds: Sequence[EventKind]) -> None:
+    """Remove the texts of a drop's events of these kinds. The events stay, so that what happened is still known."""
+    quoting = (events.c.drop == sha256) & events.c.kind.in_(kinds)
+    connection.execute(events.update().where(quoting).values(message=BLANKED))

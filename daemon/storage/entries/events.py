@@ -11,6 +11,9 @@ from retraind.daemon.core.status import utcnow
 from retraind.daemon.storage.database import Database
 from retraind.daemon.storage.journal_tables import events
 
+BLANKED = "The text of this event quoted rows that have been forgotten since."
+"""Replaces such a text, because the event itself is part of the history."""
+
 
 class Subject(TypedDict, total=False):
     """The subject of an event: a drop (sha256), a batch, a run, a version."""

@@ -8,7 +8,7 @@ from retraind.daemon.core.journal_rows import HeldRecord, HeldRow
 from retraind.daemon.core.states import EventKind, Hold, Level
 from retraind.daemon.core.status import utcnow
 from retraind.daemon.storage.database import Database
-from retraind.daemon.storage.entries.events import record_event
+from retraind.daemon.storage.entries.events import BLANKED, record_event
 from retraind.daemon.storage.journal_tables import events, held
 
 
@@ -47,11 +47,11 @@ class HeldDrops:
             connection.execute(held.update().where(held.c.sha256 == sha256).values(name=name))
 
     def forget(self, sha256: str) -> None:
-        """Remove the record of a held drop and its events, because both quote labels and its rows will be forgotten."""
+        """Remove the record of a held drop and the texts of its events, because both quote labels and its rows will be forgotten."""
         with self._database.writing() as connection:
             connection.execute(held.delete().where(held.c.sha256 == sha256))
             quoting = (events.c.drop == sha256) & (events.c.kind == EventKind.SUSPICIOUS)
-            connection.execute(events.delete().where(quoting))
+            connection.execute(events.update().where(quoting).values(message=BLANKED))
 
     def remove(self, drop: HeldRow, *, report: bool) -> None:
         """Record that a held drop is no longer in the inbox; `report` adds an event, for a drop without a decision."""
