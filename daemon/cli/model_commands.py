@@ -66,7 +66,7 @@ def refuse(
 
 
 def rollback(
-    version: Annotated[int | None, version_argument("Default: the version served before.")] = None,
+    version: Annotated[int | None, version_argument("Default: the one that the served version replaced.")] = None,
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:

@@ -12,6 +12,7 @@ from retraind.daemon.artifacts.manifest import Pointer
 from retraind.daemon.core import durable, logs
 from retraind.daemon.core.errors import BundleRefused
 from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import swap_history
 from retraind.daemon.core.states import EventKind
 from retraind.daemon.core.status import utcnow
 from retraind.daemon.records import challenger
@@ -40,6 +41,12 @@ class Champion:
     def previous(self) -> int | None:
         """The version that served before, unless it was deleted in MLflow."""
         return self._models.alias(PREVIOUS)
+
+    def rollback_target(self) -> int | None:
+        """The version that a rollback restores; None if the served one is the first."""
+        served = self.pointer()
+        swaps = self._journal.swaps.newest(swap_history.LOOKED_BACK)
+        return swap_history.before(swaps, served.version if served else None)
 
     def in_use(self) -> set[int]:
         """Versions that an alias or the newest swap names."""

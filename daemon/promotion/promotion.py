@@ -11,6 +11,7 @@ from retraind.daemon.artifacts.manifest import Pointer
 from retraind.daemon.core import logs, requests
 from retraind.daemon.core.errors import BundleRefused, NotFound
 from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal import swap_history
 from retraind.daemon.core.journal_rows import VersionRow
 from retraind.daemon.core.settings import Promote
 from retraind.daemon.core.states import RequestState, VersionState
@@ -21,6 +22,7 @@ from retraind.daemon.promotion.judging import Judging
 from retraind.daemon.promotion.old_versions import OldVersions
 from retraind.daemon.promotion.probation import Probation
 from retraind.daemon.promotion.servable import deleted, verify
+from retraind.daemon.records.search import open_faults
 from retraind.daemon.storage.journal import Journal
 from retraind.daemon.storage.model_versions import ModelVersions
 from retraind.daemon.stored.bundles import StoredBundles
@@ -92,11 +94,11 @@ class Promotion:
         back = request.kind == "rollback"
         version = request.version
         if version is None:
-            version = self._champion.previous() if back else self._champion.challenger()
+            version = self._earlier() if back else self._champion.challenger()
         if version is None:
             return (
                 RequestState.REFUSED,
-                f"There is no {'previous' if back else 'challenger'} version to {request.kind}; name one.",
+                f"There is no {'earlier' if back else 'challenger'} version to {request.kind}; name one.",
             )
         row = self._journal.versions.get(version)
         if row is None:
@@ -117,11 +119,20 @@ class Promotion:
             return RequestState.REFUSED, deleted(version)
         self._refused_alias = None
         self._judging.choose(version)
-        wish = f"By request ({request.kind}, {request.by})."
+        wish = swap_history.BY_REQUEST.format(request.kind, request.by)
         if (served := self.pointer()) is None or served.version != version:
             self._wishes[version] = wish
         self._judging.approve(row, wish)
-        return RequestState.DONE, f"Version {version} will be served ({request.kind})."
+        doubt = open_faults.trained_on_forgotten(self._home.journal, version)
+        return RequestState.DONE, f"Version {version} will be served ({request.kind}). {doubt}".rstrip()
+
+    def _earlier(self) -> int | None:
+        """The version that a rollback without a number restores; one that late labels took out of service is refused by name."""
+        target, last = self._champion.rollback_target(), self._journal.swaps.last()
+        if target is not None or last is None or last["previous"] is None:
+            return target
+        left = self._journal.versions.get(last["previous"])
+        return last["previous"] if left is not None and left["state"] == VersionState.ROLLED_BACK else None
 
     def _refuse(self, row: VersionRow, by: str) -> tuple[RequestState, str]:
         """Refuse the waiting version for a person; its tests on live requests end."""

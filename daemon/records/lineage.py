@@ -54,7 +54,9 @@ SELECT seq, kind, rows, sha256, revision, accepted_at FROM batches
 WHERE seq <= ? AND kind != 'merge' ORDER BY seq DESC LIMIT ?"""
 
 SERVED = """
-SELECT at AS "from", (SELECT at FROM swaps AS next WHERE next.id > swaps.id ORDER BY id LIMIT 1) AS "to", reason
+SELECT at AS "from", (SELECT at FROM swaps AS next WHERE next.id > swaps.id ORDER BY id LIMIT 1) AS "to", reason,
+(SELECT reason FROM swaps AS next WHERE next.id > swaps.id ORDER BY id LIMIT 1) AS ended,
+(SELECT version FROM swaps AS next WHERE next.id > swaps.id ORDER BY id LIMIT 1) AS "next"
 FROM swaps WHERE version = ? ORDER BY id DESC LIMIT ?"""
 
 PREDICTIONS = """

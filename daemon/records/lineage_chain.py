@@ -101,8 +101,10 @@ class TrainingFacts(TypedDict):
     seconds: NotRequired[float | None]
 
 
-ServicePeriod = TypedDict("ServicePeriod", {"from": str, "to": str | None, "reason": str})
-"""When a version was served, and why; `to` None: it still is."""
+ServicePeriod = TypedDict(
+    "ServicePeriod", {"from": str, "to": str | None, "reason": str, "next": int | None, "ended": str | None}
+)
+"""When a version was served, and why, and which version replaced it why; `to`, `next` and `ended` None: it still is."""
 
 
 class PredictionSpan(TypedDict):

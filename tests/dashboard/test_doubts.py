@@ -66,6 +66,8 @@ def test_a_version_that_was_trained_on_forgotten_rows_is_not_well(well: Story) -
     assert (tiles["flowing"], tiles["serving"]) == ("ok", "watch")
     sentence = next(tile["sentence"] for tile in well.document(alive())["tiles"] if tile["id"] == "serving")
     assert "v2 was trained on rows that have been forgotten since: nightly-a.csv" in sentence
+    kept = [row["message"] for row in Records(well.home).events.newest(9) if row["kind"] == EventKind.SUSPICIOUS]
+    assert "68% of its labels disagree" in kept[0], "the evidence stays for the post-mortem"
     well.judge(3, "promoted", batch=gone)
     assert banner(well)[1]["serving"] == "ok"
 

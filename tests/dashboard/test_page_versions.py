@@ -95,7 +95,11 @@ def test_a_version_brought_back_still_says_what_let_it_in(well: Story) -> None:
     page = well.document(alive())
     assert page["tiles"][1]["sentence"] == "The gate's sentence about version 1."
     assert "By request (rollback, http)." in str(page["tiles"][1]["facts"])
-    assert page["previous"] == 2
+    assert page["previous"] is None, "v2 was just left: another rollback would not go back to it"
+    left = {row["number"]: row["left"] for row in page["versions"]}
+    assert left[1] == ""
+    assert left[2].endswith("UTC for v1: By request (rollback, http).")
+    assert "v2 promoted, rolled back" in render(page)
 
 
 def test_since_when_rows_judge_is_shown(well: Story) -> None:
@@ -158,7 +162,15 @@ def test_a_version_that_waits_has_a_button(story: Story) -> None:
 @pytest.mark.parametrize("count", [0, 1, 100])
 def test_every_dot_is_inside_its_picture(score: float, figure: str, count: int) -> None:
     rows: list[chart.Plotted] = [
-        {"number": n, "state": VersionState.PROMOTED, "champion": False, "score": score, "figure": figure, "n": 10**6}
+        {
+            "number": n,
+            "state": VersionState.PROMOTED,
+            "champion": False,
+            "score": score,
+            "figure": figure,
+            "n": 10**6,
+            "left": "",
+        }
         for n in range(count)
     ]
     picture = chart.points(rows, 340, 12)

@@ -13,6 +13,7 @@ from stories import HOSTILE, SCHEMA, Story, score
 from retraind.daemon.artifacts import evaluation
 from retraind.daemon.artifacts.evaluation import Evaluation
 from retraind.daemon.artifacts.manifest import EVALUATION, read_manifest, seal
+from retraind.daemon.records.records import Records
 from retraind.web.pages.plots import Scale
 from retraind.web.pages.version import evaluation_charts
 
@@ -67,6 +68,25 @@ def test_version_shows_its_scores_with_intervals_and_rows(well: Story) -> None:
     assert 'href="../../versions/2/export?format=mlflow" download' in page
     old = get(well, "/dashboard/versions/1")[1]
     assert "Serve v1 instead of v2" in old
+
+
+def test_version_that_was_rolled_back_says_so_and_why_it_no_longer_serves(well: Story) -> None:
+    """And the button that would serve it again warns of rows that have been forgotten."""
+    batch = well.accept("nightly-a.csv")
+    well.judge(2, "promoted", old=1, batch=batch)
+    serves(well, 1)
+    serves(well, 2)
+    well.journal.swaps.record(1, 2, "By request (rollback, cli).")
+    well.point(1, well.journal.versions.get(1)["bundle"])  # type: ignore[index]
+    drop = Records(well.home).drops.newest(1)[0]
+    well.journal.erasures.forget(drop, f"{batch - 1}.parquet", 50, None, "cli")
+    page = get(well, "/dashboard/versions/2")[1]
+    assert "Why it ended" in page
+    assert 'versions/1">v1</a>: <bdi>By request (rollback, cli).' in page
+    assert "Rolled back <bdi>20" in page
+    doubt = "Version 2 was trained on rows that have been forgotten since: nightly-a.csv."
+    assert f'data-to="2" data-doubt="{doubt}"' in page
+    assert f"<bdi>{doubt}</bdi>" in page
 
 
 def test_version_without_curves_says_so_and_one_with_them_shows_them(well: Story) -> None:

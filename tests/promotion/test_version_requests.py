@@ -7,6 +7,7 @@ import promoting
 import pytest
 from promoting import Parts
 from pydantic import ValidationError
+from test_lineage import forget, revision, take
 
 from retraind.daemon.artifacts import bundle
 from retraind.daemon.core import requests
@@ -81,15 +82,29 @@ def test_stale_challenger_of_an_older_program_is_superseded_at_the_next_look(par
     assert (parts.served, parts.alias(CHALLENGER), parts.state(first)) == (second, None, "promoted")
 
 
-def test_rollback_and_back(parts: Parts) -> None:
-    """`rollback` serves the version before, and once more the one it came from; with a number any version."""
+def test_rolling_back_twice_goes_back_twice(parts: Parts) -> None:
+    """Not to the version that one has just left; with a number it serves any version."""
     versions = [parts.champion() for _ in range(3)]
     assert parts.ask("rollback")[0] == "done"
     assert (parts.served, parts.alias(PREVIOUS)) == (versions[1], versions[2])
     parts.ask("rollback")
-    assert parts.served == versions[2]
-    parts.ask("rollback", versions[0])
     assert parts.served == versions[0]
+    state, detail = parts.ask("rollback")
+    assert (state, parts.served) == ("refused", versions[0])
+    assert "no earlier version" in detail
+    parts.ask("rollback", versions[2])
+    assert parts.served == versions[2]
+
+
+def test_going_back_to_a_version_that_was_trained_on_forgotten_rows_says_so(parts: Parts) -> None:
+    take(parts.journal, 1)
+    poisoned = parts.train(95, revision=revision(1))
+    parts.settle()
+    forget(parts.journal, 1)
+    parts.champion()
+    state, detail = parts.ask("rollback")
+    assert (state, parts.served) == ("done", poisoned)
+    assert detail.endswith(f"Version {poisoned} was trained on rows that have been forgotten since: 1.csv.")
 
 
 def test_refused_version_can_be_promoted_by_a_person(parts: Parts) -> None:
@@ -105,7 +120,7 @@ def test_refused_version_can_be_promoted_by_a_person(parts: Parts) -> None:
     ("kind", "version", "part"),
     [
         ("promote", None, "no challenger version"),
-        ("rollback", None, "no previous version"),
+        ("rollback", None, "no earlier version"),
         ("promote", 99, "no version 99"),
     ],
 )

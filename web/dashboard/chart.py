@@ -27,6 +27,8 @@ class Plotted(TypedDict):
     """The name of the score."""
     n: int
     """Number of rows that it is measured on."""
+    left: str
+    """How it was taken out of service by a rollback, and when; empty if it was not, or serves again."""
 
 
 class Dot(Plotted):

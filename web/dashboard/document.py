@@ -35,6 +35,9 @@ from retraind.web.metrics.totals import Summary
 VERSIONS, DROPS, EVENTS, PREDICTIONS = 60, 30, 100, 200
 """Number of entries of each kind that the page uses; /versions, /drops and /events have the rest."""
 
+SWAPS = 100
+"""Number of swaps that say which version a rollback restores."""
+
 
 EMPTY = ".without-records"
 """A folder that no home has: a home there reads as empty."""
@@ -53,6 +56,8 @@ class Models(TypedDict):
     champion: Champion | None
     previous: int | None
     """The version that a rollback restores."""
+    previous_doubt: str
+    """That this version was trained on rows that have been forgotten since; empty if it was not."""
     held: int | None
     versions: list[VersionEntry]
     versions_total: int
@@ -110,7 +115,7 @@ def document(
         "verdict": health.verdict(tiles),
         "tiles": tiles,
         "now": steps(facts),
-        **_models(facts),
+        **_models(home, facts),
         **_arrivals(facts),
         "events": [{**row, "group": group_of(row["kind"])} for row in records.events.newest(EVENTS)],
         "lineage": lineage.stations(facts, records),
@@ -140,10 +145,12 @@ def _tiles(facts: Facts) -> list[Question]:
     return [{"id": name, "question": question, **tile} for name, (question, tile) in questions.items()]
 
 
-def _models(facts: Facts) -> Models:
+def _models(home: Home, facts: Facts) -> Models:
+    previous = sections.previous(facts)
     return {
         "champion": sections.champion(facts),
-        "previous": sections.previous(facts),
+        "previous": previous,
+        "previous_doubt": open_faults.trained_on_forgotten(home.journal, previous) if previous is not None else "",
         "held": facts.held["version"] if facts.held else None,
         "versions": [sections.version(row, facts) for row in facts.versions],
         "versions_total": sum(facts.counts["versions"].values()),
@@ -203,7 +210,7 @@ def gather(
         held_total=records.held.total(),
         batches=records.batches.newest(1),
         runs=runs,
-        swaps=records.swaps.newest(20),
+        swaps=records.swaps.newest(SWAPS),
         confidences=_confidences(records, pointer),
         live=records.versions.live(pointer.version) if pointer else None,
         drift=drift.newest(records, pointer.version if pointer else None, settings or Settings()),

@@ -1,14 +1,10 @@
 """Reasons to look at data or at the served version although all work succeeds. Pure functions of facts."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from retraind.daemon.records.search.open_faults import DropInData
+from retraind.daemon.records.search import open_faults
 from retraind.daemon.schema.score_names import counted
 from retraind.web.dashboard.facts import Facts
-
-NAMED = 3
-"""Number of drops that a sentence names."""
 
 
 class Doubt(NamedTuple):
@@ -39,16 +35,10 @@ def of_training(facts: Facts) -> str:
     """Why the rows that trained the served version are in doubt; empty if they are not."""
     if facts.faults.forgotten:
         return (
-            f"v{facts.number} was trained on rows that have been forgotten since: {_named(facts.faults.forgotten)}. "
+            f"v{facts.number} was trained on rows that have been forgotten since: {open_faults.named(facts.faults.forgotten)}. "
             "Serve a version that was trained without them."
         )
     within = [drop for drop in facts.faults.suspicious if drop["batch"] <= facts.faults.champion_batch]
     if within:
-        return f"v{facts.number} was trained on suspicious rows: {_named(within)}. {look(within[0]['id'])}"
+        return f"v{facts.number} was trained on suspicious rows: {open_faults.named(within)}. {look(within[0]['id'])}"
     return ""
-
-
-def _named(drops: Sequence[DropInData]) -> str:
-    """The names of the newest of some drops."""
-    names = ", ".join(drop["name"] for drop in drops[:NAMED])
-    return f"{names} and {len(drops) - NAMED} more" if len(drops) > NAMED else names

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TypedDict
 
+from retraind.daemon.core.journal import swap_history
 from retraind.daemon.core.states import VersionState
 from retraind.daemon.records.versions import JudgedVersion
 from retraind.daemon.schema import score_names
@@ -109,11 +110,10 @@ def champion(facts: Facts) -> Champion | None:
 
 
 def previous(facts: Facts) -> int | None:
-    """The version that a rollback restores: the one before the champion, unless it was rolled back itself."""
-    swap = next((row for row in facts.swaps if row["version"] == facts.number), None)
-    before = swap["previous"] if swap else None
-    taken = any(row["version"] == before and row["state"] == VersionState.ROLLED_BACK for row in facts.versions)
-    return None if taken else before
+    """The version that a rollback restores: the one that the champion once replaced, unless it was rolled back itself."""
+    target = swap_history.before(facts.swaps, facts.number)
+    taken = any(row["version"] == target and row["state"] == VersionState.ROLLED_BACK for row in facts.versions)
+    return None if taken else target
 
 
 def version(row: JudgedVersion, facts: Facts) -> VersionEntry:
@@ -139,8 +139,15 @@ def version(row: JudgedVersion, facts: Facts) -> VersionEntry:
         "mlflow_run": row["mlflow_run"],
         "trigger": row["trigger"],
         "reason": row["reason"],
+        "left": left(row["version"], facts),
         "judged_at": row["judged_at"],
     }
+
+
+def left(number: int, facts: Facts) -> str:
+    """How a version was taken out of service by a rollback, and when; empty if it was not, or serves again."""
+    swap = swap_history.left_by_rollback(facts.swaps).get(number)
+    return f"{swap['at'][:16].replace('T', ' ')} UTC for v{swap['version']}: {swap['reason']}" if swap else ""
 
 
 def _names(score: Score | None) -> tuple[Metric, Metric]:

@@ -141,7 +141,9 @@ def _choices_of_versions() -> dict[str, Json]:
     return {
         "/promote": _command("Serve a version; default: the held challenger", version),
         "/refuse": _command("Refuse a held version; default: the challenger", version),
-        "/rollback": _command("Serve an earlier version again; default: the previous one", version),
+        "/rollback": _command(
+            "Serve an earlier version again; default: the one that the served version replaced", version
+        ),
     }
 
 

@@ -185,9 +185,9 @@ async function send(button, url, body, success) {
 }
 
 async function swap(button, url, body, verb, after) {
-  const { from, to } = button.dataset;
+  const { from, to, doubt = "" } = button.dataset;
   find("confirm-title").textContent = `Serve v${to} instead of v${from}?`;
-  find("confirm-text").textContent = `All predictions come from v${to} as soon as the daemon has checked its bundle. v${from} stays and can be ${after}.`;
+  find("confirm-text").textContent = `${doubt} All predictions come from v${to} as soon as the daemon has checked its bundle. v${from} stays and can be ${after}.`;
   find("confirm-yes").textContent = `${verb} v${to}`;
   if (await ask("confirm")) await send(button, url, body, `Requested: serve v${to} instead of v${from}.`);
 }
@@ -228,7 +228,7 @@ const actions = {
   accept: (button) => decide(button, "accept", "Accept", "Its rows are added to the dataset, and the next version is trained on them."),
   reject: (button) => decide(button, "reject", "Reject", "The file goes to inbox/rejected with the reason, and none of its rows is used."),
   acknowledge: (button) => acknowledge(button),
-  rollback: (button) => swap(button, "rollback", {}, "Roll back to", "promoted again"),
+  rollback: (button) => swap(button, "rollback", { version: Number(button.dataset.to) }, "Roll back to", "promoted again"),
 };
 
 document.addEventListener("click", (event) => {

@@ -11,6 +11,9 @@ from retraind.daemon.records.dialect import UNSORTED
 from retraind.daemon.records.query import number, typed
 from retraind.daemon.records.search.event_search import UNACKNOWLEDGED
 
+NAMED = 3
+"""Number of drops that a sentence names."""
+
 MOST = 20
 """Maximum number of faults of a kind that are listed."""
 
@@ -31,6 +34,9 @@ FORGOTTEN = f"""
 SELECT id, name, batch FROM drops
 WHERE state = '{DropState.FORGOTTEN}' AND {UNSORTED}batch <= ?1 AND {UNSORTED}forgotten_in > ?1
 ORDER BY id DESC LIMIT {MOST}"""
+
+
+REACH = "SELECT MAX(seq) FROM batches WHERE revision = (SELECT revision FROM versions WHERE version = ?)"
 
 
 class DropInData(TypedDict):
@@ -60,6 +66,19 @@ def unanswered(journal: Path, since: str) -> list[EventRow]:
 def forgotten_since(journal: Path, batch: int) -> list[DropInData]:
     """The drops up to a batch whose rows have been forgotten after it, newest first."""
     return typed(DropInData, journal, FORGOTTEN, batch)
+
+
+def trained_on_forgotten(journal: Path, version: int) -> str:
+    """That a version was trained on rows that have been forgotten since, and on which; empty if it was not."""
+    batch = number(journal, REACH, version)
+    gone = forgotten_since(journal, batch) if batch else []
+    return f"Version {version} was trained on rows that have been forgotten since: {named(gone)}." if gone else ""
+
+
+def named(drops: Sequence[DropInData]) -> str:
+    """The names of the newest of some drops."""
+    names = ", ".join(drop["name"] for drop in drops[:NAMED])
+    return f"{names} and {len(drops) - NAMED} more" if len(drops) > NAMED else names
 
 
 def reach(journal: Path, revision: str) -> int:

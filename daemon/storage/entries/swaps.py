@@ -42,6 +42,10 @@ class Swaps:
         """The newest swap."""
         return self._database.first(SwapRow, select(swaps).order_by(swaps.c.id.desc()))
 
+    def newest(self, limit: int) -> list[SwapRow]:
+        """The newest swaps, newest first."""
+        return self._database.typed(SwapRow, select(swaps).order_by(swaps.c.id.desc()).limit(limit))
+
     def newest_batch(self) -> int:
         """The newest batch of drops at the newest swap, 0 if there was none."""
         noted = self._key_values.get(AT_SWAP)

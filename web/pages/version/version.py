@@ -9,11 +9,11 @@ from retraind.daemon.core.errors import BundleRefused
 from retraind.daemon.core.journal_rows import EventRow
 from retraind.daemon.core.states import VersionState
 from retraind.daemon.records.lineage_chain import Chain
+from retraind.daemon.records.search import open_faults
 from retraind.daemon.schema import score_caveats
 from retraind.daemon.schema.scores import Scores
 from retraind.web.dashboard import errors, sections
 from retraind.web.dashboard.errors import Confusion, WorstClasses, worst_classes
-from retraind.web.dashboard.facts import Facts
 from retraind.web.dashboard.sections import Candidates
 from retraind.web.downloads.version_archive import FORMATS
 from retraind.web.http import payload
@@ -43,6 +43,8 @@ class Actions(TypedDict):
     refuse: bool
     roll_back: int | None
     """The version that a rollback from this one restores."""
+    doubt: str
+    """That this version was trained on rows that have been forgotten since; empty if it was not."""
 
 
 class Version(TypedDict):
@@ -53,6 +55,10 @@ class Version(TypedDict):
     serves: bool
     champion: int | None
     caveats: list[str]
+    forgotten: str
+    """That it was trained on rows that have been forgotten since; empty if it was not."""
+    left: str
+    """How it was taken out of service by a rollback, and when; empty if it was not, or serves again."""
     problem: str
     """Why the files of its bundle can't be trusted; empty if they can."""
     cleared: bool
@@ -93,6 +99,8 @@ def content(request: PageRequest) -> Version:
         "serves": number == facts.number,
         "champion": facts.number,
         "caveats": score_caveats.of(scores),
+        "forgotten": open_faults.trained_on_forgotten(request.home.journal, number),
+        "left": sections.left(number, facts),
         "problem": problem,
         "cleared": manifest.cleared(folder),
         "details": details,
@@ -107,7 +115,7 @@ def content(request: PageRequest) -> Version:
         "cut": cut["sentence"] if (cut := scores.get("cut")) else "",
         "parameters": tuned["parameters"] if (tuned := scores.get("tuned")) else {},
         "events": request.records.events.of_version(number, chain["run"]["id"], EVENTS),
-        "actions": _actions(chain, facts),
+        "actions": _actions(request, chain),
         "formats": FORMATS,
     }
 
@@ -119,12 +127,14 @@ def _details(request: PageRequest, chain: Chain) -> tuple[Manifest | None, str]:
         return None, str(error)
 
 
-def _actions(chain: Chain, facts: Facts) -> Actions:
-    serves = chain["version"] == facts.number
+def _actions(request: PageRequest, chain: Chain) -> Actions:
+    facts, serves = request.facts, chain["version"] == request.facts.number
+    target = sections.previous(facts) if serves else None
     return {
         "serve": facts.number is not None and not serves and chain["state"] != VersionState.UNSERVABLE,
         "refuse": chain["state"] == VersionState.HELD,
-        "roll_back": sections.previous(facts) if serves else None,
+        "roll_back": target,
+        "doubt": open_faults.trained_on_forgotten(request.home.journal, target) if target is not None else "",
     }
 
 
