@@ -26,9 +26,10 @@ LOOK_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Run:
-    """A training with so many jobs."""
+    """A training in one place."""
 
-    jobs: int
+    where: str
+    """Number of jobs, or the place, for people."""
     side: Side
     memory: int
     """The most that its processes had together (bytes), shared memory counted once."""
@@ -38,6 +39,13 @@ class Run:
 
 def measure(folder: Path, count: int, folds: int, names: list[str], jobs: list[int]) -> list[Run]:
     """Train on the same rows with each number of jobs."""
+    home, written = prepare(folder, count)
+    shared = {"candidates": names, "folds": folds}
+    return [run(home, written, count, str(number), {**shared, "jobs": number}) for number in jobs]
+
+
+def prepare(folder: Path, count: int) -> tuple[Home, dict[str, str]]:
+    """A home with so many rows, its segments (name to sha256), and all imports of a training done."""
     home = Home(folder / "home")
     home.root.mkdir()
     home.make()
@@ -47,12 +55,14 @@ def measure(folder: Path, count: int, folds: int, names: list[str], jobs: list[i
     threadpool_limits(1)
     warming.load()
     list(warming.steps())
-    return [_run(home, written, count, number, folds, names, run) for run, number in enumerate(jobs, 1)]
+    return home, written
 
 
-def _run(home: Home, written: dict[str, str], count: int, jobs: int, folds: int, names: list[str], run: int) -> Run:
-    settings = {"candidates": names, "folds": folds, "budget_seconds": 0, "report_rows": 0, "jobs": jobs}
-    job = Job(run, "benchmark", "a" * 40, "b" * 32, written, count, settings, None, None)
+def run(home: Home, written: dict[str, str], count: int, where: str, chosen: dict[str, object]) -> Run:
+    """Train once with these settings."""
+    settings = {"budget_seconds": 0, "report_rows": 0, **chosen}
+    number = len(list(home.bundles.glob(".staging-*"))) + 1
+    job = Job(number, "benchmark", "a" * 40, "b" * 32, written, count, settings, None, None)
     peak, ended = [0], threading.Event()
     watch = threading.Thread(target=_watch, args=(os.getpid(), peak, ended))
     watch.start()
@@ -65,7 +75,7 @@ def _run(home: Home, written: dict[str, str], count: int, jobs: int, folds: int,
     manifest = Manifest.model_validate_json((newest / MANIFEST).read_bytes())
     scores = {name: manifest.scores.get(name) for name in ("challenger", "cv_accuracy", "calibration")}
     models = {name: sha256 for name, sha256 in manifest.files.items() if name.startswith(("model", "twin"))}
-    return Run(jobs, side, peak[0], (manifest.candidate, scores, models))
+    return Run(where, side, peak[0], (manifest.candidate, scores, models))
 
 
 def _watch(pid: int, peak: list[int], ended: threading.Event) -> None:
@@ -89,7 +99,7 @@ def table(runs: list[Run]) -> list[list[str]]:
         compared, whole = _compared(one.side), one.side.seconds
         lines.append(
             [
-                str(one.jobs),
+                one.where,
                 figure(compared, 1),
                 ratio(_compared(first.side), compared),
                 figure(whole, 1),

@@ -1,5 +1,6 @@
 """train.engine = "dask": a scheduler and workers as processes, with certificates; what is lost of them costs time, and nothing else."""
 
+import math
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -8,15 +9,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 import scipy
 from certificates import Authority
 from conftest import home_below
-from dask_cluster import DaskCluster
+from dask_cluster import HeldCluster
 from service import wait_until
 from workshop import LEAVES, Workshop, leaves
 
-from retraind.daemon.training.engines.dask import dispatcher
+from retraind.daemon.core.settings import Train
+from retraind.daemon.processes.training_job import Job
+from retraind.daemon.schema.arrival_times import Window
+from retraind.daemon.training.data.source import Source
+from retraind.daemon.training.engines import choice
+from retraind.daemon.training.engines.dask import dispatcher, engine
+from retraind.daemon.training.selection import candidates
+from retraind.daemon.training.selection.cross_validation import Trial
+from retraind.daemon.training.selection.tasks import Task
 
 pytest.importorskip("distributed")
 
@@ -27,15 +37,15 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[DaskCluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[HeldCluster]:
     """Two workers, which the tests share, and one that has another scipy."""
-    cluster, other = DaskCluster(tmp_path_factory.mktemp("dask"), authority), tmp_path_factory.mktemp("other")
+    cluster, other = HeldCluster(tmp_path_factory.mktemp("dask"), authority), tmp_path_factory.mktemp("other")
     record = other / "scipy-0.0.1.dist-info"
     record.mkdir()
     (record / "METADATA").write_text("Metadata-Version: 2.1\nName: scipy\nVersion: 0.0.1\n")
     for path in ("", "", str(other)):
         cluster.start_worker(path=path)
-    cluster.await_scheduler()
+    cluster.await_workers()
     yield cluster
     cluster.close()
 
@@ -78,12 +88,12 @@ def local(works: Workshop) -> Any:
 
 
 @contextmanager
-def meanwhile(cluster: DaskCluster, action: Callable[[int], object]) -> Iterator[None]:
+def meanwhile(cluster: HeldCluster, action: Callable[[int], object]) -> Iterator[None]:
     """Do something to a worker that is in the middle of a fit, by its process id."""
 
     def act() -> None:
         with cluster.held() as waiting:
-            wait_until(waiting, 30, "a fit")
+            wait_until(waiting, 60, "a fit")
             action(waiting()[0])
 
     with ThreadPoolExecutor(1) as pool:
@@ -92,43 +102,39 @@ def meanwhile(cluster: DaskCluster, action: Callable[[int], object]) -> Iterator
         done.result()
 
 
-def test_equals_local(works: Workshop, cluster: DaskCluster, local: Any) -> None:
-    """Scores and files of the models, to the bit; the settings of other machines are not recorded with the version."""
+def test_equals_local_though_a_worker_is_killed(works: Workshop, cluster: HeldCluster, local: Any) -> None:
+    """Scores and files of the models, to the bit. The settings of other machines are not recorded with the version."""
     works.said.clear()
-    there = works.train(*CANDIDATES, grids=SMALL, **cluster.settings())
+    with meanwhile(cluster, lambda pid: os.kill(pid, signal.SIGKILL)):
+        there = works.train(*CANDIDATES, grids=SMALL, **cluster.settings())
     assert facts(there) == local
     assert f"of {cluster.address}." in said(works)[-1]["engine"]
     assert "engine" not in there.settings
 
 
-def test_other_packages_are_refused(works: Workshop, cluster: DaskCluster) -> None:
+def test_other_packages_are_refused(works: Workshop, cluster: HeldCluster) -> None:
     """A worker with another scipy gets no task; the others do the work, and the problem names both versions."""
     works.said.clear()
-    wait_until(lambda: len(cluster.worker_pids) == 3, 20, "three workers")
+    wait_until(lambda: len(cluster.workers) == 3, 20, "three workers")
     works.train("tree", **cluster.settings())
     problem = said(works)[-1]["problem"]
     assert problem.startswith("1 worker is not used. tls://127.0.0.1:")
     assert f"scipy 0.0.1 there, {scipy.__version__} here. Install the same there as here." in problem
 
 
-def test_killed_worker_changes_nothing(works: Workshop, cluster: DaskCluster, local: Any) -> None:
-    """Its task runs again."""
-    with meanwhile(cluster, lambda pid: os.kill(pid, signal.SIGKILL)):
-        there = works.train(*CANDIDATES, grids=SMALL, **cluster.settings())
-    assert facts(there) == local
-
-
-def test_end_of_the_budget_ends_the_fits(works: Workshop, cluster: DaskCluster) -> None:
+def test_end_of_the_budget_ends_the_fits(works: Workshop, cluster: HeldCluster) -> None:
     """A fit that never ends is left out, as by the local engine; its worker ends, and another one takes the next training's tasks."""
-    before = cluster.worker_pids
+    before = cluster.workers
+    works.said.clear()
     manifest = works.train("crashing:Slow", "tree", budget_seconds=0.5, **cluster.settings())
     assert manifest.candidate == "tree"
     assert "budget_seconds" in manifest.scores["left_out"]["crashing:Slow"]
-    wait_until(lambda: len(before & cluster.worker_pids) < 2, 20, "the end of the fits")
+    assert f"of {cluster.address}." in said(works)[-1]["engine"]
+    wait_until(lambda: len(before & cluster.workers) < 2, 20, "the end of the fits")
 
 
 def test_certificate_of_somebody_else_is_refused(
-    works: Workshop, cluster: DaskCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    works: Workshop, cluster: HeldCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither side trusts it, so the training goes on here."""
     monkeypatch.setattr(dispatcher, "CONNECT_SECONDS", 0.5)
@@ -139,8 +145,43 @@ def test_certificate_of_somebody_else_is_refused(
     assert "does not answer" in said(works)[0]["problem"]
 
 
+def test_killed_training_ends_its_fits(works: Workshop, cluster: HeldCluster) -> None:
+    """Nothing else would: Dask can't end a fit."""
+    chosen = Train(candidates=["crashing:Held"], **cluster.settings())
+    source = Source(works.home.segments, works.segments, LEAVES, works.first_rows, chosen, Window())
+    job = Job(1, "test", "a" * 40, "b" * 32, works.segments, works.first_rows, {}, None, None)
+
+    def compare() -> None:
+        trial = Trial.of_data(source.read(), chosen)
+        with choice.opened(trial, source, job, works.home.root) as opened:
+            opened.add([Task(candidates.plan(LEAVES, chosen)[0], 0)])
+            opened.wait(math.inf)
+
+    with cluster.held() as waiting:
+        training = forks.start(compare)
+        wait_until(waiting, 60, "a fit")
+        worker = waiting()[0]
+        os.kill(training, signal.SIGKILL)
+        forks.end(training)
+        wait_until(lambda: worker not in cluster.workers, 20, "the end of the fit")
+
+
+@pytest.mark.slow
+def test_scheduler_that_hangs_changes_nothing(
+    works: Workshop, cluster: HeldCluster, local: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It closes no connection, and answers nothing."""
+    monkeypatch.setattr(engine, "SILENT_SECONDS", 1.5)
+    works.said.clear()
+    with meanwhile(cluster, lambda _pid: cluster.scheduler.send_signal(signal.SIGSTOP)):
+        there = works.train(*CANDIDATES, grids=SMALL, **cluster.settings())
+    cluster.scheduler.send_signal(signal.SIGCONT)
+    assert facts(there) == local
+    assert "has not answered for 1.5 s" in said(works)[-1]["problem"]
+
+
 def test_killed_scheduler_changes_nothing(
-    works: Workshop, cluster: DaskCluster, local: Any, monkeypatch: pytest.MonkeyPatch
+    works: Workshop, cluster: HeldCluster, local: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The training goes on here, with the results so far, and says why. (The last test of the cluster.)"""
     monkeypatch.setattr(dispatcher, "CONNECT_SECONDS", 0.5)

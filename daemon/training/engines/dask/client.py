@@ -37,10 +37,10 @@ class Ended(NamedTuple):
 
 
 class Greeted(NamedTuple):
-    """A worker that was greeted, and what it says of itself, or why it says nothing."""
+    """A worker that was greeted, and what it says of itself, or why it can't; None: it must be greeted again."""
 
     address: str
-    said: Greeting | str
+    said: Greeting | str | None
 
 
 News = Ended | Greeted
@@ -58,6 +58,7 @@ class Cluster:
         os.set_blocking(self._wake, False)
         self.address = place.address
         self._futures: dict[int, Any] = {}
+        self._known: dict[str, int] = {}
         try:
             self._client = Client(
                 place.address, security=_security(place), timeout=seconds, set_as_default=False, name=name
@@ -87,9 +88,16 @@ class Cluster:
         return bool(self._client.status == "running")
 
     def workers(self) -> dict[str, int]:
-        """Address and number of threads of each worker; 0 threads if it has no nanny, which could end its fits."""
-        entries = self._client.scheduler_info(n_workers=-1)["workers"]
-        return {address: entry["nthreads"] if entry.get("nanny") else 0 for address, entry in entries.items()}
+        """Address and number of threads of each worker; 0 threads if it has no nanny, which could end its fits.
+
+        As last known if the scheduler does not answer; then `connected` tells more.
+        """
+        with contextlib.suppress(Exception):
+            entries = self._client.scheduler_info(n_workers=-1)["workers"]
+            self._known = {
+                address: entry["nthreads"] if entry.get("nanny") else 0 for address, entry in entries.items()
+            }
+        return self._known
 
     def greet(self, address: str) -> None:
         """Ask a worker what it is; the answer, or why there is none, becomes news."""
@@ -100,7 +108,9 @@ class Cluster:
             answer = self._client.run(worker.greet, workers=[address], on_error="return")[address]
         except Exception as error:  # noqa: BLE001 - the worker or the scheduler has gone
             answer = error
-        if isinstance(answer, Exception):
+        if isinstance(answer, OSError):  # a connection was closed, perhaps with the worker that was here before
+            answer = None
+        elif isinstance(answer, Exception):
             answer = f"it can't run retraind's code: {_first_line(answer)}. Install retraind there, too."
         self._tell(Greeted(address, answer))
 
@@ -141,7 +151,7 @@ class Cluster:
                 future.cancel()
 
     def kill(self, addresses: Collection[str]) -> None:
-        """End workers, whose nannies start others: a fit can't be ended otherwise. Does not wait."""
+        """End workers, whose nannies start others: a fit can't be ended otherwise. Does not wait, and may fail: look, and repeat it."""
         if not addresses:  # Dask would take that for all workers
             return
         with contextlib.suppress(Exception):

@@ -66,10 +66,11 @@ class Crew:
             self.unfit.pop(address, None)
             self._leave(address)
 
-    def hear(self, address: str, greeting: Greeting | str) -> None:
-        """Take what a worker says of itself, or why it says nothing."""
+    def hear(self, address: str, greeting: Greeting | str | None) -> None:
+        """Take what a worker says of itself, or why it can't; None: greet it again."""
         threads = self._hub.workers().get(address)
-        if threads is None:
+        if threads is None or greeting is None:
+            self._greeted.discard(address)
             return
         reason = greeting if isinstance(greeting, str) else installed.objection(greeting.versions, installed.versions())
         if isinstance(greeting, str) or reason:
@@ -77,6 +78,7 @@ class Crew:
         elif greeting.running:
             log.warning("worker_restarted", worker=address, reason="It still runs a task of an earlier training.")
             self._hub.kill([address])
+            self._greeted.discard(address)
         else:
             self._threads[address], self._processors[address] = threads, greeting.processor
             self.without_since = None

@@ -17,6 +17,7 @@ from retraind.daemon.training.engines.dask.client import Cluster, Ended, News, U
 from retraind.daemon.training.engines.dask.crew import Crew
 from retraind.daemon.training.engines.dask.messages import (
     Add,
+    Beat,
     Close,
     Drop,
     Dropped,
@@ -36,6 +37,12 @@ CONNECT_SECONDS = 10.0
 
 WORKER_SECONDS = 20.0
 """Seconds that a scheduler may be without a fit worker: a nanny or a supervisor starts another one meanwhile."""
+
+LEAVE_SECONDS = 3.0
+"""Seconds in which the fits of a training that is over must have ended."""
+
+BEAT_SECONDS = 1.0
+"""Seconds between two beats, which tell the training that the scheduler answers."""
 
 MOST_LOSSES = 3
 """Number of workers that a task may lose before it runs in the training's own process, where its end is explained."""
@@ -72,6 +79,7 @@ class Dispatcher:
         self._running: dict[int, Running] = {}
         self._losses = Counter[int]()
         self._told: FromDispatcher | None = None
+        self._beat_at = 0.0
 
     def serve(self) -> None:
         """Work until the training closes the pipe, or ends; raises Unreachable if it must go on without Dask."""
@@ -148,6 +156,7 @@ class Dispatcher:
         """See which workers have come and gone; raises Unreachable if there is none for too long."""
         crew = self._crew
         crew.look()
+        self._beat()
         for number, running in [*self._running.items()]:
             if not crew.has(running.address):
                 self._cluster.forget(number)
@@ -159,6 +168,12 @@ class Dispatcher:
             self._pipe.send(self._told)
         if crew.hopeless or (crew.without_since and time.monotonic() - crew.without_since > WORKER_SECONDS):
             raise Unreachable(_without_workers(self._cluster.address, crew.unfit))
+
+    def _beat(self) -> None:
+        """Tell the training now and then that the scheduler has answered: one that hangs would answer nothing, and close nothing."""
+        if time.monotonic() - self._beat_at >= BEAT_SECONDS:
+            self._beat_at = time.monotonic()
+            self._pipe.send(Beat())
 
     def _assign(self) -> None:
         """Give queued tasks to free workers, and free those whose tasks were dropped."""
@@ -190,8 +205,12 @@ class Dispatcher:
     def _leave(self) -> None:
         """End what runs, and have the workers free their memory."""
         running = {each.address for each in self._running.values()}
-        self._cluster.kill(running)
         self._cluster.free(self._crew.addresses - running)
+        deadline = time.monotonic() + LEAVE_SECONDS
+        while running and self._cluster.connected and time.monotonic() < deadline:
+            self._cluster.kill(running)
+            time.sleep(LEAVE_SECONDS / 20)
+            running &= self._cluster.workers().keys()
         self._cluster.close()
 
 

@@ -32,6 +32,9 @@ log = logs.Logger()
 READY_SECONDS = 45.0
 """Seconds until the dispatcher must have said whether there are workers: it gives up sooner."""
 
+SILENT_SECONDS = 30.0
+"""Seconds without a word of the dispatcher after which the scheduler counts as lost: it hangs, or its machine is cut off."""
+
 CLOSE_SECONDS = 5.0
 """Seconds that the dispatcher gets to end what runs."""
 
@@ -61,6 +64,7 @@ class DaskEngine:
         self._instead: Engine | None = None
         self._workers = Workers(0, 0, {}, frozenset())
         self._returned = False
+        self._answer: Dropped | None = None
         self._helper: Helper | None = None
         if find_spec("distributed") is None:
             self._fall_back(NOT_INSTALLED)
@@ -101,9 +105,8 @@ class DaskEngine:
             left = max(0.0, deadline + self.delay - time.monotonic())
             if not self._open:
                 return self._run_own(left)
-            if not self._pipe.poll(None if left == math.inf else left):
+            if not self._receive_within(left):
                 return []
-            self._receive()
         if self._results or not self._instead:
             results, self._results = self._results, []
             return results
@@ -149,11 +152,21 @@ class DaskEngine:
     def _dropped(self, numbers: frozenset[int]) -> dict[int, float]:
         """Have tasks dropped; returns the seconds that the running ones have run."""
         self._send(Drop(numbers))
-        while not self._instead:
-            answer = self._receive()
-            if isinstance(answer, Dropped):
-                return dict(answer.seconds)
-        return {}
+        self._answer = None
+        while not self._instead and self._answer is None:
+            self._receive_within(math.inf)
+        return {} if self._answer is None else dict(self._answer.seconds)
+
+    def _receive_within(self, seconds: float) -> bool:
+        """Take the next message, or go on without Dask after a long silence; False if so many seconds have passed first."""
+        silence = min(seconds, SILENT_SECONDS)
+        if self._pipe.poll(silence):
+            self._receive()
+        elif silence < seconds:
+            self._fall_back(f"{self._place.address} has not answered for {SILENT_SECONDS:g} s.")
+        else:
+            return False
+        return True
 
     def _await_workers(self) -> None:
         """Wait until there is a worker, or it is certain that there is none."""
@@ -164,13 +177,13 @@ class DaskEngine:
             else:
                 self._fall_back(f"{self._place.address} has not answered for {READY_SECONDS:g} s.")
 
-    def _receive(self) -> FromDispatcher | None:
-        """Take the next message of the dispatcher; None if it is gone."""
+    def _receive(self) -> None:
+        """Take the next message of the dispatcher, or its end."""
         try:
             message = self._pipe.recv()
         except (EOFError, OSError, pickle.UnpicklingError):
             self._fall_back(f"the process that talks to {self._place.address} has ended; the log says why.")
-            return None
+            return
         match message:
             case Returned():
                 self._take(message)
@@ -180,9 +193,10 @@ class DaskEngine:
                 self._keep(task)
             case Workers():
                 self._see(message)
+            case Dropped():
+                self._answer = message
             case Lost(reason):
                 self._fall_back(reason)
-        return message
 
     def _take(self, message: Returned) -> None:
         task = self._open.pop(message.number, None)

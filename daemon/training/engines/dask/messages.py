@@ -49,6 +49,10 @@ class Refused(NamedTuple):
     number: int
 
 
+class Beat(NamedTuple):
+    """The scheduler has answered just now."""
+
+
 class Lost(NamedTuple):
     """Dask can't be used any more, and why."""
 
@@ -56,4 +60,4 @@ class Lost(NamedTuple):
 
 
 ToDispatcher = Add | Drop | Close
-FromDispatcher = Workers | Returned | Refused | Lost | Dropped
+FromDispatcher = Workers | Beat | Returned | Refused | Lost | Dropped
