@@ -10,6 +10,7 @@ from retraind.daemon.core.settings import Settings
 from retraind.daemon.records.records import Records
 from retraind.web.auth.access import Access
 from retraind.web.columnar.client import Columnar
+from retraind.web.columnar.old_predictions import OldPredictionsReader
 from retraind.web.metrics import totals
 from retraind.web.metrics.counters import Counters, Snapshot
 from retraind.web.metrics.totals import Totals
@@ -34,6 +35,7 @@ class Worker:
         self.version_cache = VersionCache(home, self.records, settings.server.versions_loaded)
         self.pipelined = Pipelined()
         self.columnar = Columnar()
+        self.old_predictions = OldPredictionsReader(home)
         self.log = PredictionLog(home.logs, number, settings.predictions)
         self.durability = Durability(self.log)
         promote = settings.promote

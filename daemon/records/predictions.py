@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from retraind.daemon.records.query import MANY, ask, listed, must, number, parts, typed
+from retraind.daemon.records.query import LAST, MANY, ask, listed, must, number, parts, typed
 
 BY_ID = "SELECT prediction_id, model_version, features, prediction, prediction_name FROM predictions"
 
@@ -66,6 +66,12 @@ class _Number(TypedDict):
 def newest_seq(history: Path, version: int) -> int | None:
     """The number of the newest prediction of a version; None without one."""
     return number(history, "SELECT MAX(seq) FROM predictions WHERE model_version = ?", version)
+
+
+def lowest_seq(history: Path) -> int:
+    """The smallest number of a prediction in the database, LAST without one: those in files only have smaller ones."""
+    lowest = number(history, "SELECT MIN(seq) FROM predictions")
+    return LAST if lowest is None else lowest
 
 
 def newest(history: Path, version: int, most: int) -> list[Answered]:

@@ -1,7 +1,7 @@
 """A home whose predictions become Parquet files: logs of workers that have ended, and an archiver that a test steps."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 
 from retraind.daemon.artifacts import bundle
 from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal.history_files import HistoryFile
 from retraind.daemon.core.settings import Predictions, Settings
 from retraind.daemon.core.states import VersionState
-from retraind.daemon.history import index
+from retraind.daemon.history import building, index
 from retraind.daemon.history.archiving import Archiver
 from retraind.daemon.history.files import HistoryPlace
 from retraind.daemon.objects.store import ObjectStore
@@ -102,6 +103,11 @@ def opened(home: Home, store: ObjectStore | None = None, settings: Settings = SE
         yield archives
     finally:
         archives.close()
+
+
+def build_here(home: Home, paths: Sequence[Path]) -> list[HistoryFile]:
+    """What the process that builds files does, without the second in which it starts."""
+    return building.build(home, [path.name for path in paths])
 
 
 def ids_in_files(home: Home) -> list[str]:

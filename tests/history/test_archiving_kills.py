@@ -5,7 +5,6 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,12 +12,11 @@ import duckdb
 import forks
 import pytest
 import stores
-from archives import entry, ids_in_files, opened, trained, write_log
+from archives import build_here, entry, ids_in_files, opened, trained, write_log
 
 from retraind.daemon.core.home import Home
-from retraind.daemon.core.journal.history_files import HistoryFile
 from retraind.daemon.core.settings import Storage
-from retraind.daemon.history import archiving, building, lookup
+from retraind.daemon.history import archiving, lookup
 from retraind.daemon.objects.opening import open_store
 from retraind.daemon.records.search import history_files
 
@@ -38,13 +36,9 @@ def home(tmp_path: Path) -> Home:
 
 
 @pytest.fixture(autouse=True)
-def build_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the second in which a process starts, kills also hit the other steps."""
-
-    def build(home: Home, paths: Sequence[Path]) -> list[HistoryFile]:
-        return building.build(home, [path.name for path in paths])
-
-    monkeypatch.setattr(archiving, "_built", build)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So kills also hit the other steps than the start of a process."""
+    monkeypatch.setattr(archiving, "_built", build_here)
 
 
 def archive_always(home: Home, ready: int, settings: Storage | None = None) -> None:

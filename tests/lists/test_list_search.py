@@ -15,8 +15,8 @@ from retraind.daemon.records import query
 from retraind.daemon.records.search import drop_search, event_search, pages, prediction_search
 from retraind.daemon.records.search.drop_search import DropFilter
 from retraind.daemon.records.search.event_search import EventFilter
+from retraind.daemon.records.search.old_predictions import PredictionFilter
 from retraind.daemon.records.search.pages import Page, Range
-from retraind.daemon.records.search.prediction_search import PredictionFilter
 from retraind.daemon.storage import history_tables
 from retraind.daemon.storage.journal import Journal
 

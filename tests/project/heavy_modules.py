@@ -144,8 +144,11 @@ HEAVY = {
         "retraind.daemon.history.entries",
         "retraind.daemon.history.erasing",
         "retraind.daemon.history.files",
+        "retraind.daemon.history.fitting",
         "retraind.daemon.history.layout",
         "retraind.daemon.history.lookup",
+        "retraind.daemon.history.reader",  # a process of its own
+        "retraind.daemon.history.searching",
         "retraind.daemon.history.writing",
         "retraind.daemon.tabular.checks.cells",
         "retraind.daemon.tabular.checks.unlabelled_rows",

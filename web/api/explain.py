@@ -93,7 +93,7 @@ def _logged(pages: Pages, worker: Worker, environ: WSGIEnvironment, key: str) ->
     from retraind.web.pages.predicting import moved, prediction
     from retraind.web.pages.table import Page
 
-    row = prediction.find(worker.records, key)
+    row = prediction.find(worker.home, worker.records, key, worker.old_predictions)
     explained, problem = _explained_again(worker, environ, row)
     answer = {"moved": None if explained is None else moved.of(explained), "problem": problem}
     page = Page("prediction.html", lambda request: {**prediction.content(request), **answer})

@@ -54,7 +54,10 @@ class Pages:
         from retraind.web.pages import frame
 
         facts = self._dashboard.facts()
-        asked = frame.PageRequest(self._worker.home, self._worker.records, facts, environ[CALLER], key, query)
+        worker = self._worker
+        asked = frame.PageRequest(
+            worker.home, worker.records, facts, environ[CALLER], key, query, worker.old_predictions
+        )
         state = document.time_of(facts), document.verdict(facts)
         data = page.data.format(key=quote(key, safe=""))
         if data and environ["QUERY_STRING"]:

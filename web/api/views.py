@@ -44,7 +44,7 @@ class Views:
         """Predictions with their late labels, newest first; see `retraind.web.lists.predictions`."""
         from retraind.web.lists import predictions
 
-        return self._listed(predictions.find(self._worker.home, query))
+        return self._listed(predictions.find(self._worker.home, query, old=self._worker.old_predictions))
 
     def versions(self, query: Query) -> Reply:
         """Judged versions with their live scores (null before the first late label), newest first.

@@ -1,9 +1,9 @@
 """The list of predictions, newest first, with their late labels."""
 
 from retraind.daemon.core.home import Home
-from retraind.daemon.records.search import prediction_search
+from retraind.daemon.records.search import history_files, prediction_search
+from retraind.daemon.records.search.old_predictions import OldPredictions, PredictionFilter
 from retraind.daemon.records.search.pages import Page, Range
-from retraind.daemon.records.search.prediction_search import PredictionFilter
 from retraind.web.http.problems import Problem
 from retraind.web.lists.listing import FORMAT, LIMIT, SINCE, UNTIL, List, limit
 from retraind.web.lists.parameters import WRONG, Kind, Parameter, Query, Values, read
@@ -35,19 +35,25 @@ COLUMNS = (
 )
 
 
-def find(home: Home, query: Query, usual: int = 100) -> List:
-    """The list that a query asks for; raises Problem 400, TooSlow, sqlite3.Error."""
+def find(home: Home, query: Query, usual: int = 100, old: OldPredictions | None = None) -> List:
+    """The list that a query asks for; raises Problem 400, TooSlow, Unavailable, sqlite3.Error.
+
+    `old` is asked for predictions that are in files, if there are any.
+    """
     values = read(query, PARAMETERS)
+    old = old if history_files.last_seq(home.journal) else None
     if len({"before", "below", "above"} & values.texts.keys()) > 1:
         raise Problem(WRONG, "Give only one of 'before', 'below' and 'above'.")
     where = Range(limit(values, usual), values.whole("below"), values.whole("above"))
     if before := values.text("before"):
         seq = prediction_search.number_of(home.history, before)
+        if seq is None and old is not None and (row := old.find(before)):
+            seq = row["seq"]
         where = Range(where.limit, before=seq or 0)
         values = Values({name: text for name, text in values.texts.items() if name != "before"})
         if seq is None:  # an unknown one has nothing before it
             return List("history", "/predictions/history", values, Page([], None, None), COLUMNS, "below", "above")
-    page = prediction_search.search(home, _filter(values), where)
+    page = prediction_search.search(home, _filter(values), where, old)
     return List("history", "/predictions/history", values, page, COLUMNS, "below", "above")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.states import EventKind
 from retraind.daemon.records.records import Records
+from retraind.daemon.records.search.old_predictions import OldPredictions
 from retraind.web.auth.access import LOCAL, Caller
 from retraind.web.dashboard.facts import Facts
 from retraind.web.dashboard.health import moment
@@ -24,6 +25,7 @@ class PageRequest:
     key: str = ""
     """The variable part of the path, such as the number of a version."""
     query: Mapping[str, str] = field(default_factory=dict)
+    old_predictions: OldPredictions | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ async def serve(worker: Worker, fds: list[int]) -> None:
         helper.cancel()
     worker.durability.close()
     worker.columnar.close()
+    worker.old_predictions.close()
     with contextlib.suppress(OSError):
         worker.publish()
     if not done:

@@ -1,11 +1,16 @@
 """The index of files of old predictions: read-only, in any process."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from retraind.daemon.core.journal.history_files import HistoryFile, place_of, writers_of
-from retraind.daemon.records.query import LAST, number, typed
+from retraind.daemon.records.query import LAST, number, texts, typed
+from retraind.daemon.records.search.old_predictions import Stretch
+
+SOME = 64
+"""Entries that are read at once."""
 
 FEW = 20
 """Up to this many writers, the database chooses the files; otherwise all entries are read."""
@@ -18,16 +23,41 @@ def all_files(journal: Path) -> list[HistoryFile]:
     return typed(HistoryFile, journal, "SELECT * FROM history_files ORDER BY last_seq")
 
 
-def below(journal: Path, seq: int, most: int, above: int = 0) -> list[HistoryFile]:
-    """Files with predictions between two numbers, those with the newest first."""
-    query = "SELECT * FROM history_files WHERE first_seq < ? AND last_seq > ? ORDER BY last_seq DESC LIMIT ?"
-    return typed(HistoryFile, journal, query, seq, above, most)
+class Within(NamedTuple):
+    """The files that may have what is searched; None: any."""
+
+    since: str | None = None
+    until: str | None = None
+    """UTC, ISO 8601."""
+    writer: str | None = None
+    """The identity in the ids."""
 
 
-def above(journal: Path, seq: int, most: int, below: int = LAST) -> list[HistoryFile]:
-    """Files with predictions between two numbers, those with the oldest first."""
-    query = "SELECT * FROM history_files WHERE last_seq > ? AND first_seq < ? ORDER BY first_seq LIMIT ?"
-    return typed(HistoryFile, journal, query, seq, below, most)
+def within(journal: Path, stretch: Stretch, chosen: Within) -> Iterator[HistoryFile]:
+    """The files of a stretch in the order of its numbers; raises sqlite3.Error."""
+    ends = "first_seq < ? AND last_seq > ?"
+    times = "last_at >= ? AND first_at < ?"
+    order = "first_seq > ? {} ORDER BY first_seq" if stretch.upwards else "last_seq < ? {} ORDER BY last_seq DESC"
+    writer = "" if chosen.writer is None else "AND writers LIKE ?"
+    query = f"SELECT * FROM history_files WHERE {ends} AND {times} AND {order.format(writer)} LIMIT {SOME}"
+    place, writers = -1 if stretch.upwards else LAST, () if chosen.writer is None else (_pattern(chosen.writer),)
+    while True:
+        values = stretch.before, stretch.after, chosen.since or "", chosen.until or "~", place, *writers
+        files = typed(HistoryFile, journal, query, *values)
+        yield from files
+        if len(files) < SOME:
+            return
+        place = files[-1]["first_seq" if stretch.upwards else "last_seq"]
+
+
+def names(journal: Path, name: str) -> bool:
+    """Whether there is an entry for a file."""
+    return bool(number(journal, "SELECT COUNT(*) FROM history_files WHERE object = ?", name))
+
+
+def logs(journal: Path) -> set[str]:
+    """The names of all log files whose predictions are in files."""
+    return set(texts(journal, "SELECT name FROM history_logs"))
 
 
 def last_seq(journal: Path) -> int:
@@ -64,5 +94,9 @@ def _of_writers(journal: Path, identities: Sequence[str]) -> list[HistoryFile]:
     if len(identities) > FEW:
         return all_files(journal)
     likes = " OR ".join("writers LIKE ?" for _ in identities)
-    patterns = [f"%[{json.dumps(identity)}, %" for identity in identities]
+    patterns = map(_pattern, identities)
     return typed(HistoryFile, journal, f"SELECT * FROM history_files WHERE {likes} ORDER BY last_seq", *patterns)
+
+
+def _pattern(identity: str) -> str:
+    return f"%[{json.dumps(identity)}, %"

@@ -15,7 +15,7 @@ MOST_FEATURES = 30
 
 def content(request: PageRequest) -> Mapping[str, object]:
     """The predictions that the query asks for; raises Problem 400 for a wrong query, TooSlow, sqlite3.Error."""
-    entries = predictions.find(request.home, request.query, SHOWN)
+    entries = predictions.find(request.home, request.query, SHOWN, request.old_predictions)
     served, manifest = request.facts.number, request.facts.manifest
     return {
         "rows": [_row(row, manifest if row["model_version"] == served else None) for row in entries.page.rows],

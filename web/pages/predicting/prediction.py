@@ -5,10 +5,13 @@ from typing import Any, TypedDict
 
 from retraind.daemon.artifacts import manifest
 from retraind.daemon.core.errors import BundleRefused
+from retraind.daemon.core.home import Home
 from retraind.daemon.records import late_labels
 from retraind.daemon.records.late_labels import LabelFacts
 from retraind.daemon.records.predictions import LoggedPrediction
 from retraind.daemon.records.records import Records
+from retraind.daemon.records.search import history_files
+from retraind.daemon.records.search.old_predictions import OldPredictions
 from retraind.web.http.problems import Problem
 from retraind.web.pages.frame import PageRequest
 from retraind.web.pages.predicting.moved import Moved
@@ -32,7 +35,7 @@ class Prediction(TypedDict):
 
 def content(request: PageRequest) -> Prediction:
     """The page of a prediction, without its explanation; raises Problem 404."""
-    row = find(request.records, request.key)
+    row = find(request.home, request.records, request.key, request.old_predictions)
     label = late_labels.of(request.home.journal, row["prediction_id"])
     named = row["prediction_name"] is not None
     wrong = None if label is None or named else abs(float(label["truth"]) - row["prediction"])
@@ -47,9 +50,11 @@ def content(request: PageRequest) -> Prediction:
     }
 
 
-def find(records: Records, key: str) -> LoggedPrediction:
-    """A prediction by its id; raises Problem 404."""
+def find(home: Home, records: Records, key: str, old: OldPredictions | None) -> LoggedPrediction:
+    """A prediction by its id; raises Problem 404, Unavailable."""
     row = records.predictions.find(key)
+    if row is None and old is not None and history_files.holding(home.journal, [key]):
+        row = old.find(key)
     if row is None:
         hint = "The history has it a moment after the answer, until predictions.keep_rows or keep_days remove it."
         raise Problem(404, f"There is no prediction {key!r:.80}.", hint=hint)

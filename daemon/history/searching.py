@@ -1,0 +1,124 @@
+"""Searches old predictions by filters, a page at a time: files and row groups in the order of the numbers, until a page is full or SECONDS are over."""
+
+import heapq
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import count
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from retraind.daemon.core import logs
+from retraind.daemon.core.errors import Unavailable
+from retraind.daemon.core.home import Home
+from retraind.daemon.core.journal.history_files import HistoryFile
+from retraind.daemon.core.states import of_type
+from retraind.daemon.history.entries import Entry, plain
+from retraind.daemon.history.files import FileGone, HistoryPlace
+from retraind.daemon.history.fitting import Fitting
+from retraind.daemon.records.predictions import LoggedPrediction
+from retraind.daemon.records.search import history_files
+from retraind.daemon.records.search.old_predictions import OldPage, Stretch
+
+log = logs.Logger()
+
+SECONDS = 0.8
+"""Time after which no further row group is read."""
+
+
+class Group(NamedTuple):
+    """A row group: the smallest and the largest number in it."""
+
+    file: pq.ParquetFile
+    number: int
+    low: int
+    high: int
+
+
+class Search:
+    """One page; `fitting` decides which rows it has."""
+
+    def __init__(self, home: Home, place: HistoryPlace, fitting: Fitting, stretch: Stretch) -> None:
+        self._place, self._fitting, self._stretch = place, fitting, stretch
+        self._files = history_files.within(home.journal, stretch, fitting.within)
+        self._next = next(self._files, None)
+        self._sign = 1 if stretch.upwards else -1
+        self._ends_at = time.monotonic() + SECONDS
+        self._order, self._begin = count(), stretch.after + 1 if stretch.upwards else 1 - stretch.before
+        self._queue: list[tuple[int, int, Group | HistoryFile]] = []
+        """What may have rows, by the number that comes first in it."""
+        self._rows: list[tuple[int, int, Entry]] = []
+        """Rows that fit, by number; there may be others that come before."""
+
+    def page(self) -> OldPage:
+        """The page; raises Unavailable, sqlite3.Error."""
+        page, most = list[LoggedPrediction](), self._stretch.limit
+        with ExitStack() as opened:
+            while True:
+                self._take()
+                begin = self._queue[0][0] if self._queue else None
+                while self._rows and (begin is None or self._rows[0][0] < begin):
+                    page.append(facts(heapq.heappop(self._rows)[2]))
+                if len(page) > most:
+                    last = page[most - 1]["seq"] if most else self._stretch.before
+                    return OldPage(page[:most], last, complete=True)
+                if begin is None:
+                    return OldPage(page, None, complete=True)
+                # Only beyond the beginning, so that each page gets further.
+                if begin > self._begin and time.monotonic() > self._ends_at:
+                    return OldPage(page, self._sign * (begin - 1), complete=False)
+                self._read(opened)
+
+    def _take(self) -> None:
+        """Queue the files that may come before what is queued."""
+        while self._next is not None and (not self._queue or self._key(self._next) <= self._queue[0][0]):
+            self._push(self._key(self._next), self._next)
+            self._next = next(self._files, None)
+
+    def _key(self, file: HistoryFile) -> int:
+        """Numbers are compared by these keys: the one that comes first is the smallest."""
+        return file["first_seq"] if self._stretch.upwards else -file["last_seq"]
+
+    def _push(self, key: int, what: Group | HistoryFile) -> None:
+        heapq.heappush(self._queue, (max(key, self._begin), next(self._order), what))
+
+    def _read(self, opened: ExitStack) -> None:
+        """Open the next file, or read the next row group."""
+        what = heapq.heappop(self._queue)[2]
+        try:
+            if isinstance(what, Group):
+                self._choose(what)
+                return
+            file = opened.enter_context(self._place.opened(what))
+            for group in groups(file):
+                if self._stretch.meets(group.low, group.high) and self._fitting.may_have(group.file, group.number):
+                    self._push(group.low if self._stretch.upwards else -group.high, group)
+        except FileGone as error:
+            log.error("old_predictions_lost", reason=str(error))
+        except (pa.ArrowException, OSError) as error:
+            raise Unavailable(f"Old predictions can't be read: {error}.", hint="Try again later.") from None
+
+    def _choose(self, group: Group) -> None:
+        """Keep as many rows of a row group as a page may have."""
+        rows = group.file.read_row_group(group.number, use_threads=False)
+        seqs = rows["seq"].to_numpy()
+        fits = self._fitting.mask(rows) & (seqs > self._stretch.after) & (seqs < self._stretch.before)
+        places = np.flatnonzero(fits)
+        first = places[np.argsort(self._sign * seqs[places])[: self._stretch.limit + 1]]
+        for entry in plain(rows.take(first)):
+            heapq.heappush(self._rows, (self._sign * entry["seq"], next(self._order), entry))
+
+
+def facts(row: Entry) -> LoggedPrediction:
+    """A prediction as the history's database has it, without the other probabilities."""
+    return of_type(LoggedPrediction, {name: value for name, value in row.items() if name != "probabilities"})
+
+
+def groups(file: pq.ParquetFile) -> Iterator[Group]:
+    """The row groups of a file; their first column is the number."""
+    for number in range(file.metadata.num_row_groups):
+        statistics = file.metadata.row_group(number).column(0).statistics
+        yield Group(file, number, statistics.min, statistics.max)
