@@ -79,6 +79,7 @@ def backup(home: Home, file: Path) -> dict[str, int]:
 def _write(home: Home, temporary: Path, scratch: Path) -> dict[str, int]:
     with Packer(temporary) as packer:
         left_out = _pack_waiting(home, packer)
+        prediction_copies.pack_finished(home, packer)
         # Before the journal and its models, so that the copy has the model that was served until then.
         pointer = _pack_pointer(home, packer, scratch / "champion.json")
         journal = database_copies.journal(home, scratch / "journal.db")
@@ -88,7 +89,7 @@ def _write(home: Home, temporary: Path, scratch: Path) -> dict[str, int]:
             home, scratch / "mlflow.db"
         ):  # later, so it knows every version in the journal
             packer.add("registry/mlflow.db", mlflow)
-        prediction_copies.pack(home, packer, scratch)
+        prediction_copies.pack(home, packer, scratch, journal)
         _pack_git(home, packer, scratch)
         _pack_models(home, packer)
         _require_served(home, packer, pointer)

@@ -11,7 +11,7 @@ from typing import TypedDict
 
 from retraind.daemon.artifacts import bundle
 from retraind.daemon.artifacts.manifest import cleared
-from retraind.daemon.cli.report import answered_files, figures_over_time, health, home_access
+from retraind.daemon.cli.report import answered_files, figures_over_time, health, home_access, old_predictions
 from retraind.daemon.core import durable, home_integrity, settings, status
 from retraind.daemon.core.databases import mlflow_server
 from retraind.daemon.core.errors import BundleRefused, RetraindError
@@ -85,6 +85,8 @@ def _examine(home: Home) -> Iterator[Finding]:
     yield _look("paths", lambda: _paths(home))
     yield _look("outbox", lambda: answered_files.describe(home))
     yield _look("trends", lambda: figures_over_time.describe(home))
+    if old_predictions.exist(home):
+        yield _look("archive", lambda: old_predictions.describe(home))
     if settings.load(home.settings).storage.url:
         yield _look("storage", lambda: _storage(home))
     if settings.load(home.settings).inbox.url:

@@ -4,7 +4,9 @@ A check takes a fraction of a second, so it runs in its own thread. That thread 
 itself and writes nothing; the loop thread, the only writer, records the result.
 """
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import orjson
@@ -22,10 +24,14 @@ from retraind.daemon.drift import report
 from retraind.daemon.drift.adwin import Detector
 from retraind.daemon.drift.report import RecentPredictions
 from retraind.daemon.records import late_labels, predictions
+from retraind.daemon.records.predictions import LoggedPrediction
 from retraind.daemon.schema.row_encoding import encode
 from retraind.daemon.storage.journal import Journal
 
 log = logs.Logger()
+
+Older = Callable[[int, int], Sequence[LoggedPrediction]]
+"""The newest predictions of a version that are in files only, newest first; the second number is the most of them."""
 
 LABELS = 100_000
 """Maximum number of late labels per check; with more of them after a restart, the next checks continue."""
@@ -34,8 +40,9 @@ LABELS = 100_000
 class DriftWatch:
     """Checks every `drift.check_seconds` if there are new predictions or labels; used by the loop thread."""
 
-    def __init__(self, home: Home, settings: Drift, journal: Journal) -> None:
-        self._home, self._settings, self._journal = home, settings, journal
+    def __init__(self, home: Home, settings: Drift, journal: Journal, older: Older | None = None) -> None:
+        """`older` gives predictions that are in the history's files."""
+        self._home, self._settings, self._journal, self._older = home, settings, journal, older
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="drift")
         self._running: Future[DriftReport | None] | None = None
         self._due: float | None = None
@@ -85,16 +92,16 @@ class DriftWatch:
     def _check(self, version: int, sha256: str) -> DriftReport | None:
         """In the thread: the report on a version, or None if there is nothing new since the last one."""
         if self._watched is None or self._watched.identity != (version, sha256):
-            self._watched = Watched(self._home, version, sha256, self._settings)
+            self._watched = Watched(self._home, version, sha256, self._settings, self._older)
         return self._watched.check()
 
 
 class Watched:
     """A served version: its manifest and reference, and how many of its predictions and labels were read."""
 
-    def __init__(self, home: Home, version: int, sha256: str, settings: Drift) -> None:
+    def __init__(self, home: Home, version: int, sha256: str, settings: Drift, older: Older | None = None) -> None:
         """Read manifest and reference; raises BundleRefused."""
-        self._home, self._settings = home, settings
+        self._home, self._settings, self._older = home, settings, older
         self.identity = (version, sha256)
         self._version = version
         self._manifest = bundle.read_manifest(home.bundle(version), sha256)
@@ -115,10 +122,14 @@ class Watched:
 
     def _recent(self) -> RecentPredictions:
         newest = predictions.newest(self._home.history, self._version, self._settings.window_rows)
+        values: list[tuple[Any, float]] = [(orjson.loads(row["features"]), row["prediction"]) for row in newest]
+        if self._older is not None and len(values) < self._settings.window_rows:
+            older = self._older(self._version, self._settings.window_rows - len(values))
+            values += [(row["features"], row["prediction"]) for row in older]
         schema = self._manifest.data_schema
-        rows = [encode(schema, orjson.loads(row["features"])) for row in newest]
+        rows = [encode(schema, features) for features, _ in values]
         matrix = np.array(rows, dtype=np.float64).reshape(len(rows), schema.width)
-        return RecentPredictions(matrix, np.array([row["prediction"] for row in newest], dtype=np.float64))
+        return RecentPredictions(matrix, np.array([prediction for _, prediction in values], dtype=np.float64))
 
     def _follow_labels(self) -> bool:
         """Pass new labels to the detector in their order; False if there are none."""

@@ -6,7 +6,7 @@ logs with one are removed. So each prediction of a log is in one recorded file, 
 """
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from retraind.daemon.core import clock, durable, logs
+from retraind.daemon.core.clock import Clock, Reading
 from retraind.daemon.core.errors import RetraindError
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.journal.history_files import HistoryFile
@@ -44,11 +45,17 @@ class Archiver:
     """The work of the loop's thread: `step`, about once a second, never waits for the disk or the store for long."""
 
     def __init__(
-        self, home: Home, settings: Settings, journal: Journal, place: HistoryPlace, copier: HistoryCopier
+        self,
+        home: Home,
+        settings: Settings,
+        journal: Journal,
+        place: HistoryPlace,
+        copier: HistoryCopier,
+        read_clock: Callable[[], Reading] = clock.read,
     ) -> None:
         self._home, self._journal, self._place, self._copier = home, journal, place, copier
         self._group_bytes, self._keep_days = settings.predictions.rotate_bytes, settings.predictions.keep_days
-        self._clock, self._tidy_at = clock.Clock(), 0.0
+        self._clock, self._read_clock, self._tidy_at = Clock(), read_clock, 0.0
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="archiving")
         self._building: tuple[tuple[Path, ...], Future[list[HistoryFile]]] | None = None
         self._putting: tuple[tuple[Path, ...], list[HistoryFile], Future[None]] | None = None
@@ -62,7 +69,7 @@ class Archiver:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is being archived."""
-        return self._building is None and self._putting is None
+        return self._building is None and self._putting is None and self._ending is None
 
     def step(self, now: float) -> bool:
         """Do what can be done now; whether that was anything. `now` is monotonic seconds. Raises Unavailable for the journal."""
@@ -72,7 +79,7 @@ class Archiver:
             did = self._step()
             if now >= self._tidy_at:
                 self._tidy_at = now + TIDY_SECONDS
-                self._tidy(clock.read())
+                self._tidy(self._read_clock())
         except (RetraindError, OSError) as error:
             if self.problem is None:
                 log.warning("predictions_not_archived", reason=str(error))
@@ -96,8 +103,10 @@ class Archiver:
         self._has_recovered = False
 
     def _step(self) -> bool:
-        if self._ending is not None and not self._ending.done():
-            return False
+        if self._ending is not None:
+            if not self._ending.done():
+                return False
+            self._ending = None
         if not self._has_recovered:
             self._recover()
         if self._building is not None:
@@ -114,7 +123,7 @@ class Archiver:
             self._journal.history_files.settle(leftovers)
         self._has_recovered = True
 
-    def _tidy(self, reading: clock.Reading) -> None:
+    def _tidy(self, reading: Reading) -> None:
         """Remove some of the files whose newest prediction is too old."""
         if not self._keep_days or not self._clock.trusts(reading):
             return

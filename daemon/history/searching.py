@@ -29,6 +29,10 @@ SECONDS = 0.8
 """Time after which no further row group is read."""
 
 
+FEW = 8
+"""So many row groups are read anyway; it takes a twentieth of a second, and more in a new process on a busy machine."""
+
+
 class Group(NamedTuple):
     """A row group: the smallest and the largest number in it."""
 
@@ -46,7 +50,7 @@ class Search:
         self._files = history_files.within(home.journal, stretch, fitting.within)
         self._next = next(self._files, None)
         self._sign = 1 if stretch.upwards else -1
-        self._ends_at = time.monotonic() + SECONDS
+        self._ends_at, self._read_groups = time.monotonic() + SECONDS, 0
         self._order, self._begin = count(), stretch.after + 1 if stretch.upwards else 1 - stretch.before
         self._queue: list[tuple[int, int, Group | HistoryFile]] = []
         """What may have rows, by the number that comes first in it."""
@@ -68,7 +72,7 @@ class Search:
                 if begin is None:
                     return OldPage(page, None, complete=True)
                 # Only beyond the beginning, so that each page gets further.
-                if begin > self._begin and time.monotonic() > self._ends_at:
+                if self._read_groups >= FEW and begin > self._begin and time.monotonic() > self._ends_at:
                     return OldPage(page, self._sign * (begin - 1), complete=False)
                 self._read(opened)
 
@@ -103,6 +107,7 @@ class Search:
 
     def _choose(self, group: Group) -> None:
         """Keep as many rows of a row group as a page may have."""
+        self._read_groups += 1
         rows = group.file.read_row_group(group.number, use_threads=False)
         seqs = rows["seq"].to_numpy()
         fits = self._fitting.mask(rows) & (seqs > self._stretch.after) & (seqs < self._stretch.before)

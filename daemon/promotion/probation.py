@@ -5,8 +5,9 @@ blamed for a world that has become harder for both. A fall after the trial start
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import orjson
@@ -53,6 +54,8 @@ class Probation:
         self._home, self._settings, self._journal = home, settings, journal
         self._known: dict[str, tuple[tuple[int, int | None], str | None]] = {}
         self._problems: dict[str, str] = {}
+        self.old: Callable[[Sequence[str]], Mapping[str, Mapping[str, Any]]] | None = None
+        """Those of some predictions that are in the history's files, by id."""
 
     @property
     def problem(self) -> str | None:
@@ -121,6 +124,15 @@ class Probation:
         except BundleRefused:
             return None
 
+    def _features_of(self, ids: Sequence[str], version: int) -> dict[str, str]:
+        """The features (JSON) of the predictions among these that this version made, by id; raises Unavailable."""
+        features = predictions.features_of(self._home.history, ids, version)
+        rest = [identity for identity in ids if identity not in features]
+        for identity, row in self.old(rest).items() if self.old is not None and rest else ():
+            if row["model_version"] == version:
+                features[identity] = orjson.dumps(row["features"]).decode()
+        return features
+
     def _on_the_same(
         self, new: VersionRow, old: VersionRow, rows: Sequence[Labelled], trained: Schema
     ) -> LiveChange | None:
@@ -129,7 +141,7 @@ class Probation:
         None if the old one can't predict.
         """
         ids = [row["prediction_id"] for row in rows]
-        features = predictions.features_of(self._home.history, ids, new["version"])
+        features = self._features_of(ids, new["version"])
         with_features = [row for row in rows if row["prediction_id"] in features]
         if len(with_features) < self._settings.live_rows:
             return None

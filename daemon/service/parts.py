@@ -129,6 +129,7 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     old_predictions = _open_old_predictions(frame, store, journal, history_copier)
     models = mlflow_start.open_models(frame, journal)
     promotion = Promotion(home, settings.promote, journal, models, StoredBundles(home, store, frame.wake))
+    promotion.live.old = None if old_predictions is None else old_predictions.by_ids
     promotion.recover()
     retraining = Retraining(home, settings, journal, trainer, schedule, promotion.live.fell)
     abandoned = retraining.recover()
@@ -137,7 +138,8 @@ def open_parts(frame: Frame, workers: WorkerKeeper, trainer: Trainer) -> Parts:
     journal.database.settle()
     inbox, watcher = _open_inbox(frame, journal)
     ingestion = _open_ingestion(frame, inbox, dataset, journal, history_copier, old_predictions)
-    driftwatch = stack.enter_context(closing(DriftWatch(home, settings.drift, journal)))
+    older = None if old_predictions is None else old_predictions.newest
+    driftwatch = stack.enter_context(closing(DriftWatch(home, settings.drift, journal, older)))
     packing = stack.enter_context(closing(Repacking(home, journal)))
     upkeep = _start_upkeep(frame, store, dataset, promotion, models)
     outbox = stack.enter_context(closing(OutboxKeeper(home, settings, frame.wake)))

@@ -99,6 +99,7 @@ def test_every_row_that_fits_is_on_one_page(home: Home, old: OldPredictionsReade
 
 def test_a_page_that_the_time_limit_ends_goes_on_there(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(searching, "SECONDS", 0.0)
+    monkeypatch.setattr(searching, "FEW", 1)
     chosen, seqs, before = PredictionFilter(answer="low"), list[int](), 501
     for _ in range(200):
         page = Search(home, HistoryPlace(home, None), Fitting(home, chosen), Stretch(10, before)).page()

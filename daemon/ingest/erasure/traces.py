@@ -10,6 +10,8 @@ from retraind.daemon.core.journal_rows import DropRow
 from retraind.daemon.core.states import DropState
 from retraind.daemon.dataset import segments
 from retraind.daemon.dataset.dvc_cache import Cache
+from retraind.daemon.history import erasing
+from retraind.daemon.history.files import HistoryPlace
 from retraind.daemon.ingest.erasure import trace_search
 from retraind.daemon.objects.store import SHA256, ObjectStore, by_md5
 from retraind.daemon.records import lineage, predictions
@@ -39,7 +41,7 @@ def find(home: Home, journal: Journal, drop: DropRow, store: ObjectStore | None 
         ),
         *_refused(home, journal, drop),
         *_held(home, journal, drop),
-        *_predictions(home, journal, drop),
+        *_predictions(home, journal, drop, store),
         *(
             Trace(_at(home, path), "a damaged history, which may hold any prediction", PURGE)
             for path in trace_search.lost_histories(home)
@@ -108,7 +110,7 @@ def _held(home: Home, journal: Journal, drop: DropRow) -> Iterator[Trace]:
             yield Trace(_at(home, home.inbox / looked.name), f"a drop that waits for you: {rows}", goes)
 
 
-def _predictions(home: Home, journal: Journal, drop: DropRow) -> Iterator[Trace]:
+def _predictions(home: Home, journal: Journal, drop: DropRow, store: ObjectStore | None) -> Iterator[Trace]:
     ids = journal.labels.predictions_of(drop)
     if not ids:
         return
@@ -116,6 +118,11 @@ def _predictions(home: Home, journal: Journal, drop: DropRow) -> Iterator[Trace]
         yield Trace(_at(home, home.history), f"{len(ids)} predictions that it labelled, with their features", PURGE)
     for path in log_lines.files_with(home, set(ids)):
         yield Trace(_at(home, path), "lines of such predictions", PURGE)
+    place = HistoryPlace(home, store)
+    for name in erasing.files_with(home, place, ids):
+        is_stored = not place.local(name).exists()
+        where = f"{name} in {store.place}" if store and is_stored else _at(home, place.local(name))
+        yield Trace(where, "such predictions, in Parquet", PURGE)
 
 
 def _models(home: Home, drop: DropRow) -> Iterator[Trace]:
