@@ -78,6 +78,11 @@ class Postgres:
         journal_server.write(home, JournalServer(url, uuid.uuid4().hex))
         return url
 
+    @property
+    def pid(self) -> int:
+        """The process that all others of the server come from."""
+        return int((self._data / "postmaster.pid").read_text().split()[0])
+
     def sql(self, *statements: str) -> list[tuple[Any, ...]]:
         """Run statements as the server's owner; the rows of the last one."""
         import psycopg
