@@ -12,7 +12,7 @@ from multiprocessing.synchronize import Event
 from typing import NamedTuple, Self
 
 from retraind.daemon.core.node.messages import Desired, NodeReport, NodeState, Wish
-from retraind.daemon.nodes.agent import CHANNEL, LOOK_SECONDS, STEP_SECONDS
+from retraind.daemon.nodes.agent import AWAITED, CHANNEL, LOOK_SECONDS, STEP_SECONDS
 from retraind.daemon.storage.server.node_session import NodeSession
 
 IN_PROCESS = 50
@@ -97,7 +97,7 @@ def _follow(url: str, name: str, mode: Mode, ended: Event, seen: Seen) -> None:
             stage = row.generation, state
             if stage != reported and state is NodeState.SERVING and row.version is not None:
                 seen[row.version].append(at)
-            session.report(_report(name, row, state), news=stage != reported)
+            session.report(_report(name, row, state), news=stage != reported and state in AWAITED)
             reported = stage
         _wait(session, mode, ended)
     session.leave(name)

@@ -41,6 +41,9 @@ AGAIN_SECONDS = 5.0
 
 CHANNEL = "retraind_desired"
 
+AWAITED = frozenset({NodeState.PREPARED, NodeState.FAILED})
+"""States that the leader waits for. A notification of each other one would wake all listening nodes for nothing."""
+
 
 class Agent:
     """Follows the desired row of one leader; all but `start` and `close` runs in its own thread."""
@@ -123,7 +126,7 @@ class Agent:
                 self._trial.follow(row, session)
         report = self._report()
         stage = report.generation, report.state
-        session.report(report, news=stage != self._reported)
+        session.report(report, news=stage != self._reported and report.state in AWAITED)
         self._reported = stage
         self._say()
 
