@@ -157,7 +157,7 @@ GB = 10**9
     [
         (500_000, 2, ["tree"], False, None, ""),
         (41_000_000, 24, ["tree", "lightgbm"], False, None, "41.0M rows need 20.5 GB in memory, 24.0 GB are allowed."),
-        (41_000_000, 6, ["tree", "lightgbm(n=5)"], True, None, "lightgbm reads them piece by piece, which needs "),
+        (41_000_000, 9, ["tree", "lightgbm(n=5)"], True, None, "lightgbm reads them piece by piece, which needs "),
         (41_000_000, 6, ["tree"], False, 4_750_000, "rows train and judge. To train on all, add lightgbm to train"),
     ],
 )

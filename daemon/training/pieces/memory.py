@@ -16,9 +16,9 @@ FRAMES, FACTS = 2.5, 100
 """Memory of a training: so many times the rows as float64, and so many bytes of facts for each row (its unit, source and time).
 """
 
-BINS, OF_CLASS, FIXED = 40, 16, 400_000_000
-"""Memory of a training from pieces: for each row a byte for each cell, so many for its place and label, and so many for the
-sums of each class; bytes for all else."""
+BINS, OF_CLASS, FIXED = 90, 16, 400_000_000
+"""Memory of a training from pieces: for each row a byte for each cell, so many for its place, its label and its
+answers, and so many for the sums of each class; bytes for all else."""
 
 ASSIGNED, LABEL = 100, 12
 """Bytes for each row of the revision while it is decided which rows judge, and afterwards."""
