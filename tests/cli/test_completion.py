@@ -48,14 +48,15 @@ def bash(home: Home, line: str) -> list[str]:
         pytest.skip("bash is not installed")
     words = [word or '""' for word in line.split(" ")]
     script = f"""
-eval "$(retraind completion bash)"
+eval "$SCRIPT"
 complete -p retraind >/dev/null || exit 1
 COMP_WORDS=({" ".join(words)}); COMP_CWORD={len(words) - 1}
 _retraind_completion retraind
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
     command = [BASH, "--norc", "-c", script]
-    done = subprocess.run(command, env=environment(home), capture_output=True, text=True, cwd=home.root, check=True)
+    variables = environment(home) | {"SCRIPT": forked("completion", "bash").stdout}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, cwd=home.root, check=True)
     assert done.stderr == ""
     return done.stdout.split()
 
