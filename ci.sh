@@ -87,8 +87,8 @@ unset PYTHONDONTWRITEBYTECODE
 system_packages &
 packages=$!
 environment
-clients
-wait "$packages"
+clients & # beside the checks that need one core
+clients=$!
 export PATH="$PWD/.venv-ci/bin:$PATH"
 
 say "formatter"
@@ -97,6 +97,8 @@ say "linter"
 ruff check .
 say "layers"
 lint-imports
+wait "$packages"
+wait "$clients"
 say "types and tests"
 mypy >.venv-ci/types.log 2>&1 &
 types=$!
