@@ -214,7 +214,7 @@ def test_model_from_pieces_is_the_same(
     pytest.importorskip("lightgbm", reason="the extra `boost` is not installed")
     monkeypatch.setattr(memory, "FIXED", 0)
     monkeypatch.setattr(piece_data, "SAMPLE_ROWS", 60)
-    version = garden.train("lightgbm", memory_bytes=15_000, grids={"lightgbm": {"n_estimators": [5]}}, **settings)
+    version = garden.train("lightgbm", memory_bytes=25_000, grids={"lightgbm": {"n_estimators": [5]}}, **settings)
     row = garden.journal.versions.get(version)
     assert row is not None
     assert json.loads(row["scores"])["from_pieces"]
