@@ -25,6 +25,7 @@ from retraind.daemon.cli.report.versions import ListedVersion
 from retraind.daemon.cli.token_commands import ListedToken, Revoked, Secret
 from retraind.daemon.export.export import Facts as Exported
 from retraind.daemon.records.events import Delivery
+from retraind.daemon.records.search.event_search import ListedEvent
 from retraind.daemon.service.service import Listening
 from retraind.daemon.training.reproduction_verdict import Comparison
 from retraind.web.terminal.overview import Overview
@@ -45,6 +46,7 @@ COMMANDS: dict[str, Any] = {
     "drops": list[ListedDrop] | ReportedDrop,
     "accept": RequestAnswer,
     "reject": RequestAnswer,
+    "events": list[ListedEvent],
     "acknowledge": RequestAnswer,
     "lineage": DescribedChain,
     "reproduce": Comparison,

@@ -36,6 +36,7 @@ COMMANDS = {
     "drops": "drop_commands:drops",
     "accept": "drop_commands:accept",
     "reject": "drop_commands:reject",
+    "events": "events.command:events",
     "acknowledge": "notify_commands:acknowledge",
     "lineage": "model_commands:lineage",
     "reproduce": "model_commands:reproduce",

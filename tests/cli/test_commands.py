@@ -30,7 +30,7 @@ from retraind.daemon.storage.journal import Journal
 
 def test_there_are_the_commands_that_are_promised() -> None:
     """Each one of the list, and no other."""
-    promised = "run serve ingest predict explain export retrain status versions drops accept reject lineage reproduce forget promote refuse rollback init schema doctor token backup restore migrate claim notify acknowledge top completion"
+    promised = "run serve ingest predict explain export retrain status versions drops accept reject lineage reproduce forget promote refuse rollback init schema doctor token backup restore migrate claim notify events acknowledge top completion"
     assert sorted(promised.split()) == COMMANDS
 
 

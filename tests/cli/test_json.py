@@ -52,6 +52,7 @@ CASES: dict[str, list[tuple[str, ...]]] = {
     "init": [("init", "examples/customers.csv", "--target", "churned", "--home", "{new}/customers")],
     "accept": [("accept", "odd.csv")],
     "reject": [("reject", "odd.csv")],
+    "events": [("events",), ("events", "--open", "--level", "problems")],
     "acknowledge": [("acknowledge", "1"), ("acknowledge", "--all")],
 }
 """Command lines of each command, `{new}` being an empty folder."""

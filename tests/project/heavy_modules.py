@@ -176,6 +176,7 @@ HEAVY = {
         "retraind.daemon.cli.schema_commands",
         "retraind.daemon.cli.service_commands",
         "retraind.daemon.cli.token_commands",
+        "retraind.daemon.cli.events.command",
         "retraind.daemon.cli.top.command",
         "retraind.daemon.cli.report.say",
         "retraind.daemon.cli.completion.command",
