@@ -1,6 +1,7 @@
 """Reports on drops: their outcomes, and the lookup of a drop by id, sha256 or name."""
 
 from collections.abc import Sequence
+from typing import cast
 
 from rich.table import Column, Table
 
@@ -8,16 +9,17 @@ from retraind.daemon.cli.report.home_access import reading
 from retraind.daemon.cli.report.terminal import CONSOLE, printable
 from retraind.daemon.core.errors import Ambiguous, NotFound
 from retraind.daemon.core.home import Home
+from retraind.daemon.core.states import DropState
 from retraind.daemon.records import drops as records
 from retraind.daemon.records import lineage
-from retraind.daemon.records.drops import DropFacts, HeldAsDrop, HeldDrop
+from retraind.daemon.records.drops import DropFacts, Exam, ExaminedDrop, HeldAsDrop, HeldDrop
 from retraind.daemon.records.lineage_chain import TrainedVersions
 from retraind.daemon.schema import score_names
 
-ListedDrop = DropFacts | HeldAsDrop
+ListedDrop = ExaminedDrop | HeldAsDrop
 
 
-class DecidedReport(DropFacts):
+class DecidedReport(ExaminedDrop):
     """A drop, and the versions that were trained on it."""
 
     taught: TrainedVersions
@@ -38,7 +40,7 @@ LISTED = 20
 def listed(home: Home, limit: int) -> list[ListedDrop]:
     """Drops that wait for a person, longest first, then the newest, newest first, `limit` of each; see `retraind.daemon.records.drops`."""
     with reading(home):
-        return [*map(records.as_drop, records.held(home.journal, limit)), *records.newest(home.journal, limit)]
+        return [*map(records.as_drop, records.held(home.journal, limit)), *records.Drops(home).newest(limit)]
 
 
 def held(home: Home, key: str) -> HeldDrop:
@@ -61,7 +63,7 @@ def get(home: Home, key: str) -> ReportedDrop:
     with reading(home):
         if waiting := records.held_like(home.journal, key):
             return {**records.as_drop(waiting[0]), "taught": {"count": 0, "newest": []}}
-        if (facts := records.find(home.journal, key)) is not None:
+        if (facts := records.Drops(home).find(key)) is not None:
             return {**facts, "taught": lineage.versions_trained_on(home, facts)}
     hint = "`retraind drops` lists the newest; a file still in the inbox has no outcome yet."
     raise NotFound(f"There is no drop {key!r:.100}.", hint=hint)
@@ -107,18 +109,42 @@ def print_table(rows: Sequence[ListedDrop]) -> None:
             CONSOLE.print(
                 f"  {row['id'] or row['state']} {printable(row['name'])}: {printable(_why(row))}", soft_wrap=True
             )
+        if suspicion := _suspicion(row):
+            CONSOLE.print(f"  {row['id']} {printable(row['name'])}: {printable(suspicion)}", soft_wrap=True)
 
 
 def print_facts(drop: ReportedDrop) -> None:
     """Print all facts of one drop, one per line."""
     table = Table(Column(), Column(overflow="fold"), box=None, show_header=False)
-    for name, value in {**drop, "taught": _trained(drop["taught"])}.items():
+    facts = {**drop, "exam": _examined(_exam(drop)), "taught": _trained(drop["taught"])}
+    for name, value in facts.items():
         if value is not None:
             table.add_row(name, printable(value))
     CONSOLE.print(table)
 
 
-def _moment(row: ListedDrop) -> str:
+def _exam(row: ListedDrop | ReportedDrop) -> Exam | None:
+    """The exam of a decided drop; a held one has none of its own."""
+    return cast(Exam | None, row.get("exam"))
+
+
+def _suspicion(row: ListedDrop) -> str:
+    """Why an accepted drop is suspicious, and what to do; empty if it is not."""
+    exam = _exam(row)
+    if not exam or not exam["suspicious"] or row["state"] != DropState.ACCEPTED:
+        return ""
+    return f"suspicious: {exam['reason']}. Look at it; `retraind forget {row['id']}` removes its rows."
+
+
+def _examined(exam: Exam | None) -> str | None:
+    """The exam of a drop in one line; None if it had none."""
+    if exam is None:
+        return None
+    verdict = f"suspicious: {exam['reason']}" if exam["suspicious"] else "as usual"
+    return f"v{exam['version']} on {exam['n']} rows: error {exam['error']:.3g}, usually {exam['usual']:.3g}; {verdict}"
+
+
+def _moment(row: ListedDrop | DropFacts) -> str:
     """The time a drop was seen, to the minute."""
     return str(row["seen_at"] or row["settled_at"])[:16].replace("T", " ")
 
