@@ -58,7 +58,7 @@ def show(
 
 @app.command("test")
 def send_test(home: HomeOption = HERE, json_: JsonOption = False) -> None:
-    """Send a test notice to every target of `[notify]`, from this process. Exits 5 if a target does not accept it, or the running service has other targets.
+    """Send a test notice to every target of the section notify, from this process. Exits 5 if a target does not accept it, or the running service has other targets.
 
     Example: retraind notify test
     """

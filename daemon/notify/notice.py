@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from retraind.daemon.core.journal.notices import NoticeKind
 from retraind.daemon.core.journal_rows import EventRow
-from retraind.daemon.core.states import Level
+from retraind.daemon.core.states import EventKind, Level
 
 LINES = 10
 """Maximum number of events whose texts are part of a notice."""
@@ -94,9 +94,20 @@ class Notice:
 
 def compose(origin: Origin, token: str, kind: NoticeKind, at: str, count: int, events: Sequence[EventRow]) -> Notice:
     """A notice of `count` events, of which `events` are the first."""
-    single, several = TITLES[kind]
+    single, several = _titles(kind, events)
     words = single if count == 1 else several.format(count)
     return Notice(token, kind, at, count, _titled(words), events, origin)
+
+
+def _titles(kind: NoticeKind, events: Sequence[EventRow]) -> tuple[str, str]:
+    """The titles for one event and for several; a file that was rejected whole is more than one with rejected rows."""
+    if kind == NoticeKind.REJECTED and any(event["kind"] == EventKind.REJECTED for event in events):
+        whole = all(event["kind"] == EventKind.REJECTED for event in events)
+        return (
+            "a file was rejected",
+            "{} files were rejected" if whole else "{} files were rejected or have rejected rows",
+        )
+    return TITLES[kind]
 
 
 def trial(origin: Origin, token: str, at: str) -> Notice:

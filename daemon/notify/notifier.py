@@ -106,7 +106,9 @@ class Notifier:
         names = ", ".join(self._targets.current())
         lost = f" Given up: {self._given_up}." if self._given_up else ""
         again = f" Perhaps sent twice, because the daemon ended meanwhile: {self._repeated}." if self._repeated else ""
-        return f"Notices go to {names}. Sent since the start: {self._sent}.{lost}{again}"
+        count = sum(group.count for group in self._groups.values())
+        waiting = f" Waiting for their time: {counted(count, 'event')}." if count else ""
+        return f"Notices go to {names}. Sent since the start: {self._sent}.{waiting}{lost}{again}"
 
     def _salt(self) -> str:
         salt = self._journal.key_values.get(SALT)

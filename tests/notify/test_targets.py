@@ -153,7 +153,7 @@ def test_mail_arrives(home: Home, sent: Notice) -> None:
         mail, other, again = mailbox.mails
     assert mail["Message-ID"] == again["Message-ID"] == f"<{'f' * 32}.1@127.0.0.1>"
     assert other["Message-ID"] != mail["Message-ID"]
-    assert "40 files have rejected rows" in mail["Subject"]
+    assert "40 files were rejected" in mail["Subject"]
     assert mail["To"].endswith("b@example.org>") or mail["To"] == "b@example.org"
     body = mail.get_body(("plain", "html"))
     assert body is not None
