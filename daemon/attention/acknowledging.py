@@ -44,18 +44,25 @@ class Acknowledging:
         if request.event is not None:
             return self._one(request.event, request.by)
         if request.drop is not None:
-            return self._some(self._journal.acknowledgements.of_drop(request.drop, CHUNK), request.by)
+            return self._of_drop(request.drop, request.by)
         return self._all(request.until or 0, request.by)
 
     def _one(self, number: int, by: str) -> Answer:
         event = self._journal.acknowledgements.event(number)
         if event is None:
-            return RequestState.REFUSED, f"There is no event {number}; GET /events lists them."
+            return RequestState.REFUSED, f"There is no event {number}; `retraind events` lists them."
         if event["level"] == Level.INFO:
             return RequestState.REFUSED, f"Event {number} is neither a warning nor an error: nothing to acknowledge."
         if earlier := self._journal.acknowledgements.get(number):
-            return RequestState.DONE, f"Event {number} was acknowledged before, by {earlier['by']}."
+            return RequestState.DONE, f"Event {number} was acknowledged before, by {earlier['by']} at {earlier['at']}."
         return self._some([event], by)
+
+    def _of_drop(self, sha256: str, by: str) -> Answer:
+        events = self._journal.acknowledgements.of_drop(sha256, CHUNK)
+        earlier = None if events else self._journal.acknowledgements.newest_of_drop(sha256)
+        if earlier is not None:
+            return RequestState.DONE, f"It was acknowledged before, by {earlier['by']} at {earlier['at']}."
+        return self._some(events, by)
 
     def _some(self, events: list[EventRow], by: str) -> Answer:
         if not events:

@@ -41,6 +41,12 @@ def a_rejection(journal: Journal, name: str, digit: str) -> None:
     journal.drops.refuse(drop, DropState.REJECTED, f"{name} rejected")
 
 
+def _at(journal: Journal) -> str:
+    row = journal.acknowledgements.get(1)
+    assert row is not None
+    return row["at"]
+
+
 def newest(home: Home) -> int:
     return Records(home).events.newest(1)[0]["id"]
 
@@ -49,11 +55,19 @@ def test_rejection_is_acknowledged_once(home: Home, journal: Journal) -> None:
     a_rejection(journal, "a.csv", "a")
     assert ask(home, journal, event=1) == ("done", "1 event acknowledged.")
     assert seen_to(home) == [1]
-    assert ask(home, journal, event=1) == ("done", f"Event 1 was acknowledged before, by {BY}.")
+    assert ask(home, journal, event=1) == ("done", f"Event 1 was acknowledged before, by {BY} at {_at(journal)}.")
+    assert ask(home, journal, drop="a" * 64) == ("done", f"It was acknowledged before, by {BY} at {_at(journal)}.")
     rows = Records(home).drops.newest(1)
     known = acknowledged.among(home.journal, ["a" * 64], [], [])
     assert known.rejection("a" * 64, rows[0]["decided_at"])
     assert not known.rejection("b" * 64, rows[0]["decided_at"])
+
+
+def test_a_mistyped_number_leaves_no_warning(home: Home, journal: Journal) -> None:
+    """The answer has the reason; a warning would wait to be acknowledged itself."""
+    a_rejection(journal, "a.csv", "a")
+    assert ask(home, journal, event=999) == ("refused", "There is no event 999; `retraind events` lists them.")
+    assert Records(home).events.newest(1)[0]["level"] == "info"
 
 
 def test_new_rejection_of_the_same_bytes_is_another(home: Home, journal: Journal) -> None:
@@ -69,7 +83,7 @@ def test_new_rejection_of_the_same_bytes_is_another(home: Home, journal: Journal
 def test_what_is_no_problem_or_does_not_exist_is_refused(home: Home, journal: Journal) -> None:
     journal.events.record(EventKind.STARTED, "The daemon has started.")
     assert ask(home, journal, event=1)[1] == "Event 1 is neither a warning nor an error: nothing to acknowledge."
-    assert ask(home, journal, event=99) == ("refused", "There is no event 99; GET /events lists them.")
+    assert ask(home, journal, event=99) == ("refused", "There is no event 99; `retraind events` lists them.")
     assert ask(home, journal, drop="c" * 64) == ("refused", "There is no warning or error to acknowledge.")
 
 
@@ -91,8 +105,7 @@ def test_failing_check_can_not_be_acknowledged_before_it_passes(home: Home, jour
     a_rejection(journal, "a.csv", "a")
     assert ask(home, journal, until=newest(home)) == (
         "done",
-        # The refusal itself is a warning about the request.
-        "2 events acknowledged. Not what still holds: the check disk still fails.",
+        "1 event acknowledged. Not what still holds: the check disk still fails.",
     )
     assert 1 not in seen_to(home)
     journal.key_values.put(REPORTED, {})

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
+from retraind.daemon.core.journal.acknowledgement import AcknowledgementRow
 from retraind.daemon.core.journal_rows import EventRow
 from retraind.daemon.core.states import DropState, EventKind
 from retraind.daemon.records.dialect import UNSORTED
-from retraind.daemon.records.query import number, typed
+from retraind.daemon.records.query import first, number, typed
 from retraind.daemon.records.search.event_search import UNACKNOWLEDGED
 
 NAMED = 3
@@ -84,6 +85,19 @@ def named(drops: Sequence[DropInData]) -> str:
 def reach(journal: Path, revision: str) -> int:
     """The last batch in a revision; 0 if the journal does not know it."""
     return number(journal, "SELECT MAX(seq) FROM batches WHERE revision = ?", revision) or 0
+
+
+def waits(journal: Path, sha256: str) -> bool:
+    """Whether a drop has warnings or errors that no person has acknowledged."""
+    query = f'SELECT COUNT(*) FROM events WHERE events."drop" = ? AND {UNACKNOWLEDGED}'
+    return bool(number(journal, query, sha256))
+
+
+def acknowledgement(journal: Path, sha256: str) -> str:
+    """By whom and when an event about a drop was last acknowledged; empty if none was."""
+    query = 'SELECT * FROM acknowledgements WHERE "drop" = ? ORDER BY event DESC LIMIT 1'
+    row = first(AcknowledgementRow, journal, query, sha256)
+    return f"{row['by']} at {row['at'][:16].replace('T', ' ')} UTC" if row else ""
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,11 @@ class Acknowledgements:
         query = select(acknowledgements).where(acknowledgements.c.event == event)
         return self._database.first(AcknowledgementRow, query)
 
+    def newest_of_drop(self, sha256: str) -> AcknowledgementRow | None:
+        """The newest acknowledgement of an event about a drop; None without one."""
+        query = select(acknowledgements).where(acknowledgements.c.drop == sha256)
+        return self._database.first(AcknowledgementRow, query.order_by(acknowledgements.c.event.desc()))
+
     def record(self, some: Sequence[EventRow], by: str) -> None:
         """Record that a person has seen to these events, none of which is acknowledged."""
         if not some:

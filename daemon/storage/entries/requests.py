@@ -3,7 +3,7 @@
 from sqlalchemy import select, text
 
 from retraind.daemon.core.journal_rows import RequestRow
-from retraind.daemon.core.states import EventKind, Level, RequestState
+from retraind.daemon.core.states import EventKind, RequestState
 from retraind.daemon.core.status import utcnow
 from retraind.daemon.storage.database import Database
 from retraind.daemon.storage.entries.events import record_event
@@ -41,5 +41,5 @@ class Requests:
         with self._database.writing() as connection:
             values = {"state": state, "detail": detail, "ended_at": utcnow()}
             connection.execute(requests.update().where(requests.c.id == request).values(**values))
-            level = Level.INFO if state == RequestState.DONE else Level.WARNING
-            record_event(connection, EventKind.REQUEST, f"Request {request[:8]} {state}: {detail}", level=level)
+            # A refusal is no fault that waits for a person: whoever asked gets the reason.
+            record_event(connection, EventKind.REQUEST, f"Request {request[:8]} {state}: {detail}")

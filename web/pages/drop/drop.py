@@ -7,7 +7,7 @@ from retraind.daemon.core.journal_rows import EventRow
 from retraind.daemon.core.states import DropState
 from retraind.daemon.records.drops import ExaminedDrop, HeldDrop
 from retraind.daemon.records.lineage_chain import TrainedVersions
-from retraind.daemon.records.search import acknowledged, lost_rows
+from retraind.daemon.records.search import lost_rows, open_faults
 from retraind.daemon.schema.score_names import counted
 from retraind.web.http.problems import Problem
 from retraind.web.pages.drop import bad_rows, distributions
@@ -37,8 +37,10 @@ class Drop(TypedDict):
     """Of an accepted drop."""
     trained: TrainedVersions | None
     events: list[EventRow]
-    acknowledged: bool
-    """Whether a person has seen to its rejection, or to its bad rows."""
+    open: bool
+    """Whether it has warnings that no person has acknowledged."""
+    acknowledged: str
+    """By whom its warnings were acknowledged, and when; empty if they were not."""
     loss: str
     """A remark on an accepted drop that has lost a notable share of its rows; empty for others."""
     effect: str
@@ -54,7 +56,7 @@ def content(request: PageRequest) -> Drop:
     if drop is None:
         return _unread(request)
     twin = _twin(request, drop)
-    trained = records.drops.versions_trained_on(drop)
+    trained, waits = records.drops.versions_trained_on(drop), open_faults.waits(request.home.journal, drop["sha256"])
     return {
         "name": drop["name"],
         "state": drop["state"],
@@ -66,7 +68,8 @@ def content(request: PageRequest) -> Drop:
         "distributions": distributions.of(request.home, records, drop, request.facts.number),
         "trained": trained,
         "events": records.events.of_drop(drop["sha256"], EVENTS),
-        "acknowledged": _is_acknowledged(request, drop),
+        "open": waits,
+        "acknowledged": "" if waits else open_faults.acknowledgement(request.home.journal, drop["sha256"]),
         "loss": lost_rows.sentence(drop),
         "effect": _effect(drop, trained) if drop["state"] == DropState.ACCEPTED else "",
     }
@@ -84,7 +87,8 @@ def _held(request: PageRequest, held: HeldDrop) -> Drop:
         "distributions": None,
         "trained": None,
         "events": request.records.events.of_drop(held["sha256"], EVENTS),
-        "acknowledged": False,
+        "open": False,
+        "acknowledged": "",
         "loss": "",
         "effect": "",
     }
@@ -114,17 +118,11 @@ def _unread(request: PageRequest) -> Drop:
         "distributions": None,
         "trained": None,
         "events": [],
-        "acknowledged": False,
+        "open": False,
+        "acknowledged": "",
         "loss": "",
         "effect": "",
     }
-
-
-def _is_acknowledged(request: PageRequest, drop: ExaminedDrop) -> bool:
-    sha256 = drop["sha256"]
-    seen = acknowledged.among(request.home.journal, [sha256], [], [])
-    is_seen = seen.rejection if drop["state"] == DropState.REJECTED else seen.loss
-    return is_seen(sha256, drop["decided_at"])
 
 
 def _twin(request: PageRequest, drop: ExaminedDrop) -> SameBytes | None:
