@@ -241,7 +241,15 @@ def _advantages(scores: Scores) -> str:
     against, figure = _as_text(champion["rolling"]).rpartition(" ")[2], _as_text(new)
     certainty = _certainty(new, _paired(scores, "rolling"))
     which = "the held-out rows that neither was trained on" if "fair" in scores else "the same held-out rows"
-    return f"{figure[0].upper()}{figure[1:]} against {against} of version {version} on {which} ({certainty})."
+    lower = _is_lower(new, champion["rolling"])
+    passes = " That is worse, but not clearly, so it passes." if lower else ""
+    return f"{figure[0].upper()}{figure[1:]} against {against} of version {version} on {which} ({certainty}).{passes}"
+
+
+def _is_lower(new: Score, old: Score) -> bool:
+    """Whether a score is worse than another on the same rows, by however little."""
+    value, before = score_names.judged(new), score_names.judged(old)
+    return value is not None and before is not None and score_names.gain(new, value, before) < 0
 
 
 def _certainty(score: Score, paired: Pair | None) -> str:

@@ -108,6 +108,13 @@ def test_verdict_names_both_figures() -> None:
     )
 
 
+def test_verdict_on_a_score_that_is_a_little_worse_says_why_it_passes() -> None:
+    reason = rules.judge(scores(89, 90), Promote()).reason
+    assert "0.8900 against 0.9000 of version 7" in reason
+    assert "That is worse, but not clearly, so it passes." in reason
+    assert "not clearly" not in rules.judge(scores(90, 90), Promote()).reason
+
+
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(1, 60), st.floats(0, 1))
 def test_not_worse_is_always_promoted(new: int, old: int, n: int, tolerance: float) -> None:
     """Whatever the tolerance, a challenger that has as many rows right is promoted, one two rows beyond it is not."""
