@@ -10,7 +10,7 @@ from typing import NamedTuple
 from retraind.daemon.core.drift_report import DriftReport
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.journal_rows import EventRow
-from retraind.daemon.core.states import DropState, EventKind, of_type
+from retraind.daemon.core.states import DropState, EventKind, Level, of_type
 from retraind.daemon.core.trends.figures import DRIFT, Figures, Sum, empty, gauge
 from retraind.daemon.records.trends import news
 from retraind.daemon.records.versions import Versions
@@ -19,6 +19,13 @@ from retraind.daemon.storage.trends.store import Change, Mark
 
 MOST_REJECTED = 3
 """Rejected drops at once that have a mark each; more have one together."""
+
+
+TEXTS: dict[str, str] = {
+    EventKind.REJECTED: "A drop was rejected.",
+    EventKind.SUSPICIOUS: "A drop is suspicious.",
+}
+"""Texts of marks instead of those of the events."""
 
 
 class News(NamedTuple):
@@ -54,18 +61,22 @@ def since(journal: Path, positions: Mapping[str, int]) -> News:
 def marks(events: Sequence[EventRow]) -> list[Mark]:
     """The marks of these events; many rejected drops have one mark together.
 
-    Events on rejected drops quote cells, which a purge removes from the journal, so they are not copied.
+    Events on rejected and suspicious drops quote cells or labels, which a purge removes from the journal, so they are
+    not copied. A start is a mark if the daemon before it did not end in order.
     """
+    events = [event for event in events if event["kind"] != EventKind.STARTED or event["level"] != Level.INFO]
     rejected = [event for event in events if event["kind"] == EventKind.REJECTED]
     made = [
-        Mark(event["at"], event["kind"], event["message"], event["version"])
+        Mark(event["at"], event["kind"], TEXTS.get(event["kind"], event["message"]), event["version"], event["drop"])
         for event in events
         if event["kind"] != EventKind.REJECTED
     ]
     if len(rejected) > MOST_REJECTED:
         text = f"{len(rejected)} drops were rejected within seconds; this is the last."
         return [*made, Mark(rejected[-1]["at"], EventKind.REJECTED, text, None, rejected[-1]["drop"])]
-    return made + [Mark(event["at"], event["kind"], "A drop was rejected.", None, event["drop"]) for event in rejected]
+    return made + [
+        Mark(event["at"], event["kind"], TEXTS[EventKind.REJECTED], None, event["drop"]) for event in rejected
+    ]
 
 
 def _of_drop(drop: news.DecidedDrop) -> Figures:

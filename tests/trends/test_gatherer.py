@@ -14,6 +14,7 @@ from stories import Story, alive
 from retraind.daemon.core import status
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.settings import Settings
+from retraind.daemon.core.states import EventKind, Level
 from retraind.daemon.core.status import utcnow
 from retraind.daemon.core.trends.figures import Figures
 from retraind.daemon.core.trends.spans import Span
@@ -57,6 +58,22 @@ def test_a_mark_for_a_rejected_drop_quotes_nothing(story: Story, gatherer: Gathe
     [mark] = [mark for mark in marks(story.home) if mark["kind"] == "rejected"]
     assert mark["message"] == "A drop was rejected."
     assert mark["drop"]
+
+
+def test_an_incident_is_marked_without_quotes(story: Story, gatherer: Gatherer) -> None:
+    """A suspicious drop, forgotten rows, drift, and a start after a kill; an ordinary start is no mark."""
+    record = story.journal.events.record
+    record(EventKind.STARTED, "The daemon has started (pid 7).")
+    record(EventKind.STARTED, "The daemon has started (pid 8) after an unclean end.", level=Level.WARNING)
+    record(EventKind.SUSPICIOUS, "a.csv is suspicious: 90% are 'secret'.", level=Level.WARNING, drop="ab" * 32)
+    record(EventKind.FORGOTTEN, "Batch 2: 50 rows of a.csv forgotten (cli).", level=Level.WARNING, drop="ab" * 32)
+    gatherer.gather()
+    incident = {(mark["kind"], mark["message"], mark["drop"]) for mark in marks(story.home)}
+    assert {mark for mark in incident if mark[0] in ("started", "suspicious", "forgotten")} == {
+        ("started", "The daemon has started (pid 8) after an unclean end.", None),
+        ("suspicious", "A drop is suspicious.", "ab" * 32),
+        ("forgotten", "Batch 2: 50 rows of a.csv forgotten (cli).", "ab" * 32),
+    }
 
 
 def test_many_rejected_drops_have_one_mark(story: Story, gatherer: Gatherer) -> None:

@@ -16,7 +16,7 @@ from retraind.daemon.core.home import Home
 from retraind.daemon.core.trends import figures
 from retraind.daemon.core.trends.figures import Sum
 from retraind.daemon.storage.trends.store import Change, TrendStore
-from retraind.web.pages.trend_sentences import duration, moved, percent
+from retraind.web.pages.trend_sentences import duration, longest, moved, percent
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,7 +79,7 @@ def test_fresh_figures_are_not_called_missing(home: Home) -> None:
 
 def test_a_gap_is_told(home: Home) -> None:
     days.write(home, 60, ["a"], gap=range(10, 25))
-    assert "The daemon did not run for 15 min" in page(home)
+    assert "The daemon did not run for 15 min, at the longest between " in page(home)
 
 
 def test_a_time_without_workers_is_told_and_has_no_requests(home: Home) -> None:
@@ -148,6 +148,12 @@ def test_marks_lead_to_their_pages(home: Home) -> None:
 
 def test_an_unknown_range_is_refused(home: Home) -> None:
     assert Client(home).ask("GET", "/dashboard/trends", QUERY_STRING="range=2h")[0] == 400
+
+
+def test_the_longest_outage_is_a_run_of_steps() -> None:
+    assert longest([0, 60, 0, 20, 60, 50, 0], 3) == (3, 6)
+    assert longest([60, 60, 1, 60], 3) == (0, 2)
+    assert longest([], 3) == (0, 0)
 
 
 def test_words_for_changes_and_lengths() -> None:

@@ -62,9 +62,12 @@ class Sentences:
             return ["There are no figures of this time."]
         sentences = [] if first == 0 else [f"There are no figures before {self._clock(self._loaded.times[first])}."]
         rest = points[first + 1 : -1]  # the first and the present step may be part of one
-        away = sum(max(0.0, seconds - (series.watched(point) if point else 0.0)) for point in rest)
-        if away >= max(60.0, 0.02 * seconds * len(rest)):
-            sentences.append(f"The daemon did not run for {duration(away)}; the lines have gaps there.")
+        missing = [max(0.0, seconds - (series.watched(point) if point else 0.0)) for point in rest]
+        if (away := sum(missing)) >= max(60.0, 0.02 * seconds * len(rest)):
+            begin, end = longest(missing, 0.05 * seconds)
+            times = [self._clock(self._loaded.times[first + 1] + index * seconds) for index in (begin, end)]
+            when = f", at the longest between {times[0]} and {times[1]}"
+            sentences.append(f"The daemon did not run for {duration(away)}{when}; the lines have gaps there.")
         idle = series.watched(self._whole) - self._whole["sums"].get(Sum.SERVED, 0) / 1000
         if idle >= 30:
             sentences.append(f"For {duration(idle)} no HTTP worker ran.")
@@ -177,7 +180,9 @@ class Sentences:
 
     def _backlog(self) -> str:
         top = self._top("backlog.files")
-        return f"At most {counted(int(top[0]), 'file')} waited, at {top[1]}." if top and top[0] else "No file waited."
+        if top and top[0]:
+            return f"At most {counted(int(top[0]), 'file')} waited, at {top[1]}."
+        return "No file waited while the daemon ran."
 
     def _memory(self) -> str:
         columns = [self._table.get(f"memory.{role}", ()) for role in ("daemon", "workers", "trainer")]
@@ -186,6 +191,18 @@ class Sentences:
         if not known:
             return ""
         return f"Together {number(known[-1] / 1e6)} MB at the end, at most {number(max(known) / 1e6)} MB."
+
+
+def longest(missing: Sequence[float], least: float) -> tuple[int, int]:
+    """The begin and end (exclusive) of the run of steps that miss most, each at least `least` seconds."""
+    runs: list[tuple[float, int, int]] = [(0.0, 0, 0)]
+    for index, seconds in enumerate(missing):
+        if seconds < least:
+            continue
+        total, begin, end = runs[-1]
+        runs.append((total + seconds, begin, index + 1) if end == index and total else (seconds, index, index + 1))
+    _, begin, end = max(runs)
+    return begin, end
 
 
 def percent(share: float) -> str:

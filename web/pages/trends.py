@@ -1,6 +1,7 @@
 """The page of figures over time: charts, each with a sentence, and the table that it is drawn from."""
 
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TypedDict
@@ -8,7 +9,7 @@ from urllib.parse import quote
 
 from retraind.daemon.core.trends import series
 from retraind.daemon.core.trends.series import Series
-from retraind.daemon.records.trends import reader
+from retraind.daemon.records.trends import news, reader
 from retraind.daemon.records.trends.reader import MarkRow
 from retraind.web.pages import trend_charts, trend_sentences
 from retraind.web.pages.frame import PageRequest
@@ -34,6 +35,10 @@ MARK_NAMES = {
     "rejected": "drop rejected",
     "schema": "schema",
     "leading": "leader",
+    "suspicious": "suspicious drop",
+    "forgotten": "rows forgotten",
+    "drift": "drift",
+    "started": "start after a kill",
     "deployed": "release",
     "settings": "settings",
 }
@@ -89,13 +94,15 @@ def content(request: PageRequest) -> TrendsPage:
     page = _recent.get(key)
     if page is None:
         path = request.home.trends
-        page = _content(answer.load(path, span), named, _late(path, now))
+        loaded = answer.load(path, span)
+        drops = news.names(request.home.journal, sorted({row["drop"] for row in loaded.marks if row["drop"]}))
+        page = _content(loaded, named, _late(path, now), drops)
         _recent.clear()
         _recent[key] = page
     return page
 
 
-def _content(loaded: Loaded, named: str, late: str) -> TrendsPage:
+def _content(loaded: Loaded, named: str, late: str, drops: Mapping[str, str]) -> TrendsPage:
     table = series.columns(loaded.points, tuple(Series))
     clock = trend_sentences.clock(loaded.asked)
     tell = Sentences(loaded, table, clock)
@@ -109,7 +116,7 @@ def _content(loaded: Loaded, named: str, late: str) -> TrendsPage:
         "times": [(at, clock(at)) for at in loaded.times],
         "late": late,
         "gaps": tell.gaps(),
-        "marks": [_mark(row) for row in reversed(loaded.marks)],
+        "marks": [_mark(row, drops) for row in reversed(loaded.marks)],
         "csv": f"trends?range={named}&format=csv",
     }
 
@@ -127,7 +134,7 @@ def _late(path: Path, now: float) -> str:
     )
 
 
-def _mark(row: MarkRow) -> ShownMark:
+def _mark(row: MarkRow, drops: Mapping[str, str]) -> ShownMark:
     path = ""
     if row["version"] is not None:
         path = f"dashboard/versions/{row['version']}"
@@ -135,4 +142,6 @@ def _mark(row: MarkRow) -> ShownMark:
         path = f"dashboard/drops/{quote(row['drop'], safe='')}"
     seconds = int(datetime.fromisoformat(row["at"]).timestamp())
     kind = MARK_NAMES.get(row["kind"], row["kind"])
-    return {"at": row["at"], "seconds": seconds, "kind": kind, "message": row["message"], "path": path}
+    name = drops.get(row["drop"] or "", "")
+    message = f"{name}: {row['message']}" if name and name not in row["message"] else row["message"]
+    return {"at": row["at"], "seconds": seconds, "kind": kind, "message": message, "path": path}

@@ -1,11 +1,12 @@
 """What the journal has recorded after a position, for the figures over time."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
 from retraind.daemon.core.journal_rows import DriftRow, EventRow
 from retraind.daemon.core.states import DropState, EventKind
-from retraind.daemon.records.query import listed, number, typed
+from retraind.daemon.records.query import listed, number, parts, typed
 
 ROWS = 2000
 """Maximum number of rows of one query."""
@@ -16,8 +17,17 @@ MARKED = (
     EventKind.REJECTED,
     EventKind.SCHEMA,
     EventKind.LEADING,
+    EventKind.SUSPICIOUS,
+    EventKind.FORGOTTEN,
+    EventKind.DRIFT,
+    EventKind.STARTED,
 )
 """Kinds of events that are marks in the charts."""
+
+
+class _Named(TypedDict):
+    sha256: str
+    name: str
 
 
 class DecidedDrop(TypedDict):
@@ -62,6 +72,14 @@ def marked(journal: Path, after: int) -> list[EventRow]:
     """Events of the marked kinds with a larger id, oldest first."""
     query = f"SELECT * FROM events WHERE id > ? AND kind IN ({listed(MARKED)}) ORDER BY id LIMIT ?"
     return typed(EventRow, journal, query, after, *MARKED, ROWS)
+
+
+def names(journal: Path, sha256s: Sequence[str]) -> dict[str, str]:
+    """The names of these drops, by sha256."""
+    rows: list[_Named] = []
+    for some in parts(sha256s):
+        rows += typed(_Named, journal, f"SELECT sha256, name FROM drops WHERE sha256 IN ({listed(some)})", *some)
+    return {row["sha256"]: row["name"] for row in rows}
 
 
 def last_event(journal: Path) -> int:
