@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import bundles
@@ -104,9 +104,8 @@ def test_tokens_are_needed_as_described(tmp_path: Path, depth: tuple[str, ...]) 
         "^/(add_training_data|trigger_retrain|promote|rollback|predict|drops|v2/models/{name})$",
     )
     phases = ("--phases", "examples,coverage,fuzzing")
-    with tended(site) as url:
+    with closing(site), tended(site) as url:
         conforms(url, *depth, *chosen, *phases, config=config, described=str(described))
-    site.close()
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from retraind.daemon.core.errors import BadSettings, RetraindError
 from retraind.daemon.core.journal.journal_format import FORMAT
 from retraind.daemon.core.journal.journal_server import JournalServer
-from retraind.daemon.storage import history_index, journal_tables
+from retraind.daemon.storage import history_index, journal_tables  # noqa: F401 - the first adds its tables to the second
 
 tables = MetaData()
 
@@ -91,7 +91,7 @@ def prepare(connection: Connection, server: JournalServer) -> LastWrite:
             hint="Give each home its own database or schema. If the other home is gone for good, run `retraind claim`.",
         )
     require_known(stored, server, writable=True)
-    if not inspect(connection).has_table(history_index.logs.name):  # the last addition, as in the file
+    if tables.tables.keys() - set(inspect(connection).get_table_names()):  # later releases have added some
         tables.create_all(connection)
     if all(column["name"] != "origin" for column in inspect(connection).get_columns("drops")):
         connection.execute(text('ALTER TABLE drops ADD COLUMN origin VARCHAR COLLATE "C"'))
