@@ -47,13 +47,13 @@ def limit_memory(bytes_: int) -> None:
     Path("/proc/self/oom_score_adj").write_text("1000")
 
 
-def be_nice(nice: int) -> None:
-    """Let other processes run before this one and its children.
+def yield_cores(*, several: bool) -> None:
+    """Let the workers that predict run first, if the next training may keep `several` cores busy.
 
     Linux compares niceness only within a session if no cgroup distributes the processor: each session is a group with
-    the same share (sched(7), autogroups). The trainer has a session of its own, so the group must be as nice.
+    the same share (sched(7), autogroups). The trainer has a session of its own, so for several processes the group must
+    be as nice as they are. One process leaves a core free, and the first model must not wait for other programs.
     """
-    os.nice(nice)
     if os.getsid(0) == os.getpid():
         with contextlib.suppress(OSError):  # the kernel has no such groups, or /proc is read-only
-            AUTOGROUP.write_text(str(os.getpriority(os.PRIO_PROCESS, 0)))
+            AUTOGROUP.write_text(str(os.getpriority(os.PRIO_PROCESS, 0) if several else 0))

@@ -52,11 +52,12 @@ def main(arguments: list[str]) -> None:
     def say(message: Message) -> None:
         os.write(out, orjson.dumps(message) + b"\n")
 
-    resource_limits.be_nice(nice)
+    os.nice(nice)
     _prepare(home, say)
     warming = _load()
     say({"ready": os.getpid()})
     for job in _jobs(warming):
+        resource_limits.yield_cores(several=job.train.jobs != 1)
         code = _end_of(_fork(partial(_train, home, job, say)))
         # The daemon ignores this after a message on how the training ended.
         say({"run": job.run, "failed": f"The training {_exit_text(code)}"})
