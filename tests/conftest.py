@@ -27,6 +27,7 @@ from postgres import Place
 from service import Service
 from sites import Client, Site
 
+from retraind.daemon.core import process_table
 from retraind.daemon.core.home import Home
 from retraind.daemon.schema.schema import Schema, load
 from retraind.daemon.service import bootstrap
@@ -102,6 +103,13 @@ def same_environment() -> Iterator[None]:
     """Take back what a test has changed of the environment: opening a dataset hides the user's settings in all of the process."""
     with unchanged():
         yield
+
+
+@pytest.fixture
+def children() -> Callable[[], list[process_table.Process]]:
+    """Processes that this one has started since the test began; servers that several tests share may run already."""
+    before = {process.pid for process in process_table.children(os.getpid())}
+    return lambda: [process for process in process_table.children(os.getpid()) if process.pid not in before]
 
 
 @contextmanager

@@ -15,6 +15,8 @@ class Records:
     """The records of a home; a missing file reads as empty. Raises sqlite3.Error on a damaged file."""
 
     def __init__(self, home: Home) -> None:
+        self.journal = home.journal
+        """The database that most of them are in."""
         self.versions = Versions(home)
         self.drops = Drops(home)
         self.held = HeldDrops(home.journal)

@@ -44,6 +44,9 @@ def fill(home: Home) -> None:
             }
         )  # fmt: skip
         journal.held.forget("h")
+        journal.events.record(EventKind.STARTED, "removed")
+        with journal.database.writing() as connection:
+            connection.execute(text("DELETE FROM events WHERE message = 'removed'"))
 
 
 def everything(home: Home) -> dict[str, list[dict[str, Any]]]:

@@ -1,6 +1,6 @@
 """retraind.daemon.training.engines.fit_ahead: the fit on all rows in another process gives the same served model."""
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,15 @@ from test_refit import five
 from workshop import Workshop
 
 from retraind.daemon import model
-from retraind.daemon.core import process_table
+from retraind.daemon.core.process_table import Process
 from retraind.daemon.training import refit, winner
 from retraind.daemon.training.engines import fit_ahead
 from retraind.daemon.training.engines.fit_ahead import FitAhead
 from retraind.daemon.training.export import export
 from retraind.daemon.training.refit import Judged, Served
 from retraind.daemon.training.selection import candidates
+
+Children = Callable[[], list[Process]]
 
 leafy = pytest.fixture(workshop.leafy)
 taught = pytest.fixture(scope="module")(workshop.taught)
@@ -34,14 +36,14 @@ def served(estimator: Any, folder: Path, ahead: FitAhead | None) -> Served:
 
 
 @pytest.mark.parametrize("name", ["forest", "ridge", "boosting", "tree"])
-def test_served_files_are_the_same(name: str, tmp_path: Path) -> None:
+def test_served_files_are_the_same(name: str, tmp_path: Path, children: Children) -> None:
     estimator = candidates.build(name, DATA.schema, 7)
     ahead = FitAhead(estimator, DATA)
     assert ahead.is_of(estimator)
     together, alone = served(estimator, tmp_path / "together", ahead), served(estimator, tmp_path / "alone", None)
     ahead.close()
     assert together.facts == alone.facts
-    assert not process_table.children(os.getpid())
+    assert not children()
 
 
 def test_killed_fit_is_repeated_here() -> None:

@@ -5,7 +5,7 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from sklearn.tree import DecisionTreeClassifier
 from test_model import MIXED, mixed
 
 from retraind.daemon.core import process_table
+from retraind.daemon.core.process_table import Process
 from retraind.daemon.core.settings import Train
 from retraind.daemon.training.engines import choice
 from retraind.daemon.training.engines.local_pool import LocalPool
@@ -29,6 +30,7 @@ from retraind.daemon.training.selection.cross_validation import Trial
 from retraind.daemon.training.selection.search import Search
 from retraind.daemon.training.selection.tasks import Engine, OneByOne, Result, Task
 
+Children = Callable[[], list[Process]]
 HERE = os.getpid()
 
 
@@ -60,14 +62,14 @@ def assert_equal(one: Outcome, other: Outcome) -> None:
     assert one.ranking[0].name == other.ranking[0].name
 
 
-def test_pool_gives_the_same_outcome() -> None:
+def test_pool_gives_the_same_outcome(children: Children) -> None:
     """In any order of ends, also of candidates that fail; no process is left."""
     trial = trial_with(candidates=["forest", "logistic", "tree", "crashing:Raises", "boosting"])
     with pool(trial, 3) as engine:
         shared = compared(trial, engine)
     assert_equal(compared(trial, OneByOne(trial)), shared)
     assert shared.left_out == {"crashing:Raises": "ZeroDivisionError: somebody divided by zero"}
-    assert not process_table.children(os.getpid())
+    assert not children()
 
 
 class Elsewhere(DecisionTreeClassifier):  # type: ignore[misc]
@@ -110,33 +112,33 @@ def test_task_that_another_process_cannot_run_runs_here(grief: str) -> None:
         assert fold.figures == trial.fold(even, task.fold).figures
 
 
-def test_task_of_a_killed_process_runs_before_those_behind_it() -> None:
+def test_task_of_a_killed_process_runs_before_those_behind_it(children: Children) -> None:
     """At once, so that no time budget cuts the candidate."""
     trial = trial_with(folds=5)
     slow, quick = Candidate("slow", Elsewhere("slow")), Candidate("quick", Elsewhere())
     with pool(trial, 1) as engine:
         engine.add([Task(slow, 0), *(Task(quick, fold) for fold in range(5))])
         assert engine.wait(0.3) == []
-        (busy,) = process_table.children(os.getpid())
+        (busy,) = children()
         os.kill(busy.pid, signal.SIGKILL)
         assert engine.wait(0.3) == [], "it runs again, and takes as long"
         assert engine.drop([Task(slow, 0)]).keys() == {Task(slow, 0)}
         assert engine.wait(60)[0].task == Task(quick, 0)
 
 
-def test_idle_process_that_was_killed_is_replaced() -> None:
+def test_idle_process_that_was_killed_is_replaced(children: Children) -> None:
     """The next task runs in another one."""
     trial = trial_with(folds=2)
     tasks = [Task(Candidate("even", Elsewhere()), fold) for fold in range(2)]
     with pool(trial, 1) as engine:
         engine.add(tasks[:1])
         assert engine.wait(60)[0].task == tasks[0]
-        (idle,) = process_table.children(os.getpid())
+        (idle,) = children()
         os.kill(idle.pid, signal.SIGKILL)
         wait_until(lambda: not process_table.working(idle.pid))
         engine.add(tasks[1:])
         assert engine.wait(60)[0].task == tasks[1]
-        assert process_table.children(os.getpid())[0].pid != idle.pid
+        assert children()[0].pid != idle.pid
 
 
 def test_estimator_that_cannot_be_sent_runs_here() -> None:
@@ -186,14 +188,14 @@ def test_used_budget_leaves_one_at_least() -> None:
     assert len(outcome.scored[0].kept.targets) == 0
 
 
-def test_no_process_outlives_a_killed_training(tmp_path: Path) -> None:
+def test_no_process_outlives_a_killed_training(tmp_path: Path, children: Children) -> None:
     """The kernel ends them with it."""
 
     def train() -> None:
         with pool(trial_with()) as engine:
             engine.add([Task(Candidate("slow", Elsewhere("slow")), fold) for fold in range(2)])
             engine.wait(0.2)
-            (tmp_path / "pids").write_text(" ".join(str(one.pid) for one in process_table.children(os.getpid())))
+            (tmp_path / "pids").write_text(" ".join(str(one.pid) for one in children()))
             engine.wait(60)
 
     training = forks.start(train)

@@ -115,7 +115,7 @@ def document(
         "verdict": health.verdict(tiles),
         "tiles": tiles,
         "now": steps(facts),
-        **_models(home, facts),
+        **_models(records, facts),
         **_arrivals(facts),
         "events": [{**row, "group": group_of(row["kind"])} for row in records.events.newest(EVENTS)],
         "lineage": lineage.stations(facts, records),
@@ -145,12 +145,12 @@ def _tiles(facts: Facts) -> list[Question]:
     return [{"id": name, "question": question, **tile} for name, (question, tile) in questions.items()]
 
 
-def _models(home: Home, facts: Facts) -> Models:
+def _models(records: Records, facts: Facts) -> Models:
     previous = sections.previous(facts)
     return {
         "champion": sections.champion(facts),
         "previous": previous,
-        "previous_doubt": open_faults.trained_on_forgotten(home.journal, previous) if previous is not None else "",
+        "previous_doubt": open_faults.trained_on_forgotten(records.journal, previous) if previous is not None else "",
         "held": facts.held["version"] if facts.held else None,
         "versions": [sections.version(row, facts) for row in facts.versions],
         "versions_total": sum(facts.counts["versions"].values()),
@@ -216,12 +216,12 @@ def gather(
         drift=drift.newest(records, pointer.version if pointer else None, settings or Settings()),
         counts=records.totals.counts(),
         acknowledged=acknowledged.among(
-            home.journal,
+            records.journal,
             [row["sha256"] for row in drops],
             [row["id"] for row in runs],
             [row["version"] for row in shown],
         ),
-        faults=open_faults.read(home.journal, since, champion["revision"] if champion else None),
+        faults=open_faults.read(records.journal, since, champion["revision"] if champion else None),
         backlog=_backlog(home, records, status),
         checks=checks if checks is not None else status.checks if status and status.alive else {},
         agreements=records.versions.agreements(pointer.version if pointer else None, [row["version"] for row in shown]),
