@@ -1,4 +1,4 @@
-"""A Dask scheduler and its workers, as processes, as somebody would start them from the command line; for benchmarks and tests."""
+"""A Dask scheduler and its workers, as processes, as a person would start them from the command line; for benchmarks and tests."""
 
 import contextlib
 import os

@@ -10,20 +10,24 @@ from pathlib import Path
 from typing import TypedDict
 
 from retraind.daemon.artifacts import bundle
-from retraind.daemon.artifacts.manifest import cleared
-from retraind.daemon.cli.report import answered_files, figures_over_time, health, home_access, old_predictions
+from retraind.daemon.cli.report import (
+    answered_files,
+    figures_over_time,
+    health,
+    home_access,
+    old_predictions,
+    stored_objects,
+)
 from retraind.daemon.core import durable, home_integrity, settings, status
 from retraind.daemon.core.databases import mlflow_server
-from retraind.daemon.core.errors import BundleRefused, RetraindError
+from retraind.daemon.core.errors import RetraindError
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.journal import journal_server
 from retraind.daemon.core.journal_rows import SegmentRow
 from retraind.daemon.core.settings import candidate_packages
 from retraind.daemon.dataset import git_history
 from retraind.daemon.dataset.dvc_cache import Cache
-from retraind.daemon.objects import ownership, probe
-from retraind.daemon.objects.opening import open_store, require_botocore
-from retraind.daemon.objects.store import MD5, SHA256, by_md5, by_sha256
+from retraind.daemon.objects.opening import require_botocore
 from retraind.daemon.records import drops as recorded_drops
 from retraind.daemon.records import segments as recorded_segments
 from retraind.daemon.records import versions
@@ -31,7 +35,6 @@ from retraind.daemon.records.query import ask
 from retraind.daemon.schema import schema, score_names
 from retraind.daemon.schema.schema import Schema
 from retraind.daemon.storage import artifact_paths
-from retraind.daemon.stored import bundle_files
 
 REPAIR = "Run `retraind doctor --repair`."
 
@@ -88,7 +91,7 @@ def _examine(home: Home) -> Iterator[Finding]:
     if old_predictions.exist(home):
         yield _look("archive", lambda: old_predictions.describe(home))
     if settings.load(home.settings).storage.url:
-        yield _look("storage", lambda: _storage(home))
+        yield _look("storage", lambda: stored_objects.describe(home))
     if settings.load(home.settings).inbox.url:
         yield _look("bucket", lambda: _bucket(home))
 
@@ -263,37 +266,6 @@ def _bucket(home: Home) -> str:
     from retraind.daemon.inbox.bucket import examination
 
     return examination.describe(home, settings.load(home.settings))
-
-
-def _storage(home: Home) -> str:
-    """Report the abilities of the object store, and segments of the present revision and bundles that it lacks."""
-    store = open_store(settings.load(home.settings).storage)
-    assert store is not None
-    try:
-        ownership.require(store, journal_server.identity(home))
-        described, judged = probe.describe(store), versions.Versions(home).newest(versions.MOST)
-        there = {entry.name for prefix in (MD5, SHA256) for entry in store.listing(prefix)}
-    finally:
-        store.close()
-    gone = [name for name, one in _live(home).items() if by_md5(one["md5"]) not in there]
-    gone = [name for name in gone if name in _live(home)] if gone else []
-    hint = "A starting daemon puts those that it has; the check `storage` tells when it is done."
-    if gone:
-        raise PartFailed(f"{described} It lacks {len(gone)} segments of the dataset, first {gone[0]}.", hint=hint)
-    if partial := [row["version"] for row in judged if _is_partial(home, row, there)]:
-        raise PartFailed(f"{described} It lacks files of {len(partial)} versions, first {partial[0]}.", hint=hint)
-    return f"{described} It has every segment of the dataset, and the bundles."
-
-
-def _is_partial(home: Home, row: versions.JudgedVersion, there: set[str]) -> bool:
-    """Whether the store lacks a file of a version that keeps its files here."""
-    folder = home.bundle(row["version"])
-    if cleared(folder):
-        return False
-    try:
-        return not bundle_files.objects(folder, row["bundle"]) <= there
-    except BundleRefused:  # which other findings and the check `bundle` report
-        return by_sha256(row["bundle"]) not in there
 
 
 def as_text(findings: Sequence[Finding]) -> str:

@@ -86,17 +86,17 @@ class Search:
         """Numbers are compared by these keys: the one that comes first is the smallest."""
         return file["first_seq"] if self._stretch.upwards else -file["last_seq"]
 
-    def _push(self, key: int, what: Group | HistoryFile) -> None:
-        heapq.heappush(self._queue, (max(key, self._begin), next(self._order), what))
+    def _push(self, key: int, part: Group | HistoryFile) -> None:
+        heapq.heappush(self._queue, (max(key, self._begin), next(self._order), part))
 
     def _read(self, opened: ExitStack) -> None:
         """Open the next file, or read the next row group."""
-        what = heapq.heappop(self._queue)[2]
+        part = heapq.heappop(self._queue)[2]
         try:
-            if isinstance(what, Group):
-                self._choose(what)
+            if isinstance(part, Group):
+                self._choose(part)
                 return
-            file = opened.enter_context(self._place.opened(what))
+            file = opened.enter_context(self._place.opened(part))
             for group in groups(file):
                 if self._stretch.meets(group.low, group.high) and self._fitting.may_have(group.file, group.number):
                     self._push(group.low if self._stretch.upwards else -group.high, group)

@@ -31,7 +31,7 @@ def suspect(story: Story, name: str, held_by: str | None = None) -> int:
 
 
 def test_suspicious_rows_that_were_accepted_colour_data_and_model(well: Story) -> None:
-    """Until somebody has looked: the event alone would leave everything green."""
+    """Until a person has looked: the event alone would leave everything green."""
     batch = suspect(well, "nightly-a.csv")
     state, tiles = banner(well)
     assert (state, tiles["flowing"], tiles["serving"]) == ("watch", "watch", "ok"), "v1 was trained before"

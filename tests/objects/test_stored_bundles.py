@@ -12,7 +12,7 @@ from service import wait_until
 from stores import Bucket
 
 from retraind.daemon.artifacts import bundle
-from retraind.daemon.cli import doctor
+from retraind.daemon.cli.report import stored_objects
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.settings import Promote
 from retraind.daemon.objects.store import by_sha256
@@ -191,7 +191,9 @@ def test_store_that_lost_a_file_gets_it_again(parts: Stored, bucket: Bucket) -> 
     lost = min(files_of(parts, version) - {by_sha256(str(parts.journal.versions.get(version)["bundle"]))})  # type: ignore[index]
     bucket.store.delete([lost])
     judged = Versions(parts.home).newest()
-    assert [row["version"] for row in judged if doctor._is_partial(parts.home, row, bucket.names())] == [version]
+    assert [row["version"] for row in judged if stored_objects._is_partial(parts.home, row, bucket.names())] == [
+        version
+    ]
     upkeep = StoreUpkeep(
         parts.home,
         bucket.store,
@@ -203,4 +205,4 @@ def test_store_that_lost_a_file_gets_it_again(parts: Stored, bucket: Bucket) -> 
     wait_until(lambda: upkeep.sentence == "", 20)
     upkeep.close()
     assert lost in bucket.names()
-    assert not [row for row in judged if doctor._is_partial(parts.home, row, bucket.names())]
+    assert not [row for row in judged if stored_objects._is_partial(parts.home, row, bucket.names())]

@@ -22,7 +22,7 @@ class Scheduled(Section):
     )
     scheduler_ca: str = Field(
         "",
-        description="File (PEM) of the authority that has signed the certificates of scheduler and workers. A relative path is below the home folder. It must sign for nobody else, because it alone decides who may run programs.",
+        description="File (PEM) of the authority that has signed the certificates of scheduler and workers. A relative path is below the home folder. It must sign no other certificates, because it alone decides who may run programs.",
     )
     scheduler_cert: str = Field(
         "", description="File (PEM) of the trainer's own certificate, signed by that authority."
@@ -66,7 +66,7 @@ class Scheduled(Section):
         elif not (self.scheduler_insecure or is_loopback(self.scheduler)):
             raise ValueError(
                 "a scheduler runs every program that is sent to it, and tcp:// lets everybody send one: use tls:// with "
-                "certificates, or set train.scheduler_insecure = true if nobody else can reach that network"
+                "certificates, or set train.scheduler_insecure = true if only trusted machines can reach that network"
             )
         return self
 
