@@ -4,6 +4,7 @@ import math
 import os
 import resource
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,12 @@ from retraind.daemon.training.selection.tasks import Engine, OneByOne, Result, T
 
 Children = Callable[[], list[Process]]
 HERE = os.getpid()
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process of the test, which may be a fork of the one that has imported this module."""
+    monkeypatch.setattr(sys.modules[__name__], "HERE", os.getpid())
 
 
 def trial_with(**settings: Any) -> Trial:
