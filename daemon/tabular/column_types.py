@@ -33,7 +33,8 @@ TYPES = {
 
 BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
-EMPTY = "The cell is empty and the schema allows no missing value here."
+ALLOW = 'To allow it, set "missing": true for the column in data/schema.json.'
+EMPTY = f"The cell is empty and the schema allows no missing value here. {ALLOW}"
 
 UNLABELLED = "The row has no label"
 """The beginning of the reason why a row without a target is rejected."""
@@ -104,7 +105,7 @@ def _plain(cells: pa.Array, notation: Notation) -> pa.Array:
 
 
 def _missing(cell: str) -> str:
-    return f"{shown(cell)} means a missing value, and the schema allows none here." if cell else EMPTY
+    return f"{shown(cell)} means a missing value, and the schema allows none here. {ALLOW}" if cell else EMPTY
 
 
 def unlabelled(cell: str) -> str:

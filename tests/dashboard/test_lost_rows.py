@@ -32,7 +32,7 @@ def on_data(story: Story) -> list[str]:
 
 
 def test_loss_asks_for_attention_until_it_is_acknowledged(well: Story) -> None:
-    """More than a tenth of the rows: amber in the banner, the card and the status."""
+    """A tenth of the rows or more: amber in the banner, the card and the status."""
     sha256 = lose(well, 60)
     document = well.document(alive())
     assert document["verdict"]["state"] == data(well)["state"] == "watch"
@@ -46,8 +46,13 @@ def test_loss_asks_for_attention_until_it_is_acknowledged(well: Story) -> None:
     assert on_data(well) == []
 
 
-def test_few_bad_rows_are_everyday(well: Story) -> None:
+def test_exactly_a_tenth_is_not_silent(well: Story) -> None:
     lose(well, 20)
+    assert data(well)["state"] == "watch"
+
+
+def test_few_bad_rows_are_everyday(well: Story) -> None:
+    lose(well, 19)
     assert data(well)["state"] == "ok"
     status.publish(well.home.status, alive())
     assert on_data(well) == []

@@ -114,7 +114,7 @@ HINT = "If it means a missing value: retraind schema --missing"
         ("boolean", "yes", "'yes' is neither true nor false."),
         ("date", "2026-02-29", "'2026-02-29' is written like a date, but there is no such day or time."),
         ("category", "a\x00", "The cell holds a control character."),
-        ("category", " ", "The cell is empty and the schema allows no missing value here."),
+        ("category", " ", f"The cell is empty and the schema allows no missing value here. {column_types.ALLOW}"),
     ],
 )
 def test_reason_says_what_the_cell_should_be(kind: Kind, cell: str, reason: str) -> None:
@@ -158,7 +158,7 @@ def test_markers_are_missing_values(filler: str) -> None:
     bad = {bad.row: bad.reason for bad in check(HEADER + "-,1,red,a\nNA,1,red,a\n1,na,red,a\n" + filler, MARKED).bad}
     assert bad == {
         0: f"'-' is not a number. {HINT} -.",
-        1: "'NA' means a missing value, and the schema allows none here.",
+        1: f"'NA' means a missing value, and the schema allows none here. {column_types.ALLOW}",
         2: f"'na' is not a number. {HINT} na.",
     }
 
