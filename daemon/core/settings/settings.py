@@ -1,6 +1,7 @@
 """All sections together."""
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -53,11 +54,16 @@ def variable(key: str) -> str:
     return PREFIX + key.upper().replace(".", "__")
 
 
-def entries(section: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
+@cache  # a command needs them five times before it begins
+def entries() -> tuple[tuple[str, str, Any], ...]:
     """Every setting as (dotted key, description, default), in order."""
+    return tuple(_entries(Settings, ""))
+
+
+def _entries(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, Any]]:
     for name, field in section.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from entries(kind, f"{prefix}{name}.")
+            yield from _entries(kind, f"{prefix}{name}.")
         else:
             yield prefix + name, field.description or "", field.get_default(call_default_factory=True)
