@@ -24,9 +24,7 @@ class Index:
 
 
 def copier(home: Home, settings: Settings, journal: Journal) -> HistoryCopier:
-    """The copier of a home, which leaves log files to the archiver if the settings say so."""
-    if settings.predictions.history != "parquet":
-        return HistoryCopier(home, settings)
+    """The copier of a home, which leaves log files to the archiver."""
     if journal.term is not None and journal.term.overtaken and home.history.exists() and Index(home).last_seq():
         # The other home has numbered its predictions alike. What is in no file yet is copied again from the logs.
         set_aside(home.history, "another home has led, and its predictions have these numbers")

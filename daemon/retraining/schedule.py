@@ -7,11 +7,12 @@ from the last one, so runs missed while the machine was off are made up by one r
 
 import re
 from datetime import UTC, datetime, timedelta
-
-from apscheduler.triggers.base import BaseTrigger
-from apscheduler.triggers.cron import CronTrigger
+from typing import TYPE_CHECKING
 
 from retraind.daemon.core.errors import BadSettings
+
+if TYPE_CHECKING:
+    from apscheduler.triggers.base import BaseTrigger
 
 DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -44,7 +45,7 @@ class Schedule:
         return last is not None and planned is not None and planned <= now
 
 
-def parse(text: str) -> tuple[timedelta | None, BaseTrigger | None]:
+def parse(text: str) -> "tuple[timedelta | None, BaseTrigger | None]":
     """(interval, None), (None, cron) or (None, None); raises BadSettings."""
     if not text.strip():
         return None, None
@@ -60,7 +61,9 @@ def parse(text: str) -> tuple[timedelta | None, BaseTrigger | None]:
         raise BadSettings(f"retrain.schedule = {text!r}: {error}.", hint=hint) from None
 
 
-def _cron(text: str) -> BaseTrigger:
+def _cron(text: str) -> "BaseTrigger":
+    from apscheduler.triggers.cron import CronTrigger  # imported here, because most homes have no cron fields
+
     *fields, weekdays = text.split()
     cron = CronTrigger.from_crontab(" ".join([*fields, ",".join(map(_weekday, weekdays.split(",")))]), timezone=UTC)
     if cron.get_next_fire_time(None, datetime.now(UTC)) is None:

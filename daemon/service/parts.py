@@ -17,8 +17,6 @@ from retraind.daemon.dataset.dataset import Dataset
 from retraind.daemon.dataset.repacking import Repacking
 from retraind.daemon.dataset.segment_folder import SegmentFolder
 from retraind.daemon.drift.watch import DriftWatch
-from retraind.daemon.history import index as history_index
-from retraind.daemon.inbox.bucket.starting import start_inbox
 from retraind.daemon.inbox.inbox import Inbox
 from retraind.daemon.inbox.rejected_folder import Rejected
 from retraind.daemon.inbox.settling import Settling
@@ -168,11 +166,20 @@ def _start_gatherer(frame: Frame) -> Gatherer:
 
 
 def _start_history_copier(frame: Frame, gatherer: Gatherer, journal: Journal) -> HistoryCopier:
-    history_copier = history_index.copier(frame.home, frame.settings, journal)
+    history_copier = _history_copier(frame, journal)
     history_copier.counting = gatherer.count_predictions
     history_copier.start()
     frame.stack.callback(history_copier.stop)
     return history_copier
+
+
+def _history_copier(frame: Frame, journal: Journal) -> HistoryCopier:
+    """The copier of the prediction log; one that leaves logs to the archiver has modules of its own."""
+    if frame.settings.predictions.history != "parquet":
+        return HistoryCopier(frame.home, frame.settings)
+    from retraind.daemon.history import index
+
+    return index.copier(frame.home, frame.settings, journal)
 
 
 def _open_old_predictions(
@@ -240,11 +247,20 @@ def _start_notifier(frame: Frame, journal: Journal) -> "Notifier | None":
 
 
 def _open_inbox(frame: Frame, journal: Journal) -> tuple[Inbox, Watcher]:
-    inbox = start_inbox(frame.home, frame.settings, frame.wake, frame.settling, journal, frame.stack)
+    inbox = _inbox(frame, journal)
     watcher = Watcher(frame.home, inbox.hint, frame.wake)
     frame.stack.callback(watcher.close)
     inbox.recover()
     return inbox, watcher
+
+
+def _inbox(frame: Frame, journal: Journal) -> Inbox:
+    """The inbox; without a bucket nothing more is imported."""
+    if not frame.settings.inbox.url:
+        return Inbox(frame.home, frame.settings.inbox, frame.wake, frame.settling)
+    from retraind.daemon.inbox.bucket.starting import start_inbox
+
+    return start_inbox(frame.home, frame.settings, frame.wake, frame.settling, journal, frame.stack)
 
 
 def _open_ingestion(

@@ -7,7 +7,7 @@ event in the same transaction, so the history for people is never ahead of the f
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from retraind.daemon.core.journal import journal_server
 from retraind.daemon.core.leader.identity import Leader, Term
@@ -31,7 +31,9 @@ from retraind.daemon.storage.entries.runs import Runs
 from retraind.daemon.storage.entries.segments import Segments
 from retraind.daemon.storage.entries.swaps import Swaps
 from retraind.daemon.storage.entries.versions import Versions
-from retraind.daemon.storage.server.database import DatabaseServer
+
+if TYPE_CHECKING:
+    from retraind.daemon.storage.server.database import DatabaseServer
 
 
 class Journal:
@@ -70,14 +72,14 @@ class Journal:
         server = journal_server.beside(path)
         if server is None:
             return cls(DatabaseFile.open(path))
-        return cls(DatabaseServer.open(server, path.with_name(journal_server.NAME), leader))
+        return cls(_servers().open(server, path.with_name(journal_server.NAME), leader))
 
     @classmethod
     @contextmanager
     def reading(cls, path: Path) -> Iterator[Self]:
         """A read-only journal, while the daemon writes it; raises RetraindError when it can't be used."""
         server = journal_server.beside(path)
-        with DatabaseFile.reading(path) if server is None else DatabaseServer.reading(server) as database:
+        with DatabaseFile.reading(path) if server is None else _servers().reading(server) as database:
             yield cls(database)
 
     @property
@@ -127,3 +129,10 @@ class Journal:
         with self.database.writing() as connection:
             self.swaps.note_batch()
             return sum(journal_retention.remove(connection, *sort) for sort in due)
+
+
+def _servers() -> "type[DatabaseServer]":
+    """Databases on servers: imported here, because the file needs no second set of tables."""
+    from retraind.daemon.storage.server.database import DatabaseServer
+
+    return DatabaseServer

@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from importlib import metadata
 from typing import Any, NamedTuple
 
+from retraind import release
 from retraind.daemon.core.settings import Settings
 from retraind.daemon.storage.trends.store import Mark
 
@@ -24,12 +24,8 @@ class Deployment(NamedTuple):
 
 def present(settings: Settings) -> Deployment:
     """What this process runs."""
-    try:
-        release = metadata.version("retraind")
-    except metadata.PackageNotFoundError:  # it runs from a checkout
-        release = "unknown"
     digests = {name: _digest(value) for name, value in _flat(settings.model_dump(mode="json"))}
-    return Deployment(release, digests)
+    return Deployment(release.VERSION, digests)
 
 
 def marks(before: Mapping[str, Any] | None, now: Deployment, at: str) -> list[Mark]:

@@ -1,4 +1,4 @@
-"""Starts the inbox: its folder, and the bucket of `inbox.url` beside it; without that, none of its modules is imported."""
+"""Starts an inbox with a bucket: its folder, and the objects of `inbox.url` beside it."""
 
 import os
 from collections.abc import Callable
@@ -26,10 +26,8 @@ def start_inbox(
 
     Raises BadSettings without botocore, StoreUnavailable.
     """
-    if not settings.inbox.url:
-        return Inbox(home, settings.inbox, wake, settling)
     require_botocore("inbox.url")
-    from retraind.daemon.inbox.bucket import opening
+    from retraind.daemon.inbox.bucket import opening  # after the sentence on a missing botocore
 
     may_delete = partial(require_leading, settings, journal)
     inbox, courier = opening.open_inbox(home, settings, wake, settling, journal, may_delete)

@@ -5,8 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from retraind.daemon.core.journal.acknowledgement import AcknowledgementRow
-from retraind.daemon.core.states import EventKind
+from retraind.daemon.core.states import EventKind, Level
 from retraind.daemon.records.query import listed, parts, typed
+
+UNACKNOWLEDGED = (
+    f"events.level != '{Level.INFO}' AND NOT EXISTS "
+    "(SELECT 1 FROM acknowledgements WHERE acknowledgements.event = events.id)"
+)
+"""SQL: warnings and errors that no person has acknowledged."""
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,8 @@ from retraind.daemon.core.journal.acknowledgement import AcknowledgementRow
 from retraind.daemon.core.journal_rows import EventRow
 from retraind.daemon.core.states import EventKind, Level
 from retraind.daemon.records.search import acknowledged, conditions
+from retraind.daemon.records.search.acknowledged import UNACKNOWLEDGED
 from retraind.daemon.records.search.pages import Condition, Page, Range, Source, page
-
-UNACKNOWLEDGED = (
-    f"events.level != '{Level.INFO}' AND NOT EXISTS "
-    "(SELECT 1 FROM acknowledgements WHERE acknowledgements.event = events.id)"
-)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from retraind.daemon.core.journal.history_files import HistoryFile, place_of, writers_of
 from retraind.daemon.records.query import LAST, number, texts, typed
-from retraind.daemon.records.search.old_predictions import Stretch
+
+if TYPE_CHECKING:
+    from retraind.daemon.records.search.old_predictions import Stretch
 
 SOME = 64
 """Entries that are read at once."""
@@ -33,7 +35,7 @@ class Within(NamedTuple):
     """The identity in the ids."""
 
 
-def within(journal: Path, stretch: Stretch, chosen: Within) -> Iterator[HistoryFile]:
+def within(journal: Path, stretch: "Stretch", chosen: Within) -> Iterator[HistoryFile]:
     """The files of a stretch in the order of its numbers; raises sqlite3.Error."""
     ends = "first_seq < ? AND last_seq > ?"
     times = "last_at >= ? AND first_at < ?"

@@ -10,7 +10,7 @@ from retraind.daemon.core.journal_rows import EventRow
 from retraind.daemon.core.states import DropState, EventKind
 from retraind.daemon.records.dialect import UNSORTED
 from retraind.daemon.records.query import first, number, typed
-from retraind.daemon.records.search.event_search import UNACKNOWLEDGED
+from retraind.daemon.records.search.acknowledged import UNACKNOWLEDGED
 
 NAMED = 3
 """Number of drops that a sentence names."""
