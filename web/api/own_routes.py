@@ -13,7 +13,6 @@ from retraind.web.api.views import Views
 from retraind.web.auth.access import CALLER, LOCAL
 from retraind.web.http.reply import Reply, json_object
 from retraind.web.http.wsgi_environ import up
-from retraind.web.uploads import receiving
 from retraind.web.worker_state import Worker
 
 Route = Callable[..., Any]
@@ -75,7 +74,7 @@ def _records(worker: Worker) -> dict[str, Route]:
         "/events": lambda: send(views.events(request.query)),
         "/queue": lambda: send(views.queue(request.query)),
         "/settings": lambda: send(views.settings(request.query)),
-        "/uploads/<key>": lambda key: send(receiving.progress(worker, key)),
+        "/uploads/<key>": lambda key: send(views.upload(key)),
         "/requests/<key>": lambda key: _json(*commands.find_request(worker, key)),
     }
 
@@ -97,7 +96,13 @@ def write(worker: Worker) -> dict[str, Route]:
 
 def uploading(worker: Worker) -> Route:
     """POST /drops: a file for the inbox."""
-    return lambda: send(receiving.send(worker, request.environ))
+
+    def take() -> bytes:
+        from retraind.web.uploads import receiving  # at the first of them
+
+        return send(receiving.send(worker, request.environ))
+
+    return take
 
 
 def send(reply: Reply) -> bytes:

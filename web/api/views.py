@@ -46,6 +46,12 @@ class Views:
 
         return self._listed(predictions.find(self._worker.home, query, old=self._worker.old_predictions))
 
+    def upload(self, sha256: str) -> Reply:
+        """How far an upload is; see `retraind.web.uploads.receiving`."""
+        from retraind.web.uploads import receiving
+
+        return receiving.progress(self._worker, sha256)
+
     def versions(self, query: Query) -> Reply:
         """Judged versions with their live scores (null before the first late label), newest first.
 

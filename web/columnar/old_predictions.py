@@ -4,21 +4,16 @@ import contextlib
 import subprocess
 import sys
 import threading
-from dataclasses import asdict
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import orjson
 
 from retraind.daemon.core.errors import Unavailable
 from retraind.daemon.core.home import Home
-from retraind.daemon.records.predictions import LoggedPrediction
-from retraind.daemon.records.search.old_predictions import (
-    Answer,
-    OldPage,
-    Order,
-    PredictionFilter,
-    Stretch,
-)
+
+if TYPE_CHECKING:  # every worker imports this module, and few homes have such predictions
+    from retraind.daemon.records.predictions import LoggedPrediction
+    from retraind.daemon.records.search.old_predictions import Answer, OldPage, Order, PredictionFilter, Stretch
 
 SECONDS = 10.0
 """An answer is given up after this time; a page takes at most a second, and the start of the process as long."""
@@ -36,13 +31,15 @@ class OldPredictionsReader:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
-    def page(self, chosen: PredictionFilter, stretch: Stretch) -> OldPage:
+    def page(self, chosen: "PredictionFilter", stretch: "Stretch") -> "OldPage":
         """A page of those that fit; raises Unavailable."""
-        answer = self._ask({"find": None, "chosen": asdict(chosen), "stretch": list(stretch)})
+        from retraind.daemon.records.search.old_predictions import OldPage
+
+        answer = self._ask({"find": None, "chosen": vars(chosen), "stretch": list(stretch)})
         assert answer["page"] is not None
         return OldPage(*answer["page"])
 
-    def find(self, key: str) -> LoggedPrediction | None:
+    def find(self, key: str) -> "LoggedPrediction | None":
         """The prediction with this id, or None; raises Unavailable."""
         return self._ask({"find": key, "chosen": {}, "stretch": ()})["found"]
 
@@ -51,7 +48,7 @@ class OldPredictionsReader:
         with self._lock:
             self._end()
 
-    def _ask(self, order: Order) -> Answer:
+    def _ask(self, order: "Order") -> "Answer":
         line = orjson.dumps(order, option=orjson.OPT_APPEND_NEWLINE)
         with self._lock:
             # Twice, because it may just have ended without work.
@@ -62,7 +59,7 @@ class OldPredictionsReader:
             raise Unavailable(f"Old predictions can't be read: {answer['problem']}", hint=HINT)
         return answer
 
-    def _exchange(self, line: bytes) -> Answer | None:
+    def _exchange(self, line: bytes) -> "Answer | None":
         """The answer; None if the process has ended."""
         process = self._running()
         assert process.stdin is not None
@@ -100,7 +97,7 @@ class OldPredictionsReader:
             self._process = None
 
 
-def _received(source: IO[bytes]) -> Answer | None:
+def _received(source: IO[bytes]) -> "Answer | None":
     line = source.readline()
     if not line.endswith(b"\n"):
         return None
