@@ -10,14 +10,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from retraind.daemon.artifacts import bundle
-from retraind.daemon.cli.report import (
-    answered_files,
-    figures_over_time,
-    health,
-    home_access,
-    old_predictions,
-    stored_objects,
-)
+from retraind.daemon.cli.report import answered_files, checks, figures_over_time, home_access, old_predictions
 from retraind.daemon.core import durable, home_integrity, settings, status
 from retraind.daemon.core.databases import mlflow_server
 from retraind.daemon.core.errors import RetraindError
@@ -70,7 +63,7 @@ def _daemon_checks(home: Home) -> Iterator[Finding]:
     """The checks of a running daemon; a home without one is not unhealthy for that."""
     daemon = status.read(home.status)
     if daemon is not None and daemon.alive:
-        for name, check in health.read(home)["checks"].items():
+        for name, check in checks.examine(home, daemon, home_access.served(home)).checks.items():
             yield Finding(what=name, ok=check["ok"], detail=check["detail"])
 
 
@@ -91,7 +84,7 @@ def _examine(home: Home) -> Iterator[Finding]:
     if old_predictions.exist(home):
         yield _look("archive", lambda: old_predictions.describe(home))
     if settings.load(home.settings).storage.url:
-        yield _look("storage", lambda: stored_objects.describe(home))
+        yield _look("storage", lambda: _storage(home))
     if settings.load(home.settings).inbox.url:
         yield _look("bucket", lambda: _bucket(home))
 
@@ -259,6 +252,12 @@ def _paths(home: Home) -> str:
         kept = f"the files of its runs are at {server.artifacts}" if server.artifacts else "it names this home only"
         return f"MLflow's database is at {server.url}; {kept}."
     return "MLflow's database names this home only."
+
+
+def _storage(home: Home) -> str:
+    from retraind.daemon.cli.report import stored_objects  # imported here, because few homes have a store
+
+    return stored_objects.describe(home)
 
 
 def _bucket(home: Home) -> str:

@@ -20,7 +20,7 @@ from retraind.daemon.records.query import ask
 from retraind.daemon.records.records import Records
 from retraind.web.auth.access import LOCAL
 from retraind.web.dashboard import health
-from retraind.web.dashboard.document import gather
+from retraind.web.dashboard.answers.questions import gather
 from retraind.web.pages.overview import render
 
 story, well = pytest.fixture(stories.story), pytest.fixture(stories.well)

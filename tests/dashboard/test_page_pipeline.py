@@ -7,7 +7,7 @@ from stories import Story, a_dead_daemon, alive, now_as_text
 from retraind.daemon.core.states import RunState
 from retraind.daemon.core.status import Training
 from retraind.daemon.records.records import Records
-from retraind.web.dashboard.document import gather
+from retraind.web.dashboard.answers.questions import gather
 from retraind.web.dashboard.pipeline import steps
 
 story, well = pytest.fixture(stories.story), pytest.fixture(stories.well)

@@ -16,7 +16,7 @@ from retraind.daemon.records.versions import JudgedVersion
 from retraind.daemon.schema.row_encoding import encode
 from retraind.daemon.schema.scores import Scores
 from retraind.web.dashboard import quality
-from retraind.web.dashboard.document import gather
+from retraind.web.dashboard.answers.questions import gather
 from retraind.web.pages.overview import render
 
 story, well = pytest.fixture(stories.story), pytest.fixture(stories.well)

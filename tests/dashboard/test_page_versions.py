@@ -15,7 +15,7 @@ from retraind.daemon.records.records import Records
 from retraind.daemon.schema.scores import Scores, WorldChange
 from retraind.web.dashboard import chart
 from retraind.web.dashboard import serving as champion
-from retraind.web.dashboard.document import gather
+from retraind.web.dashboard.answers.questions import gather
 from retraind.web.pages.overview import render
 
 story, well = pytest.fixture(stories.story), pytest.fixture(stories.well)

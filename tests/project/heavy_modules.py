@@ -191,7 +191,7 @@ HEAVY = {
         "retraind.daemon.cli.report.explanation",
         "retraind.daemon.cli.report.lineage_tree",
         "retraind.daemon.cli.report.schema_table",
-        "retraind.daemon.cli.report.terminal",
+        "retraind.daemon.cli.report.console",
         "retraind.daemon.cli.report.versions",
     },
     "tomlkit": {"retraind.daemon.core.settings.settings_file"},

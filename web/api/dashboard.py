@@ -44,10 +44,10 @@ class Dashboard:
 
     def facts(self) -> "Facts":
         """The facts behind the state of the service; raises sqlite3.Error if the records can't be read."""
-        from retraind.web.dashboard import document
+        from retraind.web.dashboard.answers import questions
 
         worker = self._worker
-        return document.gather(
+        return questions.gather(
             worker.home,
             worker.records,
             worker.slot.status,

@@ -50,7 +50,7 @@ class Pages:
 
     def framed(self, environ: WSGIEnvironment, page: "Page", query: Mapping[str, str], key: str = "") -> Reply:
         """A page in its frame; raises what its content raises."""
-        from retraind.web.dashboard import document
+        from retraind.web.dashboard.answers import questions
         from retraind.web.pages import frame
 
         facts = self._dashboard.facts()
@@ -58,7 +58,7 @@ class Pages:
         asked = frame.PageRequest(
             worker.home, worker.records, facts, environ[CALLER], key, query, worker.old_predictions
         )
-        state = document.time_of(facts), document.verdict(facts)
+        state = questions.time_of(facts), questions.verdict(facts)
         data = page.data.format(key=quote(key, safe=""))
         if data and environ["QUERY_STRING"]:
             data += f"?{environ['QUERY_STRING']}"

@@ -12,17 +12,14 @@ import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from retraind.daemon.artifacts import manifest
-from retraind.daemon.core import home_integrity, status
-from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.core import status
 from retraind.daemon.core.home import Home
-from retraind.daemon.core.node import node_status
 from retraind.daemon.core.settings import Settings
-from retraind.daemon.core.states import CheckName
-from retraind.daemon.core.status import Check, Status, Training
+from retraind.daemon.core.status import Training
 from retraind.daemon.records.records import Records
 from retraind.web.dashboard import document
 from retraind.web.metrics import totals
+from retraind.web.terminal import home_checks
 
 if TYPE_CHECKING:
     from retraind.web.dashboard.document import Document
@@ -72,7 +69,7 @@ class HomeSource:
         if reason := None if home.registry.is_dir() else f"{home.registry} is gone.":
             raise Silent(reason)
         state, figures = status.read(home.status), totals.collect(home)
-        checks = _checks(home, state, figures)
+        checks = home_checks.read(home, state, figures)
         records = Records(home)
         try:
             summary = totals.summary(figures, records.totals.counts(), state, 0.0)
@@ -81,43 +78,6 @@ class HomeSource:
             page = document.without_records(home, state, self._settings, checks, error)
         training = state.training if state and state.alive else None
         return Moment(time.monotonic(), page, tuple(figures.buckets), training)
-
-
-def _checks(home: Home, state: Status | None, figures: totals.Totals) -> dict[str, Check]:
-    """The checks that GET /health makes, as far as they can be made from outside of a worker."""
-    checks: dict[str, Check] = dict(state.checks) if state and state.alive else {}
-    checks[CheckName.MODEL.value] = _model(home)
-    checks[CheckName.WORKER.value] = _workers(figures)
-    if home.node.exists():
-        checks[CheckName.NODE.value] = node_status.check(node_status.read(home.node))
-    elif state is None or not state.alive:
-        checks[CheckName.DAEMON.value] = Check(ok=False, detail="It does not run: `retraind run` starts it.")
-    damage = {CheckName.DISK: home_integrity.disk(home), CheckName.JOURNAL: home_integrity.journal(home)}
-    checks |= {str(name): Check(ok=False, detail=detail) for name, detail in damage.items() if detail}
-    return checks
-
-
-def _model(home: Home) -> Check:
-    try:
-        pointer = manifest.read_pointer(home.pointer)
-    except RetraindError as error:
-        return Check(ok=False, detail=str(error))
-    if pointer is None:
-        return Check(ok=False, detail="No version has been promoted yet.")
-    return Check(ok=True, detail=f"Version {pointer.version} since {pointer.since}.")
-
-
-def _workers(figures: totals.Totals) -> Check:
-    """Whether an HTTP worker lives: it publishes its counters every second, and the kernel drops the lock of a dead one."""
-    live = figures.live
-    if not live:
-        return Check(
-            ok=False, detail="No HTTP worker has reported for 5 s: predictions are not answered. See the service's log."
-        )
-    problems = [worker.problem for worker in live if worker.problem]
-    if problems:
-        return Check(ok=False, detail=problems[0])
-    return Check(ok=True, detail=f"{len(live)} HTTP {'worker answers' if len(live) == 1 else 'workers answer'}.")
 
 
 class AddressSource:

@@ -1,31 +1,21 @@
 """What asks for attention: the page's answers about this home, made by the page's own code, so that both say the same."""
 
-from typing import TypedDict
-
+from retraind.daemon.cli.report.health import Reason
 from retraind.daemon.core import status
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.settings import Settings, in_force
-from retraind.web.dashboard.tiles import State, Tile
-from retraind.web.terminal import sources
+from retraind.web.dashboard.tiles import Tile
+from retraind.web.terminal import home_checks
 
 LABELS = {"healthy": "health", "serving": "model", "flowing": "data", "good": "quality"}
 """The questions of the page, by the words of `retraind top`."""
 
 
-class Reason(TypedDict):
-    """Something that needs a person; `about` is health, model, data, quality or settings."""
-
-    about: str
-    state: State
-    sentence: str
-
-
 def reasons(home: Home, settings: Settings | None, *, healthy: bool) -> list[Reason]:
     """What needs a person beyond failing checks, as the page has it; `healthy`: no check fails."""
-    try:
-        tiles = sources.HomeSource(home, settings or Settings()).now().document["tiles"]
-    except sources.Silent:
+    if not home.registry.is_dir():
         return []  # the checks say so
+    tiles = home_checks.answers(home, settings or Settings())
     daemon = status.read(home.status)
     alive = daemon is not None and daemon.alive
     reported = {"healthy": healthy and daemon is not None and daemon.state == "ready", "flowing": alive}

@@ -5,8 +5,9 @@ from typing import cast
 
 from rich.table import Column, Table
 
+from retraind.daemon.cli.report.console import CONSOLE
 from retraind.daemon.cli.report.home_access import reading
-from retraind.daemon.cli.report.terminal import CONSOLE, printable
+from retraind.daemon.cli.report.terminal import printable
 from retraind.daemon.core.errors import Ambiguous, NotFound
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.states import DropState

@@ -3,7 +3,8 @@
 from rich.table import Column, Table
 
 from retraind.daemon.artifacts.explaining.explanation import Explained
-from retraind.daemon.cli.report.terminal import CONSOLE, printable
+from retraind.daemon.cli.report.console import CONSOLE
+from retraind.daemon.cli.report.terminal import printable
 
 
 def show(explained: Explained) -> None:

@@ -1,7 +1,7 @@
 """Access of reports to a home: its journal and the pointer to the served version."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from retraind.daemon.artifacts import manifest
@@ -10,6 +10,8 @@ from retraind.daemon.core import home_integrity
 from retraind.daemon.core.errors import HistoryLost, RetraindError
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.journal import journal_server
+from retraind.daemon.records import lineage
+from retraind.daemon.schema.scores import Agreement
 
 
 def served(home: Home) -> Pointer | None:
@@ -25,6 +27,15 @@ def has_journal(home: Home) -> bool:
     if gone := home_integrity.journal(home):
         raise HistoryLost(gone)
     return journal_server.exists(home)
+
+
+def agreements(home: Home, pointer: Pointer | None, versions: Sequence[int]) -> dict[int, Agreement]:
+    """The agreement with the served version, by number, of those `versions` that have been held."""
+    try:
+        compared = lineage.agreements(home, versions, pointer.version) if pointer else []
+    except sqlite3.Error:
+        compared = []  # a damaged history is replaced by a new one; health must be shown meanwhile
+    return {row["version"]: row for row in compared}
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict
 import rich.table
 from rich.table import Table
 
-from retraind.daemon.cli.report.terminal import CONSOLE, printable
+from retraind.daemon.cli.report.console import CONSOLE
+from retraind.daemon.cli.report.terminal import printable
 from retraind.daemon.schema.cell_notation import Notation
 from retraind.daemon.schema.column import MOST_CATEGORIES, Column
 from retraind.daemon.schema.schema import Schema

@@ -1,9 +1,4 @@
-"""The terminal that reports are printed on."""
-
-from rich.console import Console
-
-# Reasons and names are other people's texts, so `[…]` in them is not markup.
-CONSOLE = Console(markup=False, emoji=False, highlight=False)
+"""Texts for the terminal that reports are printed on."""
 
 
 def printable(value: object) -> str:

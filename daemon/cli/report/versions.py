@@ -1,17 +1,16 @@
 """Versions with their verdicts and live scores."""
 
 import json
-import sqlite3
 from collections.abc import Sequence
 
 from rich.table import Column, Table
 
-from retraind.daemon.artifacts.manifest import Pointer
 from retraind.daemon.cli.report import home_access
-from retraind.daemon.cli.report.terminal import CONSOLE, printable
+from retraind.daemon.cli.report.console import CONSOLE
+from retraind.daemon.cli.report.terminal import printable
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.journal_rows import VersionRow
-from retraind.daemon.records import lineage, live_score, query
+from retraind.daemon.records import live_score, query
 from retraind.daemon.schema import score_names
 from retraind.daemon.schema.scores import Agreement, Score
 
@@ -31,7 +30,7 @@ def listed(home: Home, limit: int) -> list[ListedVersion]:
     pointer = home_access.served(home)
     with home_access.reading(home):
         rows = query.newest(VersionRow, home.journal, "versions", limit, key="version")
-        shadows = agreements(home, pointer, [row["version"] for row in rows])
+        shadows = home_access.agreements(home, pointer, [row["version"] for row in rows])
         return [
             {
                 **row,
@@ -41,15 +40,6 @@ def listed(home: Home, limit: int) -> list[ListedVersion]:
             }
             for row in rows
         ]
-
-
-def agreements(home: Home, pointer: Pointer | None, versions: Sequence[int]) -> dict[int, Agreement]:
-    """The agreement with the served version, by number, of those `versions` that have been held."""
-    try:
-        compared = lineage.agreements(home, versions, pointer.version) if pointer else []
-    except sqlite3.Error:
-        compared = []  # a damaged history is replaced by a new one; health must be shown meanwhile
-    return {row["version"]: row for row in compared}
 
 
 def print_table(rows: Sequence[ListedVersion]) -> None:

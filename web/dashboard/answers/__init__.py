@@ -1,0 +1,1 @@
+"""The answers of the page to its four questions."""
