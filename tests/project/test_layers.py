@@ -72,17 +72,58 @@ UNUSED = {"pydantic_settings", "structlog", "apscheduler.schedulers"}
 """What no process of ours needs: each takes a tenth of a second or more to import."""
 
 
-def loaded(code: str) -> set[str]:
+METADATA = {"importlib.metadata"}
+"""pydantic's search for plugins would import it, and email, in every process (see `retraind.daemon`)."""
+
+OPTIONAL = {
+    "apscheduler",
+    "psycopg",
+    "retraind.daemon.history",
+    "retraind.daemon.inbox.bucket",
+    "retraind.daemon.leadership",
+    "retraind.daemon.nodes",
+    "retraind.daemon.notify",
+    "retraind.daemon.objects.s3",
+    "retraind.daemon.storage.server",
+}
+"""What the daemon needs only with some setting that a home without settings does not have."""
+
+COMMAND = "import retraind.daemon.cli.commands, retraind.daemon.cli.service_commands"
+
+OWN = {
+    f"{COMMAND}, retraind.daemon.service.service": 90,
+    "import retraind.web.server.__main__": 178,
+    "import retraind.daemon.service.loop": 318,
+    f"{COMMAND}, retraind.daemon.cli.report.health, retraind.daemon.cli.report.attention": 128,
+    "import retraind.daemon.cli.commands, retraind.daemon.cli.home_commands, retraind.daemon.cli.doctor": 127,
+}
+"""Maximum number of our own modules for the first steps of a start, a worker, the loop, `retraind status` and `retraind doctor`.
+
+Each costs half a millisecond. A larger number is a decision: first see whether a module is needed only with some
+setting, or only at some request.
+"""
+
+
+@pytest.mark.parametrize("code", OWN)
+def test_start_imports_few_of_our_own_modules(code: str) -> None:
+    """A home without settings does not pay for what other homes use."""
+    own = sorted(name for name in loaded(code) if name.partition(".")[0] == "retraind")
+    assert len(own) <= OWN[code], own
+
+
+@functools.cache
+def loaded(code: str) -> frozenset[str]:
     """Modules in memory after `code` has run in a fresh interpreter."""
     code += "\nimport sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
+    return frozenset(done.stdout.split())
 
 
 def test_worker_loads_no_heavy_library() -> None:
     """An HTTP worker is up in a blink: what pages, metrics and the OpenAPI document need comes with the first request for them."""
     others = TRAINING | UNUSED | {"dvc", "psycopg", "pyarrow", "rich", "sqlalchemy", "typer", "watchdog"}
-    late = {"jinja2", "prometheus_client", "retraind.web.dashboard", "retraind.web.openapi", "retraind.web.pages"}
+    packages = {f"retraind.web.{name}" for name in ("dashboard", "lists", "openapi", "pages", "uploads")}
+    late = packages | METADATA | {"jinja2", "prometheus_client", "retraind.daemon.records.search"}
     assert not loaded("import retraind.web.server.__main__") & (others | late)
     assert (
         not loaded(
@@ -94,18 +135,13 @@ def test_worker_loads_no_heavy_library() -> None:
 
 def test_command_line_and_service_start_without_heavy_libraries() -> None:
     """`retraind --help`, and the daemon until its workers run, wait for none of them."""
-    heavy = TRAINING | UNUSED | {"apscheduler", "dvc", "granian", "numpy", "pyarrow", "rich", "sqlalchemy", "watchdog"}
-    assert (
-        not loaded(
-            "import retraind.daemon.cli.commands, retraind.daemon.cli.service_commands, retraind.daemon.service.service"
-        )
-        & heavy
-    )
+    libraries = {"apscheduler", "dvc", "granian", "numpy", "pyarrow", "rich", "sqlalchemy", "watchdog"}
+    assert not loaded(f"{COMMAND}, retraind.daemon.service.service") & (TRAINING | UNUSED | METADATA | libraries)
 
 
 def test_daemon_loads_only_what_takes_drops_and_serves() -> None:
     """What only a training needs is not even in reach: `parts` has every module of the loop, `loop` all of its duties."""
-    heavy = TRAINING | UNUSED | {"dvc", "onnx", "onnxruntime", "psycopg", "rich", "retraind.daemon.notify"}
+    heavy = TRAINING | UNUSED | OPTIONAL | {"dvc", "onnx", "onnxruntime", "rich"}
     arrays = (
         "import pyarrow; arrow_without_pandas.without_pandas(); pyarrow.table({'x': pyarrow.array([1])}).to_pydict()"
     )
@@ -125,8 +161,24 @@ def test_trainer_leaves_out_what_serves_language_models() -> None:
 
 def test_doctor_loads_the_model_and_no_rows() -> None:
     """It reads every byte of a home without pyarrow; the modules of the loop are none of its own."""
-    heavy = TRAINING | UNUSED | {"dvc", "granian", "pyarrow", "sqlalchemy", "watchdog"}
-    assert not loaded("import retraind.daemon.cli.doctor, retraind.daemon.cli.home_commands") & heavy
+    heavy = TRAINING | UNUSED | METADATA | {"dvc", "granian", "pyarrow", "rich", "sqlalchemy", "watchdog"}
+    late = {"http.client", "retraind.daemon.objects.ownership", "retraind.web.dashboard.answers"}
+    assert not loaded("import retraind.daemon.cli.doctor, retraind.daemon.cli.home_commands") & (heavy | late)
+
+
+def test_status_waits_for_no_console_and_no_page(home: Home, journal: Journal) -> None:
+    """It asks the page's code for its answers alone, and prints plain lines: no tables, and no request to another machine."""
+    assert journal
+    run = f"""
+import contextlib, sys
+from retraind.daemon.cli.commands import main
+sys.argv = ["retraind", "status", "--home", {str(home.root)!r}]
+with contextlib.suppress(SystemExit), contextlib.redirect_stdout(sys.stderr):
+    main()
+"""
+    modules = loaded(run)
+    assert "retraind.web.dashboard.answers.questions" in modules
+    assert not modules & (METADATA | {"rich", "http.client", "numpy", "retraind.web.dashboard.document"})
 
 
 def test_files_are_predicted_without_what_trains() -> None:
