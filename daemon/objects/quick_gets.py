@@ -4,6 +4,7 @@ Only a plain answer with status 200 counts. For everything else the caller asks 
 redirections, and knows the errors.
 """
 
+import socket
 import ssl
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -65,6 +66,9 @@ class QuickGets:
 def _answer(connection: HTTPConnection, path: str, headers: Mapping[str, str]) -> HTTPResponse | None:
     try:
         connection.request("GET", path, headers=dict(headers))
+        # A server that sends head and body apart, as Ceph's does, holds the body back until the head is acknowledged,
+        # for which the kernel takes up to 40 ms. It forgets this option, so it is set for each answer.
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         answer = connection.getresponse()
     except (OSError, HTTPException):  # also a connection that the server has closed meanwhile
         return None
