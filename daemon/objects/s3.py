@@ -22,9 +22,10 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError, PartialCredentialsError
 from botocore.httpsession import get_cert_path
+from botocore.utils import parse_timestamp
 
 from retraind.daemon.core import logs
-from retraind.daemon.objects import arrival, multipart, server_certificate
+from retraind.daemon.objects import arrival, multipart, quick_times, server_certificate
 from retraind.daemon.objects.quick_gets import QuickGets
 from retraind.daemon.objects.s3_codes import CERTIFICATE, GONE, HINTS, KEYS, PRECONDITION, UNVERSIONED
 from retraind.daemon.objects.store import Entry, ObjectLost, StoreUnavailable
@@ -77,6 +78,9 @@ class S3Store:
         )
         try:
             session = botocore.session.get_session()
+            session.get_component("response_parser_factory").set_parser_defaults(
+                timestamp_parser=quick_times.parser(parse_timestamp)
+            )
             self._bundle = session.get_config_variable("ca_bundle")
             region = session.get_config_variable("region") or "us-east-1"
             self._client: Any = session.create_client(
