@@ -1,7 +1,8 @@
 """retraind.daemon.inbox.bucket: a bucket as inbox, on a real S3 server: each object counts exactly once."""
 
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import bucket_inboxes
 import pytest
@@ -14,6 +15,7 @@ from stores import Bucket
 
 from retraind.daemon.core.home import Home
 from retraind.daemon.inbox.bucket import examination
+from retraind.daemon.objects.bucket_objects import Version
 from retraind.daemon.objects.ownership import NotOwner
 from retraind.daemon.objects.store import StoreUnavailable
 from retraind.daemon.records import drops, lineage
@@ -129,6 +131,32 @@ def test_listing_of_what_is_being_taken_fetches_nothing_again(parts: BucketParts
         parts.round()
     parts.take()
     assert (parts.lengths, len(parts.drops()), parts.keys) == ([0.0, 1.0, 2.0, 3.0, 4.0], 5, [])
+
+
+def test_object_that_leaves_at_the_moment_of_a_look_is_not_fetched_again(
+    parts: BucketParts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is rejected once, although its deletion takes its time beside the fetches of the round."""
+    parts.put("bad.csv", "nonsense\n1\n")
+    parts.round()
+    leaving, remove = parts.courier._shelf.leaving, parts.objects.remove
+
+    def look() -> list[str]:
+        origins = leaving()
+        parts.run()
+        return origins
+
+    def remove_slowly(versions: Sequence[Version]) -> dict[Version, str]:
+        time.sleep(0.2)
+        return remove(versions)
+
+    monkeypatch.setattr(parts.courier._shelf, "leaving", look)
+    monkeypatch.setattr(parts.objects, "remove", remove_slowly)
+    parts.put("other.csv", text(1.0))
+    for _ in range(3):
+        parts.round()
+    assert sorted(state for _, state in parts.drops()) == ["accepted", "rejected"]
+    assert (parts.keys, parts.lengths) == ([], [1.0])
 
 
 Point = Callable[[BucketParts], tuple[object, str]]

@@ -1,17 +1,16 @@
-"""The courier: a thread that lists the bucket, fetches new objects with some more threads, and deletes those that are done.
-
-Only this thread deletes, between a listing and the fetches that follow from it. So no listing is older than a deletion.
-"""
+"""The courier: a thread that lists the bucket, then fetches new objects with some more threads while another one deletes."""
 
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
 
 from retraind.daemon.core import logs
 from retraind.daemon.inbox.bucket import origin
 from retraind.daemon.inbox.bucket.object_names import is_ignored
+from retraind.daemon.inbox.bucket.removal import Listing, Removal
 from retraind.daemon.inbox.bucket.shelf import Arrival, Shelf
 from retraind.daemon.inbox.bucket.staging import HashedFile, Staging
 from retraind.daemon.objects.bucket_objects import BucketObjects, Version
@@ -78,12 +77,10 @@ class Courier(RetriedWork):
         super().__init__("bucket-inbox", self._round, CONSEQUENCE)
         self._bucket, self._url, self._shelf, self._staging, self._wake = bucket, url, shelf, staging, wake
         self._seconds, self._max_bytes = seconds, max_bytes
-        self._may_take, self._may_delete = may_take, may_delete
+        self._may_take, self._removal = may_take, Removal(bucket, url, shelf, wake, may_delete)
         self._after, self._woken_at = "", 0.0
         self._unreadable: dict[str, tuple[str, float, str]] = {}
         """Objects that can't be read: ETag, when that is tried again (monotonic seconds), and why."""
-        self._undeletable: dict[str, str] = {}
-        """Origins that the server does not delete, with its error code."""
 
     @property
     def place(self) -> str:
@@ -95,7 +92,7 @@ class Courier(RetriedWork):
         """Why objects are not taken, or stay in the bucket, for people; None if all is well."""
         if self.problem:
             return self.problem
-        undeletable, unreadable = list(self._undeletable.items()), list(self._unreadable.items())
+        undeletable, unreadable = list(self._removal.refused.items()), list(self._unreadable.items())
         if undeletable:
             first, code = undeletable[0]
             return f"{counted(len(undeletable), 'object')} can't be deleted after they were taken, first {first} ({code}). {DELETING}"
@@ -112,21 +109,29 @@ class Courier(RetriedWork):
         complete = len(listed) < MOST_LISTED
         self._after = "" if complete else listed[-1].name
         spent = time.monotonic() - began
-        fresh = self._fresh(listed, began)
+        here = self._shelf.stamps()
+        leaving = self._shelf.leaving()  # after `here`, so that one which is leaving at this moment is in one of both
+        fresh = self._fresh(listed, began, here.keys(), leaving)
         self._shelf.expect({self._place_of(one): one.size for one in fresh}, complete=complete)
         self._compare(listed, after)
-        self._delete({one.name: one.etag for one in listed}, after)
-        if len(self._undeletable) < MOST_UNDELETABLE:
-            self._fetch(fresh, time.monotonic() + max(self._seconds, LISTING_SHARE * spent))
+        removing = self._removal.begin(Listing(listed, after, self._after or None), leaving)
+        try:
+            if len(self._removal.refused) < MOST_UNDELETABLE:
+                self._fetch(fresh, time.monotonic() + max(self._seconds, LISTING_SHARE * spent), removing)
+        finally:
+            if removing is not None:
+                removing.result()
         rest = self._seconds - (time.monotonic() - began)
         return max(0.0, rest) if complete else 0.0
 
     def _place_of(self, version: Version) -> str:
         return f"{self._url}/{version.name}"
 
-    def _fresh(self, listed: Sequence[Version], now: float) -> list[Version]:
-        """The objects to fetch, oldest first."""
-        ids = (origin.parsed(self._url, text) for text in self._shelf.leaving())
+    def _fresh(
+        self, listed: Sequence[Version], now: float, here: Collection[str], origins: Sequence[str]
+    ) -> list[Version]:
+        """The objects to fetch, oldest first: neither `here`, nor leaving with one of these origins."""
+        ids = (origin.parsed(self._url, text) for text in origins)
         leaving = {one.name for one in ids if one is not None}
         present = {one.name: one.etag for one in listed}
         self._unreadable = {
@@ -140,7 +145,7 @@ class Courier(RetriedWork):
             if not is_ignored(one.name)
             and one.name not in leaving
             and one.name not in self._unreadable
-            and not self._shelf.knows(self._place_of(one))
+            and self._place_of(one) not in here
         ]
         return sorted(fresh, key=lambda one: (one.modified, one.name))
 
@@ -149,40 +154,21 @@ class Courier(RetriedWork):
         last = f"{self._url}/{self._after}" if self._after else None
         self._shelf.note_listed(current, f"{self._url}/{after}", last)
 
-    # Deleting
-
-    def _delete(self, present: Mapping[str, str], after: str) -> None:
-        """Delete what is done. Without versions, only an object that still has its ETag: another one is a new drop."""
-        doomed: dict[Version, str] = {}
-        gone = []
-        for text in self._shelf.leaving():
-            version = origin.parsed(self._url, text)
-            if version is None:
-                log.warning("object_of_another_bucket", origin=text)
-                gone.append(text)
-            elif version.id or present.get(version.name) == version.etag:
-                doomed[version] = text
-            elif after < version.name and (not self._after or version.name <= self._after):
-                gone.append(text)
-        failed: dict[Version, str] = {}
-        if doomed:
-            self._may_delete()
-            failed = self._bucket.remove(list(doomed))
-        self._undeletable = {doomed[version]: code for version, code in failed.items()}
-        self._shelf.note_gone([*gone, *(text for version, text in doomed.items() if version not in failed)])
-        if doomed or gone:
-            self._wake()  # to record it
-
     # Fetching
 
-    def _fetch(self, fresh: Sequence[Version], deadline: float) -> None:
-        """Fetch objects until a time (monotonic seconds); raises the first failure that concerns them all."""
+    def _fetch(self, fresh: Sequence[Version], deadline: float, removing: "Future[None] | None") -> None:
+        """Fetch objects until a time (monotonic seconds), and while others are deleted.
+
+        Raises the first failure that concerns them all.
+        """
         queue, failures = deque(fresh), list[Exception]()
         refused: list[str] = []
 
         def work() -> None:
             while queue and not failures and not self.stopping and len(refused) < MOST_REFUSED:
                 left = deadline - time.monotonic()
+                if left <= 0 and removing is not None and not removing.done():
+                    left = WAKE_SECONDS
                 try:
                     version = queue.popleft()
                     if left <= 0 or not self._bring(version, left, refused):

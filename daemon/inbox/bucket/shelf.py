@@ -89,11 +89,6 @@ class Shelf:
             self._arrivals[arrival.name] = arrival
             self._waiting.pop(arrival.name, None)
 
-    def knows(self, name: str) -> bool:
-        """Whether an object of this name is here, so that another version of it waits for its end."""
-        with self._changed:
-            return name in self._arrivals
-
     def leaving(self) -> list[str]:
         """The origins of the objects to delete."""
         with self._changed:
