@@ -7,6 +7,7 @@ import os
 import stat
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -20,7 +21,7 @@ from retraind.daemon.core import shared_folder
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.scopes import Scope
 from retraind.daemon.core.settings import Inbox, Settings
-from retraind.web.uploads import partial_file
+from retraind.web.uploads import partial_file, receiving
 
 LINES = b"sepal_length,sepal_width,petal_length,petal_width,species\n" + b"5.1,3.5,1.4,0.2,setosa\n" * 40
 SHA256 = hashlib.sha256(LINES).hexdigest()
@@ -157,6 +158,13 @@ def test_what_nothing_continues_is_removed_after_a_day(client: Client, home: Hom
     os.utime(part, (0, time.time() - partial_file.KEPT_SECONDS - 60))
     partial_file.sweep(folder)
     assert not part.exists()
+
+
+def test_partial_files_are_looked_for_once_an_hour_whichever_thread_comes() -> None:
+    sweeping = receiving.Interval(3600)
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(sweeping.is_due, [7.0] * 8)) == 1
+    assert [sweeping.is_due(now) for now in (3606.0, 3607.0, 3608.0)] == [False, True, False]
 
 
 def test_a_link_in_the_place_of_a_partial_file_is_not_followed(client: Client, home: Home, tmp_path: Path) -> None:

@@ -21,7 +21,23 @@ SWEEP_SECONDS = 3600.0
 
 log = logs.Logger()
 
-_swept = threading.local()
+
+class Interval:
+    """Whether something that happens once in `seconds` is due; any thread may ask."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._due, self._asking = seconds, 0.0, threading.Lock()
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is; then not again for its seconds. `now` is monotonic seconds."""
+        with self._asking:
+            due = now >= self._due
+            if due:
+                self._due = now + self._seconds
+            return due
+
+
+_sweeping = Interval(SWEEP_SECONDS)
 
 
 def send(worker: Worker, environ: WSGIEnvironment) -> Reply:
@@ -37,8 +53,8 @@ def send(worker: Worker, environ: WSGIEnvironment) -> Reply:
     if asked.sha256 and not asked.again and (known := _known(worker, asked.sha256)):
         return json_object(known)
     folder = shared_folder.inbox(worker.home)
-    if not asked.offset:
-        _sweep(folder)
+    if not asked.offset and _sweeping.is_due(time.monotonic()):
+        partial_file.sweep(folder)
     with PartialFile.opened(folder, asked.sha256) as part:
         part.begin_at(asked.offset)
         if part.take(environ["wsgi.input"], most) > most:
@@ -87,10 +103,3 @@ def _known(worker: Worker, sha256: str) -> dict[str, object] | None:
     if drop is None or drop["sha256"] != sha256:
         return None
     return {"status": "known", "drop": sha256, "name": drop["name"], "state": drop["state"]}
-
-
-def _sweep(folder: shared_folder.Folder) -> None:
-    now = time.monotonic()
-    if now >= getattr(_swept, "due", 0.0):
-        _swept.due = now + SWEEP_SECONDS
-        partial_file.sweep(folder)
