@@ -54,7 +54,7 @@ class Arrivals(NamedTuple):
 
     times: Times
     drops: NDArray[np.uint64]
-    sources: Times
+    sources: NDArray[np.int8]
 
 
 def during(times: Times, era: Era) -> Mask:

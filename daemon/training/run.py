@@ -103,6 +103,10 @@ def _train(work: Work, say: Say) -> tuple[int, str, Callable[[], None]]:
     with fitting_ahead(settings, data, outcome.ranking[0]) as ahead:
         winner = choose_winner(work, data, outcome, progress, trial.sample)
         figures, compared = _figures(work, served, data, winner, outcome)
+        detailed, judged = details.of(compared.answers, data, figures, costs)
+        answered = compared.answered
+        # The answers for all held-out rows are large beside what the next fit needs.
+        del compared
         made = serve_winner(work, data, winner, progress, ahead)
     if problem:
         figures["twin_problem"] = problem
@@ -111,8 +115,7 @@ def _train(work: Work, say: Say) -> tuple[int, str, Callable[[], None]]:
     if way.pieces:
         figures["from_pieces"] = True
     parts = data.training[0], data.judging[0], winner.answering, settings.seed, costs, made.rows
-    made.facts["files"] |= reference_sample.write(work.staging, *parts) | compared.answered.write(work.staging)
-    detailed, judged = details.of(compared.answers, data, figures, costs)
+    made.facts["files"] |= reference_sample.write(work.staging, *parts) | answered.write(work.staging)
     made.facts["files"] |= evaluation.write(work.staging, detailed) | judged.write(work.staging)
     manifest = _manifest(work, data, winner, made, figures)
     sealed = bundle.seal(work.staging, manifest)

@@ -20,7 +20,9 @@ def retraind(*arguments: object, home: Home | None = None, **more: Any) -> subpr
     """Run a command to its end."""
     where = [] if home is None else ["--home", str(home.root)]
     command = [sys.executable, "-m", "retraind.daemon", *map(str, arguments), *where]
-    done: subprocess.CompletedProcess[str] = subprocess.run(command, capture_output=True, timeout=60, **HERE | more)
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        command, capture_output=True, **{"timeout": 60} | HERE | more
+    )
     return done
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 class Gathered:
-    """The values of all pieces in one array, whose capacity doubles; memory that holds no value yet is not in use."""
+    """The values of all pieces in one array, whose capacity grows by a quarter: a training's limit also counts what holds no value yet."""
 
     def __init__(self) -> None:
         self._values: NDArray[Any] = np.empty(0)
@@ -19,7 +19,7 @@ class Gathered:
         if not self._count:
             self._values = piece
         elif count > len(self._values):
-            larger = np.empty(max(count, 2 * len(self._values)), dtype=piece.dtype)
+            larger = np.empty(max(count, len(self._values) * 5 // 4), dtype=piece.dtype)
             larger[: self._count] = self.whole
             self._values = larger
         if self._count:

@@ -55,7 +55,7 @@ class RowFacts:
 
     targets: Targets
     accepted: NDArray[np.int64]
-    sources: NDArray[np.int64]
+    sources: NDArray[np.int8]
     keys: Keys
     cells: Prints
     moments: Moments
@@ -98,7 +98,7 @@ def read(folder: Path, hashes: Mapping[str, str], schema: Schema, group: str = "
         drops = np.array([row_hashes.of_text(name) for name in names], dtype=np.uint64)
         groups = row_hashes.by_cell(piece, [of_group])[0] if group else np.zeros(0, np.uint64)
         prints = row_hashes.of(cells), drops[codes], row_hashes.places(piece), groups
-        facts = _targets(piece, schema), rows.accepted_at(piece), rows.source(piece, SOURCES), *prints
+        facts = _targets(piece, schema), rows.accepted_at(piece), rows.source(piece, SOURCES).astype(np.int8), *prints
         for column, fact in zip(gathered, facts, strict=True):
             column.add(fact)
         if time:

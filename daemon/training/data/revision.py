@@ -224,15 +224,16 @@ class Facts(TypedDict):
 
 def facts_of(read: RowFacts, roles: Roles, trained: Mask, order: NDArray[np.int64]) -> Facts:
     """The facts of the rows `order`, in that order; `trained` (n,) may have trained the served version."""
-    units = roles.sides.units
+    units, copies = roles.sides.units, split.units(read.keys, roles.alike)
+    ordered = units[order]
     return {
         "targets": read.targets[order],
         "held": roles.sides.held[order],
         "reference": roles.reference[order],
         "recent": roles.recent[order],
         "listed": int(roles.listed.sum()),
-        "units": units[order],
-        "copies": split.units(read.keys, roles.alike)[order],
+        "units": ordered,
+        "copies": ordered if copies is units else copies[order],
         "by": roles.by,
         "fair": split.fair(units, trained)[order],
         "first": roles.first[order],
@@ -240,7 +241,8 @@ def facts_of(read: RowFacts, roles: Roles, trained: Mask, order: NDArray[np.int6
         "era": roles.era,
         "time": read.time,
         "since": roles.sides.since,
-        "moments": read.moments[order],
+        # One NaN for all rows, if no column has times.
+        "moments": read.moments[order] if read.time else read.moments[: len(order)],
     }
 
 

@@ -103,7 +103,7 @@ def _evidence(fitted: Any, served: Model, data: Data, rules: Rules) -> Evidence:
     part, truth = _newer(data), data.targets[held]
     answers = new[part], old[part], truth[part]
     gain, arrived = -losses.by_row(*answers, rules.judged_by(data.schema.task), rules.costs), data.arrived
-    rows = arrived.times[held][part], arrived.drops[held][part], arrived.sources[held][part]
+    rows = arrived.times[held][part], arrived.drops[held][part], arrived.sources[held][part].astype(np.int64)
     return Evidence(gain, *rows, *_by_class(*answers, data, rules.costs), int(data.reference.sum()))
 
 

@@ -3,6 +3,7 @@
 Its model is the same, to the bit, as that of the estimator's own `fit` on all rows in memory.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from sklearn.base import clone, is_classifier
 from sklearn.pipeline import Pipeline
 
+from retraind.daemon.core import process_table
+from retraind.daemon.dataset import segments
 from retraind.daemon.model import Matrix, Targets
 
 Blocks = Callable[[], Iterator[Matrix]]
@@ -18,12 +21,16 @@ Blocks = Callable[[], Iterator[Matrix]]
 
 BATCH_ROWS = 65_536
 
+BY = re.compile(r"\[force_(col|row)_wise: .\]")
+"""The lines of a model's text that say whether histograms were summed by columns or by rows."""
+
 
 def fit(estimator: Any, blocks: Blocks, targets: Targets, examples: tuple[Matrix, Targets]) -> Any:
     """A clone of LightGBM's estimator, or of a pipeline that ends with it, fitted on all rows of `blocks`.
 
     `targets` (n,) are theirs. The first steps of a pipeline are fitted on the `examples`.
     """
+    release()
     fresh = clone(estimator)
     if not isinstance(fresh, Pipeline):
         return _boosted(fresh, blocks, targets, examples[0].shape[1])
@@ -31,6 +38,12 @@ def fit(estimator: Any, blocks: Blocks, targets: Targets, examples: tuple[Matrix
     steps, last = fresh[:-1], fresh.steps[-1][0]
     boosted = _boosted(fresh[-1], lambda: (steps.transform(block) for block in blocks()), targets, width)
     return fresh.set_params(**{last: boosted})
+
+
+def release() -> None:
+    """Return the memory to the system that Arrow and the C library keep after reading, answering or fitting."""
+    segments.release()
+    process_table.trim_memory()
 
 
 def _boosted(fresh: Any, blocks: Blocks, targets: Targets, width: int) -> Any:
@@ -42,18 +55,41 @@ def _boosted(fresh: Any, blocks: Blocks, targets: Targets, width: int) -> Any:
     if is_classifier(fresh):
         counts = np.bincount(targets)
         classes = np.flatnonzero(counts)
-        numbers = np.zeros(len(counts))
+        numbers = np.zeros(len(counts), dtype=np.float32)
         numbers[classes] = np.arange(len(classes))
-        labels, examples = numbers.astype(np.float32)[targets], np.repeat(classes, 2)
+        labels, examples = numbers[targets], np.repeat(classes, 2)
         weights = None if class_weight is None else _weights(class_weight, counts)[targets]
     # Its own fit on a few rows makes its parameters and its list of classes.
     fresh.set_params(n_estimators=1).fit(np.zeros((len(examples), width)), examples)
     parameters = {key: value for key, value in fresh.booster_.params.items() if key != "num_iterations"}
     parameters["data_random_seed"] = _seed_of_bins(parameters["random_state"])
     rows = _sequence(blocks, len(targets))
-    binned = lightgbm.Dataset(rows, label=labels, weight=weights, params=parameters)
-    fresh._Booster = lightgbm.train(parameters, binned, num_boost_round=trees)
+    binned = lightgbm.Dataset(rows, label=labels, weight=weights, params=parameters).construct()
+    # The library has its own labels and weights now.
+    del labels, weights
+    binned.label = binned.weight = None
+    release()
+    fresh._Booster = _trained(parameters, binned, trees)
+    del binned
+    release()
     return fresh.set_params(n_estimators=trees)
+
+
+def _trained(parameters: dict[str, Any], binned: Any, trees: int) -> Any:
+    """The booster trained on the bins, with a text that has these parameters.
+
+    By rows, LightGBM needs a second copy of all bins. With one thread, sums by columns add the same numbers in the same
+    order, so that every bit is the same.
+    """
+    import lightgbm
+
+    if parameters.get("num_threads") != 1:
+        return lightgbm.train(parameters, binned, num_boost_round=trees)
+    by_columns = parameters | {"force_row_wise": False, "force_col_wise": True}
+    booster = lightgbm.train(by_columns, binned, num_boost_round=trees)
+    asked = {side: int(bool(parameters.get(f"force_{side}_wise"))) for side in ("col", "row")}
+    text = BY.sub(lambda line: f"[force_{line[1]}_wise: {asked[line[1]]}]", booster.model_to_string())
+    return booster.model_from_string(text)
 
 
 def _weights(class_weight: Any, counts: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -16,12 +16,12 @@ FRAMES, FACTS = 2.5, 100
 """Memory of a training: so many times the rows as float64, and so many bytes of facts for each row (its unit, source and time).
 """
 
-BINS, OF_CLASS, FIXED = 90, 16, 400_000_000
-"""Memory of a training from pieces: for each row a byte for each cell, so many for its place, its label and its
-answers, and so many for the sums of each class; bytes for all else."""
+BINS, OF_CLASS, FIXED = 36, 18, 250_000_000
+"""Memory of a training from pieces: for each row a byte for each cell, so many for its places, its labels and its
+gradients in a split, and so many for its answers and gradients of each class; bytes for all else."""
 
-ASSIGNED, LABEL = 100, 12
-"""Bytes for each row of the revision while it is decided which rows judge, and afterwards."""
+ASSIGNED, LABEL = 100, 6
+"""Bytes for each row of the revision while it is decided which rows judge, and afterwards for what it is about them."""
 
 WORTH_SAYING = 1_000_000
 """Minimum rows whose memory is reported although they fit."""

@@ -68,7 +68,7 @@ class PieceData(Data):
             **facts_of(read, roles, trained, order),
             chosen=(training, roles.recent & (training | judging)),
             held_rows=judging,
-            labels=read.targets,
+            labels=_narrow(read.targets),
         )
 
     def blocks(self, chosen: Mask, schema: Schema | None = None) -> Iterator[Matrix]:
@@ -88,7 +88,9 @@ class PieceData(Data):
 
     def answer(self, answering: Callable[[Matrix], Matrix], schema: Schema | None = None) -> Matrix:
         """The answers for the held-out rows, in their order, of a model with another `schema` if it has one."""
-        return np.concatenate([answering(block) for block in self.blocks(self.held_rows, schema)])
+        answers = np.concatenate([answering(block) for block in self.blocks(self.held_rows, schema)])
+        boosting.release()
+        return answers
 
     @property
     def training(self) -> tuple[Matrix, Targets]:
@@ -116,6 +118,13 @@ class PieceData(Data):
         held = HeldRows(self)
         # Whoever uses more rows than are kept asks for a length, and for some rows by their positions.
         return held[:] if len(held) <= MOST_HELD else cast(Matrix, held), self.targets[len(self.matrix) :]
+
+
+def _narrow(targets: Targets) -> Targets:
+    """Class codes in as few bytes as hold them; values unchanged."""
+    if targets.dtype.kind != "i":
+        return targets
+    return targets.astype(np.min_scalar_type(-1 - int(targets.max(initial=0))))
 
 
 class HeldRows:
