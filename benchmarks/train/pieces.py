@@ -27,6 +27,7 @@ from retraind.daemon.processes.training_job import Job
 from retraind.daemon.registry.registry import Registry
 from retraind.daemon.storage.model_versions import ModelVersions
 from retraind.daemon.training import resource_limits, warming
+from retraind.daemon.training.pieces import memory
 from retraind.daemon.training.run import train
 
 GB = 1_000_000_000
@@ -138,7 +139,7 @@ def table(trainings: list[tuple[int, Measured]]) -> list[list[str]]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.train.pieces", description=__doc__.partition("\n")[0])
-    parser.add_argument("--rows", type=int, default=30_000_000, help="rows of 20 columns, read piece by piece")
+    parser.add_argument("--rows", type=int, default=30_000_000, help="rows of 20 columns, read piece by piece; 0: none")
     parser.add_argument("--compare", type=int, default=1_000_000, help="rows that are trained on both ways; 0: none")
     parser.add_argument("--trees", type=int, default=100, help="trees of LightGBM")
     parser.add_argument("--gigabytes", type=float, default=ALLOWED, help="memory allowed for --rows")
@@ -148,8 +149,10 @@ def main() -> None:
     threadpool_limits(1)
     warming.load()
     list(warming.steps())
-    jobs = [(options.compare, 0), (options.compare, 1_000_000_000)] if options.compare else []
-    jobs.append((options.rows, int(options.gigabytes * GB)))
+    # A byte less than all rows need in memory.
+    few = memory.in_memory(options.compare, options.compare, SCHEMA) - 1
+    jobs = [(options.compare, 0), (options.compare, few)] if options.compare else []
+    jobs += [(options.rows, int(options.gigabytes * GB))] if options.rows else []
     trainings = []
     for rows, allowed in jobs:
         print(f"{rows:,} rows, {allowed / GB:g} GB allowed", flush=True)
