@@ -31,7 +31,8 @@ NUMBERS = [Column(name=f"x{number}", kind="number", missing=number == 1) for num
 KIND = Column(name="kind", kind="category", categories=["a", "b", "c"])
 CLASSES = Schema(target="y", classes=["low", "middle", "high"], columns=[*NUMBERS, KIND])
 VALUES = Schema(task="regression", target="y", columns=[*NUMBERS, KIND])
-SMALL = Train(candidates=["lightgbm"], grids={"lightgbm": {"n_estimators": [5]}})
+# Bins from fewer rows than there are, as with more than 200,000.
+SMALL = Train(candidates=["lightgbm"], grids={"lightgbm": {"n_estimators": [5], "subsample_for_bin": [400]}})
 
 
 def cells(schema: Schema, count: int, seed: int = 0) -> dict[str, list[str]]:

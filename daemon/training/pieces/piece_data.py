@@ -7,6 +7,7 @@ from pieces.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
@@ -78,13 +79,15 @@ class PieceData(Data):
             part = chosen[start : start + piece.num_rows]
             start += piece.num_rows
             if part.any():
-                encoded = rows.matrix(piece, schema)
-                yield encoded if part.all() else encoded[part]
+                yield rows.matrix(piece if part.all() else piece.filter(part), schema)
 
     def fit(self, estimator: Any, examples: tuple[Matrix, Targets], *, whole: bool) -> Any:
         """A clone fitted on all rows of `whole` or `training`, read piece by piece; `examples` are the sample."""
-        chosen = self.chosen[int(whole)]
-        return boosting.fit(estimator, lambda: self.blocks(chosen), self.labels[chosen], examples)
+        training, everything = self.chosen
+        # As in memory, held-out rows come last: LightGBM chooses the rows that decide on its bins by their places.
+        parts = [training, everything & ~training] if whole else [training]
+        targets = np.concatenate([self.labels[part] for part in parts])
+        return boosting.fit(estimator, lambda: chain.from_iterable(map(self.blocks, parts)), targets, examples)
 
     def answer(self, answering: Callable[[Matrix], Matrix], schema: Schema | None = None) -> Matrix:
         """The answers for the held-out rows, in their order, of a model with another `schema` if it has one."""
