@@ -8,12 +8,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from retraind.daemon.core import process_table
+from retraind.daemon.core import niceness, process_table
 
 SHARE = 2 / 3
 """Share of the machine's memory, or of the container's limit."""
 
-AUTOGROUP = Path("/proc/self/autogroup")
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUP = Path("/proc/self/cgroup")
 
@@ -50,10 +49,7 @@ def limit_memory(bytes_: int) -> None:
 def yield_cores(*, several: bool) -> None:
     """Let the workers that predict run first, if the next training may keep `several` cores busy.
 
-    Linux compares niceness only within a session if no cgroup distributes the processor: each session is a group with
-    the same share (sched(7), autogroups). The trainer has a session of its own, so for several processes the group must
-    be as nice as they are. One process leaves a core free, and the first model must not wait for other programs.
+    The trainer has a session of its own, so for several processes that must be as nice as they are. One process leaves
+    a core free, and the first model must not wait for other programs.
     """
-    if os.getsid(0) == os.getpid():
-        with contextlib.suppress(OSError):  # the kernel has no such groups, or /proc is read-only
-            AUTOGROUP.write_text(str(os.getpriority(os.PRIO_PROCESS, 0) if several else 0))
+    niceness.of_session(os.getpriority(os.PRIO_PROCESS, 0) if several else 0)

@@ -1,5 +1,6 @@
 """retraind.daemon.predicting.outbox.keeper: the daemon starts the process, passes on what it says, and takes the truth later."""
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from outboxes import FAST, drop, read
 from service import Service, wait_until
 
+from retraind.daemon.core import niceness, process_table
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.states import EventKind
 from retraind.daemon.core.status import read as read_status
@@ -30,12 +32,20 @@ def test_process_starts_when_files_wait_and_a_version_serves(answering: Home) ->
             EventKind.ANSWERED,
             "new.csv: version 1 answered 3 of 3 rows; see outbox/new.predictions.csv.",
         )
+        assert not niceness.AUTOGROUP.exists() or _yields()
         (answering.predict / "odd.csv").write_text("colour\nred\n")
         (notice,) = wait_until(lambda: keeper.step(time.monotonic(), 1), 60, "the refusal")
         assert notice.kind == EventKind.UNANSWERED
         assert "odd.csv is not answered and is in inbox/rejected" in notice.sentence
     finally:
         keeper.close()
+
+
+def _yields() -> bool:
+    """Whether the process yields to the workers as a session, too: the kernel compares niceness only within one."""
+    groups = [Path(f"/proc/{child.pid}/autogroup") for child in process_table.children(os.getpid())]
+    nice = f"nice {FAST.train.nice}\n"
+    return any(text.endswith(nice) or not text for text in (group.read_text() for group in groups))
 
 
 def test_damaged_model_is_said_and_keeps_the_file(answering: Home) -> None:

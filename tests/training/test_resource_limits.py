@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from retraind.daemon.core import niceness
 from retraind.daemon.training import resource_limits
 
 MIB = 1024 * 1024
@@ -52,7 +53,7 @@ except MemoryError:
 
 
 @pytest.mark.parametrize("own", [True, False])
-@pytest.mark.skipif(not resource_limits.AUTOGROUP.exists(), reason="the kernel has no autogroups")
+@pytest.mark.skipif(not niceness.AUTOGROUP.exists(), reason="the kernel has no autogroups")
 def test_session_of_several_processes_is_as_nice_as_they_are(own: bool) -> None:
     """Otherwise the kernel would give them as much of the cores as all workers that predict; another session is left alone.
 
@@ -60,11 +61,12 @@ def test_session_of_several_processes_is_as_nice_as_they_are(own: bool) -> None:
     """
     code = """
 import json, os
+from retraind.daemon.core import niceness
 from retraind.daemon.training import resource_limits
-before = resource_limits.AUTOGROUP.read_text()
+before = niceness.AUTOGROUP.read_text()
 os.nice(7)
 resource_limits.yield_cores(several=True)
-print(json.dumps([before, resource_limits.AUTOGROUP.read_text(), os.getpriority(os.PRIO_PROCESS, 0)]))
+print(json.dumps([before, niceness.AUTOGROUP.read_text(), os.getpriority(os.PRIO_PROCESS, 0)]))
 """
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, start_new_session=own)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from retraind.daemon.core import file_modes, logs, shared_folder
+from retraind.daemon.core import file_modes, logs, niceness, shared_folder
 from retraind.daemon.core.errors import InvalidDrop, RetraindError
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.inbox_names import ignored, shown
@@ -208,7 +208,7 @@ def main(root: str, settings: str) -> None:
     file_modes.private()
     parsed = Settings.model_validate_json(settings)
     logs.configure(parsed.log)
-    os.nice(parsed.train.nice)
+    niceness.yield_cores(parsed.train.nice)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")  # if memory runs out, this process goes first
     arrow_without_pandas.without_pandas()
