@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from datetime import datetime
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError, PartialCredentialsError
 from botocore.httpsession import get_cert_path
+from botocore.loaders import Loader, create_loader
 from botocore.utils import parse_timestamp
 
 from retraind.daemon.core import logs
@@ -78,6 +80,7 @@ class S3Store:
         )
         try:
             session = botocore.session.get_session()
+            session.register_component("data_loader", _descriptions(session.get_config_variable("data_path")))
             session.get_component("response_parser_factory").set_parser_defaults(
                 timestamp_parser=quick_times.parser(parse_timestamp)
             )
@@ -258,6 +261,12 @@ class S3Store:
         code, about = _code(error), f"{action} {name}".rstrip()
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "no status")
         return Refused(f"The object store {self.place} refused: {about} ({code}, {status}).", code, HINTS.get(code, ""))
+
+
+@cache
+def _descriptions(path: str | None) -> Loader:
+    """The reader of the client's descriptions of services; all clients share what it has read, a megabyte of JSON."""
+    return create_loader(path)
 
 
 def _code(error: ClientError) -> str:
