@@ -188,7 +188,8 @@ def test_kill_at_any_step_takes_each_object_once(
                 parts.take()
         parts.reopen()
         parts.take()
-        parts.take()
+        if parts.keys or parts.leaving:
+            parts.take()
         assert (parts.keys, parts.leaving, len(parts.lengths)) == ([], [], 2 * number), number
         assert Counter(state for _, state in parts.drops()) == {"accepted": 2 * number, "rejected": number}
     assert len([name for name in names(parts.home.rejected) if name.endswith("bad.csv")]) == 2 * len(POINTS)

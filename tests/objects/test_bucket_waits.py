@@ -101,7 +101,7 @@ def test_object_that_cannot_be_deleted_counts_once(parts: BucketParts, monkeypat
 def test_only_so_many_objects_are_fetched_ahead(parts: BucketParts) -> None:
     """As two batches hold; the next follow as these leave, and one larger than that is fetched alone."""
     parts.close()
-    small = BucketParts(parts.home, parts.bucket, batch_drops=2, batch_bytes=600)
+    small = BucketParts(parts.home, parts.bucket, batch_drops=2, batch_bytes=600, scan_seconds=0.05)
     for number in range(5):
         small.put(f"{number}.csv", text(number))
     small.put("large.csv", text(*range(10, 60)))
