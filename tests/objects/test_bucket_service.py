@@ -70,9 +70,16 @@ def take_over_kills(service: Service, bucket: Bucket, moments: int, seed: int) -
 
 
 def test_kill_of_the_daemon_takes_each_object_once(service: Service, bucket: Bucket) -> None:
-    """Also an outage: the check names it, predictions go on, and the next object is taken when the store is back."""
     bucket.keep_versions()
     take_over_kills(service, bucket, moments=1, seed=1)
+    assert stores.SECRET not in service.log()
+
+
+@pytest.mark.slow
+def test_outage_is_in_the_health_and_predictions_go_on(service: Service, bucket: Bucket) -> None:
+    """The next object is taken when the store is back."""
+    service.start()
+    service.wait_served()
     with bucket.cut():
         wait_until(lambda: not check(service)["ok"], 30, "the health to say so")
         assert service.predict() is not None
