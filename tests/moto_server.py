@@ -1,6 +1,7 @@
 """moto's S3 server, one for the tests of a process; a plugin of pytest."""
 
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -50,9 +51,17 @@ def start(folder: Path) -> str:
     return f"{port} {process.pid}"
 
 
+def share_models() -> None:
+    """Let all clients of this process read botocore's description of S3 once: each would search two thousand folders for it."""
+    import botocore.session
+
+    botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+
+
 @pytest.fixture(scope="session")
 def moto(pytestconfig: pytest.Config) -> Moto:
     """The server that the tests share: each takes buckets of its own."""
+    share_models()
     base = run_wide.folder(pytestconfig)
     return Moto(int(run_wide.noted(base, NAME, lambda: start(base)).split()[0]))
 
