@@ -42,6 +42,9 @@ FAST = {
 Nor is the trainer nice: beside three other tests it would get a tenth of a core, and its test would wait.
 """
 
+UNTRAINED = {"RETRAIND_RETRAIN__THRESHOLD_ROWS": "1000000"}
+"""For tests whose drops are to start no training: the trainer sleeps on, which spares seconds for each drop and each start."""
+
 
 def wait_until(ask: Callable[[], T | None], seconds: float = 150, what: str = "") -> T:
     """The first true answer; fails after `seconds`, naming `what`."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import postgres as servers
 import pytest
 from conftest import unchanged
-from service import REPOSITORY, Service, flowers, parsed, wait_until
+from service import REPOSITORY, UNTRAINED, Service, flowers, parsed, wait_until
 
 from benchmarks.postgres import Postgres
 from retraind.daemon.core.errors import Exit
@@ -21,9 +21,9 @@ from retraind.daemon.records.query import number
 from retraind.daemon.storage.journal import Journal
 
 
-def placed(root: Path, served: Path, url: str) -> Service:
+def placed(root: Path, served: Path, url: str, **settings: str) -> Service:
     """A service on a copy of `served`, whose journal has been moved to this address. Not yet started."""
-    service = Service(root, PGPASSWORD=servers.PASSWORD)
+    service = Service(root, PGPASSWORD=servers.PASSWORD, **settings)
     service.home.make()
     journal_server.settle(service.home, url)
     return service.copied(served)
@@ -111,7 +111,7 @@ def test_commands_read_and_change_what_is_on_the_server(service: Service, tmp_pa
 @pytest.mark.timeout(300)
 def test_service_goes_on_when_the_server_is_back(tmp_path: Path, served: Path, own_server: Postgres) -> None:
     """Predictions do not notice, not even when the daemon starts meanwhile; what is dropped waits, and counts once."""
-    service = placed(tmp_path / "home", served, own_server.url())
+    service = placed(tmp_path / "home", served, own_server.url(), **UNTRAINED)
     answers: list[bool] = []
     stop = threading.Event()
 
@@ -190,7 +190,7 @@ def test_home_with_a_journal_is_not_started_with_another(tmp_path: Path, served:
 @pytest.mark.timeout(300)
 def test_journal_moves_while_its_service_runs(tmp_path: Path, served: Path, postgres: Postgres) -> None:
     """The command waits until the service is stopped; what is dropped until then goes with it, and predictions go on."""
-    service = Service(tmp_path / "home").copied(served)
+    service = Service(tmp_path / "home", **UNTRAINED).copied(served)
     try:
         service.start().wait_served(1)
         service.rest()

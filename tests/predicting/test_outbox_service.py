@@ -8,7 +8,7 @@ from typing import Any
 import outboxes
 import pytest
 from outboxes import FAST, drop, read
-from service import Service, wait_until
+from service import UNTRAINED, Service, wait_until
 
 from retraind.daemon.core import niceness, process_table
 from retraind.daemon.core.home import Home
@@ -62,7 +62,7 @@ def test_damaged_model_is_said_and_keeps_the_file(answering: Home) -> None:
 
 def test_truth_for_a_file_is_dropped_later(served: Path, tmp_path: Path) -> None:
     """Answered by the running service, whose health is fine; then the answers get labels, which join by prediction_id."""
-    service = Service(tmp_path).copied(served).start()
+    service = Service(tmp_path, **UNTRAINED).copied(served).start()
     try:
         service.wait_served(1)
         header = "sepal_length,sepal_width,petal_length,petal_width,name"
