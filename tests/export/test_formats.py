@@ -57,10 +57,10 @@ def asked(folder: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ("candidate", "settings"),
     [
         ("logistic", {"costs": {"yes": {"no": 5.0}}}),
-        ("least_squares", {}),
+        pytest.param("least_squares", {}, marks=pytest.mark.slow),
         ("kernel", {}),
         ("forest", FEW),
-        ("boosting", FEW),
+        pytest.param("boosting", FEW, marks=pytest.mark.slow),
         ("shallow_boosting", FEW),
         (GRADIENT, {"grids": {GRADIENT: {"n_estimators": [10]}}}),
     ],

@@ -67,6 +67,7 @@ def test_search_by_a_class_of_ones_own(shop: Workshop, tmp_path: Path, monkeypat
     assert manifest.scores["challenger"]["rolling"]["accuracy"] > 0.8
 
 
+@pytest.mark.slow
 def test_estimator_of_another_package(shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The package comes from the index, as the file says; its forest trains, is served as a graph, and finds the rare class."""
     if UV is None:
