@@ -21,7 +21,7 @@ def retraind(*arguments: object, home: Home | None = None, **more: Any) -> subpr
     where = [] if home is None else ["--home", str(home.root)]
     command = [sys.executable, "-m", "retraind.daemon", *map(str, arguments), *where]
     done: subprocess.CompletedProcess[str] = subprocess.run(
-        command, capture_output=True, **{"timeout": 60} | HERE | more
+        command, capture_output=True, **{"timeout": 180} | HERE | more
     )
     return done
 

@@ -77,7 +77,7 @@ def test_candidate_that_can_not_learn_is_left_out(leafy: Workshop) -> None:
 
 def test_candidate_that_the_budget_cuts_is_reported_everywhere(leafy: Workshop) -> None:
     """In the manifest, as a line for the journal, and with the end of the run."""
-    manifest = leafy.train("tree", "crashing:Slow", budget_seconds=0.5)
+    manifest = leafy.train("tree", "crashing:Slow", budget_seconds=2.0)
     cut = manifest.scores["cut"]
     assert cut is not None
     assert cut["seconds"].keys() == manifest.scores["left_out"].keys() == {"crashing:Slow"}
