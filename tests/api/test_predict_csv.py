@@ -10,6 +10,7 @@ from typing import Any
 import bundles
 import numpy as np
 import pytest
+from example_counts import some
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sites import Client, Site
@@ -230,7 +231,7 @@ CELLS = st.sampled_from(
 ) | st.text(alphabet="0123456789.,eE+-€ _", max_size=6)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=some(300))
 @given(st.sampled_from([".", ","]), st.lists(st.lists(CELLS, min_size=5, max_size=5), min_size=1, max_size=4))
 def test_cells_mean_what_they_mean_in_drops(mark: str, cells: list[list[str]]) -> None:
     """The same rows are good, and become the same numbers."""

@@ -54,11 +54,11 @@ def test_parquet_is_answered_like_csv(home: Home, tmp_path: Path) -> None:
 def test_large_parquet_is_read_in_pieces(flower_home: Home, tmp_path: Path) -> None:
     """The answers are those of the same rows as CSV."""
     values = {
-        name: [round((n * (place + 3)) % 70 / 10, 1) for n in range(250_000)]
+        name: [round((n * (place + 3)) % 70 / 10, 1) for n in range(120_000)]
         for place, name in enumerate(bundles.NAMES)
     }
-    table = pa.table({"id": range(250_000), **values})
-    pq.write_table(table, tmp_path / "f.parquet", row_group_size=100_000)
+    table = pa.table({"id": range(120_000), **values})
+    pq.write_table(table, tmp_path / "f.parquet", row_group_size=50_000)
     pa.csv.write_csv(table, tmp_path / "f.csv")
     for suffix in ("parquet", "csv"):
         done = forked("predict", tmp_path / f"f.{suffix}", "-o", tmp_path / f"o.{suffix}.csv", home=flower_home)

@@ -5,6 +5,7 @@ from itertools import pairwise
 from random import Random
 
 import pytest
+from example_counts import some
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,7 +48,7 @@ def test_the_hour_is_the_merge_of_its_minutes_in_any_order(parts: list[Figures],
     assert merged(parts) == merged(shuffled) == halves == figures.total(parts)
 
 
-@settings(max_examples=200)
+@settings(max_examples=some(200))
 @given(st.lists(NUMBERS, max_size=4))
 def test_merged_sketches_are_the_sketch_of_all_numbers(parts: list[list[float]]) -> None:
     total = None
