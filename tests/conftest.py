@@ -40,16 +40,19 @@ LASTING = ("fsspecIO", "asyncio_", "ThreadPoolExecutor-", "tqdm_monitor", "Dummy
 
 
 LONGEST = (
+    "behaviour/test_gate.py",
     "dashboard/test_accessibility.py",
     "openapi/test_conformance.py",
-    "behaviour/test_gate.py",
+    "export/test_fresh_environments.py",
+    "simulation/test_simulation.py",
     "leadership/test_take_over.py",
     "objects/test_wiped_home.py",
     "behaviour/test_journal_on_server.py",
-    "export/test_fresh_environments.py",
+    "export/test_formats.py",
     "export/test_exporting_versions.py",
     "nodes/test_nodes.py",
-    "simulation/test_simulation.py",
+    "training/test_dask_engine.py",
+    "objects/test_bucket_inbox.py",
     "faults/test_faults.py",
     "trends/test_service.py",
     "cli/test_json.py",
@@ -60,6 +63,11 @@ LONGEST = (
     "behaviour/test_crash.py",
     "training/test_failing.py",
     "training/test_reproduction.py",
+    "behaviour/test_notices.py",
+    "training/test_pieces.py",
+    "training/test_worked_examples.py",
+    "training/test_fit_ahead.py",
+    "training/test_local_pool.py",
     "behaviour/test_datasets.py",
     "server/test_server.py",
     "processes/test_renewing.py",
@@ -75,7 +83,10 @@ LONGEST = (
     "project/test_imports.py",
     "behaviour/test_prometheus.py",
 )
-"""Modules that take longest come first, so that no worker is left with one of them when the others have finished."""
+"""Modules that take longest come first, so that no worker is left with one of them when the others have finished.
+
+The very first makes the home `served`, for which others need not wait while they have something else to do.
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -75,7 +75,7 @@ def test_every_request_is_counted_once_although_the_daemon_is_killed(service: Se
     wait_ready(service)
     answers = 0
     for kill in (True, True, False):
-        with Load(service.port, pause=0.01) as load:
+        with Load(service.port, pause=0.03) as load:
             time.sleep(2)
             if kill:
                 service.kill()
@@ -100,7 +100,7 @@ def test_a_killed_worker_loses_no_prediction_and_is_seen(service: Service) -> No
     """Both workers at once: what they had logged counts, and so do the requests, but for those being answered."""
     service.start()
     wait_ready(service)
-    with Load(service.port, pause=0.01) as load:
+    with Load(service.port, pause=0.03) as load:
         time.sleep(2)
         for pid in service.workers():
             os.kill(pid, signal.SIGKILL)
