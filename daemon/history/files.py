@@ -17,6 +17,9 @@ from retraind.daemon.objects.store import ObjectLost, ObjectStore
 WHOLE_BYTES = 524_288
 """A file in the store is fetched at once up to this size; of a larger one its tail, and then one range for each row group."""
 
+RANGES = 8
+"""So many row groups of a file in the store stay in memory: a page looks into as many, and then reads those with its rows."""
+
 
 class FileGone(NotFound):
     """Raised when a recorded file is neither here nor in the store."""
@@ -151,6 +154,5 @@ class _Ranges(io.RawIOBase):
             if begin <= start and end <= begin + len(block):
                 return block[start - begin : end - begin]
         low, high = next((pair for pair in self._groups if pair[0] <= start and end <= pair[1]), (start, end))
-        # Besides the tail only the last range stays: a search reads one row group after the other.
-        self._blocks[1:] = [(low, self._fetch(low, high - low))]
+        self._blocks[1:] = [(low, self._fetch(low, high - low)), *self._blocks[1:RANGES]]
         return self._blocks[1][1][start - low : end - low]

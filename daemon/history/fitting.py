@@ -36,6 +36,21 @@ class Fitting:
         whole = self._chosen.key[:-1] and ("-" in self._chosen.key or "." in self._chosen.key)
         return Within(self._chosen.since, self._chosen.until, place_of(self._chosen.key)[0] if whole else None)
 
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns that `mask` needs."""
+        chosen = self._chosen
+        ranges = {"confidence": chosen.confidence, "prediction": chosen.value}
+        needs = {
+            "model_version": chosen.version is not None,
+            "prediction_name": bool(chosen.answer),
+            "caller": chosen.caller is not None,
+            **{name: any(end is not None for end in ends) for name, ends in ranges.items()},
+            "timestamp": self._since is not None or self._until is not None,
+            "prediction_id": bool(chosen.key) or chosen.labelled is not None,
+        }
+        return [name for name, needed in needs.items() if needed]
+
     def may_have(self, file: pq.ParquetFile, group: int) -> bool:
         """Whether a row group may have fitting rows."""
         columns = file.metadata.row_group(group)

@@ -51,11 +51,13 @@ def _found(place: HistoryPlace, holder: tuple[HistoryFile, list[str]]) -> list[t
 
 def rows_with(parquet: pq.ParquetFile, ids: Sequence[str]) -> Iterator[pa.Table]:
     """The rows of a file with these ids, by row group."""
+    others = [name for name in parquet.schema_arrow.names if name != "prediction_id"]
     for number, some in groups_of(parquet, ids):
         column = parquet.read_row_group(number, columns=["prediction_id"], use_threads=False)["prediction_id"]
         places = np.flatnonzero(pc.is_in(column, pa.array(some)).to_numpy())
         if len(places):
-            yield parquet.read_row_group(number, use_threads=False).take(places)
+            rest = parquet.read_row_group(number, columns=others, use_threads=False).take(places)
+            yield rest.add_column(0, "prediction_id", column.take(places))
 
 
 def groups_of(parquet: pq.ParquetFile, ids: Sequence[str]) -> Iterator[tuple[int, list[str]]]:

@@ -84,6 +84,7 @@ def test_the_home_has_both_parts(home: Home) -> None:
         ({"class": "low"}, lambda number: number % 7 == 0),
         ({"caller": "c1"}, lambda number: number % 3 == 1),
         ({"confidence_from": "0.9"}, lambda number: number % 100 >= 90),
+        ({"prediction_from": "1"}, lambda number: number % 7 != 0),
         ({"id": "000000000001-"}, lambda number: number // 50 % 3 == 1),
         ({"id": "00000000000"}, lambda number: True),
         ({"from": "2026-11-29T12:00:30", "to": "2026-11-29T12:00:40"}, lambda number: 30 <= number % 60 < 40),
