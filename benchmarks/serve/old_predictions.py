@@ -1,22 +1,25 @@
-"""Old predictions in Parquet files beside SQLite as today: bytes of a row, rows a second, 1,000 late labels, pages while it is written.
+"""Old predictions in Parquet files beside SQLite as today: bytes of a row, rows a second, 1,000 late labels, pages while logs are archived.
 
-Run it with `python -m benchmarks.serve.old_predictions [--rows 5000000]`; with 100000000 it takes an hour and 4 GB. The first
-500,000 rows come from logs, as a worker writes them, and are the peer's too; the rest is written without logs by the same code.
+Run it with `python -m benchmarks.serve.old_predictions [--rows 5000000] [--folder DIR]`. A folder keeps the rows: the next
+call only makes what is missing, and measures again. With 100000000 rows they take 4.3 GB, and half an hour.
+The first 500,000 rows come from logs, as a worker writes them, through the real copier and archiver, and are the peer's too.
+The rest is written without logs by the code that writes the files.
 """
 
 import argparse
+import os
 import random
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.figures import percentile, ratio, show
-from benchmarks.harness import Client, Service
-from benchmarks.serve import prediction_rows, serve_models
+import orjson
+
+from benchmarks.figures import ratio, show
+from benchmarks.serve import old_pages, prediction_rows, serve_models
 from benchmarks.serve.prediction_rows import FILE_ROWS
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.settings import Predictions, Settings
@@ -26,18 +29,19 @@ from retraind.daemon.ingest.reading.late_labels import Labels
 from retraind.daemon.records.predictions import lowest_seq
 from retraind.daemon.records.query import LAST, number
 from retraind.daemon.records.search import history_files
+from retraind.daemon.storage import mlflow_tables
 from retraind.daemon.storage.journal import Journal
 from retraind.daemon.storage.prediction_history import HistoryCopier
 
-LABELS = 1000
+LABELS, JOINS = 1000, 3
+"""Late labels of a drop, and the number of drops that are joined; the median counts."""
+
 LOGS = 2
-PAGES, WRITTEN_ROWS = 400, 50_000
-"""Pages that are asked for meanwhile, and rows of each log that is written meanwhile."""
 
-LIMITS = {"bytes": 45.0, "join": 5.0, "page": 0.2}
-"""The targets: bytes of a row, seconds of a join, seconds of all but one of a hundred pages."""
+LIMITS = {"bytes": 45.0, "join": 5.0}
+"""The targets: bytes of a row, seconds of a join."""
 
-PARQUET = Settings(predictions=Predictions(history="parquet", keep_rows=0))
+PARQUET = Settings(predictions=Predictions(history="parquet", keep_rows=0, rotate_bytes=1024))
 
 
 class Kept(NamedTuple):
@@ -48,27 +52,72 @@ class Kept(NamedTuple):
     join: float
 
 
+class Made:
+    """What a folder has, written down so that a later call goes on."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "made.json"
+        self.facts: dict[str, Any] = orjson.loads(self._path.read_bytes()) if self._path.exists() else {}
+
+    def note(self, **facts: Any) -> None:
+        """Add facts."""
+        self.facts |= facts
+        self._path.write_bytes(orjson.dumps(self.facts))
+
+
+def make(folder: Path, rows: int) -> Made:
+    """Make what the folder lacks: the peer's rows, the same from logs, and files up to so many rows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = Made(folder)
+    if "peer" not in made.facts:
+        beside = serve_models.make_home(folder / "peer", serve_models.estimator("logistic"))
+        with closing(Journal.open(beside.journal)) as journal:
+            made.note(peer=list(peer(beside, journal)))
+    if "first" not in made.facts:
+        home = _served(folder / "home")
+        with closing(Journal.open(home.journal)) as journal:
+            made.note(first=list(archived_logs(home, journal)), parts=LOGS)
+    with closing(Journal.open(Home(folder / "home").journal)) as journal:
+        fill(folder, journal, made, rows // FILE_ROWS)
+    return made
+
+
+def _served(folder: Path) -> Home:
+    """A home that the daemon serves: MLflow's database must be there before the pointer."""
+    home = Home(folder)
+    home.make()
+    mlflow_tables.open_or_make(home)
+    return serve_models.make_home(folder, serve_models.estimator("logistic"))
+
+
 def peer(home: Home, journal: Journal) -> Kept:
     """SQLite as today, with the same logs."""
-    seconds = _timed(lambda: _copied(home, journal, Settings(predictions=Predictions(keep_rows=10**9))))
+    settings = Settings(predictions=Predictions(keep_rows=10**9))
+    with closing(index.copier(home, settings, journal)) as copier:
+        seconds = _timed(lambda: _copied(home, copier))
     rows = number(home.history, "SELECT COUNT(*) FROM predictions") or 0
-    join = _join(home, journal, LOGS, None)
-    return Kept(rows / seconds, home.history.stat().st_size / rows, join)
+    return Kept(rows / seconds, home.history.stat().st_size / rows, _join(home, journal, LOGS, None))
 
 
-def _copied(home: Home, journal: Journal, settings: Settings) -> HistoryCopier:
+def archived_logs(home: Home, journal: Journal) -> Kept:
+    """The logs as Parquet files, by copier and archiver as the daemon has them."""
+    with closing(index.copier(home, PARQUET, journal)) as copier:
+        old = old_predictions.opened(home, PARQUET, None, journal, copier)
+        started = time.monotonic()
+        _copied(home, copier)
+        _archived(home, copier, old)
+        seconds = time.monotonic() - started
+        old.archiver.close()
+    return Kept(LOGS * FILE_ROWS / seconds, _bytes(home), _join(home, journal, LOGS, old))
+
+
+def _copied(home: Home, copier: HistoryCopier) -> None:
     for part in range(LOGS):
-        prediction_rows.write_log(home, part)
-    copier = index.copier(home, settings, journal)
+        prediction_rows.write_log(home.logs, part)
     copier.copy()
-    if settings.predictions.history == "sqlite":
-        copier.close()
-    return copier
 
 
-def archive(home: Home, copier: HistoryCopier, old: OldPredictions) -> None:
-    """Archive all that waits, as the daemon's loop does about once a second."""
-    copier.copy()
+def _archived(home: Home, copier: HistoryCopier, old: OldPredictions) -> None:
     while old.archiver.step(time.monotonic()) or not old.archiver.is_idle:
         assert old.problem is None, old.problem
         time.sleep(0.02)
@@ -76,18 +125,23 @@ def archive(home: Home, copier: HistoryCopier, old: OldPredictions) -> None:
         copier.copy()
 
 
-def fill(home: Home, journal: Journal, old: OldPredictions, parts: range) -> None:
-    """Write files without logs."""
-    for part in parts:
-        files = list(writing.write(prediction_rows.table(part), old.place.folder))
-        for file in files:
-            old.place.put(file)
-        journal.history_files.record(files, [])
+def fill(folder: Path, journal: Journal, made: Made, parts: int) -> None:
+    """Write files without logs, up to so many parts."""
+    home = Home(folder / "home")
+    with closing(index.copier(home, PARQUET, journal)) as copier:
+        old = old_predictions.opened(home, PARQUET, None, journal, copier)
+        for part in range(made.facts["parts"], parts):
+            files = list(writing.write(prediction_rows.table(part), old.place.folder))
+            for file in files:
+                old.place.put(file)
+            journal.history_files.record(files, [])
+            made.note(parts=part + 1)
+        old.archiver.close()
 
 
-def _join(home: Home, journal: Journal, parts: int, old: OldPredictions | None) -> float:
+def _join(home: Home, journal: Journal, parts: int, old: OldPredictions | None, seed: int = 0) -> float:
     """Seconds to join labels of predictions that are spread over all parts."""
-    chance = random.Random(0)
+    chance = random.Random(seed)
     ids = [prediction_rows.identity(chance.randrange(parts), chance.randrange(FILE_ROWS)) for _ in range(LABELS)]
     labels = Labels(home, journal, old=None if old is None else old.by_ids)
     joined: list[Any] = []
@@ -102,63 +156,26 @@ def _timed(work: Callable[[], object]) -> float:
     return time.monotonic() - started
 
 
-def pages(client: Client, ends: range, count: int = PAGES) -> Iterator[float]:
-    """Seconds of each of some pages that begin anywhere between two numbers."""
-    chance = random.Random(1)
-    for _ in range(count):
-        path = f"/predictions/history?limit=100&below={chance.randrange(ends.start, ends.stop)}"
-        started = time.monotonic()
-        status, page = client.ask(path)
-        assert (status, len(page["history"])) == (200, 100), (path, status, len(page.get("history", ())))
-        yield time.monotonic() - started
-
-
-class Writing:
-    """Logs that are written, copied and archived without a pause, until it is closed."""
-
-    def __init__(self, home: Home, copier: HistoryCopier, old: OldPredictions) -> None:
-        self._home, self._copier, self._old = home, copier, old
-        self._ended, self.rows = threading.Event(), 0
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        part = 1_000_000
-        while not self._ended.is_set():
-            prediction_rows.write_log(self._home, part, WRITTEN_ROWS)
-            archive(self._home, self._copier, self._old)
-            self.rows, part = self.rows + WRITTEN_ROWS, part + 1
-
-    def close(self) -> None:
-        """Stop after the present log."""
-        self._ended.set()
-        self._thread.join()
-
-
-def measure(folder: Path, rows: int) -> None:
-    """Measure and print."""
-    beside = serve_models.make_home(folder / "peer", serve_models.estimator("logistic"))
-    with closing(Journal.open(beside.journal)) as journal:
-        sqlite = peer(beside, journal)
-    home = serve_models.make_home(folder / "home", serve_models.estimator("logistic"))
-    with closing(Journal.open(home.journal)) as journal:
-        started = time.monotonic()
-        copier = _copied(home, journal, PARQUET)
-        settings = PARQUET.model_copy(
-            update={"predictions": PARQUET.predictions.model_copy(update={"rotate_bytes": 1})}
-        )
-        old = old_predictions.opened(home, settings, None, journal, copier)
-        archive(home, copier, old)
-        rate = LOGS * FILE_ROWS / (time.monotonic() - started)
-        size = _bytes(home)
-        first = Kept(rate, size, _join(home, journal, LOGS, old))
-        parts = max(LOGS, rows // FILE_ROWS)
-        fill(home, journal, old, range(LOGS, parts))
-        whole = Kept(float("nan"), _bytes(home), _join(home, journal, parts, old))
-        _show(sqlite, first, whole, parts * FILE_ROWS)
-        copier.close()  # the next copy numbers its rows from the last file on
-        _show_pages(folder, home, copier, old)
+def measure(folder: Path, made: Made) -> None:
+    """Measure the rows of a folder, and print."""
+    home, parts = Home(folder / "home"), made.facts["parts"]
+    with closing(Journal.open(home.journal)) as journal, closing(index.copier(home, PARQUET, journal)) as copier:
+        old = old_predictions.opened(home, PARQUET, None, journal, copier)
+        times = sorted(_join(home, journal, parts, old, seed) for seed in range(JOINS))
+        _leave_cache(home)
+        cold = _join(home, journal, parts, old, JOINS)
         old.archiver.close()
+        whole = Kept(float("nan"), _bytes(home), times[JOINS // 2])
+    _show(Kept(*made.facts["peer"]), Kept(*made.facts["first"]), whole, cold, parts * FILE_ROWS)
+    old_pages.measure(folder, range(1000, parts * FILE_ROWS))
+
+
+def _leave_cache(home: Home) -> None:
+    """Let the kernel forget what it keeps of the files in memory."""
+    for file in history_files.all_files(home.journal):
+        handle = os.open(home.logs / file["object"], os.O_RDONLY)
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(handle)
 
 
 def _bytes(home: Home) -> float:
@@ -166,44 +183,37 @@ def _bytes(home: Home) -> float:
     return sum(file["bytes"] for file in files) / sum(file["rows"] for file in files)
 
 
-def _show(sqlite: Kept, first: Kept, whole: Kept, rows: int) -> None:
+def _show(sqlite: Kept, first: Kept, whole: Kept, cold: float, rows: int) -> None:
     labels = f"{LABELS} late labels, s"
     facts = [
         ["rows/s into it", f"{sqlite.rate:.0f}", f"{first.rate:.0f}", "-", ratio(first.rate, sqlite.rate), "-"],
         ["bytes/row", f"{sqlite.size:.1f}", f"{first.size:.1f}", f"{whole.size:.1f}", ratio(whole.size, sqlite.size), f"{LIMITS['bytes']:g}"],
         [labels, f"{sqlite.join:.3f}", f"{first.join:.3f}", f"{whole.join:.3f}", ratio(whole.join, sqlite.join), f"{LIMITS['join']:g}"],
+        ["the same, from the disk", "-", "-", f"{cold:.3f}", "-", f"{LIMITS['join']:g}"],
     ]  # fmt: skip
     columns = ["fact", "SQLite, 500,000 rows", "Parquet, the same", f"Parquet, {rows:,} rows", "ratio", "target"]
     show("Old predictions: 8 columns, 3 classes of a logistic regression", columns, facts)
 
 
-def _show_pages(folder: Path, home: Home, copier: HistoryCopier, old: OldPredictions) -> None:
-    service = Service(folder, server__workers=1)
-    service.command = "serve"
-    try:
-        service.start()
-        ends = range(1000, history_files.last_seq(home.journal))
-        with closing(service.client()) as client:
-            list(pages(client, ends, 1))  # starts the reader
-            quiet = list(pages(client, ends))
-            with closing(Writing(home, copier, old)) as written:
-                busy = list(pages(client, ends))
-    finally:
-        service.close()
-    facts = [
-        [name, *(f"{percentile(times, share) * 1000:.1f}" for share in (0.5, 0.99)), f"{max(times) * 1000:.1f}"]
-        for name, times in (("nothing is written", quiet), (f"{written.rows} rows are archived", busy))
-    ]
-    show("GET /predictions/history, a page of 100 anywhere, ms", ["while", "p50", "p99", "most"], facts)
+def _folder(asked: Path | None) -> Iterator[Path]:
+    if asked is not None:
+        yield asked
+        return
+    with tempfile.TemporaryDirectory(prefix="retraind-old-predictions-") as folder:
+        yield Path(folder)
 
 
 def main() -> None:
-    """Measure in a temporary folder."""
+    """Make and measure, in a temporary folder unless one is named."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=5_000_000)
+    parser.add_argument("--folder", type=Path, help="keeps the rows for the next call")
+    parser.add_argument("--make", action="store_true", help="measure nothing yet")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="retraind-old-predictions-") as folder:
-        measure(Path(folder), asked.rows)
+    for folder in _folder(asked.folder):
+        made = make(folder, asked.rows)
+        if not asked.make:
+            measure(folder, made)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from benchmarks.serve import serve_models
-from retraind.daemon.core.home import Home
 from retraind.daemon.history import entries
 from retraind.daemon.history.layout import Layout
 
@@ -55,7 +54,13 @@ def columns(part: int, rows: int) -> dict[str, NDArray[Any]]:
     return dict(zip(NAMES, features, strict=True)) | facts | latency
 
 
-def write_log(home: Home, part: int, rows: int = FILE_ROWS) -> Path:
+def log_name(part: int) -> str:
+    """The name of a part's log, of a worker that has ended."""
+    began = BEGIN + timedelta(milliseconds=part * FILE_ROWS * GAP_MS)
+    return f"predictions-0-{began:%Y%m%dT%H%M%S%f}-99999999.jsonl"
+
+
+def write_log(folder: Path, part: int, rows: int = FILE_ROWS) -> Path:
     """Write a part as the log of a worker that has ended."""
     values = columns(part, rows)
     features = np.column_stack([values[name] for name in NAMES]).tolist()
@@ -68,8 +73,7 @@ def write_log(home: Home, part: int, rows: int = FILE_ROWS) -> Path:
         facts |= {"prediction_id": identity(part, row), "features": features[row], "prediction": code}
         facts |= {"prediction_name": serve_models.CLASSES[code], "confidence": shares[row][code]}
         lines.append(orjson.dumps(facts | {"probabilities": shares[row]}, option=orjson.OPT_APPEND_NEWLINE))
-    began = datetime.fromtimestamp(values["times"][0] / 1000, UTC)
-    path = home.logs / f"predictions-0-{began:%Y%m%dT%H%M%S%f}-99999999.jsonl"
+    path = folder / log_name(part)
     path.write_bytes(b"".join(lines))
     return path
 
