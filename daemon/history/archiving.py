@@ -36,6 +36,9 @@ TIDY_SECONDS, TIDY_FILES = 60.0, 50
 AGAIN_SECONDS = 10.0
 """Pause after a failure."""
 
+LATE_SECONDS = clock.DAY
+"""Time after which no put of another process, which a start cleaned up after, can still end."""
+
 
 class BuildFailed(RetraindError):
     """Raised when the process that builds files has failed."""
@@ -79,7 +82,9 @@ class Archiver:
             did = self._step()
             if now >= self._tidy_at:
                 self._tidy_at = now + TIDY_SECONDS
-                self._tidy(self._read_clock())
+                reading = self._read_clock()
+                self._remove_late(reading.wall)
+                self._tidy(reading)
         except (RetraindError, OSError) as error:
             if self.problem is None:
                 log.warning("predictions_not_archived", reason=str(error))
@@ -120,8 +125,16 @@ class Archiver:
         self._place.make()
         if leftovers := self._journal.history_files.leftovers():
             self._place.remove(leftovers)
-            self._journal.history_files.settle(leftovers)
+            self._journal.history_files.settle(
+                leftovers, clock.iso(self._read_clock().wall) if self._place.remote else None
+            )
         self._has_recovered = True
+
+    def _remove_late(self, now: float) -> None:
+        """Remove what another leader put after its files were removed, and no entry names."""
+        if late := self._journal.history_files.late(clock.iso(now - LATE_SECONDS)):
+            self._place.remove(late)
+            self._journal.history_files.forget_late(late)
 
     def _tidy(self, reading: Reading) -> None:
         """Remove some of the files whose newest prediction is too old."""

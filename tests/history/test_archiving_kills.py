@@ -12,11 +12,14 @@ import duckdb
 import forks
 import pytest
 import stores
-from archives import build_here, entry, ids_in_files, opened, trained, write_log
+from archives import SETTINGS, Archives, build_here, entry, ids_in_files, opened, trained, write_log
 
+from retraind.daemon.core import clock
+from retraind.daemon.core.clock import Reading
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.settings import Storage
 from retraind.daemon.history import archiving, lookup
+from retraind.daemon.history.archiving import Archiver
 from retraind.daemon.objects.opening import open_store
 from retraind.daemon.records.search import history_files
 
@@ -96,3 +99,31 @@ def test_the_same_with_an_object_store(home: Home, bucket: stores.Bucket, tmp_pa
         f"SELECT COUNT(*), COUNT(DISTINCT prediction_id) FROM read_parquet('{tmp_path}/copy/predictions/*/*.parquet')"
     )
     assert duckdb.sql(query).fetchall() == [(len(ids), len(ids))]
+
+
+def test_a_file_that_a_replaced_leader_puts_too_late_goes_a_day_later(home: Home, bucket: stores.Bucket) -> None:
+    write_log(home, [entry(number) for number in range(10)])
+    with opened(home, bucket.store) as before, opened(home, bucket.store) as after:
+        before.place.make()
+        before.copier.copy()
+        (late,) = build_here(home, before.copier.complete)
+        kept = before.place.hidden(late).rename(home.root / "late.parquet")
+        before.journal.history_files.expect([late["object"]])
+        write_log(home, [entry(number) for number in range(10, 20)], 1)
+        after.work()  # it removes leftovers first, and its own files have other rows
+        bucket.store.put(late["object"], kept)
+        names = {one["object"] for one in history_files.all_files(home.journal)}
+        assert {one.name for one in bucket.store.listing("predictions/")} == {*names, late["object"]}
+        for later, left in ((0.9, {*names, late["object"]}), (1.1, names)):
+            step_later(after, later)
+            assert {one.name for one in bucket.store.listing("predictions/")} == left
+        ids = [entry(number)["prediction_id"] for number in range(20)]
+        assert sorted(lookup.by_ids(home, after.place, ids)) == sorted(ids)
+
+
+def step_later(archives: Archives, days: float) -> None:
+    """A step of an archiver that is started so many days later."""
+    reading = Reading(time.time() + days * clock.DAY, 0.0)
+    archiver = Archiver(archives.home, SETTINGS, archives.journal, archives.place, archives.copier, lambda: reading)
+    archiver.step(0.0)
+    archiver.close()

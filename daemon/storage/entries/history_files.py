@@ -1,7 +1,9 @@
 """The index of files of old predictions, and the log files that they replace.
 
 A file is put before it is recorded, and removed after its entry. So its name is among the *leftovers* whenever it may
-exist without an entry: objects that are removed at the next occasion.
+exist without an entry: objects that are removed at the next occasion. A replaced leader's put may end after that. So
+names that a start removed stay noted as *late*, and are removed once more a day later, unless they have entries by then.
+Nothing is removed because of a listing: a copy of the home with an older index would treat newer files as garbage.
 """
 
 from collections.abc import Collection, Iterable
@@ -18,6 +20,9 @@ from retraind.daemon.storage.history_index import files, logs
 LEFTOVERS = "history_leftovers"
 """The key of the names of objects without an entry."""
 
+LATE = "history_late"
+"""The key of the names of objects that were removed but may still come: name to time."""
+
 
 class HistoryFiles:
     """Files of old predictions; see `retraind.daemon.history`."""
@@ -31,11 +36,35 @@ class HistoryFiles:
 
     def expect(self, names: Iterable[str]) -> None:
         """Note the names of files that are about to be put."""
-        self._values.put(LEFTOVERS, sorted({*self.leftovers(), *names}))
+        expected = set(names)
+        with self._database.writing() as connection:
+            key_values.put(connection, LEFTOVERS, sorted({*self.leftovers(), *expected}))
+            self._put_late(connection, {}, expected)
 
-    def settle(self, names: Collection[str]) -> None:
-        """Forget the names of leftovers that are removed."""
-        self._values.put(LEFTOVERS, [name for name in self.leftovers() if name not in names])
+    def settle(self, names: Collection[str], late_from: str | None = None) -> None:
+        """Forget the names of leftovers that are removed; with `late_from`, the time now, they are late."""
+        with self._database.writing() as connection:
+            key_values.put(connection, LEFTOVERS, [name for name in self.leftovers() if name not in names])
+            if late_from is not None:
+                self._put_late(connection, dict.fromkeys(names, late_from), ())
+
+    def late(self, before: str) -> list[str]:
+        """The names that are late since a time before this one."""
+        return [name for name, since in self._late().items() if since < before]
+
+    def forget_late(self, names: Collection[str]) -> None:
+        """Forget late names that are removed once more."""
+        with self._database.writing() as connection:
+            self._put_late(connection, {}, names)
+
+    def _late(self) -> dict[str, str]:
+        return self._values.get(LATE) or {}
+
+    def _put_late(self, connection: Connection, new: dict[str, str], without: Collection[str]) -> None:
+        before = self._late()
+        after = {name: since for name, since in before.items() if name not in without} | new
+        if after != before:
+            key_values.put(connection, LATE, after)
 
     def archived(self, names: Iterable[str]) -> set[str]:
         """Those of these log files whose predictions are in recorded files."""
