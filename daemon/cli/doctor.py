@@ -21,9 +21,9 @@ from retraind.daemon.core.settings import candidate_packages
 from retraind.daemon.dataset import git_history
 from retraind.daemon.dataset.dvc_cache import Cache
 from retraind.daemon.objects.opening import require_botocore
-from retraind.daemon.records import drops as recorded_drops
 from retraind.daemon.records import segments as recorded_segments
 from retraind.daemon.records import versions
+from retraind.daemon.records.drops import decided
 from retraind.daemon.records.query import ask
 from retraind.daemon.schema import schema, score_names
 from retraind.daemon.schema.schema import Schema
@@ -230,7 +230,7 @@ def _verdict(home: Home, path: Path, live: set[str]) -> bool:
         drops = segments.drops_of(path)
     except (RetraindError, OSError):
         return False
-    return all(recorded_drops.was_taken(home.journal, drop) for drop in drops)
+    return all(decided.was_taken(home.journal, drop) for drop in drops)
 
 
 def _bundle(home: Home) -> str:

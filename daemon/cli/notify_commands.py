@@ -13,7 +13,8 @@ from retraind.daemon.core import status
 from retraind.daemon.core.errors import BadSettings, Exit, NotFound
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.status import utcnow
-from retraind.daemon.records import drops, events
+from retraind.daemon.records import events
+from retraind.daemon.records.drops import decided
 
 app = typer.Typer(name="notify", invoke_without_command=True)
 
@@ -122,9 +123,9 @@ def _meant(place: Home, key: str | None) -> dict[str, int | str]:
         if not newest:
             raise NotFound("There is no event to acknowledge.")
         return {"until": newest[0]["id"]}
-    if key.isascii() and key.isdecimal() and len(key) <= drops.LONGEST_ID:
+    if key.isascii() and key.isdecimal() and len(key) <= decided.LONGEST_ID:
         return {"event": int(key)}
-    drop = drops.find(place.journal, key)
+    drop = decided.find(place.journal, key)
     if drop is None:
         raise NotFound(f"There is no drop {key!r:.100}.", hint="`retraind drops` lists the newest.")
     return {"drop": drop["sha256"]}

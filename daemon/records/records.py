@@ -2,7 +2,8 @@
 
 from retraind.daemon.core.home import Home
 from retraind.daemon.records.batches import Batches
-from retraind.daemon.records.drops import Drops, HeldDrops
+from retraind.daemon.records.drops.decided import Drops
+from retraind.daemon.records.drops.held import HeldDrops
 from retraind.daemon.records.events import Events, Swaps
 from retraind.daemon.records.predictions import Predictions
 from retraind.daemon.records.requests import Requests

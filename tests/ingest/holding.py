@@ -9,7 +9,7 @@ from test_exam_runner import flowers, serve
 from retraind.daemon.core import requests
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.settings import Inbox, Settings
-from retraind.daemon.records import drops
+from retraind.daemon.records.drops import held as held_drops
 from retraind.daemon.records.query import ask
 
 REASON = "50% of its labels disagree with v1, usually 5%"
@@ -31,11 +31,11 @@ def parts(home: Home) -> Iterator[Parts]:
 
 def held(parts: Parts) -> list[tuple[str, str]]:
     """Name and reason of what waits, as everybody reads it."""
-    return [(row["name"], row["reason"]) for row in drops.held(parts.home.journal, 99)]
+    return [(row["name"], row["reason"]) for row in held_drops.held(parts.home.journal, 99)]
 
 
 def sha256(parts: Parts, name: str) -> str:
-    [row] = drops.held_like(parts.home.journal, name)
+    [row] = held_drops.held_like(parts.home.journal, name)
     return str(row["sha256"])
 
 

@@ -18,7 +18,8 @@ from retraind.daemon.inbox.bucket import examination
 from retraind.daemon.objects.bucket_objects import Version
 from retraind.daemon.objects.ownership import NotOwner
 from retraind.daemon.objects.store import StoreUnavailable
-from retraind.daemon.records import drops, lineage
+from retraind.daemon.records import lineage
+from retraind.daemon.records.drops import decided
 from retraind.daemon.records.query import ask
 from retraind.daemon.schema.schema import Schema
 from retraind.daemon.service import claiming
@@ -40,7 +41,7 @@ def test_objects_are_taken_beside_files_and_deleted(parts: BucketParts) -> None:
     parts.take()
     assert parts.lengths == [1.0, 2.0, 3.0]
     assert (parts.keys, parts.leaving, names(parts.home.inbox / ".objects")) == ([], [], [])
-    by_name = {row["name"]: row["origin"] for row in drops.newest(parts.home.journal, 9)}
+    by_name = {row["name"]: row["origin"] for row in decided.newest(parts.home.journal, 9)}
     assert by_name["file.csv"] is None
     assert str(by_name[f"{parts.url}/2026/11/b.csv"]).startswith(f"{parts.url}/2026/11/b.csv?etag=")
     newest = lineage.training_drops(parts.home.journal, lineage.DROPS, 9, 99, 9)
@@ -227,7 +228,7 @@ def test_too_large_object_stays_in_the_bucket(home: Home, schema: Schema, bucket
     parts.reopen()
     parts.take()
     assert (parts.lengths, parts.keys) == ([1.0], ["large.csv"])
-    [large] = [row for row in drops.newest(home.journal, 9) if row["state"] == "rejected"]
+    [large] = [row for row in decided.newest(home.journal, 9) if row["state"] == "rejected"]
     assert "inbox.max_bytes = 1000" in str(large["reason"])
     assert names(home.rejected) == ["large.csv.report.json"]
     parts.close()

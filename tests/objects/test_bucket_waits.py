@@ -8,7 +8,7 @@ from bucket_inboxes import BucketParts, text
 from retraind.daemon.core import durable, requests
 from retraind.daemon.core.states import Hold
 from retraind.daemon.inbox.bucket import courier
-from retraind.daemon.records import drops
+from retraind.daemon.records.drops import decided, held
 from retraind.daemon.tabular import file_content
 
 server = pytest.fixture(scope="module")(stores.server)
@@ -33,7 +33,7 @@ def test_held_object_waits_in_the_bucket_until_it_is_accepted(parts: BucketParts
     assert (parts.lengths, parts.keys) == ([2.0], ["held.csv"])
     parts.reopen()
     parts.run()
-    assert [row["sha256"] for row in drops.held(parts.home.journal, 9)] == [sha256]
+    assert [row["sha256"] for row in held.held(parts.home.journal, 9)] == [sha256]
     parts.take()
     requests.submit(parts.home, "accept", drop=sha256)
     parts.take()
@@ -124,6 +124,6 @@ def test_large_object_is_read_where_it_was_fetched(parts: BucketParts, monkeypat
     parts.drop("copy.csv", content)
     parts.take()
     assert (len(parts.lengths), parts.keys) == (101, [])
-    [large] = [row for row in drops.newest(parts.home.journal, 9) if row["name"].endswith("large.csv")]
+    [large] = [row for row in decided.newest(parts.home.journal, 9) if row["name"].endswith("large.csv")]
     assert large["sha256"] == durable.sha256(content.encode())
     assert parts.drops()[-1] == ("copy.csv", "duplicate")

@@ -14,7 +14,7 @@ from retraind.daemon.core.errors import HistoryLost, RetraindError
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.journal.journal_format import FORMAT
 from retraind.daemon.core.states import DropState
-from retraind.daemon.records import drops
+from retraind.daemon.records.drops import decided, held
 from retraind.daemon.storage.journal import Journal
 
 
@@ -107,12 +107,12 @@ def test_journal_of_the_third_format_goes_on_and_holds_drops(home: Home, journal
     journal.close()
     with closing(sqlite3.connect(home.journal)) as connection:
         connection.executescript("DROP TABLE held; PRAGMA user_version = 3")
-    assert drops.held(home.journal, 9) == []
+    assert held.held(home.journal, 9) == []
     with closing(Journal.open(home.journal)) as migrated:
         assert migrated.batches.committed() == (5, "d" * 32, "r" * 40, 1)
         odd: Any = {"name": "odd.csv", "reason": "half of it is wrong", "version": 1, "seen_at": None}
         migrated.held.hold(odd | {"sha256": "b" * 64, "bytes": 1, "rows_read": 9})
-    assert [row["name"] for row in drops.held(home.journal, 9)] == ["odd.csv"]
+    assert [row["name"] for row in held.held(home.journal, 9)] == ["odd.csv"]
     with closing(sqlite3.connect(home.journal)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (FORMAT,)
     with closing(sqlite3.connect(f"{home.journal}.format-3")) as connection:
@@ -127,5 +127,5 @@ def test_journal_from_before_rejections_by_a_person_goes_on(home: Home, journal:
         connection.execute("ALTER TABLE drops DROP COLUMN origin")
     with closing(Journal.open(home.journal)) as opened:
         opened.drops.refuse(a_drop(decided_by="cli", origin="s3://b/a?etag=1"), DropState.REJECTED, "b")
-    assert [row["origin"] for row in drops.newest(home.journal, 9)] == ["s3://b/a?etag=1"]
-    assert [row["decided_by"] for row in drops.newest(home.journal, 9)] == ["cli"]
+    assert [row["origin"] for row in decided.newest(home.journal, 9)] == ["s3://b/a?etag=1"]
+    assert [row["decided_by"] for row in decided.newest(home.journal, 9)] == ["cli"]

@@ -16,7 +16,7 @@ from retraind.daemon.core.node.messages import NodeReport
 from retraind.daemon.core.states import RunState
 from retraind.daemon.core.status import Status
 from retraind.daemon.core.trends.latency import BOUNDS
-from retraind.daemon.records.drops import Prequential
+from retraind.daemon.records.drops.exams import Prequential
 from retraind.daemon.records.totals import TIMES, Latest
 from retraind.daemon.records.versions import JudgedVersion
 from retraind.daemon.schema import score_names
@@ -47,7 +47,7 @@ class Report(Collector):
     agreement: Agreement | None = None
     """Agreement of the held version with the served one; see `retraind.daemon.records.lineage.agreements`."""
     exams: Prequential | None = None
-    """Results of the exams of drops; see `retraind.daemon.records.drops.prequential`."""
+    """Results of the exams of drops; see `retraind.daemon.records.drops.exams.prequential`."""
     held: int = 0
     """Drops that wait for a decision."""
     nodes: Sequence[NodeReport] = ()

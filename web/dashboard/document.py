@@ -9,7 +9,8 @@ from retraind.daemon.core.journal_rows import EventRow
 from retraind.daemon.core.settings import Settings
 from retraind.daemon.core.states import DropState
 from retraind.daemon.core.status import Check, Status
-from retraind.daemon.records.drops import ExaminedDrop, HeldDrop
+from retraind.daemon.records.drops.decided import ExaminedDrop
+from retraind.daemon.records.drops.held import HeldDrop
 from retraind.daemon.records.records import Records
 from retraind.daemon.records.search import open_faults
 from retraind.web.dashboard import drift, errors, health, lineage, quick_start, sections

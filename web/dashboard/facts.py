@@ -10,7 +10,8 @@ from retraind.daemon.core.journal_rows import BatchRow, RunRow, SwapRow
 from retraind.daemon.core.settings import Settings
 from retraind.daemon.core.states import VersionState
 from retraind.daemon.core.status import Check, Status
-from retraind.daemon.records.drops import ExaminedDrop, HeldDrop
+from retraind.daemon.records.drops.decided import ExaminedDrop
+from retraind.daemon.records.drops.held import HeldDrop
 from retraind.daemon.records.search.acknowledged import Acknowledged
 from retraind.daemon.records.search.open_faults import OpenFaults
 from retraind.daemon.records.versions import JudgedVersion

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from retraind.daemon.core.node.messages import NodeReport
 from retraind.daemon.core.states import CheckName, DropState
 from retraind.daemon.core.status import Status
-from retraind.daemon.records.drops import ExaminedDrop, HeldDrop
+from retraind.daemon.records.drops.decided import ExaminedDrop
+from retraind.daemon.records.drops.held import HeldDrop
 from retraind.daemon.records.search import lost_rows
 from retraind.daemon.schema.score_names import counted
 from retraind.web.dashboard import doubts

@@ -2,7 +2,7 @@
 
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.states import DropState, Hold
-from retraind.daemon.records.drops import HeldAsDrop, as_drop, held
+from retraind.daemon.records.drops.held import HeldAsDrop, as_drop, held
 from retraind.daemon.records.search import drop_search
 from retraind.daemon.records.search.drop_search import DropFilter
 from retraind.daemon.records.search.pages import Page

@@ -15,7 +15,7 @@ from retraind.daemon.core.inbox_names import PREDICT, RESERVED, ignored, shown
 from retraind.daemon.core.settings import Settings
 from retraind.daemon.core.states import RequestState
 from retraind.daemon.core.status import Status
-from retraind.daemon.records.drops import HeldDrop
+from retraind.daemon.records.drops.held import HeldDrop
 from retraind.daemon.records.records import Records
 from retraind.web.dashboard import inbox_files, next_steps
 from retraind.web.dashboard.inbox_files import FolderEntry

@@ -37,10 +37,10 @@ def versions(context: typer.Context, incomplete: str) -> list[Offer]:
 
 def drops(context: typer.Context, incomplete: str) -> list[Offer]:
     """The names of the newest drops that begin like this."""
-    from retraind.daemon.records import drops as records
+    from retraind.daemon.records.drops import decided
 
     def rows(home: Home) -> Iterator[Offer]:
-        for row in records.newest(home.journal, MOST):
+        for row in decided.newest(home.journal, MOST):
             yield row["name"], row["state"]
 
     return _offered(context, incomplete, rows)
@@ -48,10 +48,10 @@ def drops(context: typer.Context, incomplete: str) -> list[Offer]:
 
 def held_drops(context: typer.Context, incomplete: str) -> list[Offer]:
     """The names of drops that wait for a decision."""
-    from retraind.daemon.records import drops as records
+    from retraind.daemon.records.drops import held
 
     def rows(home: Home) -> Iterator[Offer]:
-        for row in records.held(home.journal, MOST):
+        for row in held.held(home.journal, MOST):
             yield row["name"], "held"
 
     return _offered(context, incomplete, rows)

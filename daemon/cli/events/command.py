@@ -15,7 +15,7 @@ from retraind.daemon.cli.report.terminal import printable
 from retraind.daemon.core.errors import BadSettings, NotFound
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.states import EventKind, Level
-from retraind.daemon.records import drops
+from retraind.daemon.records.drops import decided
 from retraind.daemon.records.search.event_search import EventFilter, ListedEvent, search
 from retraind.daemon.records.search.pages import Range
 
@@ -94,7 +94,7 @@ def _member(kinds: type[T], word: str, option: str, *more: str) -> T:
 def _sha256(place: Home, key: str) -> str:
     """The sha256 of the drop that a key names; raises NotFound."""
     with reading(place):
-        row = drops.find(place.journal, key)
+        row = decided.find(place.journal, key)
     if row is None or not row["sha256"]:
         raise NotFound(f"There is no drop {key!r:.100}.", hint="`retraind drops` lists the newest.")
     return row["sha256"]

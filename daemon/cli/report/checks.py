@@ -10,8 +10,9 @@ from retraind.daemon.core import home_integrity, process_table, status
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.journal import journal_server
 from retraind.daemon.core.node import node_status
-from retraind.daemon.records import challenger, drops
+from retraind.daemon.records import challenger
 from retraind.daemon.records import versions as judged_versions
+from retraind.daemon.records.drops import held as held_drops
 from retraind.daemon.schema import score_caveats
 from retraind.daemon.schema.scores import Agreement
 
@@ -57,7 +58,7 @@ def examine(home: Home, daemon: status.Status | None, pointer: Pointer | None) -
     )
     waiting, held = None, 0
     try:
-        waiting, held = _challenger(home, pointer), drops.held_total(home.journal)
+        waiting, held = _challenger(home, pointer), held_drops.held_total(home.journal)
         checks["model"]["detail"] = f"{serving} {_lacks(home, pointer)}".strip()
     except sqlite3.Error as error:
         damage["journal"] = (

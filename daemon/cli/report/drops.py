@@ -11,9 +11,12 @@ from retraind.daemon.cli.report.terminal import printable
 from retraind.daemon.core.errors import Ambiguous, NotFound
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.states import DropState
-from retraind.daemon.records import drops as records
 from retraind.daemon.records import lineage
-from retraind.daemon.records.drops import DropFacts, Exam, ExaminedDrop, HeldAsDrop, HeldDrop
+from retraind.daemon.records.drops import decided
+from retraind.daemon.records.drops import held as waiting_drops
+from retraind.daemon.records.drops.decided import DropFacts, ExaminedDrop
+from retraind.daemon.records.drops.exams import Exam
+from retraind.daemon.records.drops.held import HeldAsDrop, HeldDrop
 from retraind.daemon.records.lineage_chain import TrainedVersions
 from retraind.daemon.schema import score_names
 
@@ -39,15 +42,18 @@ LISTED = 20
 
 
 def listed(home: Home, limit: int) -> list[ListedDrop]:
-    """Drops that wait for a person, longest first, then the newest, newest first, `limit` of each; see `retraind.daemon.records.drops`."""
+    """Drops that wait for a person, longest first, then the newest, newest first, `limit` of each; see `retraind.daemon.records.drops.decided`."""
     with reading(home):
-        return [*map(records.as_drop, records.held(home.journal, limit)), *records.Drops(home).newest(limit)]
+        return [
+            *map(waiting_drops.as_drop, waiting_drops.held(home.journal, limit)),
+            *decided.Drops(home).newest(limit),
+        ]
 
 
 def held(home: Home, key: str) -> HeldDrop:
     """The one waiting drop with this sha256 or name; raises NotFound, or Ambiguous with a list of them."""
     with reading(home):
-        waiting, others = records.held_like(home.journal, key), records.held(home.journal, LISTED)
+        waiting, others = waiting_drops.held_like(home.journal, key), waiting_drops.held(home.journal, LISTED)
     if not waiting:
         names = ", ".join(printable(row["name"]) for row in others)
         raise NotFound(f"No drop {key!r:.100} waits for a decision.", hint=f"These do: {names or 'none'}.")
@@ -62,9 +68,9 @@ def held(home: Home, key: str) -> HeldDrop:
 def get(home: Home, key: str) -> ReportedDrop:
     """The outcome of one drop, by id, sha256 or name, and the versions trained on it (key `taught`); raises NotFound."""
     with reading(home):
-        if waiting := records.held_like(home.journal, key):
-            return {**records.as_drop(waiting[0]), "taught": {"count": 0, "newest": []}}
-        if (facts := records.Drops(home).find(key)) is not None:
+        if waiting := waiting_drops.held_like(home.journal, key):
+            return {**waiting_drops.as_drop(waiting[0]), "taught": {"count": 0, "newest": []}}
+        if (facts := decided.Drops(home).find(key)) is not None:
             return {**facts, "taught": lineage.versions_trained_on(home, facts)}
     hint = "`retraind drops` lists the newest; a file still in the inbox has no outcome yet."
     raise NotFound(f"There is no drop {key!r:.100}.", hint=hint)
@@ -73,7 +79,7 @@ def get(home: Home, key: str) -> ReportedDrop:
 def to_forget(home: Home, key: str) -> DropFacts:
     """The one drop that this id, sha256 or name fits; raises NotFound, or Ambiguous with a list of them."""
     with reading(home):
-        matches = records.taken(home.journal, key)
+        matches = decided.taken(home.journal, key)
     if not matches:
         other = get(home, key)
         raise NotFound(f"The dataset holds no rows of {other['name']}: it was {other['state']}.")

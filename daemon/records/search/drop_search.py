@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retraind.daemon.core.states import DropState
-from retraind.daemon.records import drops
-from retraind.daemon.records.drops import DropFacts, ExaminedDrop
+from retraind.daemon.records.drops import exams
+from retraind.daemon.records.drops.decided import DropFacts, ExaminedDrop
 from retraind.daemon.records.query import number
 from retraind.daemon.records.search import conditions
 from retraind.daemon.records.search.pages import Bounds, Condition, Page, Range, Source, bounds, page
@@ -44,8 +44,8 @@ def search(journal: Path, chosen: DropFilter, place: Range) -> Page[ExaminedDrop
     """A page of drops with their exams, newest first; raises TooSlow, sqlite3.Error."""
     source = Source(journal, COLUMNS, TABLES, "drops.id")
     listed = page(DropFacts, source, _conditions(journal, chosen), place, _within(source, chosen.key))
-    exams = drops.exams(journal, [row["sha256"] for row in listed.rows])
-    rows: list[ExaminedDrop] = [{**row, "exam": exams.get(row["sha256"])} for row in listed.rows]
+    examined = exams.exams(journal, [row["sha256"] for row in listed.rows])
+    rows: list[ExaminedDrop] = [{**row, "exam": examined.get(row["sha256"])} for row in listed.rows]
     return Page(rows, listed.older, listed.newer, listed.complete)
 
 

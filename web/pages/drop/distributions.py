@@ -17,7 +17,7 @@ from retraind.daemon.core.errors import BundleRefused
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.states import DropState
 from retraind.daemon.records import segments
-from retraind.daemon.records.drops import ExaminedDrop
+from retraind.daemon.records.drops.decided import ExaminedDrop
 from retraind.daemon.records.records import Records
 from retraind.daemon.schema.column import Column
 from retraind.daemon.schema.schema import Schema

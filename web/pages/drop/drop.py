@@ -5,7 +5,8 @@ from typing import Literal, TypedDict
 from retraind.daemon.core.inbox_names import ignored, shown
 from retraind.daemon.core.journal_rows import EventRow
 from retraind.daemon.core.states import DropState
-from retraind.daemon.records.drops import ExaminedDrop, HeldDrop
+from retraind.daemon.records.drops.decided import ExaminedDrop
+from retraind.daemon.records.drops.held import HeldDrop
 from retraind.daemon.records.lineage_chain import TrainedVersions
 from retraind.daemon.records.search import lost_rows, open_faults
 from retraind.daemon.schema.score_names import counted
