@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from retraind.daemon.schema.schema import Task
-from retraind.daemon.schema.scores import Agreement, Metric, Score
+from retraind.daemon.schema.scores import Agreement, Metric, Score, Scored
 
 DECIDES: dict[Task, Metric] = {"classification": "accuracy", "regression": "r2"}
 """The score by which a version is chosen and judged; higher is better, 1 is perfect."""
@@ -96,6 +96,12 @@ def floored(score: Score, *, named: bool) -> tuple[Metric, float | None]:
 def short(score: Score, amount: float) -> str:
     """A value of the gate's metric with three digits: `0.944`."""
     return plain(amount, 3) if metric(score) in UNITS else f"{amount:.3f}"
+
+
+def widest(scored: Scored | None) -> Score | None:
+    """The score on the rolling holdout, which has more rows, otherwise that on the reference holdout."""
+    scores = (scored.get("rolling"), scored.get("reference")) if scored else ()
+    return next((score for score in scores if score and score["n"]), None)
 
 
 def value(score: Score | None) -> float | None:

@@ -5,16 +5,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from retraind.daemon.core.drift_report import DriftReport
 from retraind.daemon.core.home import Home
-from retraind.daemon.core.journal_rows import EventRow
+from retraind.daemon.core.journal_rows import EventRow, VersionRow
 from retraind.daemon.core.states import DropState, EventKind, Level, of_type
 from retraind.daemon.core.trends.figures import DRIFT, Figures, Sum, empty, gauge
+from retraind.daemon.records.drops.exams import LEAST_ROWS
 from retraind.daemon.records.trends import news
 from retraind.daemon.records.versions import Versions
 from retraind.daemon.schema import score_names
+from retraind.daemon.schema.scores import Scores
 from retraind.daemon.storage.trends.store import Change, Mark
 
 MOST_REJECTED = 3
@@ -39,15 +41,19 @@ class News(NamedTuple):
 def since(journal: Path, positions: Mapping[str, int]) -> News:
     """Figures and marks after these ids; raises sqlite3.Error."""
     changes = []
-    after = {table: positions.get(table, 0) for table in ("drops", "exams", "drifts", "events")}
+    after = {table: positions.get(table, 0) for table in ("drops", "exams", "versions", "drifts", "events")}
     for drop in news.drops(journal, after["drops"]):
         changes.append(Change(seconds(drop["decided_at"]), _of_drop(drop)))
         after["drops"] = drop["id"]
     for exam in news.exams(journal, after["exams"]):
-        at = seconds(exam["at"])
-        gauges = {"exam_error": gauge(exam["error"], at), "exam_usual": gauge(exam["usual"], at)}
-        changes.append(Change(at, {**empty(), "gauges": gauges}))
+        if exam["n"] >= LEAST_ROWS:  # one wrong answer on one row would be the worst drop of all
+            at = seconds(exam["at"])
+            gauges = {"exam_error": gauge(exam["error"], at), "exam_usual": gauge(exam["usual"], at)}
+            changes.append(Change(at, {**empty(), "gauges": gauges}))
         after["exams"] = exam["id"]
+    for version in news.versions(journal, after["versions"]):
+        changes.append(Change(seconds(version["judged_at"]), _of_version(version)))
+        after["versions"] = version["version"]
     for check in news.drifts(journal, after["drifts"]):
         if check["detail"] is not None:
             report = of_type(DriftReport, json.loads(check["detail"]))
@@ -87,6 +93,14 @@ def _of_drop(drop: news.DecidedDrop) -> Figures:
         {f"{Sum.DROPS}{state}": 1, Sum.ROWS_ACCEPTED: drop["rows_accepted"] or 0, Sum.ROWS_REFUSED: bad or 0}
     )
     return {**empty(), "sums": dict(sums)}
+
+
+def _of_version(version: VersionRow) -> Figures:
+    """The score of a judged version on held-out rows, and that of the served version on the same rows."""
+    at, scores = seconds(version["judged_at"]), cast(Scores, json.loads(version["scores"]))
+    of_role = {"held_out.new": scores.get("challenger"), "held_out.served": scores.get("champion")}
+    values = {name: score_names.value(score_names.widest(role)) for name, role in of_role.items()}
+    return {**empty(), "gauges": {name: gauge(value, at) for name, value in values.items() if value is not None}}
 
 
 def _of_drift(report: DriftReport, at: float) -> Figures:

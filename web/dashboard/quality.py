@@ -166,9 +166,7 @@ def latest_score(facts: Facts) -> Score | None:
 
 def held_out(version: JudgedVersion | None, role: Literal["challenger", "champion"] = "challenger") -> Score | None:
     """The score of `role` in a version's row: on the larger rolling holdout, or else on the reference holdout."""
-    scored = version["scores"].get(role) if version else None
-    scores = (scored.get("rolling"), scored.get("reference")) if scored else ()
-    return next((score for score in scores if score and score["n"]), None)
+    return score_names.widest(version["scores"].get(role)) if version else None
 
 
 def _against(entry: Score, now: Score) -> list[Fact]:

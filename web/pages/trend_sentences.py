@@ -1,6 +1,6 @@
 """A sentence under each chart, from the figures of the whole time and of its two halves."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from retraind.daemon.core.trends import series
@@ -30,8 +30,9 @@ def clock(asked: Asked) -> Clock:
 class Sentences:
     """The sentences of one page."""
 
-    def __init__(self, loaded: Loaded, table: Table, clock: Clock) -> None:
-        self._loaded, self._table, self._clock = loaded, table, clock
+    def __init__(self, loaded: Loaded, table: Table, clock: Clock, recorded: Mapping[str, str]) -> None:
+        """`recorded` has the sentences that need the journal: see `retraind.web.pages.trend_records`."""
+        self._loaded, self._table, self._clock, self._recorded = loaded, table, clock, recorded
         half = len(loaded.points) // 2
         self._halves = whole(loaded.points[:half]), whole(loaded.points[half:])
         self._whole = whole(self._halves)
@@ -46,7 +47,8 @@ class Sentences:
             "values": self._values,
             "confidence": self._confidence,
             "live": lambda: self._course("live.score"),
-            "exam": self._exam,
+            "held_out": lambda: self._recorded.get("held_out", ""),
+            "exam": lambda: self._recorded.get("exam", ""),
             "drift": self._drift,
             "rows": self._rows,
             "backlog": self._backlog,
@@ -129,7 +131,7 @@ class Sentences:
         if not count:
             return f"{counted(self._whole['sums'].get(Sum.VALUES, 0), 'prediction')} of a number."
         top = sorted(classes.items(), key=lambda pair: -pair[1])
-        shares = ", ".join(f"{_short(name)} {percent(n / count)}" for name, n in top[:3])
+        shares = ", ".join(f"{short(name)} {percent(n / count)}" for name, n in top[:3])
         more = f" and {len(top) - 3} more" if len(top) > 3 else ""
         return f"{counted(count, 'logged prediction')}: {shares}{more}."
 
@@ -152,21 +154,13 @@ class Sentences:
             return ""
         return f"The last is {number(column[-1])}; it lay between {number(min(column))} and {number(max(column))}."
 
-    def _exam(self) -> str:
-        top, last = self._top("exam.error"), self._last("exam.error")
-        if top is None:
-            return ""
-        if last is None:
-            return "The served version was right on all rows that it was examined on."
-        return f"The worst drop had an error of {number(top[0])} at {top[1]}; the last one above 0 was {number(last[0])} at {last[1]}."
-
     def _drift(self) -> str:
         tops = {name: top for name in self._table if name.startswith("drift.feature.") and (top := self._top(name))}
         if not tops:
             return ""
         name = max(tops, key=lambda name: tops[name][0])
         value, when = tops[name]
-        return f"{_short(name.removeprefix('drift.feature.'))} has moved furthest: {number(value)} at {when}."
+        return f"{short(name.removeprefix('drift.feature.'))} has moved furthest: {number(value)} at {when}."
 
     def _rows(self) -> str:
         every = self._values_of(Series.ROWS)
@@ -212,8 +206,8 @@ def percent(share: float) -> str:
     return "over 99 %" if 0.995 <= share < 1 else f"{round(share * 100)} %"
 
 
-def _short(name: str) -> str:
-    """The name of a class or feature, short enough for a sentence."""
+def short(name: str) -> str:
+    """The name of a class, feature or drop, short enough for a sentence."""
     return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
 
 

@@ -11,7 +11,7 @@ from retraind.daemon.core.trends import series
 from retraind.daemon.core.trends.series import Series
 from retraind.daemon.records.trends import news, reader
 from retraind.daemon.records.trends.reader import MarkRow
-from retraind.web.pages import trend_charts, trend_sentences
+from retraind.web.pages import trend_charts, trend_records, trend_sentences
 from retraind.web.pages.frame import PageRequest
 from retraind.web.pages.trend_charts import CHARTS, Chart
 from retraind.web.pages.trend_sentences import Sentences
@@ -93,19 +93,23 @@ def content(request: PageRequest) -> TrendsPage:
     key = (request.home.root, named, now // CACHE_SECONDS)
     page = _recent.get(key)
     if page is None:
+        clock = trend_sentences.clock(span)
         path = request.home.trends
         loaded = answer.load(path, span)
+        recorded = trend_records.sentences(request.home, span, request.facts.versions, clock)
         drops = news.names(request.home.journal, sorted({row["drop"] for row in loaded.marks if row["drop"]}))
-        page = _content(loaded, named, _late(path, now), drops)
+        page = _content(loaded, named, _late(path, now), drops, recorded)
         _recent.clear()
         _recent[key] = page
     return page
 
 
-def _content(loaded: Loaded, named: str, late: str, drops: Mapping[str, str]) -> TrendsPage:
+def _content(
+    loaded: Loaded, named: str, late: str, drops: Mapping[str, str], recorded: Mapping[str, str]
+) -> TrendsPage:
     table = series.columns(loaded.points, tuple(Series))
     clock = trend_sentences.clock(loaded.asked)
-    tell = Sentences(loaded, table, clock)
+    tell = Sentences(loaded, table, clock, recorded)
     charts = [trend_charts.drawn(kind, table, tell.of(kind.key)) for kind in CHARTS]
     return {
         "ranges": [{"name": name, "text": text, "current": name == named} for name, text in RANGE_NAMES.items()],

@@ -21,6 +21,7 @@ class Series(StrEnum):
     CONFIDENCE = "confidence"
     VALUES = "values"
     LIVE = "live"
+    HELD_OUT = "held_out"
     EXAM = "exam"
     DRIFT = "drift"
     ROWS = "rows"
@@ -181,6 +182,7 @@ _GROUPS: dict[Series, Callable[[Figures], Values]] = {
     Series.CONFIDENCE: _confidence,
     Series.VALUES: _values,
     Series.LIVE: _gauges({"score": ("live_score", _last)}),
+    Series.HELD_OUT: _gauges({"new": ("held_out.new", _last), "served": ("held_out.served", _last)}),
     # The mean of a span would hide one bad drop among good ones.
     Series.EXAM: _gauges({"error": ("exam_error", _most), "usual": ("exam_usual", _mean)}),
     Series.DRIFT: _drift,

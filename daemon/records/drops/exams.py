@@ -15,6 +15,16 @@ EXAMS = (
 SERIES = 20
 """Number of newest exams in the prequential score."""
 
+LEAST_ROWS = 20
+"""Rows below which an error says little: smaller drops have no exam of their own."""
+
+LOOKED_BACK = 20_000
+"""Number of newest exams among which those of a time are looked for."""
+
+OF_TIME = """
+SELECT name, n, error, usual, at FROM exams
+WHERE id > (SELECT COALESCE(MAX(id), 0) FROM exams) - ? AND n >= ? AND at >= ? AND at < ?"""
+
 
 class DropScore(TypedDict):
     """The number of a drop's rows that a version predicted, and its error on them."""
@@ -27,6 +37,14 @@ class Prequential(DropScore):
     """The error on the newest drops together, and how many drops were ever suspicious."""
 
     suspicious: int
+
+
+class TimedExam(DropScore):
+    """An exam of enough rows; its name is empty for small drops together and for a forgotten drop."""
+
+    name: str
+    usual: float
+    at: str
 
 
 class Exam(DropScore):
@@ -59,6 +77,11 @@ def exams(journal: Path, drops: Sequence[str]) -> dict[str, Exam]:
     for some in parts([drop for drop in drops if drop]):
         rows += typed(_StoredExam, journal, EXAMS.format(listed(some)), *some)
     return {row["drop"]: _exam(row) for row in rows}
+
+
+def of_time(journal: Path, since: str, until: str) -> list[TimedExam]:
+    """The exams of LEAST_ROWS rows or more from `since` to before `until` (UTC), among the newest ones."""
+    return typed(TimedExam, journal, OF_TIME, LOOKED_BACK, LEAST_ROWS, since, until)
 
 
 def _exam(row: _StoredExam) -> Exam:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from retraind.daemon.core.journal_rows import DriftRow, EventRow
+from retraind.daemon.core.journal_rows import DriftRow, EventRow, VersionRow
 from retraind.daemon.core.states import DropState, EventKind
 from retraind.daemon.records.query import listed, number, parts, typed
 
@@ -42,9 +42,10 @@ class DecidedDrop(TypedDict):
 
 
 class ExamError(TypedDict):
-    """The error of an exam, and the usual one."""
+    """The error of an exam of `n` rows, and the usual one."""
 
     id: int
+    n: int
     error: float
     usual: float
     at: str
@@ -59,8 +60,14 @@ def drops(journal: Path, after: int) -> list[DecidedDrop]:
 def exams(journal: Path, after: int) -> list[ExamError]:
     """Exams with a larger id, oldest first."""
     return typed(
-        ExamError, journal, "SELECT id, error, usual, at FROM exams WHERE id > ? ORDER BY id LIMIT ?", after, ROWS
+        ExamError, journal, "SELECT id, n, error, usual, at FROM exams WHERE id > ? ORDER BY id LIMIT ?", after, ROWS
     )
+
+
+def versions(journal: Path, after: int) -> list[VersionRow]:
+    """Judged versions with a larger number, lowest first."""
+    query = "SELECT * FROM versions WHERE version > ? ORDER BY version LIMIT ?"
+    return typed(VersionRow, journal, query, after, ROWS // 20)
 
 
 def drifts(journal: Path, after: int) -> list[DriftRow]:
