@@ -101,9 +101,9 @@ def _regression(sums: _Errors) -> Score:
     return {"n": sums["n"], "r2": r2, "rmse": math.sqrt(square) if measured else None, "mae": sums["absolute"]}
 
 
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share, from `hits` among `n` > 0 (Wilson, 1927)."""
-    share, weight = hits / n, Z * Z / n
+def wilson(hits: int, n: int, z: float = Z) -> tuple[float, float]:
+    """The interval of a share, from `hits` among `n` > 0 (Wilson, 1927), of 95 % by default; `z` in standard errors."""
+    share, weight = hits / n, z * z / n
     middle = (share + weight / 2) / (1 + weight)
-    reach = Z * math.sqrt(share * (1 - share) / n + weight / (4 * n)) / (1 + weight)
+    reach = z * math.sqrt(share * (1 - share) / n + weight / (4 * n)) / (1 + weight)
     return max(0.0, middle - reach), min(1.0, middle + reach)

@@ -77,7 +77,7 @@ def test_a_large_fall_from_the_version_before_is_shown(well: Story) -> None:
     well.judge(2, "promoted", wrong=12, old=13)
     tile = well.document(alive())["tiles"][3]
     assert tile["state"] == "watch"
-    assert "v1 had 0.983 when it was promoted, v2 had 0.800: 18 points less" in tile["sentence"]
+    assert "v1 had 0.983 when it was promoted (n = 60), v2 had 0.800 (n = 60): 18 points less" in tile["sentence"]
     well.judge(3, "promoted", wrong=3, old=12)
     assert well.document(alive())["tiles"][3]["state"] == "ok"
 
@@ -88,6 +88,21 @@ def test_a_fall_within_the_noise_of_few_rows_is_none(story: Story) -> None:
     story.judge(1, "promoted", wrong=6)
     story.judge(2, "promoted", wrong=4, old=4, n=20)
     assert story.document(alive())["tiles"][3]["state"] == "ok"
+
+
+def test_a_fall_of_seven_points_is_shown_if_chance_does_not_explain_it(story: Story) -> None:
+    """0.877 and 0.803: clear on 600 rows each, perhaps chance on 120; both figures are said in any case."""
+    story.accept("iris.csv")
+    story.judge(1, "promoted", wrong=15, n=120)
+    story.judge(2, "promoted", wrong=24, old=24, n=120)
+    tile = story.document(alive())["tiles"][3]
+    before = next(fact for fact in tile["facts"] if fact["label"] == "before, v1")
+    assert (tile["state"], before["value"], before["note"]) == ("ok", "0.875", "n = 120, at its promotion")
+    story.judge(3, "promoted", wrong=74, n=600)
+    story.judge(4, "promoted", wrong=118, old=118, n=600)
+    tile = story.document(alive())["tiles"][3]
+    fall = "v3 had 0.877 when it was promoted (n = 600), v4 had 0.803 (n = 600): 7 points less, at least 3.9 of them"
+    assert (tile["state"], tile["sentence"][: len(fall)]) == ("watch", fall)
 
 
 def test_a_file_that_was_not_answered_is_shown(well: Story) -> None:

@@ -11,6 +11,7 @@ from stories import Story
 from retraind.daemon.core.journal_rows import ExamRecord
 from retraind.daemon.core.settings import Settings
 from retraind.daemon.core.trends.series import Series, values
+from retraind.daemon.core.trends.spans import Span
 from retraind.daemon.ingest import exam_scores
 from retraind.daemon.records.drops import exams
 from retraind.daemon.records.trends import reader
@@ -28,8 +29,10 @@ def clock(at: float) -> str:
 
 
 def exam(name: str, n: int, error: float, usual: float = 0.04) -> ExamRecord:
-    more: Any = {"mix": 0.0, "shifts": "{}", "suspicious": 0, "reason": ""}
-    return {"drop": name and "ab" * 32, "name": name, "version": 1, "n": n, "error": error, "usual": usual, **more}
+    figures: Any = {"n": n, "error": error, "usual": usual, "mix": 0.0, "shifts": "{}", "suspicious": 0, "reason": ""}
+    figures |= {"drop": name and "ab" * 32, "name": name, "version": 1}
+    record: ExamRecord = figures
+    return record
 
 
 def trends(story: Story) -> str:
@@ -46,7 +49,7 @@ def test_one_wrong_row_is_not_the_worst_drop(story: Story) -> None:
     page = trends(story)
     assert "The worst drop was nightly-a.csv at " in page
     assert f"an error of 0.68 on 99 rows, usually 0.04. {SMALL}" in page
-    [(_, row), *_] = reader.figures(story.home.trends, 60, 0, 2**40)
+    [(_, row), *_] = reader.figures(story.home.trends, Span.MINUTE, 0, 2**40)
     assert values(row, Series.EXAM)["error"] == 0.7
 
 

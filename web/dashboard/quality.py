@@ -1,8 +1,9 @@
 """Whether the champion is still accurate: the fourth question of the dashboard. Pure functions of facts."""
 
+import math
 from datetime import datetime, timedelta
 from itertools import takewhile
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from retraind.daemon.core.settings import Promote
 from retraind.daemon.core.states import EventKind, RunState, VersionState
@@ -17,12 +18,23 @@ FEW_ROWS = 20
 """A score on fewer held-out rows is not reliable: its 95 % interval is 0.3 wide or more."""
 STREAK = 3
 """Number of failures in a row that is not an accident."""
-FALL = 0.1
-"""Fall of accuracy or R² from an earlier version to the served one that asks for attention, whatever rows judged them."""
+FALL = {"accuracy": 0.05, "r2": 0.1}
+"""Fall from an earlier version to the served one that asks for attention, whatever rows judged them.
+
+A fall of accuracy must also be larger than chance explains; R² has no simple interval, so its fall must be larger.
+"""
 REMEMBERED = timedelta(days=7)
 """Time after which an earlier version's score is no longer compared: a lasting fall is known by then."""
 LEAST_ROWS = {"accuracy": FEW_ROWS, "r2": 100}
-"""Minimum held-out rows of both scores. R² has no simple interval, so it needs more."""
+"""Minimum held-out rows of both scores."""
+
+
+class _Entry(NamedTuple):
+    """The score of a version on `n` held-out rows when it was promoted."""
+
+    version: int
+    value: float
+    n: int
 
 
 def good(facts: Facts) -> Tile:
@@ -47,7 +59,14 @@ def _scored(facts: Facts) -> Tile:
         return tile("unknown", "Not measured yet", "There is no version with a score.", _confidence(facts))
     now = latest_score(facts) or entry
     score = score_names.judged(now)
-    notes = [*_against(entry, now), *_dummy(facts), *_live(facts), *_weakest(now), *_confidence(facts)]
+    notes = [
+        *_against(entry, now),
+        *_before(facts, entry),
+        *_dummy(facts),
+        *_live(facts),
+        *_weakest(now),
+        *_confidence(facts),
+    ]
     if score is None:
         why = f"The targets of {now['n']:,} held-out rows do not vary enough for a meaningful R²."
         return tile("unknown", "Not measured yet", why, notes)
@@ -103,28 +122,44 @@ def _fall(facts: Facts, score: float, now: Score, entry: Score) -> str:
 
 
 def _fall_between(facts: Facts, entry: Score) -> str:
-    """A large fall from a version that served recently to `entry`, the served one's score; empty without one."""
-    figure = score_names.deciding(entry)
-    now, best = score_names.value(entry), max(_earlier(facts, figure), default=None, key=lambda pair: pair[1])
-    if now is None or best is None or entry["n"] < LEAST_ROWS[figure]:
+    """A clear fall from a version that served recently to `entry`, the served one's score; empty without one."""
+    figure, now = score_names.deciding(entry), score_names.value(entry)
+    if now is None or entry["n"] < LEAST_ROWS[figure]:
         return ""
-    highest = wilson(now, entry["n"])[1] if figure == "accuracy" else now
-    if best[1] - now < FALL or highest >= best[1]:
+    falls = [(_least_fall(figure, before, now, entry["n"]), before) for before in _earlier(facts, figure)]
+    clear = [fall for fall in falls if fall[1].value - now >= FALL[figure] and fall[0] > 0]
+    if not clear:
         return ""
-    fall = f"v{best[0]} had {best[1]:.3f} when it was promoted, v{facts.number} had {now:.3f}"
-    return f"{fall}: {100 * (best[1] - now):.0f} points less. Look at the drops between them."
+    least, before = max(clear, key=lambda fall: fall[0])
+    fall = f"v{before.version} had {before.value:.3f} when it was promoted (n = {before.n:,})"
+    fall += f", v{facts.number} had {now:.3f} (n = {entry['n']:,})"
+    sure = f", at least {100 * least:.2g} of them not by chance (95 %)" if figure == "accuracy" else ""
+    return f"{fall}: {100 * (before.value - now):.0f} points less{sure}. Look at the drops between them."
 
 
-def _earlier(facts: Facts, figure: str) -> list[tuple[int, float]]:
+def _least_fall(figure: str, before: _Entry, now: float, n: int) -> float:
+    """The least fall that chance leaves likely: one-sided 95 % bound of a difference of shares (Newcombe, 1998).
+
+    Both scores share most of their rows, so the true bound is rather higher.
+    """
+    fall = before.value - now
+    if figure != "accuracy":
+        return fall
+    low = live_score.wilson(round(before.value * before.n), before.n, score_names.BOUND)[0]
+    high = live_score.wilson(round(now * n), n, score_names.BOUND)[1]
+    return fall - math.hypot(before.value - low, high - now)
+
+
+def _earlier(facts: Facts, figure: str) -> list[_Entry]:
     """The versions that served within the last days before this one, with their scores when they were promoted."""
     since = facts.now - REMEMBERED
     left = {row["previous"] for row in facts.swaps if datetime.fromisoformat(row["at"]) >= since} - {facts.number}
-    earlier: list[tuple[int, float]] = []
+    earlier: list[_Entry] = []
     for row in facts.versions:
         score = held_out(row) if row["version"] in left and row["state"] == VersionState.PROMOTED else None
         value = score_names.value(score)
         if score and value is not None and score_names.deciding(score) == figure and score["n"] >= LEAST_ROWS[figure]:
-            earlier.append((row["version"], value))
+            earlier.append(_Entry(row["version"], value, score["n"]))
     return earlier
 
 
@@ -174,6 +209,16 @@ def _against(entry: Score, now: Score) -> list[Fact]:
         return []
     before = score_names.judged(entry)
     return [fact("at promotion", "–" if before is None else score_names.short(entry, before), f"n = {entry['n']:,}")]
+
+
+def _before(facts: Facts, entry: Score) -> list[Fact]:
+    """The score of the version that served before this one, also if the difference may be chance."""
+    previous = facts.swaps[0]["previous"] if facts.swaps and facts.swaps[0]["version"] == facts.number else None
+    score = held_out(next((row for row in facts.versions if row["version"] == previous), None))
+    value = score_names.judged(score)
+    if score is None or value is None or score_names.metric(score) != score_names.metric(entry):
+        return []
+    return [fact(f"before, v{previous}", score_names.short(score, value), f"n = {score['n']:,}, at its promotion")]
 
 
 def _dummy(facts: Facts) -> list[Fact]:
