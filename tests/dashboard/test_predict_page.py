@@ -12,11 +12,13 @@ import bundles
 import pytest
 from service import wait_until
 from sites import Client
+from stories import Story
 
 from retraind.daemon.access import tokens
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.scopes import Scope
 from retraind.daemon.core.settings import Server, Settings
+from retraind.daemon.core.states import VersionState
 from retraind.daemon.schema.column import Column
 from retraind.daemon.storage.prediction_history import HistoryCopier
 from retraind.web.pages.predicting import typed_row
@@ -171,6 +173,23 @@ def test_logged_prediction_is_explained_by_the_version_that_answered(explaining:
     _, text = page(client, f"/dashboard/predictions/{identity}")
     assert "<bdi>versicolor</bdi>" in text
     assert "<dt>Right</dt><dd>no</dd>" in text
+
+
+def test_answer_of_a_version_trained_on_rows_that_were_forgotten_says_so(explaining: Client) -> None:
+    identity, story = logged(explaining), Story(explaining.worker.home.root)
+    story.accept("good.csv")
+    batch = story.accept("poisoned.csv")
+    row: Any = {"version": 1, "mlflow_run": "f" * 32, "candidate": "forest", "backend": "onnx", "scores": "{}"}
+    row |= {"revision": f"{batch:040x}", "dvc_md5": "d" * 32, "rows": 100, "trained_rows": 80, "bundle": "e" * 64}
+    row |= {"trigger": "first model"}
+    story.journal.versions.judge(row, VersionState.PROMOTED, "It is the first.")
+    path, forgotten = f"/dashboard/predictions/{identity}", "rows that have been forgotten since: poisoned.csv."
+    assert forgotten not in settled(explaining, path)[1]
+    drop = story.journal.drops.taken(story.drop("poisoned.csv")["sha256"])
+    assert drop
+    story.journal.erasures.forget(drop, f"{batch - 1}.parquet", 50, None, "cli")
+    assert f"Version 1 was trained on {forgotten}" in settled(explaining, path)[1]
+    story.journal.close()
 
 
 def label(home: Home, identity: str, truth: str) -> None:

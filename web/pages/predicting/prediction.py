@@ -10,7 +10,7 @@ from retraind.daemon.records import late_labels
 from retraind.daemon.records.late_labels import LabelFacts
 from retraind.daemon.records.predictions import LoggedPrediction
 from retraind.daemon.records.records import Records
-from retraind.daemon.records.search import history_files
+from retraind.daemon.records.search import history_files, open_faults
 from retraind.daemon.records.search.old_predictions import OldPredictions
 from retraind.web.http.problems import Problem
 from retraind.web.pages.frame import PageRequest
@@ -31,6 +31,8 @@ class Prediction(TypedDict):
     moved: Moved | None
     problem: str
     """Why it can't be explained; empty if it can."""
+    doubt: str
+    """That its version was trained on rows that have been forgotten since; empty if it was not."""
 
 
 def content(request: PageRequest) -> Prediction:
@@ -47,6 +49,7 @@ def content(request: PageRequest) -> Prediction:
         "error": wrong,
         "moved": None,
         "problem": "",
+        "doubt": open_faults.trained_on_forgotten(request.home.journal, row["model_version"]),
     }
 
 
