@@ -50,6 +50,7 @@ class Pages:
 
     def framed(self, environ: WSGIEnvironment, page: "Page", query: Mapping[str, str], key: str = "") -> Reply:
         """A page in its frame; raises what its content raises."""
+        from retraind.web.dashboard import health
         from retraind.web.dashboard.answers import questions
         from retraind.web.pages import frame
 
@@ -58,11 +59,21 @@ class Pages:
         asked = frame.PageRequest(
             worker.home, worker.records, facts, environ[CALLER], key, query, worker.old_predictions
         )
-        state = questions.time_of(facts), questions.verdict(facts)
         data = page.data.format(key=quote(key, safe=""))
         if data and environ["QUERY_STRING"]:
             data += f"?{environ['QUERY_STRING']}"
-        return _html(frame.render(page.template, page.content(asked), *state, _place(environ), environ[CALLER], data))
+        return _html(
+            frame.render(
+                page.template,
+                page.content(asked),
+                questions.time_of(facts),
+                questions.verdict(facts),
+                _place(environ),
+                environ[CALLER],
+                data,
+                health.stopped(facts),
+            )
+        )
 
 
 def wanted(environ: WSGIEnvironment) -> bool:

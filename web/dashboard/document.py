@@ -68,6 +68,8 @@ class Document(Models, Arrivals):
 
     at: str
     verdict: Verdict
+    stopped: str
+    """Why nothing but predictions goes on; empty while a daemon runs."""
     tiles: list[Question]
     now: Pipeline
     events: list[ShownEvent]
@@ -104,6 +106,7 @@ def _of(home: Home, records: Records, facts: Facts) -> Document:
     return {
         "at": questions.time_of(facts),
         "verdict": health.verdict(tiles),
+        "stopped": health.stopped(facts),
         "tiles": tiles,
         "now": steps(facts),
         **_models(records, facts),

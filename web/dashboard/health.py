@@ -75,6 +75,16 @@ def healthy(facts: Facts) -> Tile:
     return tile("ok", "Running", sentence, notes)
 
 
+def stopped(facts: Facts) -> str:
+    """Why buttons do nothing although pages are answered, and what to do; empty while a daemon runs or before the first."""
+    if facts.status is None or facts.alive:
+        return ""
+    return (
+        f"It has not reported since {facts.status.at[:16].replace('T', ' ')} UTC. HTTP workers still answer predictions; drops wait, and nothing is trained, decided or "
+        "acknowledged. Start it again: retraind run, or systemctl start retraind."
+    )
+
+
 def _nodes(status: Status | None) -> list[Fact]:
     """A line for each serving node of this leader, silent ones first."""
     if status is None:

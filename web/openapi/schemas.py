@@ -256,7 +256,9 @@ def _predictions_and_events() -> dict[str, Json]:
     return {
         "Answered": record("A prediction in the history.", _answered(), "caller"),
         "Event": record("An event.", {**event, "acknowledged_at": maybe(MOMENT), "acknowledged_by": maybe(TEXT)}),
-        "Dashboard": record("The data of the dashboard.", {"at": MOMENT, "verdict": OBJECT, "tiles": array(OBJECT)}),
+        "Dashboard": record(
+            "The data of the dashboard.", {"at": MOMENT, "verdict": OBJECT, "stopped": TEXT, "tiles": array(OBJECT)}
+        ),
     }
 
 

@@ -49,11 +49,12 @@ def render(
     place: Place = OVERVIEW,
     caller: Caller = LOCAL,
     data: str = "",
+    stopped: str = "",
 ) -> str:
     """A page as HTML: its content within the frame, with the buttons that `caller` may use.
 
     `verdict` is the state of the service as of the UTC time `at`. `data` is the address of the content for programs,
-    relative to the root of the service; empty without one.
+    relative to the root of the service; empty without one. `stopped` says that no daemon runs; empty while one does.
     """
     now = moment(at)
     frame = {
@@ -62,6 +63,7 @@ def render(
         "kinds": list(EventKind),
         "caller": caller,
         "data": data,
+        "stopped": stopped,
         "ago": lambda time: templates.ago(moment(time), now),
     }
     return templates.render(template, **{**content, **frame, **_links(place)})
@@ -70,7 +72,7 @@ def render(
 def render_problem(status: int, phrase: str, detail: str, hint: str, place: Place) -> str:
     """The page for an error. It has no data of the service, because its reader may lack the scope for that."""
     content = {"status": status, "phrase": phrase, "detail": detail, "hint": hint, "verdict": None, "caller": None}
-    return templates.render("problem.html", **content, data="", **_links(place))
+    return templates.render("problem.html", **content, data="", stopped="", **_links(place))
 
 
 def _links(place: Place) -> Mapping[str, object]:

@@ -20,4 +20,5 @@ def render(document: Document, caller: Caller = LOCAL, place: Place = OVERVIEW) 
     versions = list(reversed(document["versions"]))
     charts = [points(versions, width, most) for width, most in CHARTS]
     content = {**document, "charts": charts, "groups": list(GROUPS), "worst": worst_classes(document["confusion"])}
-    return frame.render("overview.html", content, document["at"], document["verdict"], place, caller, "dashboard/data")
+    state = document["at"], document["verdict"]
+    return frame.render("overview.html", content, *state, place, caller, "dashboard/data", document["stopped"])

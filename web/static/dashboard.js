@@ -61,6 +61,7 @@ function patch(page) {
   if (!page.getElementById("main") || script(page) !== script(document)) return location.reload();
   localise(page);
   localise(document);
+  rest(page);
   document.title = page.title;
   for (const section of page.querySelectorAll("[data-live]")) {
     const current = find(section.id);
@@ -72,6 +73,16 @@ function patch(page) {
     current.replaceChildren(...section.childNodes);
     current.querySelectorAll(".tall, .scroll").forEach((box, index) => [box.scrollTop, box.scrollLeft] = scrolls[index] ?? [0, 0]);
     focused?.reduce((node, index) => node?.children[index], current)?.focus({ preventScroll: true });
+  }
+}
+
+// Requests are carried out by the daemon. While it does not run, buttons must not look as if they did something.
+const stopped = (page = document) => page.getElementById("stopped")?.firstElementChild != null;
+
+function rest(page) {
+  for (const button of page.querySelectorAll("[data-action]")) {
+    button.disabled = stopped(page);
+    button.title = button.disabled ? "The daemon is not running." : "";
   }
 }
 
@@ -115,8 +126,8 @@ function badge() {
   const seconds = Math.round((Date.now() - fresh) / 1000);
   const stale = seconds > (streaming() ? CHECK_MS / 1000 + STALE_SECONDS : STALE_SECONDS);
   const feed = find("feed");
-  feed.dataset.state = stale ? "stale" : streaming() ? "live" : "poll";
-  feed.textContent = stale ? `stale since ${seconds} s` : streaming() ? "live" : `polled ${seconds} s ago`;
+  feed.dataset.state = stale ? "stale" : stopped() ? "stopped" : streaming() ? "live" : "poll";
+  feed.textContent = stale ? `stale since ${seconds} s` : stopped() ? "daemon stopped" : streaming() ? "live" : `polled ${seconds} s ago`;
   document.body.toggleAttribute("data-stale", stale);
   feed.title = `Last update at ${new Date(fresh).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 }
@@ -180,7 +191,7 @@ async function send(button, url, body, success) {
   } catch {
     toast("Not done: the server did not answer.");
   } finally {
-    button.disabled = false;
+    button.disabled = stopped();
   }
 }
 
@@ -261,5 +272,6 @@ find("theme").addEventListener("click", () => {
 
 showTheme();
 localise(document);
+rest(document);
 // The result of a search stays as it was found; its page says of when it is.
 if (KINDS && !document.querySelector("[data-static]")) follow();
