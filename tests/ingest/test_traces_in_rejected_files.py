@@ -1,6 +1,7 @@
 """Traces of forgotten rows in rejected files: which lines match a row, and files that can't be read."""
 
 import gzip
+from datetime import UTC, datetime
 
 import forgetting
 import pytest
@@ -11,6 +12,7 @@ from person_rows import PERSON, listed
 from retraind.daemon.core import durable, requests
 from retraind.daemon.ingest.erasure import row_matching as likeness_module
 from retraind.daemon.ingest.erasure.row_matching import RowMatcher
+from retraind.daemon.schema.cell_notation import Notation
 from retraind.daemon.schema.column import Column
 from retraind.daemon.schema.schema import Schema
 
@@ -55,6 +57,41 @@ def test_what_was_refused_later_is_a_row_in_every_cell(line: str, matched: int) 
         {"a": 5.0, "b": 2.0, "c": None, "kind": "x"},
     ]
     *_, split = RowMatcher(WIDE, rows).split(f"a,b,c,kind\n{line}\n".encode(), before=False)
+    assert split is not None
+    assert split.matched == matched
+
+
+EUROS = Schema(
+    target="kind",
+    classes=["x", "y"],
+    decimal=",",
+    missing_values=["#NV"],
+    columns=[
+        Column(name="paid", kind="number", notation=Notation(decimal=",", thousands=".", unit="€")),
+        Column(name="day", kind="date", missing=True, notation=Notation(order="day/month/year")),
+        Column(name="share", kind="number", missing=True),
+    ],
+)
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize(
+    ("line", "matched"),
+    [
+        ("1.680,84 €;31.01.2026;0,5;x", 1),
+        ("€1680,84;2026-01-31;0,50;x", 1),
+        ("20;#NV;#NV;y", 1),
+        ("1,68;31.01.2026;0,5;x", 0),
+        ("1.680,84 €;01.02.2026;0,5;x", 0),
+    ],
+)
+def test_cells_are_read_as_in_a_drop(line: str, matched: int, before: bool) -> None:
+    """Amounts with a currency, days in the order of the column, and texts for a missing value."""
+    rows: list[dict[str, object]] = [
+        {"paid": 1680.84, "day": datetime(2026, 1, 31, tzinfo=UTC), "share": 0.5, "kind": "x"},
+        {"paid": 20.0, "day": None, "share": None, "kind": "y"},
+    ]
+    *_, split = RowMatcher(EUROS, rows).split(f"paid;day;share;kind\n{line}\n".encode(), before=before)
     assert split is not None
     assert split.matched == matched
 

@@ -1,6 +1,7 @@
 """Row matching: finds the lines of a rejected file that hold rows of a drop.
 
-A line matches a row if it has the same cells. In a file that was rejected before the drop was accepted, an unreadable
+A line matches a row if it has the same cells, which are read as in a drop: with the column's notation, its texts for a
+missing value and the decimal mark of the schema. In a file that was rejected before the drop was accepted, an unreadable
 cell matches any value, because it may have been corrected in the drop. Then at least two and more than half of the
 columns must be readable.
 """
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
+from retraind.daemon.schema.cell_notation import Notation
 from retraind.daemon.schema.schema import Schema
 
 Row = Mapping[str, Any]
@@ -98,12 +100,14 @@ class RowMatcher:
         """The value of a cell for the comparison; `_UNREAD` if it has none."""
         if cell is None or not (cell := cell.strip()):
             return _UNREAD
+        if cell in self._schema.markers[name]:
+            return None
         column = self._kinds.get(name)
         kind = column.kind if column else ("number" if self._schema.task == "regression" else "category")
         if kind in ("number", "integer"):
-            return _number(cell, self._schema.decimal)
+            return _number(cell, column.notation if column else self._schema.notation, self._schema.decimal)
         if kind == "date":
-            return _date(cell)
+            return _date(cell, column.notation if column else None)
         if kind == "boolean":
             return {"true": 1.0, "1": 1.0, "false": 0.0, "0": 0.0}.get(cell.lower(), _UNREAD)
         if kind == "text":
@@ -132,14 +136,20 @@ def inflated(data: bytes) -> bytes | None:
     return b"".join(parts)
 
 
-def _number(cell: str, decimal: str) -> Any:
+def _number(cell: str, notation: Notation | None, decimal: str) -> Any:
+    value = notation.number(cell) if notation else None
+    if value is not None:
+        return value
     try:
-        return float(cell.replace(decimal, "."))
+        return float(cell.replace(notation.decimal if notation else decimal, "."))
     except ValueError:
         return _UNREAD
 
 
-def _date(cell: str) -> Any:
+def _date(cell: str, notation: Notation | None) -> Any:
+    moment = notation.moment(cell) if notation else None
+    if moment is not None:
+        return _plain(moment)
     try:
         return _plain(datetime.fromisoformat(cell))
     except ValueError:
