@@ -3,7 +3,6 @@
 Pure functions. The journal stores the report (`retraind.daemon.core.drift_report.DriftReport`), and `GET /drift` returns it.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,10 +22,10 @@ from retraind.daemon.core.drift_report import (
 )
 from retraind.daemon.core.settings import Drift
 from retraind.daemon.core.states import DriftState
-from retraind.daemon.drift import two_sample
+from retraind.daemon.drift import two_sample, words
 from retraind.daemon.drift.adwin import Detector
 from retraind.daemon.drift.two_sample import Comparison
-from retraind.daemon.schema.column import UNKNOWN, Column
+from retraind.daemon.schema.column import Column
 from retraind.daemon.schema.schema import Schema
 
 Matrix = NDArray[np.float64]
@@ -34,8 +33,6 @@ Vector = NDArray[np.float64]
 
 NAMED = 3
 """Maximum number of features that a sentence names; the others are counted."""
-
-QUARTILES = (25, 50, 75)
 
 DATE = "dates always move on, so only missing ones are compared."
 
@@ -153,7 +150,7 @@ def _entry(
     """One feature; `importance` is its share, and whether drift of it counts."""
     shares = [float(np.isnan(one).mean()) for one in pair]
     moved, lost = (one is not None and one.drifted(settings) for one in (values, missing))
-    sentence = _samples_in_words(column, pair) if values else DATE if column.kind == "date" else _few(pair, settings)
+    sentence = words.samples(column, pair) if values else DATE if column.kind == "date" else _few(pair, settings)
     if lost:
         sentence = f"missing {shares[1]:.1%}, before {shares[0]:.1%}; {sentence}"
     return {
@@ -194,18 +191,18 @@ def _prediction(
     comparison = two_sample.compare(reference.answers, seen.answers, named=bool(schema.classes))
     column = Column(name=schema.target, kind="category" if schema.classes else "number", categories=schema.classes)
     shares: list[ClassShares] = [
-        {"name": name, "reference": _share(reference.answers, code), "now": _share(seen.answers, code)}
+        {"name": name, "reference": words.share(reference.answers, code), "now": words.share(seen.answers, code)}
         for code, name in enumerate(schema.classes)
     ]
     quartiles: Quartiles | None = None
     if not schema.classes:
-        quartiles = {"reference": _quartiles(reference.answers), "now": _quartiles(seen.answers)}
+        quartiles = {"reference": words.quartiles(reference.answers), "now": words.quartiles(seen.answers)}
     return {
         **_figures(comparison, settings),
         "drifted": comparison.drifted(settings),
         "classes": shares,
         "quartiles": quartiles,
-        "sentence": _samples_in_words(column, (reference.answers, seen.answers)),
+        "sentence": words.samples(column, (reference.answers, seen.answers)),
     }
 
 
@@ -235,7 +232,9 @@ def _conclude(result: DriftReport, lack: str | None, settings: Drift) -> tuple[D
         difference = f"{len(drifted)} of {result['tested']} features differ from the training data."
         reasons.append(f"In the last {result['n']:,} predictions {difference}")
     if error and error["rose"]:
-        change = f"from {_figure(error['before'] or 0.0)} to {_figure(error['now'])} after {error['at']:,} labels"
+        change = (
+            f"from {words.figure(error['before'] or 0.0)} to {words.figure(error['now'])} after {error['at']:,} labels"
+        )
         reasons.append(f"The error on late labels changed {change}.")
     if reasons:
         return DriftState.DRIFT, 1, " ".join(reasons)
@@ -261,37 +260,6 @@ def _list(features: Sequence[DriftedFeature]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]} differ"
 
 
-def _samples_in_words(column: Column, pair: tuple[Vector, Vector]) -> str:
-    """The two samples in words: the share that changed most, or the middle half of the numbers."""
-    reference, now = (one[~np.isnan(one)] for one in pair)
-    if column.kind in ("category", "boolean"):
-        codes = np.unique(np.concatenate([reference, now]))
-        shares = [(_share(reference, code), _share(now, code), code) for code in codes]
-        before, after, code = max(shares, key=lambda one: (round(abs(one[1] - one[0]), 9), one[1]))
-        return f"{_name(column, code)}: {after:.1%}, before {before:.1%}."
-    (low, _, high), (old_low, _, old_high) = _quartiles(now), _quartiles(reference)
-    of = "words: " if column.kind == "text" else ""
-    return f"{of}middle half {_figure(low)} to {_figure(high)}, before {_figure(old_low)} to {_figure(old_high)}."
-
-
 def _few(pair: tuple[Vector, Vector], settings: Drift) -> str:
     least = min(int((~np.isnan(one)).sum()) for one in pair)
     return f"only {least} values; drift.min_rows requires {settings.min_rows}."
-
-
-def _name(column: Column, code: float) -> str:
-    if column.kind == "boolean":
-        return "true" if code else "false"
-    return "unknown or missing" if code == UNKNOWN else repr(column.categories[int(code)])[:60]
-
-
-def _share(values: Vector, code: float) -> float:
-    return float((values == code).mean())
-
-
-def _quartiles(values: Vector) -> list[float]:
-    return [float(value) for value in np.percentile(values, QUARTILES)]
-
-
-def _figure(value: float) -> str:
-    return f"{value:.3g}" if abs(value) < 1000 or not math.isfinite(value) else f"{value:,.0f}"
