@@ -8,7 +8,7 @@ from retraind.daemon.core.inbox_names import shown
 from retraind.daemon.core.states import EventKind, Level
 from retraind.daemon.dataset.segment_writer import Sealed, Segment
 from retraind.daemon.inbox.inbox import Inbox
-from retraind.daemon.ingest import outcomes
+from retraind.daemon.ingest import corrected_drops, outcomes
 from retraind.daemon.ingest.clearing import Clearing
 from retraind.daemon.ingest.exam_runner import ExamRunner
 from retraind.daemon.ingest.read_attempts import Attempts
@@ -87,6 +87,7 @@ class BatchRecord:
         self._evaluation.record(seq)
         for reading, bad_file in accepted:
             self._report(reading, bad_file, seq)
+        corrected_drops.acknowledge(self._journal, [reading for reading, _ in accepted], seq)
         log.info("accepted", batch=seq, drops=len(records), rows=segment.rows)
 
     def _report(self, reading: Reading, bad_file: str | None, batch: int) -> None:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from sqlalchemy import exists, select
 
-from retraind.daemon.core.journal.acknowledgement import AcknowledgementRow
+from retraind.daemon.core.journal.acknowledgement import AcknowledgementRow, OpenRefusal
 from retraind.daemon.core.journal_rows import EventRow
-from retraind.daemon.core.states import Level
+from retraind.daemon.core.states import EventKind, Level
 from retraind.daemon.core.status import utcnow
 from retraind.daemon.storage.database import Database
-from retraind.daemon.storage.journal_tables import acknowledgements, events
+from retraind.daemon.storage.journal_tables import acknowledgements, drops, events
 
 ACKNOWLEDGED = exists(select(acknowledgements.c.event).where(acknowledgements.c.event == events.c.id))
 
@@ -36,6 +36,14 @@ class Acknowledgements:
         return self._database.typed(
             EventRow, select(events).where(about, ~ACKNOWLEDGED).order_by(events.c.id).limit(limit)
         )
+
+    def open_refusals(self, since: str, limit: int) -> list[OpenRefusal]:
+        """The open events since a time (UTC) on rejected drops and on rejected rows of drops, newest first."""
+        refused = events.c.kind.in_((EventKind.REJECTED, EventKind.QUARANTINED)) & (events.c.level != Level.INFO)
+        figures = drops.c.name, drops.c.bad_file, drops.c.rows_accepted
+        query = select(events, *figures).join(drops, drops.c.sha256 == events.c.drop)
+        newest = query.where(refused, events.c.at >= since, ~ACKNOWLEDGED).order_by(events.c.id.desc())
+        return self._database.typed(OpenRefusal, newest.limit(limit))
 
     def get(self, event: int) -> AcknowledgementRow | None:
         """The acknowledgement of an event; None without one."""
