@@ -24,6 +24,9 @@ SINGLY = {*UNVERSIONED, "MissingContentMD5", "InvalidRequest", "MalformedXML"}
 
 GONE = {"NoSuchKey", "NoSuchVersion"}
 
+NULL = "null"
+"""The version id of objects that were put before a bucket had versions, or while these are suspended."""
+
 
 class Sink(Protocol):
     """A file, as far as an object is written to it."""
@@ -35,7 +38,7 @@ class Sink(Protocol):
 class Version(NamedTuple):
     """One version of an object: its name within the prefix, ETag, size (bytes), and last change (Unix seconds).
 
-    `id` is its version id; None in a bucket without versions, and in a listing.
+    `id` is its version id; None in a bucket that never had versions, and in a listing.
     """
 
     name: str
@@ -43,6 +46,11 @@ class Version(NamedTuple):
     size: int
     modified: int
     id: str | None = None
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether its id will always name these bytes: `null` names what was put last while versioning is suspended."""
+        return self.id not in (None, "", NULL)
 
 
 class BucketObjects(S3Store):
@@ -94,7 +102,7 @@ class BucketObjects(S3Store):
             raise self._unavailable("get", name, error) from None
 
     def remove(self, versions: Sequence[Version]) -> dict[Version, str]:
-        """Delete these versions; in a bucket without versions, whatever has the name now. Missing ones count as deleted.
+        """Delete these versions; of one that is not lasting, whatever is in its place now. Missing ones count as deleted.
 
         Returns those that the server refuses to delete, with its error code.
         """

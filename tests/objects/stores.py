@@ -33,6 +33,9 @@ LINGER = struct.pack("ii", 1, 0)
 """A connection that is closed with it is reset."""
 
 
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
 class Link:
     """A port of this machine behind which the server is.
 
@@ -51,6 +54,8 @@ class Link:
         self.going = threading.Event()
         """Cleared while it hangs."""
         self.going.set()
+        self.header = b""
+        """This line is added to the heads of answers with status 200."""
         self.mend()
 
     @property
@@ -105,6 +110,8 @@ class Link:
                     data = source.recv(65536)
                     if source is server:
                         back += len(data)
+                    if source is server and data.startswith(OK):
+                        data = data.replace(OK, OK + self.header, 1)
                     if not data or (self.most is not None and back > self.most):
                         raise OSError
                     (server if source is client else client).sendall(data)
@@ -173,6 +180,11 @@ class Bucket:
     def keep_versions(self) -> None:
         """Have the bucket keep versions."""
         self.client.put_bucket_versioning(Bucket=self.name, VersioningConfiguration={"Status": "Enabled"})
+
+    def suspend_versions(self) -> None:
+        """Have the bucket keep no more versions: it answers with the version `null`, as AWS and Ceph do, and moto does not."""
+        self.client.put_bucket_versioning(Bucket=self.name, VersioningConfiguration={"Status": "Suspended"})
+        self.link.header = b"x-amz-version-id: null\r\n" if isinstance(self.server, Moto) else b""
 
     @property
     def environment(self) -> dict[str, str]:

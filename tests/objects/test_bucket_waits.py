@@ -3,7 +3,7 @@
 import bucket_inboxes
 import pytest
 import stores
-from bucket_inboxes import BucketParts, text
+from bucket_inboxes import BucketParts, hold, text
 
 from retraind.daemon.core import durable, requests
 from retraind.daemon.core.states import Hold
@@ -14,14 +14,6 @@ from retraind.daemon.tabular import file_content
 server = pytest.fixture(scope="module")(stores.server)
 bucket = pytest.fixture(stores.bucket)
 parts = pytest.fixture(bucket_inboxes.parts)
-
-
-def hold(parts: BucketParts, name: str, content: str) -> str:
-    """As if an exam had held it; its sha256."""
-    sha256 = durable.sha256(content.encode())
-    record = {"name": f"{parts.url}/{name}", "bytes": len(content), "rows_read": 1, "rows_known": 0, "version": 1}
-    parts.journal.held.hold({**record, "sha256": sha256, "reason": "odd", "seen_at": None})  # type: ignore[typeddict-item]
-    return sha256
 
 
 def test_held_object_waits_in_the_bucket_until_it_is_accepted(parts: BucketParts) -> None:

@@ -37,7 +37,7 @@ def _keeps_versions(bucket: BucketObjects) -> bool:
     bucket.put(name, b"second")
     if all(one.name != name for one in bucket.objects(name[:-1], 10)):
         raise RetraindError(f"{bucket.place} does not list a new object at once.", hint="Use another server.")
-    keeps = bool(first.id) and first.id != "null"
+    keeps = first.is_lasting
     failed = bucket.remove([first])
     if keeps:
         failed |= bucket.remove([bucket.fetch(name, BytesIO())])  # the newer one, which the deletion must have spared

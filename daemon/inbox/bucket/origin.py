@@ -1,31 +1,41 @@
 """The origin of a drop that was an object: its URL and version, as the journal records it.
 
-`s3://bucket/key?versionId=ID`, or `s3://bucket/key?etag=ETAG` from a bucket without versions.
+`s3://bucket/key?versionId=ID`, or `s3://bucket/key?etag=ETAG` from a bucket without versions, or
+`s3://bucket/key?versionId=null&etag=ETAG` from one whose versioning is suspended. A key may contain any of this itself;
+the ending has no `?`, so it is what follows the last one.
 """
+
+from urllib.parse import quote, unquote
 
 from retraind.daemon.core import durable
 from retraind.daemon.inbox.settling import Stamp
 from retraind.daemon.objects.bucket_objects import Version
 
-VERSION, ETAG = "?versionId=", "?etag="
+VERSION, ETAG = "versionId", "etag"
+
+SAFE = "/+=:;,@!$*'()-_.~"
+"""Characters of version ids and ETags that are written as they are."""
 
 
 def of(url: str, version: Version) -> str:
     """The origin of an object below the prefix `url`."""
-    ending = f"{VERSION}{version.id}" if version.id else f"{ETAG}{version.etag}"
-    return f"{url}/{version.name}{ending}"
+    fields = {VERSION: version.id or "", ETAG: "" if version.is_lasting else version.etag}
+    ending = "&".join(f"{key}={quote(value, safe=SAFE)}" for key, value in fields.items() if value)
+    return f"{url}/{version.name}?{ending}"
 
 
 def parsed(url: str, origin: str) -> Version | None:
-    """The object of an origin, without size and time; None if it is not below the prefix `url`."""
+    """The object of an origin, without size and time; None if it is not below the prefix `url`.
+
+    One with the version `null` and no ETag, as earlier releases wrote them, matches no object.
+    """
     if not origin.startswith(f"{url}/"):
         return None
-    rest = origin.removeprefix(f"{url}/")
-    for mark in (VERSION, ETAG):
-        name, found, ending = rest.rpartition(mark)
-        if found:
-            return Version(name, ending if mark == ETAG else "", 0, 0, ending if mark == VERSION else None)
-    return None
+    name, found, ending = origin.removeprefix(f"{url}/").rpartition("?")
+    fields = dict(field.partition("=")[::2] for field in ending.split("&"))
+    if not found or not fields.keys() & {VERSION, ETAG}:
+        return None
+    return Version(name, unquote(fields.get(ETAG, "")), 0, 0, unquote(fields.get(VERSION, "")) or None)
 
 
 def stamp(version: Version) -> Stamp:

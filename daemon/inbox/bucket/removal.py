@@ -42,7 +42,7 @@ class Removal:
     def begin(self, listing: Listing, leaving: Sequence[str]) -> "Future[None] | None":
         """Start to delete the objects with these origins; None if there are none.
 
-        Without versions, only an object that still has its ETag is deleted: another one is a new drop.
+        Without a lasting version, only an object that still has its ETag is deleted: another one is a new drop.
         """
         present = {one.name: one.etag for one in listing.objects}
         doomed: dict[Version, str] = {}
@@ -52,7 +52,7 @@ class Removal:
             if version is None:
                 log.warning("object_of_another_bucket", origin=text)
                 gone.append(text)
-            elif version.id or present.get(version.name) == version.etag:
+            elif version.is_lasting or present.get(version.name) == version.etag:
                 doomed[version] = text
             elif listing.covers(version.name):
                 gone.append(text)
