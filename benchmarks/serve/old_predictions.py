@@ -9,6 +9,8 @@ The rest is written without logs by the code that writes the files.
 import argparse
 import os
 import random
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -210,6 +212,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="keeps the rows for the next call")
     parser.add_argument("--make", action="store_true", help="measure nothing yet")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # so the service ends, too
     for folder in _folder(asked.folder):
         made = make(folder, asked.rows)
         if not asked.make:
