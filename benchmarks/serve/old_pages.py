@@ -90,9 +90,9 @@ def _while_archived(home: Home, client: Client, ends: range, waiting: list[Path]
     for seconds in _pages(client, ends, 10**6):
         yield seconds
         present = [path for path in waiting if (home.logs / path.name).exists()]
+        if not rest and not present:
+            return
         for path in rest[: max(0, 2 - len(present))]:
             path.rename(home.logs / path.name)
             rest.remove(path)
-        if not rest and not present:
-            return
         assert time.monotonic() - began < PATIENCE, f"{len(present)} logs are still not archived"
