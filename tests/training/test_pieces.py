@@ -100,6 +100,7 @@ def test_model_from_pieces_is_the_one_from_memory(
 def tight(few: None, monkeypatch: pytest.MonkeyPatch) -> int:
     """Bytes that have no room for some hundred rows, but for pieces of them."""
     monkeypatch.setattr(memory, "FIXED", 0)
+    monkeypatch.setattr(memory, "COLUMN", 0)
     monkeypatch.setattr(memory, "LEAST_ROWS", 100)
     monkeypatch.setattr(memory, "WORTH_SAYING", 1000)
     return 300_000

@@ -17,7 +17,7 @@ from retraind.daemon.schema.schema import Schema
 
 pytest.importorskip("lightgbm", reason="the extra `boost` is not installed")
 
-ROWS, WIDTH = 300_000, 60
+ROWS, WIDTH = 800_000, 20
 SCHEMA = Schema(
     target="y",
     classes=["low", "high"],
@@ -27,9 +27,9 @@ SETTINGS = {
     "RETRAIND_BOOTSTRAP": "none",
     "RETRAIND_TRAIN__CANDIDATES": '["logistic", "lightgbm"]',
     "RETRAIND_TRAIN__GRIDS": '{"lightgbm": {"n_estimators": [10]}}',
-    "RETRAIND_TRAIN__MEMORY_BYTES": "370000000",
+    "RETRAIND_TRAIN__MEMORY_BYTES": "380000000",
 }
-"""The rows need 390 MB in memory, and less from pieces."""
+"""The rows need 400 MB in memory, and less from pieces."""
 
 
 def write(path: Path, count: int, seed: int) -> None:
@@ -69,7 +69,7 @@ def test_service_trains_from_pieces_by_itself(tmp_path: Path) -> None:
         high = dict.fromkeys(SCHEMA.features, 0.0) | {"x00": 3.0}
         status, answer = service.ask("/predict", {"features": high})
         assert (status, answer["prediction_name"]) == (200, "high")
-        reproduced = retraind("reproduce", 1, "--json", home=service.home)
+        reproduced = retraind("reproduce", 1, "--json", home=service.home, timeout=300)
         assert reproduced.returncode == Exit.OK, reproduced.stderr
         assert json.loads(reproduced.stdout)["equal"] == "bit for bit"
     finally:

@@ -213,6 +213,7 @@ def test_model_from_pieces_is_the_same(
     """A version whose rows memory had no room for is also trained again piece by piece."""
     pytest.importorskip("lightgbm", reason="the extra `boost` is not installed")
     monkeypatch.setattr(memory, "FIXED", 0)
+    monkeypatch.setattr(memory, "COLUMN", 0)
     monkeypatch.setattr(piece_data, "SAMPLE_ROWS", 60)
     version = garden.train("lightgbm", memory_bytes=25_000, grids={"lightgbm": {"n_estimators": [5]}}, **settings)
     row = garden.journal.versions.get(version)

@@ -16,9 +16,10 @@ FRAMES, FACTS = 2.5, 100
 """Memory of a training: so many times the rows as float64, and so many bytes of facts for each row (its unit, source and time).
 """
 
-BINS, OF_CLASS, FIXED = 36, 18, 250_000_000
+BINS, OF_CLASS, FIXED, COLUMN = 36, 18, 100_000_000, 7_000_000
 """Memory of a training from pieces: for each row a byte for each cell, so many for its places, its labels and its
-gradients in a split, and so many for its answers and gradients of each class; bytes for all else."""
+gradients in a split, and so many for its answers and gradients of each class; bytes for all else, and for each column
+of the pieces that are read ahead and of the sample."""
 
 ASSIGNED, LABEL = 100, 6
 """Bytes for each row of the revision while it is decided which rows judge, and afterwards for what it is about them."""
@@ -65,7 +66,12 @@ def in_memory(rows: int, every: int, schema: Schema) -> int:
 
 def from_pieces(rows: int, every: int, schema: Schema) -> int:
     """As `in_memory`, from pieces."""
-    return FIXED + max(every * ASSIGNED, rows * _binned(schema) + every * LABEL)
+    return _fixed(schema) + max(every * ASSIGNED, rows * _binned(schema) + every * LABEL)
+
+
+def _fixed(schema: Schema) -> int:
+    """Bytes that do not depend on the number of rows."""
+    return FIXED + schema.width * COLUMN
 
 
 def _binned(schema: Schema) -> int:
@@ -102,7 +108,8 @@ def _reads_pieces(name: str) -> bool:
 def _newest(every: int, schema: Schema, allowed: int, *, pieces: bool) -> int:
     """The number of newest rows that fit."""
     if pieces:
-        return 0 if every * ASSIGNED > allowed - FIXED else int((allowed - FIXED - every * LABEL) / _binned(schema))
+        left = allowed - _fixed(schema)
+        return 0 if every * ASSIGNED > left else int((left - every * LABEL) / _binned(schema))
     return int((allowed - every * FACTS) / (FRAMES * 8 * schema.width))
 
 
