@@ -12,6 +12,7 @@ from service import Service, wait_until
 
 from retraind.daemon.artifacts import bundle, reference_sample
 from retraind.daemon.core.errors import Exit
+from retraind.daemon.records import versions
 from retraind.daemon.schema.column import Column
 from retraind.daemon.schema.schema import Schema
 
@@ -57,8 +58,9 @@ def test_service_trains_from_pieces_by_itself(tmp_path: Path) -> None:
         wait_until(lambda: service.ask("/versions")[1]["champion"], 400, f"a version: {service.log()[-1500:]}")
         events = json.loads(retraind("events", "--json", home=service.home).stdout)
         assert "lightgbm reads them piece by piece" in json.dumps(events)
-        sealed = service.ask("/versions/1")[1]
-        manifest = bundle.read_manifest(service.home.bundle(1), sealed["bundle"])
+        judged = versions.judged(service.home.journal, 1)
+        assert judged is not None
+        manifest = bundle.read_manifest(service.home.bundle(1), judged["bundle"])
         assert (manifest.rows, manifest.scores.get("from_pieces")) == (ROWS, True)
         assert manifest.scores["left_out"] == {"logistic": "It needs all rows in memory."}
         assert manifest.backend == "treelite"
