@@ -3,6 +3,7 @@
 Unlike in the object store (`store.py`), other programs put them, under names of their choice, and may overwrite them.
 """
 
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from email.utils import parsedate_to_datetime
@@ -21,6 +22,12 @@ MOST_AT_ONCE = 1000
 
 SINGLY = {*UNVERSIONED, "MissingContentMD5", "InvalidRequest", "MalformedXML"}
 """Error codes of servers that can't delete several objects at once."""
+
+DENIED = {"AccessDenied", "403"}
+"""Error codes by which some servers refuse to delete several objects because of one of them."""
+
+MOST_DENIED = 8
+"""Objects that a server may refuse to delete one by one, before that is taken for its answer to all."""
 
 GONE = {"NoSuchKey", "NoSuchVersion"}
 
@@ -117,14 +124,25 @@ class BucketObjects(S3Store):
         try:
             answer = self._asked("delete", "", lambda: request(Bucket=self._bucket, Delete=doomed))
         except Refused as refused:
-            if refused.code not in SINGLY:
+            if refused.code not in SINGLY | DENIED:
                 raise
-            return {one: code for one in versions if (code := self._remove_alone(one)) is not None}
+            return self._remove_singly(versions, MOST_DENIED if refused.code in DENIED else len(versions))
         codes = {(one.get("Key"), one.get("VersionId")): one.get("Code", "") for one in answer.get("Errors", ())}
         keys = [(one, self._key(one.name)) for one in versions]
         # Some servers leave the version out.
         refusals = ((one, codes.get((key, one.id), codes.get((key, None)))) for one, key in keys)
         return {one: code for one, code in refusals if code is not None and code not in GONE}
+
+    def _remove_singly(self, versions: Sequence[Version], most: int) -> dict[Version, str]:
+        """Delete one by one; if the first `most` are all refused, the others count as refused as well."""
+        failed: dict[Version, str] = {}
+        # In another order each time, because the first ones may be those that are refused.
+        for tried, one in enumerate(random.sample(versions, len(versions)), 1):
+            if (code := self._remove_alone(one)) is not None:
+                failed[one] = code
+                if len(failed) == tried == most:
+                    return dict.fromkeys(versions, code)
+        return failed
 
     def _remove_alone(self, version: Version) -> str | None:
         """The error code if the server refuses to delete it."""
