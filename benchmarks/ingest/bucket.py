@@ -28,7 +28,7 @@ from benchmarks.ingest.dropping import PATIENCE, Timing, ask, cpu_seconds, decid
 from benchmarks.ingest.store import moto
 from retraind.daemon.core import logs
 from retraind.daemon.core.settings import Inbox, Log, Settings, Storage
-from retraind.daemon.inbox.bucket import opening
+from retraind.daemon.inbox.bucket import object_names, opening
 from retraind.daemon.objects.bucket_objects import BucketObjects
 from retraind.daemon.objects.s3 import S3Store
 
@@ -95,7 +95,7 @@ def from_bucket(service: Service, bucket: BucketObjects, folder: Path) -> tuple[
 
 
 def _drops(bucket: BucketObjects) -> bool:
-    return any(not one.name.startswith(opening.OWN) for one in bucket.objects("", 10))
+    return any(not one.name.startswith(object_names.OWN) for one in bucket.objects("", 10))
 
 
 def from_folder(service: Service, folder: Path) -> Measured:

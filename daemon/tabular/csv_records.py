@@ -27,6 +27,8 @@ BLOCK_BYTES = 1 << 20
 
 DELIMITERS = ",;\t"
 
+GZIP = b"\x1f\x8b"
+
 SEPARATOR = re.compile(rb"(\xef\xbb\xbf)?\"?sep=(?P<mark>[\x20-\x7e\t])\"?[,;\t]*\r?\n")
 """A first line that gives Excel the delimiter."""
 
@@ -69,6 +71,8 @@ def examine(content: Content) -> bool:
 
 def _unread(block: bytes, at: int) -> str:
     """Why the byte `at`, which is in `block`, is not UTF-8. Text in UTF-16 begins with a byte order mark."""
+    if at < len(GZIP) and block.startswith(GZIP):
+        return "The file is packed by gzip: give it a name that ends in .csv.gz, or unpack it."
     if b"\0" in block and not block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "The file is not text: it holds NUL bytes. Export it as CSV from the program that wrote it."
     return f"Not UTF-8 text: byte {at} can't be read. Save it as UTF-8."

@@ -9,7 +9,7 @@ from retraind.daemon.core import durable
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.settings import Inbox as Limits
 from retraind.daemon.core.settings import Settings
-from retraind.daemon.inbox.bucket import opening
+from retraind.daemon.inbox.bucket import object_names, opening
 from retraind.daemon.inbox.bucket.bucket_inbox import BucketInbox
 from retraind.daemon.objects.bucket_objects import BucketObjects
 from retraind.daemon.schema.schema import Schema
@@ -51,7 +51,7 @@ class BucketParts(Parts):
     def keys(self) -> list[str]:
         """The objects below the prefix, without what retraind itself puts there."""
         names = [one.name for one in self.objects.objects("", 10_000)]
-        return [name for name in names if not name.startswith(opening.OWN)]
+        return [name for name in names if not name.startswith(object_names.OWN)]
 
     @property
     def leaving(self) -> list[str]:

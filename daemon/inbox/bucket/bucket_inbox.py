@@ -22,7 +22,6 @@ from retraind.daemon.inbox.drop import Drop, read_content
 from retraind.daemon.inbox.inbox import Inbox
 from retraind.daemon.inbox.rejected_folder import Rejected
 from retraind.daemon.inbox.settling import Settling, Stamp
-from retraind.daemon.schema.score_names import counted
 from retraind.daemon.storage.journal import Journal
 from retraind.daemon.tabular import file_content
 from retraind.daemon.tabular.file_content import Content
@@ -113,10 +112,8 @@ class BucketInbox(Inbox):
 
     def remote(self) -> tuple[str | None, str]:
         """Why objects can't be taken, if so, and a sentence for people."""
-        return (
-            self._courier.objection,
-            f"{counted(len(self._shelf.waiting()), 'object')} wait in {self._courier.place}.",
-        )
+        overview = self._courier.overview
+        return self._courier.objection or overview.objection(), overview.sentence(len(self._shelf.waiting()))
 
     def _report(self) -> None:
         """Record that the bucket fails, and that it is back."""

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from retraind.daemon.core import logs
 from retraind.daemon.inbox.bucket import origin
 from retraind.daemon.inbox.bucket.object_names import is_ignored
+from retraind.daemon.inbox.bucket.overview import Overview
 from retraind.daemon.inbox.bucket.removal import Listing, Removal
 from retraind.daemon.inbox.bucket.shelf import Arrival, Shelf
 from retraind.daemon.inbox.bucket.staging import HashedFile, Staging
@@ -79,6 +80,7 @@ class Courier(RetriedWork):
         self._seconds, self._max_bytes = seconds, max_bytes
         self._may_take, self._removal = may_take, Removal(bucket, url, shelf, wake, may_delete)
         self._after, self._woken_at = "", 0.0
+        self.overview = Overview(self.place)
         self._unreadable: dict[str, tuple[str, float, str]] = {}
         """Objects that can't be read: ETag, when that is tried again (monotonic seconds), and why."""
 
@@ -111,10 +113,12 @@ class Courier(RetriedWork):
         spent = time.monotonic() - began
         here = self._shelf.stamps()
         leaving = self._shelf.leaving()  # after `here`, so that one which is leaving at this moment is in one of both
-        fresh = self._fresh(listed, began, here.keys(), leaving)
+        listing = Listing(listed, after, self._after or None)
+        self.overview.note(listing)
+        fresh = self._fresh(listing, began, here.keys(), leaving)
         self._shelf.expect({self._place_of(one): one.size for one in fresh}, complete=complete)
         self._compare(listed, after)
-        removing = self._removal.begin(Listing(listed, after, self._after or None), leaving)
+        removing = self._removal.begin(listing, leaving)
         try:
             if len(self._removal.refused) < MOST_UNDELETABLE:
                 self._fetch(fresh, time.monotonic() + max(self._seconds, LISTING_SHARE * spent), removing)
@@ -127,21 +131,19 @@ class Courier(RetriedWork):
     def _place_of(self, version: Version) -> str:
         return f"{self._url}/{version.name}"
 
-    def _fresh(
-        self, listed: Sequence[Version], now: float, here: Collection[str], origins: Sequence[str]
-    ) -> list[Version]:
+    def _fresh(self, listing: Listing, now: float, here: Collection[str], origins: Sequence[str]) -> list[Version]:
         """The objects to fetch, oldest first: neither `here`, nor leaving with one of these origins."""
         ids = (origin.parsed(self._url, text) for text in origins)
         leaving = {one.name for one in ids if one is not None}
-        present = {one.name: one.etag for one in listed}
+        present = {one.name: one.etag for one in listing.objects}
         self._unreadable = {
             name: refusal
             for name, refusal in self._unreadable.items()
-            if present.get(name) == refusal[0] and now < refusal[1]
+            if not listing.covers(name) or (present.get(name) == refusal[0] and now < refusal[1])
         }
         fresh = [
             one
-            for one in listed
+            for one in listing.objects
             if not is_ignored(one.name)
             and one.name not in leaving
             and one.name not in self._unreadable

@@ -8,7 +8,7 @@ from retraind.daemon.core.errors import RetraindError
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.journal import journal_server
 from retraind.daemon.core.settings import Settings
-from retraind.daemon.inbox.bucket import opening
+from retraind.daemon.inbox.bucket import object_names, opening
 from retraind.daemon.objects import ownership
 from retraind.daemon.objects.bucket_objects import BucketObjects
 from retraind.daemon.schema.score_names import counted
@@ -31,7 +31,7 @@ def describe(home: Home, settings: Settings) -> str:
 
 def _keeps_versions(bucket: BucketObjects) -> bool:
     """Put an object, replace it, and delete the first version; whether the second one is still there."""
-    name = f"{opening.OWN}/probe-{secrets.token_hex(8)}"
+    name = f"{object_names.OWN}/probe-{secrets.token_hex(8)}"
     bucket.put(name, b"first")
     first = bucket.fetch(name, BytesIO())
     bucket.put(name, b"second")

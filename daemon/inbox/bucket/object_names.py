@@ -10,6 +10,15 @@ MARKERS = ("/", "_$folder$")
 """Endings of objects by which tools pretend that there is a folder."""
 
 
+OWN = ".retraind"
+"""The folder below the prefix with the name of the home that takes its objects."""
+
+
+def is_odd(name: str) -> bool:
+    """Whether an object with this name stays although a person may expect it to be taken."""
+    return is_ignored(name) and not name.endswith(MARKERS) and not name.startswith(f"{OWN}/")
+
+
 def is_ignored(name: str) -> bool:
     """Whether an object with this name below the prefix is no drop.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.journal import journal_server
 from retraind.daemon.core.settings import Settings
+from retraind.daemon.inbox.bucket import object_names
 from retraind.daemon.inbox.bucket.bucket_inbox import BucketInbox, Transfer
 from retraind.daemon.inbox.bucket.courier import Courier
 from retraind.daemon.inbox.bucket.shelf import Shelf
@@ -15,9 +16,6 @@ from retraind.daemon.objects.bucket_objects import BucketObjects
 from retraind.daemon.objects.ownership import OwnedStore
 from retraind.daemon.objects.s3 import S3Store
 from retraind.daemon.storage.journal import Journal
-
-OWN = ".retraind"
-"""The folder below the prefix with the name of the home that takes its objects."""
 
 VARIABLES = {
     "aws_access_key_id": "RETRAIND_INBOX_ACCESS_KEY_ID",
@@ -39,7 +37,9 @@ def open_bucket(settings: Settings) -> BucketObjects:
 def open_own(settings: Settings) -> S3Store:
     """The folder of ours below the prefix."""
     inbox, storage = settings.inbox, settings.storage
-    return S3Store(f"{inbox.url}/{OWN}", inbox.endpoint or storage.endpoint, storage.timeout_seconds, keys())
+    return S3Store(
+        f"{inbox.url}/{object_names.OWN}", inbox.endpoint or storage.endpoint, storage.timeout_seconds, keys()
+    )
 
 
 def keys() -> dict[str, str]:

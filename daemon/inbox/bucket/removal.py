@@ -62,6 +62,9 @@ class Removal:
 
     def _remove(self, doomed: Mapping[Version, str], gone: Sequence[str]) -> None:
         failed = self._bucket.remove(list(doomed)) if doomed else {}
-        self.refused = {doomed[version]: code for version, code in failed.items()}
-        self._shelf.note_gone([*gone, *(text for version, text in doomed.items() if version not in failed)])
+        refused = {doomed[version]: code for version, code in failed.items()}
+        tried = {*gone, *doomed.values()}
+        # Others may be outside of this listing, in a bucket with more objects than one has.
+        self.refused = {text: code for text, code in self.refused.items() if text not in tried} | refused
+        self._shelf.note_gone([*gone, *(text for text in doomed.values() if text not in refused)])
         self._wake()  # to record it
