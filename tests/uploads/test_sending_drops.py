@@ -21,6 +21,8 @@ from retraind.daemon.core import shared_folder
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.scopes import Scope
 from retraind.daemon.core.settings import Inbox, Settings
+from retraind.daemon.core.states import DropState
+from retraind.daemon.storage.journal import Journal
 from retraind.web.uploads import partial_file, receiving
 
 LINES = b"sepal_length,sepal_width,petal_length,petal_width,species\n" + b"5.1,3.5,1.4,0.2,setosa\n" * 40
@@ -100,6 +102,22 @@ def test_bytes_of_another_sha256_are_not_kept(client: Client, home: Home) -> Non
     assert hashlib.sha256(LINES[:-1]).hexdigest() in problem["detail"]
     assert send(client, b"")[0] == 422
     assert inbox(home) == {}
+
+
+@pytest.mark.parametrize("state", [DropState.REJECTED, DropState.DUPLICATE, DropState.ACCEPTED, DropState.FORGOTTEN])
+def test_again_reads_once_more_what_does_not_count(
+    client: Client, home: Home, journal: Journal, state: DropState
+) -> None:
+    """Bytes whose rows are taken, or were forgotten, would only be a duplicate: the answer says that they are known."""
+    drop: Any = {"sha256": SHA256, "name": "a.csv", "source": "file", "bytes": len(LINES), "rows_read": 40}
+    drop |= {"seen_at": "2026-01-01T00:00:00.000Z", "settled_at": "2026-01-01T00:00:01.000Z"}
+    journal.drops.refuse(drop, state, "a.csv: recorded.")
+    counts = state in (DropState.ACCEPTED, DropState.FORGOTTEN)
+    for query in ({}, {"sha256": SHA256}):
+        assert send(client, LINES, None, name="a.csv", **query)[0] == 200
+        status, answer = send(client, LINES, None, name="a.csv", again="true", **query)
+        assert (status, answer.get("state")) == ((200, state) if counts else (202, None))
+    assert list(inbox(home)) == ([] if counts else ["a.csv"])
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import time
 from wsgiref.types import WSGIEnvironment
 
 from retraind.daemon.core import home_integrity, logs, shared_folder
+from retraind.daemon.core.states import DropState
 from retraind.web.auth.access import CALLER
 from retraind.web.http.problems import Problem
 from retraind.web.http.reply import Reply, json_object
@@ -18,6 +19,9 @@ from retraind.web.uploads.upload_request import SHA256, UploadRequest
 from retraind.web.worker_state import Worker
 
 SWEEP_SECONDS = 3600.0
+
+COUNTED = (DropState.ACCEPTED, DropState.FORGOTTEN)
+"""States of bytes whose rows count, or have counted, once: read again, they are a duplicate."""
 
 log = logs.Logger()
 
@@ -50,7 +54,7 @@ def send(worker: Worker, environ: WSGIEnvironment) -> Reply:
     asked = upload_request.parse(environ, most)
     if objection := home_integrity.disk(worker.home):
         raise Problem(507, objection)
-    if asked.sha256 and not asked.again and (known := _known(worker, asked.sha256)):
+    if asked.sha256 and (known := _known(worker, asked.sha256, again=asked.again)):
         return json_object(known)
     folder = shared_folder.inbox(worker.home)
     if not asked.offset and _sweeping.is_due(time.monotonic()):
@@ -87,7 +91,7 @@ def _taken(worker: Worker, asked: UploadRequest, part: PartialFile, environ: WSG
         part.remove()
         detail = f"The sha256 of the {part.size} bytes is {sha256}." if part.size else "The file is empty."
         raise Problem(422, detail, hint="It was not taken: send the whole file again.")
-    if not asked.again and (known := _known(worker, sha256)):
+    if known := _known(worker, sha256, again=asked.again):
         part.remove()
         return json_object(known)
     name = part.publish(asked.name or f"upload-{sha256[:12]}.csv", sha256)
@@ -95,11 +99,11 @@ def _taken(worker: Worker, asked: UploadRequest, part: PartialFile, environ: WSG
     return json_object({"status": "accepted", "drop": sha256, "name": name}, 202)
 
 
-def _known(worker: Worker, sha256: str) -> dict[str, object] | None:
-    """The decided or held drop with these bytes."""
+def _known(worker: Worker, sha256: str, *, again: bool = False) -> dict[str, object] | None:
+    """The decided or held drop with these bytes; with `again` only one that would not be taken if it was read again."""
     if held := worker.records.held.like(sha256):
         return {"status": "known", "drop": sha256, "name": held[0]["name"], "state": "held"}
     drop = worker.records.drops.find(sha256)
-    if drop is None or drop["sha256"] != sha256:
+    if drop is None or drop["sha256"] != sha256 or (again and drop["state"] not in COUNTED):
         return None
     return {"status": "known", "drop": sha256, "name": drop["name"], "state": drop["state"]}

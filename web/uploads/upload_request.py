@@ -26,7 +26,7 @@ PARAMETERS = (
     Parameter("sha256", "The sha256 (hexadecimal) of the whole file: a broken upload can then be continued."),
     Parameter("offset", "Bytes that the service has already, where the body continues; needs `sha256`.", Kind.WHOLE),
     Parameter("size", "Bytes of the whole file, if the body is not its last piece; needs `sha256`.", Kind.WHOLE, low=1),
-    Parameter("again", "`true`: read the file although a drop with the same bytes is decided.", choices=("true",)),
+    Parameter("again", "`true`: read the file although a drop with the same bytes was rejected.", choices=("true",)),
 )
 
 
