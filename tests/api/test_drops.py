@@ -1,6 +1,7 @@
 """What people are told of their drops and of live scores: `GET /drops`, `GET /drops/ID`, `GET /versions`."""
 
 import json
+import os
 from typing import Any
 
 import bundles
@@ -58,6 +59,19 @@ def test_an_unknown_drop_is_a_problem(client: Client, key: str) -> None:
     status, headers, body = client.ask("GET", f"/drops/{key}")
     assert (status, headers["content-type"]) == (404, "application/problem+json")
     assert "There is no drop" in json.loads(body)["detail"]
+
+
+def test_file_that_is_not_decided_waits(client: Client, home: Home) -> None:
+    """A client that has sent it asks for its outcome at once. Hidden files and our folders are none."""
+    for name in ("sent.csv", ".hidden.csv", "good.csv"):
+        (home.inbox / name).write_text("a\n")
+    (home.inbox / os.fsdecode(b"\xff.csv")).write_text("a\n")
+    assert get(client, "/drops/sent.csv") == (200, {"name": "sent.csv", "state": "waiting"})
+    replaced = "\N{REPLACEMENT CHARACTER}.csv".encode().decode("latin-1")  # as a path arrives
+    assert get(client, f"/drops/{replaced}")[1]["state"] == "waiting"
+    assert get(client, "/drops/good.csv")[1]["state"] == "accepted"
+    for name in (".hidden.csv", "rejected", "predict", "a" * 300):
+        assert get(client, f"/drops/{name}")[0] == 404
 
 
 def test_drops_are_listed_newest_first_and_in_pages(client: Client) -> None:

@@ -123,14 +123,27 @@ class Views:
         return self._listed(entries, **held, waiting=waiting, exams=records.drops.prequential())
 
     def drop(self, key: str) -> Reply:
-        """One drop by sha256, id or name, with its outcome and the versions trained on it. A held one takes precedence."""
+        """One drop by sha256, id or name, with its outcome and the versions trained on it. A held one takes precedence.
+
+        A file that has this name, lies in the inbox and is not decided is one in the state `waiting`.
+        """
+        if told := self._recorded(key):
+            return json_object(told)
+        from retraind.web.lists import unread_files
+
+        if unread_files.has(self._worker.home, key):
+            return json_object({"name": key, "state": unread_files.WAITING})
+        if told := self._recorded(key):  # decided between these two looks
+            return json_object(told)
+        hint = "GET /drops lists them; a file that waits in the inbox is known by its name only."
+        raise Problem(404, f"There is no drop {key!r:.100}.", hint=hint)
+
+    def _recorded(self, key: str) -> Mapping[str, object] | None:
+        """A held or decided drop."""
         if held := self._worker.records.held.like(key):
-            return json_object(held[0])
+            return held[0]
         drop = self._worker.records.drops.find(key)
-        if drop is None:
-            hint = "A file that has just been dropped appears once it is decided."
-            raise Problem(404, f"There is no drop {key!r:.100}.", hint=hint)
-        return json_object({**drop, "taught": self._worker.records.drops.versions_trained_on(drop)})
+        return {**drop, "taught": self._worker.records.drops.versions_trained_on(drop)} if drop else None
 
     def columns(self, key: str) -> Reply:
         """The columns of an accepted drop beside the usual ones; see `retraind.web.pages.drop.distributions`."""

@@ -209,7 +209,7 @@ def _versions() -> dict[str, Json]:
 
 
 def _drops() -> dict[str, Json]:
-    either = {"anyOf": [ref("DropTold"), ref("HeldDrop")]}
+    either = {"anyOf": [ref("DropTold"), ref("HeldDrop"), ref("WaitingDrop")]}
     key = place("key", TEXT, "Its name, id or sha256.")
     rows = {200: answer("The file in inbox/rejected.", {payload.CSV: TEXT})}
     return {

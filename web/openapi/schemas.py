@@ -7,6 +7,7 @@ from retraind.daemon.core.states import DriftState, EventKind, Hold, Level, Requ
 from retraind.daemon.core.status import Check
 from retraind.daemon.records.totals import STATES
 from retraind.daemon.schema.schema import Schema
+from retraind.web.lists.unread_files import WAITING
 
 Json = dict[str, Any]
 """An object of the document, usually a JSON Schema: free in form, and composed from parts."""
@@ -162,6 +163,9 @@ def _drops() -> dict[str, Json]:
     return {
         "Drop": record("A drop and its outcome.", drop),
         "DropTold": record("A drop, its outcome and the versions that were trained on it.", {**drop, "taught": OBJECT}),
+        "WaitingDrop": record(
+            "A file that lies in the inbox and is not decided.", {"name": TEXT, "state": {"const": WAITING}}
+        ),
         "HeldDrop": record("A suspicious drop that waits for a decision; none of its rows are used yet.", _held_drop()),
     }
 

@@ -2,7 +2,6 @@
 
 from typing import Literal, TypedDict
 
-from retraind.daemon.core.inbox_names import ignored, shown
 from retraind.daemon.core.journal_rows import EventRow
 from retraind.daemon.core.states import DropState
 from retraind.daemon.records.drops.decided import ExaminedDrop
@@ -11,6 +10,7 @@ from retraind.daemon.records.lineage_chain import TrainedVersions
 from retraind.daemon.records.search import lost_rows, open_faults
 from retraind.daemon.schema.score_names import counted
 from retraind.web.http.problems import Problem
+from retraind.web.lists import unread_files
 from retraind.web.pages.drop import bad_rows, distributions
 from retraind.web.pages.drop.bad_rows import BadRows
 from retraind.web.pages.drop.distributions import Distributions
@@ -97,8 +97,7 @@ def _held(request: PageRequest, held: HeldDrop) -> Drop:
 
 def _unread(request: PageRequest) -> Drop:
     """A file that still lies in the inbox; raises Problem 404 if there is none."""
-    names = {shown(entry.name) for entry in request.home.inbox.iterdir() if not ignored(entry.name)}
-    if request.key not in names or request.key in ("rejected", "predict"):
+    if not unread_files.has(request.home, request.key):
         hint = "A file that has just been dropped appears once it is decided; the page Drops lists the others."
         raise Problem(404, f"There is no drop {request.key!r:.100}.", hint=hint)
     status = request.facts.status
@@ -110,7 +109,7 @@ def _unread(request: PageRequest) -> Drop:
     )
     return {
         "name": request.key,
-        "state": "waiting",
+        "state": unread_files.WAITING,
         "outcome": f"It is not taken: {problem}" if problem else f"It lies in the inbox. {reading}",
         "drop": None,
         "held": None,
