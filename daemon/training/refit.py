@@ -146,14 +146,15 @@ def _problem(reason: str) -> str:
 def _fitted(judged: Judged, data: Data, folder: Path, costs: Costs | None, ahead: FitAhead | None) -> _Refitted:
     """Fit and export it, in a separate folder; the records of the judged model stay, including its slope."""
     examples = data.whole
-    estimator, fitted = model.with_early_stopped_size(judged.estimator, judged.fitted), None
-    if ahead is not None and ahead.is_of(estimator):
-        fitted = ahead.result()
-    if fitted is None:
-        fitted = data.fit(estimator, examples, whole=True)
+    estimator = model.with_early_stopped_size(judged.estimator, judged.fitted)
+    made = ahead.result() if ahead is not None and ahead.is_of(estimator) else None
+    fitted = data.fit(estimator, examples, whole=True) if made is None else made.fitted
     if judged.slope is not None:
         fitted = Calibrated(fitted, judged.slope)
-    exported = export.write(fitted, data.matrix, data.schema, folder, costs)
+    if made is not None and made.slope == judged.slope:
+        exported = made.moved(folder)
+    else:
+        exported = export.write(fitted, data.matrix, data.schema, folder, costs)
     return _Refitted(fitted, exported, examples[0], _untrusted_types(judged, fitted))
 
 

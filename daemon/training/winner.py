@@ -1,7 +1,6 @@
 """The candidate that wins: fitted, calibrated, exported, and fitted once more on all rows."""
 
 import contextlib
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,13 +11,13 @@ from retraind.daemon import model
 from retraind.daemon.artifacts import backends, bundle
 from retraind.daemon.core import logs
 from retraind.daemon.core.errors import NotServable, TrainingFailed
-from retraind.daemon.core.settings import Promote, Train
+from retraind.daemon.core.settings import Promote
 from retraind.daemon.model import Calibrated, Matrix
 from retraind.daemon.schema.score_names import DECIDES
 from retraind.daemon.training import refit
 from retraind.daemon.training.data.revision import Data
 from retraind.daemon.training.engines import choice
-from retraind.daemon.training.engines.fit_ahead import FitAhead
+from retraind.daemon.training.engines.fit_ahead import FitAhead, Plan
 from retraind.daemon.training.evaluation import baseline_comparison, new_reference
 from retraind.daemon.training.evaluation.refit_check import Check
 from retraind.daemon.training.export import export
@@ -32,6 +31,9 @@ from retraind.daemon.training.selection.sample import Sample
 from retraind.daemon.training.work import Work
 
 log = logs.Logger()
+
+AHEAD = "ahead"
+"""Folder below the bundle in which another process makes files."""
 
 AHEAD_SECONDS = 1.0
 """Seconds of a fold from which the fit on all rows is worth a process of its own."""
@@ -102,18 +104,23 @@ def _exported(work: Work, data: Data, scored: Scored, fitted: Any, seconds: floa
     """The fitted candidate in its bundle, calibrated if that helps and ONNX or treelite can express it."""
     if foreign.is_foreign(scored.name):
         export.untrusted_types(fitted)  # raises if it can't be written at all, because MLflow must also write it
-    correction = None
-    if work.schema.task == "classification" and work.job.train.calibrate and not data.in_pieces:
-        correction = calibration.find(*scored.kept, work.job.train.seed, forward=data.since is not None)
+    correction = _correction(work, data, scored)
     if correction is not None:
         calibrated = Calibrated(fitted, correction.slope)
         exported = export.write(calibrated, data.matrix, work.schema, work.staging, work.costs)
         if exported["backend"] != "sklearn":
             return Winner(scored, calibrated, exported, _answering(work, calibrated, exported), correction, seconds)
-        shutil.rmtree(work.staging)
-        work.staging.mkdir()
+        for name in exported["files"]:
+            (work.staging / name).unlink()
     exported = export.write(fitted, data.matrix, work.schema, work.staging, work.costs)
     return Winner(scored, fitted, exported, _answering(work, fitted, exported), None, seconds)
+
+
+def _correction(work: Work, data: Data, scored: Scored) -> calibration.Correction | None:
+    """The calibration of a classifier, if it helps."""
+    if work.schema.task != "classification" or not work.job.train.calibrate or data.in_pieces:
+        return None
+    return calibration.find(*scored.kept, work.job.train.seed, forward=data.since is not None)
 
 
 def _answering(work: Work, fitted: Any, exported: Exported) -> Callable[[Matrix], Matrix]:
@@ -123,14 +130,17 @@ def _answering(work: Work, fitted: Any, exported: Exported) -> Callable[[Matrix]
 
 
 @contextlib.contextmanager
-def fitting_ahead(settings: Train, data: Data, likely: Scored) -> Iterator[FitAhead | None]:
-    """Fit the likely winner on all rows in another process already, if several may work and it takes long enough."""
+def fitting_ahead(work: Work, data: Data, likely: Scored) -> Iterator[FitAhead | None]:
+    """Fit and export the likely winner on all rows in another process already, if several may work and it takes long enough."""
+    settings = work.job.train
     # Two fits from pieces would need twice the memory, which is what they are to save.
     takes_long = likely.fit_seconds / len(likely.by_fold) >= AHEAD_SECONDS and not data.in_pieces
     ahead = None
     if settings.refit and takes_long and refit.differs(data) and choice.jobs(data.matrix, settings) > 1:
         with contextlib.suppress(OSError):
-            ahead = FitAhead(likely.estimator, data)
+            correction = _correction(work, data, likely)
+            slope = None if correction is None else correction.slope
+            ahead = FitAhead(Plan(likely.estimator, slope, work.staging / AHEAD, work.costs), data)
     try:
         yield ahead
     finally:
