@@ -3,7 +3,7 @@ ARG BASE=python:3.13-slim
 
 FROM ${BASE} AS builder
 ENV PATH=/opt/retraind/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 UV_NO_CACHE=1
-# Packages for a PostgreSQL server and an object store, so that one image serves every profile: 40 MB. Empty: neither.
+# Packages for a PostgreSQL server and an object store, so that one image serves every profile: 40 MB. Empty: neither. There are also notify and dask.
 ARG EXTRAS=postgres,s3
 # The packages first: this layer is rebuilt only when the lock changes. The secret is optional: a pip.conf for a mirror.
 # packages.txt need not exist: further packages, for train.candidates.

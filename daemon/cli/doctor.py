@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import TypedDict
 
 from retraind.daemon.artifacts import bundle
-from retraind.daemon.cli.report import answered_files, checks, figures_over_time, home_access, old_predictions
+from retraind.daemon.cli.report import (
+    answered_files,
+    checks,
+    compute_workers,
+    figures_over_time,
+    home_access,
+    old_predictions,
+)
 from retraind.daemon.core import durable, home_integrity, settings, status
 from retraind.daemon.core.databases import mlflow_server
 from retraind.daemon.core.errors import RetraindError
@@ -83,6 +90,8 @@ def _examine(home: Home) -> Iterator[Finding]:
     yield _look("trends", lambda: figures_over_time.describe(home))
     if old_predictions.exist(home):
         yield _look("archive", lambda: old_predictions.describe(home))
+    if compute_workers.used(home):
+        yield _look("engine", lambda: compute_workers.describe(home))
     if settings.load(home.settings).storage.url:
         yield _look("storage", lambda: _storage(home))
     if settings.load(home.settings).inbox.url:

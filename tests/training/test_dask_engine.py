@@ -1,11 +1,13 @@
 """train.engine = "dask": a scheduler and workers as processes, with certificates; what is lost of them costs time, and nothing else."""
 
+import json
 import math
 import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,16 @@ from dask_cluster import HeldCluster
 from service import wait_until
 from workshop import LEAVES, Workshop, leaves
 
+from retraind.daemon.cli.report import compute_workers
+from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.core.home import Home
 from retraind.daemon.core.settings import Train
 from retraind.daemon.processes.training_job import Job
 from retraind.daemon.schema.arrival_times import Window
 from retraind.daemon.training.data.source import Source
 from retraind.daemon.training.engines import choice
-from retraind.daemon.training.engines.dask import dispatcher, engine
+from retraind.daemon.training.engines.dask import dispatcher, engine, examination
+from retraind.daemon.training.engines.dask.messages import Workers
 from retraind.daemon.training.selection import candidates
 from retraind.daemon.training.selection.cross_validation import Trial
 from retraind.daemon.training.selection.tasks import Task
@@ -120,6 +126,38 @@ def test_other_packages_are_refused(works: Workshop, cluster: HeldCluster) -> No
     problem = said(works)[-1]["problem"]
     assert problem.startswith("1 worker is not used. tls://127.0.0.1:")
     assert f"scipy 0.0.1 there, {scipy.__version__} here. Install the same there as here." in problem
+
+
+def test_doctor_examines_the_workers(
+    works: Workshop, cluster: HeldCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It greets all, says which are refused and why, and what does not answer at all; nothing that runs is ended."""
+    monkeypatch.setattr(examination, "SECONDS", 20.0)
+    home = Home(tmp_path)
+    assert not compute_workers.used(home)
+
+    def describe(reason: str) -> None:
+        with pytest.raises(RetraindError, match=reason):
+            compute_workers.describe(home)
+
+    def refuses(reason: str, **chosen: str) -> None:
+        lines = [f"{key} = {json.dumps(value)}\n" for key, value in chosen.items()]
+        home.settings.write_text("".join(["[train]\n", *lines]))
+        assert compute_workers.used(home)
+        # In a fork, as the command is a process of its own: Dask's threads do not end.
+        assert forks.end(forks.start(partial(describe, reason))) == 0
+
+    before = cluster.workers
+    refuses(r"^1 of 3 workers can't be used\. tls://\S+: other packages .* scipy 0\.0\.1 there", **cluster.settings())
+    assert cluster.workers == before
+    monkeypatch.setattr(examination, "SECONDS", 0.5)
+    refuses(
+        r"^tcp://127\.0\.0\.1:9 does not answer: .*compared on this machine",
+        engine="dask",
+        scheduler="tcp://127.0.0.1:9",
+    )
+    said = compute_workers.summary("tls://a:1", Workers(8, 2, {}, frozenset()))
+    assert said.startswith("tls://a:1 answers; its workers (2, threads: 8) have")
 
 
 def test_end_of_the_budget_ends_the_fits(works: Workshop, cluster: HeldCluster) -> None:
