@@ -101,6 +101,12 @@ class Manifest(BaseModel):
     created: str
 
     @property
+    def compared_rows(self) -> int:
+        """The number of training rows on which the candidates were compared."""
+        judged = self.trained_rows if self.twin is None else self.twin.trained_rows
+        return self.scores.get("compared_rows", judged)
+
+    @property
     def scored(self) -> str:
         """A note for people on which model was scored, if it is not simply the served one; otherwise empty."""
         if self.twin is None:

@@ -38,7 +38,7 @@ from retraind.daemon.training.mlflow_log import RunLogger, is_small
 from retraind.daemon.training.pieces.piece_data import PieceData
 from retraind.daemon.training.preparation import prepare
 from retraind.daemon.training.refit import Served
-from retraind.daemon.training.selection import tuning
+from retraind.daemon.training.selection import attempt, tuning
 from retraind.daemon.training.selection.comparison import Outcome
 from retraind.daemon.training.selection.cross_validation import Trial
 from retraind.daemon.training.winner import Winner, choose_winner, fitting_ahead, serve_winner
@@ -96,11 +96,13 @@ def _train(work: Work, say: Say) -> tuple[int, str, Callable[[], None]]:
     trial = Trial.of_data(data, settings, progress)
     if trial.sample is not None:
         progress.announce(trial.sample.sentence)
+    champions: Scores = {} if served is None else served.manifest.scores
+    expected = {} if served is None else attempt.expected(champions, served.manifest.compared_rows, len(trial.targets))
     with choice.opened(trial, source, job, work.home.root) as engine:
-        outcome = tuning.choose(competing, trial, served.manifest.scores if served else {}, engine)
+        outcome = tuning.choose(competing, trial, champions, engine, expected)
     outcome.left_out.update(left_out)
     work.staging.mkdir(parents=True)
-    with fitting_ahead(settings, data, outcome.ranking[0]) as ahead:
+    with fitting_ahead(work, data, outcome.ranking[0]) as ahead:
         winner = choose_winner(work, data, outcome, progress, trial.sample)
         figures, compared = _figures(work, served, data, winner, outcome)
         detailed, judged = details.of(compared.answers, data, figures, costs)

@@ -17,7 +17,7 @@ from retraind.daemon.training.selection import candidates, comparison
 from retraind.daemon.training.selection.attempt import Attempt
 from retraind.daemon.training.selection.comparison import Cut, Outcome
 from retraind.daemon.training.selection.cross_validation import Trial
-from retraind.daemon.training.selection.tasks import Result
+from retraind.daemon.training.selection.tasks import OneByOne, Result
 
 SAID: list[Any] = []
 
@@ -156,3 +156,33 @@ def test_cut_candidates_say_what_they_would_need() -> None:
         "train.budget_seconds = 900 was used up before boosting had finished: with 2 of train.jobs, all candidates need about 1,000 s."
     )
     assert cut.figures()["seconds"] == {"boosting": 1200}
+
+
+class Several(OneByOne):
+    """An engine that says that it runs two tasks at the same time."""
+
+    jobs = 2
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected", "first"),
+    [
+        (0, {}, "logistic"),
+        (0, {"least_squares": 1, "tree": 9, "logistic": 2}, "tree"),
+        (30, {"least_squares": 1, "tree": 1, "logistic": 10}, "logistic"),
+        (20, {"least_squares": 1, "tree": 1, "logistic": 10}, "least_squares"),
+        (30, {"least_squares": 1, "logistic": 10}, "least_squares"),
+    ],
+)
+def test_several_processes_begin_with_long_folds_if_there_is_time_for_all(
+    budget: float, expected: dict[str, float], first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then none runs alone at the end. A budget that may be too short gets cheap candidates first, as with one process."""
+    monkeypatch.setattr(comparison, "FEW_CELLS", 0)
+    chosen = Train(candidates=["logistic", "tree", "least_squares"], budget_seconds=budget, folds=2)
+    for kind, begun in ((Several, first), (OneByOne, "least_squares")):
+        SAID.clear()
+        trial = Trial(MIXED, *mixed(), chosen, Progress(1, 3, SAID.append))
+        outcome = comparison.compare(candidates.plan(MIXED, chosen), trial, kind(trial), expected)
+        assert next(one["note"] for one in SAID if "note" in one).startswith(f"{begun}:")
+        assert [one.name for one in outcome.scored] == chosen.candidates

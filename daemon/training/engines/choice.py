@@ -14,10 +14,7 @@ from retraind.daemon.processes.training_job import Job
 from retraind.daemon.training.data.source import Source
 from retraind.daemon.training.engines.local_pool import LocalPool
 from retraind.daemon.training.selection.cross_validation import Trial
-from retraind.daemon.training.selection.tasks import Engine, OneByOne
-
-FEW_CELLS = 1_000_000
-"""Cells of the rows (8 MB) up to which two processes work, whatever `train.jobs` is: they take little memory, and a core for seconds only."""
+from retraind.daemon.training.selection.tasks import FEW_CELLS, Engine, OneByOne
 
 ALONE_SECONDS = 0.05
 """Seconds of so little data that this process computes alone: two forks take as long."""

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from retraind.daemon.schema.scores import Scores
 from retraind.daemon.training.selection import candidates
 from retraind.daemon.training.selection.candidates import Candidate
 from retraind.daemon.training.selection.cross_validation import Fold, Scored, Trial, is_behind, settled_by_loss
@@ -16,6 +17,12 @@ class Shortfall(NamedTuple):
     seconds: float
     at_least: bool
     clause: str
+
+
+def expected(scores: Scores, compared: int, rows: int) -> dict[str, float]:
+    """Seconds of each candidate's folds on so many rows, by those of a version whose training has `compared` so many."""
+    growth = max(1.0, rows / max(1, compared))
+    return {one["name"]: one["fit_seconds"] * growth for one in scores.get("candidates", [])}
 
 
 class Attempt:

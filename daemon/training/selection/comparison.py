@@ -4,7 +4,7 @@ The held-out rows take no part in it: they only judge the winner.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,9 +18,12 @@ from retraind.daemon.training.selection.attempt import Attempt, in_words
 from retraind.daemon.training.selection.budget import Budget
 from retraind.daemon.training.selection.candidates import Candidate
 from retraind.daemon.training.selection.cross_validation import Scored, Trial, settled_by_loss
-from retraind.daemon.training.selection.tasks import Engine, OneByOne, Result
+from retraind.daemon.training.selection.tasks import FEW_CELLS, Engine, OneByOne, Result
 
 log = logs.Logger()
+
+SURE = 2.0
+"""How many times the expected seconds, as if one process ran all, the budget must have to count as enough."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +82,21 @@ class Outcome:
         return [*sorted(alike, key=self.settles), *(one for one in others if id(one) not in tied)]
 
 
-def compare(competing: Sequence[Candidate], trial: Trial, engine: Engine | None = None) -> Outcome:
+def compare(
+    competing: Sequence[Candidate],
+    trial: Trial,
+    engine: Engine | None = None,
+    expected: Mapping[str, float] | None = None,
+) -> Outcome:
     """Cross-validate the candidates, cheap ones first; a candidate that can't be fitted to these rows is left out.
 
-    The `engine` runs the folds; None: one after the other in this process. When `train.budget_seconds` are used up,
+    The `engine` runs the folds; None: one after the other in this process. Several processes run long ones first if
+    there is time for all by the `expected` seconds of candidates, so that none runs alone at the end. When `train.budget_seconds` are used up,
     unfinished candidates are left out as well, but at least one always gets scores, if only of some folds. Raises
     TrainingFailed if none could be fitted.
     """
-    scored, left_out, cut = Comparison(trial, candidates.by_cost(competing), engine or OneByOne(trial)).run()
+    engine = engine or OneByOne(trial)
+    scored, left_out, cut = Comparison(trial, candidates.by_cost(competing), engine, expected or {}).run()
     if not scored:
         problems = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise TrainingFailed(f"No candidate could be fitted. {problems[:800]}")
@@ -96,11 +106,18 @@ def compare(competing: Sequence[Candidate], trial: Trial, engine: Engine | None 
 
 
 class Comparison:
-    """A comparison in progress, of candidates in the order in which they are tried."""
+    """A comparison in progress, of candidates in the order of their cost."""
 
-    def __init__(self, trial: Trial, ordered: Sequence[Candidate], engine: Engine) -> None:
+    def __init__(
+        self, trial: Trial, ordered: Sequence[Candidate], engine: Engine, expected: Mapping[str, float]
+    ) -> None:
         self._trial, self._engine = trial, engine
         self._attempts = {candidate.name: Attempt(trial, candidate) for candidate in ordered}
+        self._queued = list(self._attempts.values())
+        """In the order in which they start."""
+        if engine.jobs > 1 and trial.rows.size > FEW_CELLS and self._fits(expected):
+            costs = {name: (expected.get(name, 0.0), place) for place, name in enumerate(self._attempts)}
+            self._queued.sort(key=lambda attempt: costs[attempt.candidate.name], reverse=True)
         self._budget = Budget(trial.settings.budget_seconds)
         self._scored: dict[str, Scored] = {}
         self._left_out: dict[str, str] = {}
@@ -108,7 +125,7 @@ class Comparison:
 
     def run(self) -> tuple[dict[str, Scored], dict[str, str], Cut | None]:
         """The scores of candidates by name, why others are left out, and what the budget has cut."""
-        self._engine.add([task for attempt in self._attempts.values() for task in attempt.tasks])
+        self._engine.add([task for attempt in self._queued for task in attempt.tasks])
         while self._unfinished:
             self._report()
             # One candidate has all the time that it needs.
@@ -120,6 +137,13 @@ class Comparison:
             for result in results:
                 self._take(result)
         return self._scored, self._left_out, self._cut
+
+    def _fits(self, expected: Mapping[str, float]) -> bool:
+        """Whether the budget is sure to have time for all, so that none is cut because of those before it."""
+        budget = self._trial.settings.budget_seconds
+        return not budget or (
+            self._attempts.keys() <= expected.keys() and SURE * sum(expected[name] for name in self._attempts) <= budget
+        )
 
     @property
     def _unfinished(self) -> list[Attempt]:
@@ -145,11 +169,14 @@ class Comparison:
         """Leave out the candidates that the budget has cut; if none has finished, one gets the scores of its finished folds."""
         unfinished = self._unfinished
         running = self._engine.drop([task for attempt in unfinished for task in attempt.open])
-        needs = {name: attempt.seconds for name, attempt in self._attempts.items() if attempt.finished}
+        needs: dict[str, float] = {}
         shortfalls = {}
-        for attempt in unfinished:
-            short = attempt.shortfall(running, max(needs.values(), default=0.0))
-            shortfalls[attempt.candidate.name], needs[attempt.candidate.name] = short, short.seconds
+        for name, attempt in self._attempts.items():
+            if attempt.finished:
+                needs[name] = attempt.seconds
+            else:
+                shortfalls[name] = attempt.shortfall(running, max(needs.values(), default=0.0))
+                needs[name] = shortfalls[name].seconds
         at_least = any(short.at_least for short in shortfalls.values())
         self._cut = Cut(self._trial.settings.budget_seconds, self._engine.jobs, needs, list(shortfalls), at_least)
         if not self._scored:
@@ -170,7 +197,7 @@ class Comparison:
     def _report(self) -> None:
         """Report the first fold that has not ended, which is the one that runs if they run one by one."""
         number, attempt = next(
-            (number, attempt) for number, attempt in enumerate(self._attempts.values(), 1) if not attempt.finished
+            (number, attempt) for number, attempt in enumerate(self._queued, 1) if not attempt.finished
         )
         folds = self._trial.folds.count
         left = sum(len(one.open) for one in self._unfinished)

@@ -15,6 +15,9 @@ from retraind.daemon.training.selection.budget import BudgetUsed, alarm
 from retraind.daemon.training.selection.candidates import Candidate
 from retraind.daemon.training.selection.cross_validation import Fold, Trial
 
+FEW_CELLS = 1_000_000
+"""Cells of the rows (8 MB) up to which two processes work, whatever `train.jobs` is: they take little memory, and a core for seconds only."""
+
 
 class Task(NamedTuple):
     """A fold (from 0) of a candidate, to be fitted and scored."""

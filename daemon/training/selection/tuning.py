@@ -4,7 +4,7 @@ The result is recorded with the version, and the next training tries it first. `
 this record, because the number of tries within the limit depends on the clock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from retraind.daemon.core import logs
@@ -21,15 +21,21 @@ from retraind.daemon.training.selection.tuned import Tuned
 log = logs.Logger()
 
 
-def choose(tunable: Sequence[Candidate], trial: Trial, champion: Scores, engine: Engine | None = None) -> Outcome:
+def choose(
+    tunable: Sequence[Candidate],
+    trial: Trial,
+    champion: Scores,
+    engine: Engine | None = None,
+    expected: Mapping[str, float] | None = None,
+) -> Outcome:
     """Compare the candidates that suit this many rows, and tune the best; `champion` are the served version's scores.
 
-    The `engine` fits them; None: in this process. The outcome is the same.
+    The `engine` fits them; None: in this process. The outcome is the same. `expected` are the seconds of candidates.
     """
     competing = candidates.worthwhile(tunable, trial.training_rows, trial.settings)
     trial.progress.candidates = len(competing)
     engine = engine or OneByOne(trial)
-    return tune(comparison.compare(competing, trial, engine), trial, Tuned.of(champion), engine)
+    return tune(comparison.compare(competing, trial, engine, expected), trial, Tuned.of(champion), engine)
 
 
 def tune(outcome: Outcome, trial: Trial, before: Tuned | None, engine: Engine | None = None) -> Outcome:
