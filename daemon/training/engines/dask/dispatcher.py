@@ -33,7 +33,10 @@ TICK_SECONDS = 0.25
 """Seconds between two looks at the list of workers."""
 
 CONNECT_SECONDS = 10.0
-"""Seconds for a scheduler to answer, and to come back after it was lost: a supervisor restarts it meanwhile."""
+"""Seconds for a scheduler to answer."""
+
+RETURN_SECONDS = 10.0
+"""Seconds for a scheduler to come back after it was lost: a supervisor restarts it meanwhile."""
 
 WORKER_SECONDS = 20.0
 """Seconds that a scheduler may be without a fit worker: a nanny or a supervisor starts another one meanwhile."""
@@ -195,9 +198,9 @@ class Dispatcher:
 
     def _reconnect(self) -> None:
         """Connect again; what ran is queued once more. Raises Unreachable if the scheduler does not come back."""
-        log.warning("scheduler_lost", reason=f"It gets {CONNECT_SECONDS:g} s to come back.")
+        log.warning("scheduler_lost", reason=f"It gets {RETURN_SECONDS:g} s to come back.")
         self._cluster.close()
-        self._cluster = self._connect(CONNECT_SECONDS)
+        self._cluster = self._connect(RETURN_SECONDS)
         self._crew, self._told = Crew(self._cluster), None
         self._queue.extendleft(sorted((number for number in self._running if number in self._tasks), reverse=True))
         self._running.clear()
