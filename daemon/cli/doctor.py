@@ -13,7 +13,6 @@ from retraind.daemon.artifacts import bundle
 from retraind.daemon.cli.report import (
     answered_files,
     checks,
-    compute_workers,
     figures_over_time,
     home_access,
     old_predictions,
@@ -35,6 +34,7 @@ from retraind.daemon.records.query import ask
 from retraind.daemon.schema import schema, score_names
 from retraind.daemon.schema.schema import Schema
 from retraind.daemon.storage import artifact_paths
+from retraind.daemon.training.engines.dask import report as dask_report
 
 REPAIR = "Run `retraind doctor --repair`."
 
@@ -90,8 +90,8 @@ def _examine(home: Home) -> Iterator[Finding]:
     yield _look("trends", lambda: figures_over_time.describe(home))
     if old_predictions.exist(home):
         yield _look("archive", lambda: old_predictions.describe(home))
-    if compute_workers.used(home):
-        yield _look("engine", lambda: compute_workers.describe(home))
+    if dask_report.used(home):
+        yield _look("engine", lambda: dask_report.describe(home))
     if settings.load(home.settings).storage.url:
         yield _look("storage", lambda: _storage(home))
     if settings.load(home.settings).inbox.url:

@@ -20,7 +20,6 @@ from dask_cluster import HeldCluster
 from service import wait_until
 from workshop import LEAVES, Workshop, leaves
 
-from retraind.daemon.cli.report import compute_workers
 from retraind.daemon.core.errors import RetraindError
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.settings import Train
@@ -28,7 +27,7 @@ from retraind.daemon.processes.training_job import Job
 from retraind.daemon.schema.arrival_times import Window
 from retraind.daemon.training.data.source import Source
 from retraind.daemon.training.engines import choice
-from retraind.daemon.training.engines.dask import dispatcher, engine, examination
+from retraind.daemon.training.engines.dask import dispatcher, engine, examination, report
 from retraind.daemon.training.engines.dask.messages import Workers
 from retraind.daemon.training.selection import candidates
 from retraind.daemon.training.selection.cross_validation import Trial
@@ -154,16 +153,16 @@ def test_doctor_examines_the_workers(
 ) -> None:
     """It greets all, says which are refused and why, and what does not answer at all; nothing that runs is ended."""
     home = Home(tmp_path)
-    assert not compute_workers.used(home)
+    assert not report.used(home)
 
     def describe(reason: str) -> None:
         with pytest.raises(RetraindError, match=reason):
-            compute_workers.describe(home)
+            report.describe(home)
 
     def refuses(reason: str, **chosen: str) -> None:
         lines = [f"{key} = {json.dumps(value)}\n" for key, value in chosen.items()]
         home.settings.write_text("".join(["[train]\n", *lines]))
-        assert compute_workers.used(home)
+        assert report.used(home)
         # In a fork, as the command is a process of its own: Dask's threads do not end.
         assert forks.end(forks.start(partial(describe, reason))) == 0
 
@@ -178,7 +177,7 @@ def test_doctor_examines_the_workers(
         engine="dask",
         scheduler="tcp://127.0.0.1:9",
     )
-    said = compute_workers.summary("tls://a:1", Workers(8, 2, {}, frozenset()))
+    said = report.summary("tls://a:1", Workers(8, 2, {}, frozenset()))
     assert said.startswith("tls://a:1 answers; its workers (2, threads: 8) have")
 
 

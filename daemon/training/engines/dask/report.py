@@ -1,14 +1,12 @@
 """The finding of `retraind doctor` on the Dask scheduler that compares candidates (`train.engine = "dask"`)."""
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
 from retraind.daemon.core import settings
 from retraind.daemon.core.errors import RetraindError
 from retraind.daemon.core.home import Home
-
-if TYPE_CHECKING:
-    from retraind.daemon.training.engines.dask.messages import Workers
+from retraind.daemon.training.engines.dask.messages import Workers
+from retraind.daemon.training.engines.dask.place import Place
 
 INSTALL = "Install the extra: pip install 'retraind[dask]'."
 HERE = "Until then candidates are compared on this machine; docs/beyond-one-machine.md, Trainings on other machines."
@@ -26,7 +24,6 @@ def describe(home: Home) -> str:
         raise RetraindError(f'train.engine = "dask" needs the package distributed. {INSTALL}', hint=HERE)
     from retraind.daemon.training.engines.dask import examination
     from retraind.daemon.training.engines.dask.client import Unreachable
-    from retraind.daemon.training.engines.dask.place import Place
 
     try:
         workers = examination.look(Place.of(train, home.root))
@@ -35,7 +32,7 @@ def describe(home: Home) -> str:
     return summary(train.scheduler, workers)
 
 
-def summary(address: str, workers: "Workers") -> str:
+def summary(address: str, workers: Workers) -> str:
     """What answers at an address; raises RetraindError if no worker can be used, or not all."""
     refused = "; ".join(f"{name}: {reason}" for name, reason in sorted(workers.unfit.items()))
     count = len(workers.unfit) + workers.workers
