@@ -34,7 +34,6 @@ from retraind.daemon.records.query import ask
 from retraind.daemon.schema import schema, score_names
 from retraind.daemon.schema.schema import Schema
 from retraind.daemon.storage import artifact_paths
-from retraind.daemon.training.engines.dask import report as dask_report
 
 REPAIR = "Run `retraind doctor --repair`."
 
@@ -90,8 +89,8 @@ def _examine(home: Home) -> Iterator[Finding]:
     yield _look("trends", lambda: figures_over_time.describe(home))
     if old_predictions.exist(home):
         yield _look("archive", lambda: old_predictions.describe(home))
-    if dask_report.used(home):
-        yield _look("engine", lambda: dask_report.describe(home))
+    if settings.load(home.settings).train.engine == "dask":
+        yield _look("engine", lambda: _engine(home))
     if settings.load(home.settings).storage.url:
         yield _look("storage", lambda: _storage(home))
     if settings.load(home.settings).inbox.url:
@@ -267,6 +266,12 @@ def _storage(home: Home) -> str:
     from retraind.daemon.cli.report import stored_objects  # imported here, because few homes have a store
 
     return stored_objects.describe(home)
+
+
+def _engine(home: Home) -> str:
+    from retraind.daemon.training.engines.dask import report  # imported here, because few homes have a scheduler
+
+    return report.describe(home)
 
 
 def _bucket(home: Home) -> str:

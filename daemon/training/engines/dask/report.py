@@ -12,11 +12,6 @@ INSTALL = "Install the extra: pip install 'retraind[dask]'."
 HERE = "Until then candidates are compared on this machine; docs/beyond-one-machine.md, Trainings on other machines."
 
 
-def used(home: Home) -> bool:
-    """Whether the settings name such a scheduler."""
-    return settings.load(home.settings).train.engine == "dask"
-
-
 def describe(home: Home) -> str:
     """What answers there; raises RetraindError if trainings can't use the scheduler, or some of its workers."""
     train = settings.load(home.settings).train
