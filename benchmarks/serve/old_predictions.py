@@ -145,7 +145,7 @@ def _join(home: Home, journal: Journal, parts: int, old: OldPredictions | None, 
     """Seconds to join labels of predictions that are spread over all parts."""
     chance = random.Random(seed)
     ids = [prediction_rows.identity(chance.randrange(parts), chance.randrange(FILE_ROWS)) for _ in range(LABELS)]
-    labels = Labels(home, journal, old=None if old is None else old.by_ids)
+    labels = Labels(home, journal, old=old)
     joined: list[Any] = []
     seconds = _timed(lambda: joined.append(labels.join(ids, ["a"] * LABELS, serve_models.SCHEMA)))
     assert len(joined[0].rows) == len(set(ids)), f"{len(joined[0].rows)} of {len(set(ids))} labels were joined"

@@ -58,6 +58,7 @@ class Archiver:
     ) -> None:
         self._home, self._journal, self._place, self._copier = home, journal, place, copier
         self._group_bytes, self._keep_days = settings.predictions.rotate_bytes, settings.predictions.keep_days
+        self._archives_all = settings.predictions.history == "parquet"
         self._clock, self._read_clock, self._tidy_at = Clock(), read_clock, 0.0
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="archiving")
         self._building: tuple[tuple[Path, ...], Future[list[HistoryFile]]] | None = None
@@ -73,6 +74,11 @@ class Archiver:
     def is_idle(self) -> bool:
         """Whether nothing is being archived."""
         return self._building is None and self._putting is None and self._ending is None
+
+    @property
+    def waiting(self) -> tuple[Path, ...]:
+        """Finished logs that are in no file yet."""
+        return self._copier.complete
 
     def step(self, now: float) -> bool:
         """Do what can be done now; whether that was anything. `now` is monotonic seconds. Raises Unavailable for the journal."""
@@ -148,7 +154,7 @@ class Archiver:
             log.info("old_predictions_removed", files=len(old))
 
     def _begin(self) -> bool:
-        """Start with logs that fill a file, or are of a day that is over."""
+        """Start with logs that fill a file, are of a day that is over, or are the last ones before the setting went back."""
         complete = [path for path in self._copier.complete if path.exists()]
         if archived := self._journal.history_files.archived(path.name for path in complete) if complete else set():
             self._remove([path for path in complete if path.name in archived])
@@ -167,7 +173,7 @@ class Archiver:
             size, over = size + path.stat().st_size, over or began_at(path).date() < today
             if size >= self._group_bytes:
                 return tuple(group)
-        return tuple(group) if over else ()
+        return tuple(group) if over or not self._archives_all else ()
 
     def _built(self, paths: tuple[Path, ...], building: "Future[list[HistoryFile]]") -> bool:
         if not building.done():

@@ -1,5 +1,6 @@
 """Where the files of old predictions lie: in `logs/predictions/` or in the object store. This module puts, opens and removes them."""
 
+import hashlib
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -83,6 +84,28 @@ class HistoryPlace:
                     path.parent.rmdir()
             if self._store is not None:
                 self._store.delete([name])
+
+    def sizes(self, files: Iterable[HistoryFile]) -> dict[str, int]:
+        """The bytes of each file that is here or in the store, by name; raises StoreUnavailable, OSError."""
+        sizes = {file["object"]: path.stat().st_size for file in files if (path := self.local(file["object"])).exists()}
+        if self._store is None:
+            return sizes
+        return {entry.name: entry.size for entry in self._store.listing(f"{FOLDER}/")} | sizes
+
+    def objection(self, file: HistoryFile) -> str | None:
+        """Why a recorded file can't be used, by all of its bytes; None if it can. Raises StoreUnavailable, OSError."""
+        path = self.local(file["object"])
+        if path.exists():
+            return None if durable.is_intact(path, file["sha256"]) else f"{path} is damaged."
+        if self._store is None:
+            return f"{path} is gone."
+        try:
+            data = self._store.read_range(file["object"], 0, file["bytes"])
+        except ObjectLost as error:
+            return str(error)
+        return (
+            None if hashlib.sha256(data).hexdigest() == file["sha256"] else f"{file['object']} is damaged in the store."
+        )
 
     @contextmanager
     def opened(self, file: HistoryFile) -> Iterator[pq.ParquetFile]:

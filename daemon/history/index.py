@@ -9,10 +9,10 @@ from retraind.daemon.storage.prediction_history import HistoryCopier, set_aside
 
 
 class Index:
-    """The index of one home."""
+    """The index of one home; only the log files `logs` become files, or all."""
 
-    def __init__(self, home: Home) -> None:
-        self._journal = home.journal
+    def __init__(self, home: Home, logs: frozenset[str] | None = None) -> None:
+        self._journal, self.logs = home.journal, logs
 
     def last_seq(self) -> int:
         """The largest number of a prediction in files; 0 if there are none. Raises sqlite3.Error."""
@@ -25,6 +25,9 @@ class Index:
 
 def copier(home: Home, settings: Settings, journal: Journal) -> HistoryCopier:
     """The copier of a home, which leaves log files to the archiver."""
+    if settings.predictions.history != "parquet":
+        # What was logged before the setting went back is archived all the same, because it would exceed `keep_rows`.
+        return HistoryCopier(home, settings, clock.read, Index(home, history_files.waiting_logs(home.history)))
     if journal.term is not None and journal.term.overtaken and home.history.exists() and Index(home).last_seq():
         # The other home has numbered its predictions alike. What is in no file yet is copied again from the logs.
         set_aside(home.history, "another home has led, and its predictions have these numbers")

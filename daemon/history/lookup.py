@@ -10,42 +10,41 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from retraind.daemon.core import logs
 from retraind.daemon.core.errors import Unavailable
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.journal.history_files import HistoryFile, place_of
 from retraind.daemon.history.entries import Entry, plain
 from retraind.daemon.history.files import FileGone, HistoryPlace
+from retraind.daemon.history.lost_files import LostFiles
 from retraind.daemon.history.writing import RANGES
 from retraind.daemon.records.search import history_files
-
-log = logs.Logger()
 
 THREADS = 16
 """Files of the object store that are read at once; each read mostly waits."""
 
 
-def by_ids(home: Home, place: HistoryPlace, ids: Sequence[str]) -> dict[str, Entry]:
-    """Those of the predictions that are in files, by id; raises Unavailable, sqlite3.Error."""
+def by_ids(home: Home, place: HistoryPlace, ids: Sequence[str], lost_files: LostFiles) -> dict[str, Entry]:
+    """Those of the predictions that are in files, by id, without those of lost files; raises Unavailable, sqlite3.Error."""
     holders = history_files.holding(home.journal, ids)
     if not holders:
         return {}
-    find = partial(_found, place)
+    find = partial(_found, place, lost_files)
     if not place.remote or len(holders) == 1:
         return dict(pair for holder in holders for pair in find(holder))
     with ThreadPoolExecutor(min(THREADS, len(holders)), "old-predictions") as pool:
         return dict(pair for pairs in pool.map(find, holders) for pair in pairs)
 
 
-def _found(place: HistoryPlace, holder: tuple[HistoryFile, list[str]]) -> list[tuple[str, Entry]]:
+def _found(
+    place: HistoryPlace, lost_files: LostFiles, holder: tuple[HistoryFile, list[str]]
+) -> list[tuple[str, Entry]]:
     file, ids = holder
     try:
         with place.opened(file) as parquet:
             return [(entry["prediction_id"], entry) for rows in rows_with(parquet, ids) for entry in plain(rows)]
-    except FileGone as error:  # its predictions are lost, the others are not
-        log.error("old_predictions_lost", file=file["object"], reason=str(error))
-        return []
-    except (pa.ArrowException, OSError) as error:
+    except (FileGone, pa.ArrowException, OSError) as error:
+        if lost_files.examine(file):  # its predictions are lost, the others are not
+            return []
         raise Unavailable(f"{file['object']} can't be read: {error}.", hint="It is tried again.") from None
 
 

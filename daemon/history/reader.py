@@ -16,11 +16,12 @@ import orjson
 import pyarrow as pa
 
 from retraind.daemon.core import settings
-from retraind.daemon.core.errors import RetraindError
+from retraind.daemon.core.errors import RetraindError, Unavailable
 from retraind.daemon.core.home import Home
 from retraind.daemon.history import lookup
 from retraind.daemon.history.files import HistoryPlace
 from retraind.daemon.history.fitting import Fitting
+from retraind.daemon.history.lost_files import LostFiles
 from retraind.daemon.history.searching import Search, facts
 from retraind.daemon.objects.opening import open_store
 from retraind.daemon.records.predictions import LoggedPrediction
@@ -40,6 +41,7 @@ class Reader:
     def __init__(self, home: Home) -> None:
         self._home = home
         self._place = HistoryPlace(home, open_store(settings.load(home.settings).storage))
+        self._lost_files = LostFiles(home, self._place)
 
     def answer(self, order: Order) -> Answer:
         """The answer to an order, or why there is none."""
@@ -55,7 +57,9 @@ class Reader:
         return list(Search(self._home, self._place, fitting, Stretch(*order["stretch"])).page())
 
     def _find(self, key: str) -> LoggedPrediction | None:
-        row = lookup.by_ids(self._home, self._place, [key]).get(key)
+        row = lookup.by_ids(self._home, self._place, [key], self._lost_files).get(key)
+        if row is None and (reason := self._lost_files.of([key]).get(key)):
+            raise Unavailable(f"{key} may be in a file that is lost: {reason}", hint="A backup may have the file.")
         return None if row is None else facts(row)
 
 

@@ -41,6 +41,7 @@ class Group(NamedTuple):
     """A row group: the smallest and the largest number in it."""
 
     file: pq.ParquetFile
+    entry: HistoryFile
     number: int
     low: int
     high: int
@@ -54,11 +55,11 @@ class Hits:
         self._is_read = False
         self._rows: pa.Table | None = None
 
-    def read(self) -> None:
-        """Read them, unless they are; none if the file is gone meanwhile. Raises Unavailable."""
+    def read(self, place: HistoryPlace) -> None:
+        """Read them, unless they are; none if the file is gone meanwhile, or damaged. Raises Unavailable."""
         if not self._is_read:
             self._is_read = True
-            with _going_on():
+            with _going_on(place, self._group.entry):
                 whole = self._group.file.read_row_group(self._group.number, use_threads=False)
                 self._rows = whole.take(self._places)
 
@@ -103,7 +104,7 @@ class Search:
             begin = self._queue[0][0] if self._queue else None
             while len(page) <= most and self._rows and (begin is None or self._rows[0][0] < begin):
                 key, _, row = heapq.heappop(self._rows)
-                row.hits.read()
+                row.hits.read(self._place)
                 page.append(row)
                 seqs.append(self._sign * key)
             if len(page) > most:
@@ -131,12 +132,12 @@ class Search:
     def _read(self, opened: ExitStack) -> None:
         """Open the next file, or read the next row group."""
         part = heapq.heappop(self._queue)[2]
-        with _going_on():
+        with _going_on(self._place, part.entry if isinstance(part, Group) else part):
             if isinstance(part, Group):
                 self._choose(part)
                 return
             file = opened.enter_context(self._place.opened(part))
-            for group in groups(file):
+            for group in groups(file, part):
                 if self._stretch.meets(group.low, group.high) and self._fitting.may_have(group.file, group.number):
                     self._push(group.low if self._stretch.upwards else -group.high, group)
 
@@ -154,13 +155,14 @@ class Search:
 
 
 @contextmanager
-def _going_on() -> Iterator[None]:
-    """Go on without a file that is gone; raises Unavailable for one that can't be read."""
+def _going_on(place: HistoryPlace, file: HistoryFile) -> Iterator[None]:
+    """Go on without a file that is gone or damaged, as the daemon's check says; raises Unavailable for one that can't be read."""
     try:
         yield
-    except FileGone as error:
-        log.error("old_predictions_lost", reason=str(error))
-    except (pa.ArrowException, OSError) as error:
+    except (FileGone, pa.ArrowException, OSError) as error:
+        if place.objection(file) is not None:
+            log.error("old_predictions_lost", reason=str(error))
+            return
         raise Unavailable(f"Old predictions can't be read: {error}.", hint="Try again later.") from None
 
 
@@ -179,8 +181,8 @@ def facts(row: Entry) -> LoggedPrediction:
     return of_type(LoggedPrediction, {name: value for name, value in row.items() if name != "probabilities"})
 
 
-def groups(file: pq.ParquetFile) -> Iterator[Group]:
+def groups(file: pq.ParquetFile, entry: HistoryFile) -> Iterator[Group]:
     """The row groups of a file; their first column is the number."""
     for number in range(file.metadata.num_row_groups):
         statistics = file.metadata.row_group(number).column(0).statistics
-        yield Group(file, number, statistics.min, statistics.max)
+        yield Group(file, entry, number, statistics.min, statistics.max)

@@ -109,8 +109,7 @@ class Checks:
         if lacking := self._parts.retraining.lacking():
             checks[CheckName.TRAINING] = Check(ok=self._parts.promotion.served() is not None, detail=lacking)
         if (old := self._parts.old_predictions) is not None:
-            fine = "Old predictions are in files."
-            checks[CheckName.ARCHIVE] = self._health.check(CheckName.ARCHIVE, old.problem, fine)
+            checks[CheckName.ARCHIVE] = self._health.check(CheckName.ARCHIVE, old.problem, old.sentence())
         if absent := candidate_packages.objection(self._parts.settings.train.candidates):
             checks[CheckName.CANDIDATES] = Check(ok=False, detail=absent)
         if compared := self._parts.retraining.compared:

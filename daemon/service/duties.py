@@ -80,7 +80,7 @@ def duties(parts: Parts, health: Health, follower: RegistryFollower) -> list[Dut
         acknowledging.answer()
 
     old = parts.old_predictions
-    archive = [] if old is None else [Duty(CheckName.ARCHIVE, 0.0, old.archiver.step)]
+    archive = [] if old is None else [Duty(CheckName.ARCHIVE, 0.0, old.step)]
     storage = [Duty(CheckName.STORAGE, STORAGE_SECONDS, parts.ingestion.stored.tend)]
     return [
         Duty(CheckName.WORKERS, 0.0, lambda _: report(EventKind.WORKER, parts.workers.take_notices())),

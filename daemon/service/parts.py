@@ -175,7 +175,7 @@ def _start_history_copier(frame: Frame, gatherer: Gatherer, journal: Journal) ->
 
 def _history_copier(frame: Frame, journal: Journal) -> HistoryCopier:
     """The copier of the prediction log; one that leaves logs to the archiver has modules of its own."""
-    if frame.settings.predictions.history != "parquet":
+    if frame.settings.predictions.history != "parquet" and not history_files.waiting_logs(frame.home.history):
         return HistoryCopier(frame.home, frame.settings)
     from retraind.daemon.history import index
 
@@ -186,12 +186,12 @@ def _open_old_predictions(
     frame: Frame, store: ObjectStore | None, journal: Journal, copier: HistoryCopier
 ) -> "OldPredictions | None":
     """Open the history's files; without them nothing is imported."""
-    if frame.settings.predictions.history != "parquet" and not history_files.last_seq(frame.home.journal):
+    if not (copier.archives or history_files.last_seq(frame.home.journal)):
         return None
     from retraind.daemon.history import old_predictions
 
     opened = old_predictions.opened(frame.home, frame.settings, store, journal, copier)
-    frame.stack.callback(opened.archiver.close)
+    frame.stack.callback(opened.close)
     return opened
 
 
@@ -272,7 +272,7 @@ def _open_ingestion(
     old: "OldPredictions | None",
 ) -> Ingestion:
     home, settings = frame.home, frame.settings
-    labels = Labels(home, journal, lambda: history_copier.copied_at, None if old is None else old.by_ids)
+    labels = Labels(home, journal, lambda: history_copier.copied_at, old)
     erasing = history_copier.erase, None if old is None else old.erase
     ingestion = Ingestion(home, settings, inbox, dataset, journal, labels, frame.heartbeat.rename, *erasing)
     frame.stack.callback(ingestion.close)

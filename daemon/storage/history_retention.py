@@ -16,6 +16,8 @@ TRIM_ROWS = 20_000
 OLD = "SELECT seq FROM predictions WHERE timestamp >= ? AND timestamp < ? ORDER BY timestamp LIMIT ?"
 FORGET = "DELETE FROM predictions WHERE seq = ?"
 ENDS = "SELECT (SELECT MAX(seq) FROM predictions), (SELECT MIN(seq) FROM firsts)"
+WAITING = "SELECT 1 FROM firsts LIMIT 1"
+"""Whether log files wait to be archived, perhaps since before the setting went back."""
 FORGET_FIRST = "DELETE FROM predictions WHERE seq IN (SELECT seq FROM predictions WHERE seq <= ? ORDER BY seq LIMIT ?)"
 FORGET_ODD = """
 DELETE FROM predictions WHERE seq IN (
@@ -40,7 +42,7 @@ class Retention:
 
     def trim(self, connection: sqlite3.Connection) -> None:
         """Remove some of the rows beyond the limits of number and age."""
-        if self._settings.history == "parquet":
+        if self._settings.history == "parquet" or connection.execute(WAITING).fetchone():
             _trim_archived(connection, self._settings.keep_rows)
         else:
             history_shares.trim(connection, self._settings.keep_rows, TRIM_ROWS)

@@ -44,18 +44,20 @@ TRIM = "DELETE FROM disagreements WHERE id <= (SELECT MAX(id) FROM disagreements
 
 
 def number_from(connection: sqlite3.Connection, last: int) -> bool:
-    """Let new rows have numbers above `last`, which is in the files; False if the database is older than that.
-
-    Rows of log files that were copied before are kept until those files are archived.
-    """
+    """Let new rows have numbers above `last`, which is in the files; False if the database is older than that."""
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'predictions'").fetchone()
     if row is not None and row[0] < last:
         return False
-    with connection:
-        if row is None:
+    if row is None:
+        with connection:
             connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('predictions', ?)", (last,))
-        connection.execute("INSERT OR IGNORE INTO firsts SELECT file, 1 FROM offsets")
     return True
+
+
+def keep_copied(connection: sqlite3.Connection) -> None:
+    """Keep the rows of log files that were copied before, until those files are archived."""
+    with connection:
+        connection.execute("INSERT OR IGNORE INTO firsts SELECT file, 1 FROM offsets")
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -44,6 +44,9 @@ _log = logging.getLogger("retraind.history")
 class Archived(Protocol):
     """The index of older predictions in files."""
 
+    logs: frozenset[str] | None
+    """The names of the logs that become files; None: all."""
+
     def last_seq(self) -> int:
         """The largest number of a prediction in files; 0 if there are none."""
 
@@ -85,6 +88,11 @@ class HistoryCopier:
     def alive(self) -> bool:
         """Whether the thread runs; `problem` says whether it makes progress."""
         return self._thread.is_alive()
+
+    @property
+    def archives(self) -> bool:
+        """Whether some logs become files."""
+        return self._archived is not None
 
     @property
     def skipped(self) -> int:
@@ -133,10 +141,13 @@ class HistoryCopier:
 
     def _release(self, finished: set[Path]) -> None:
         """Remove log files that are copied, or leave them to be archived."""
-        waiting = {path for path in finished if self._archived is not None and path.stat().st_size}
+        waiting = {path for path in finished if self._becomes_file(path.name) and path.stat().st_size}
         for path in finished - waiting:
             durable.remove(path)
         self.complete = tuple(path for path in self._logs.all() if path in waiting)
+
+    def _becomes_file(self, name: str) -> bool:
+        return self._archived is not None and (self._archived.logs is None or name in self._archived.logs)
 
     def erase(self, ids: Sequence[str]) -> int:
         """Remove predictions from the database and its WAL, from any thread; returns their number.
@@ -177,12 +188,15 @@ class HistoryCopier:
 
     def _connect(self) -> sqlite3.Connection:
         connection = history_tables.connect(self._home.history)
-        if self._archived is None or history_tables.number_from(connection, self._archived.last_seq()):
+        if self._archived is None:
             return connection
-        connection.close()
-        set_aside(self._home.history, "it is older than the files in the index")
-        connection = history_tables.connect(self._home.history)
-        history_tables.number_from(connection, self._archived.last_seq())
+        if not history_tables.number_from(connection, self._archived.last_seq()):
+            connection.close()
+            set_aside(self._home.history, "it is older than the files in the index")
+            connection = history_tables.connect(self._home.history)
+            history_tables.number_from(connection, self._archived.last_seq())
+        if self._archived.logs is None:
+            history_tables.keep_copied(connection)
         return connection
 
     def _run(self) -> None:
@@ -231,7 +245,7 @@ class HistoryCopier:
         rows, compared = self._lines.rows(lines, file)
         with connection:
             connection.execute("BEGIN IMMEDIATE")
-            if self._archived is not None and rows:
+            if rows and self._becomes_file(file):
                 connection.execute(FIRST, (file,))
             connection.executemany(INSERT, rows)
             for agreement, disagreements in compared:

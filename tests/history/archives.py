@@ -15,9 +15,11 @@ from retraind.daemon.core.home import Home
 from retraind.daemon.core.journal.history_files import HistoryFile
 from retraind.daemon.core.settings import Predictions, Settings
 from retraind.daemon.core.states import VersionState
-from retraind.daemon.history import building, index
+from retraind.daemon.history import building, index, lookup
 from retraind.daemon.history.archiving import Archiver
+from retraind.daemon.history.entries import Entry
 from retraind.daemon.history.files import HistoryPlace
+from retraind.daemon.history.lost_files import LostFiles
 from retraind.daemon.objects.store import ObjectStore
 from retraind.daemon.schema.column import Column
 from retraind.daemon.schema.schema import Schema
@@ -70,6 +72,7 @@ class Archives:
         self.place = HistoryPlace(home, store)
         self.copier: HistoryCopier = index.copier(home, settings, self.journal)
         self.archiver = Archiver(home, settings, self.journal, self.place, self.copier)
+        self.lost_files = LostFiles(home, self.place)
 
     def work(self) -> None:
         """Copy and archive until nothing is left to do."""
@@ -79,8 +82,15 @@ class Archives:
             assert self.archiver.problem is None, self.archiver.problem
         self.copier.copy()
 
+    def by_ids(self, ids: Sequence[str]) -> dict[str, Entry]:
+        return lookup.by_ids(self.home, self.place, ids, self.lost_files)
+
+    def lost(self, ids: Sequence[str]) -> dict[str, str]:
+        return self.lost_files.of(ids)
+
     def close(self) -> None:
         self.archiver.close()
+        self.lost_files.close()
         self.copier.close()
         self.journal.close()
 

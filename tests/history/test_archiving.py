@@ -9,7 +9,6 @@ import pytest
 from archives import entry, ids_in_files, opened, trained, write_log
 
 from retraind.daemon.core.home import Home
-from retraind.daemon.history import lookup
 from retraind.daemon.records.records import Records
 
 
@@ -28,7 +27,7 @@ def test_logs_become_one_file_for_each_day(home: Home) -> None:
         assert not path.exists()
         assert sorted(one.name for one in (home.logs / "predictions").iterdir()) == ["dt=2026-11-29", "dt=2026-11-30"]
         assert Records(home).predictions.newest(10) == [], "keep_rows is 0, and they are in files"
-        rows = lookup.by_ids(home, archives.place, [f"0f3a5c7e9b1d-{5005:x}", "0f3a5c7e9b1d-1", "no-1", "no.1"])
+        rows = archives.by_ids([f"0f3a5c7e9b1d-{5005:x}", "0f3a5c7e9b1d-1", "no-1", "no.1"])
     assert list(rows.values()) == [{"seq": 16, "caller": "", **entry(5005)}]
 
 
@@ -44,7 +43,7 @@ def test_values_are_typed_and_come_back_as_they_were(home: Home) -> None:
         trained(archives, 1)
         archives.work()
         ids = [f"0f3a5c7e9b1d-{number:x}" for number in range(len(rows))]
-        entries = lookup.by_ids(home, archives.place, ids)
+        entries = archives.by_ids(ids)
     assert [entries[one]["features"] for one in ids] == rows
     (path,) = (home.logs / "predictions").glob("dt=*/*.parquet")
     kinds = {field.name: str(field.type) for field in pq.read_schema(path)}
@@ -73,6 +72,6 @@ def test_predictions_of_a_version_without_bundle_are_kept_in_json(home: Home) ->
     with opened(home) as archives:
         trained(archives, 1)
         archives.work()
-        rows = lookup.by_ids(home, archives.place, ["0f3a5c7e9b1d-1", "0f3a5c7e9b1d-2"])
+        rows = archives.by_ids(["0f3a5c7e9b1d-1", "0f3a5c7e9b1d-2"])
     assert [row["features"] for row in rows.values()] == [entry(1)["features"], entry(2)["features"]]
     assert ids_in_files(home) == ["0f3a5c7e9b1d-1", "0f3a5c7e9b1d-2"]

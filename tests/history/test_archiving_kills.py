@@ -18,7 +18,7 @@ from retraind.daemon.core import clock
 from retraind.daemon.core.clock import Reading
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.settings import Storage
-from retraind.daemon.history import archiving, lookup
+from retraind.daemon.history import archiving
 from retraind.daemon.history.archiving import Archiver
 from retraind.daemon.objects.opening import open_store
 from retraind.daemon.records.search import history_files
@@ -76,7 +76,7 @@ def test_killed_at_any_moment_each_line_is_in_one_file(home: Home) -> None:
     ids = killed_always(home)
     with opened(home) as archives:
         archives.work()
-        rows = lookup.by_ids(home, archives.place, ids)
+        rows = archives.by_ids(ids)
         assert archives.journal.history_files.leftovers() == []
     assert list(home.logs.glob("*.jsonl")) == []
     assert ids_in_files(home) == sorted(ids)
@@ -88,7 +88,7 @@ def test_the_same_with_an_object_store(home: Home, bucket: stores.Bucket, tmp_pa
     ids = killed_always(home, bucket.settings)
     with opened(home, bucket.store) as archives:
         archives.work()
-        rows = lookup.by_ids(home, archives.place, ids)
+        rows = archives.by_ids(ids)
     assert sorted(rows) == sorted(ids)
     files = {file["object"]: file for file in history_files.all_files(home.journal)}
     assert {one.name for one in bucket.store.listing("predictions/")} == files.keys(), "none is left without an entry"
@@ -118,7 +118,7 @@ def test_a_file_that_a_replaced_leader_puts_too_late_goes_a_day_later(home: Home
             step_later(after, later)
             assert {one.name for one in bucket.store.listing("predictions/")} == left
         ids = [entry(number)["prediction_id"] for number in range(20)]
-        assert sorted(lookup.by_ids(home, after.place, ids)) == sorted(ids)
+        assert sorted(after.by_ids(ids)) == sorted(ids)
 
 
 def step_later(archives: Archives, days: float) -> None:

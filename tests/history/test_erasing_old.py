@@ -12,7 +12,7 @@ from retraind.daemon.core.clock import Reading
 from retraind.daemon.core.errors import DatasetDamaged
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.settings import Predictions, Settings
-from retraind.daemon.history import archiving, erasing, lookup
+from retraind.daemon.history import archiving, erasing
 from retraind.daemon.history.archiving import Archiver
 from retraind.daemon.history.old_predictions import OldPredictions
 from retraind.daemon.predicting import explaining
@@ -107,7 +107,7 @@ def test_a_backup_has_files_and_waiting_logs_once(tmp_path: Path, home: Home) ->
     restore.restore(tmp_path / "copy.tar", other)
     with opened(other) as archives:
         archives.copier.copy()
-        assert sorted(lookup.by_ids(other, archives.place, IDS)) == sorted(IDS)
+        assert sorted(archives.by_ids(IDS)) == sorted(IDS)
         assert "20 predictions in 2 files" in report.describe(other)
 
 
@@ -135,7 +135,7 @@ def test_a_history_that_was_lost_goes_on_with_larger_numbers(tmp_path: Path) -> 
         row = history_files.last_seq(home.journal)
         assert explaining.logged(home, IDS[3]) == (entry(3)["features"], 1)
         archives.work()
-        (found,) = lookup.by_ids(home, archives.place, ["0f3a5c7e9b1d-14"]).values()
+        (found,) = archives.by_ids(["0f3a5c7e9b1d-14"]).values()
         assert found["seq"] == row + 1
 
 

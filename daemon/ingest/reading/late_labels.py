@@ -6,11 +6,11 @@ that text like the cells of any drop gives the same values again. A prediction i
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import orjson
@@ -63,11 +63,20 @@ class Prediction(NamedTuple):
     name: str | None
 
 
+class OldPredictions(Protocol):
+    """The part of the prediction history that is in files."""
+
+    def by_ids(self, ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Those of the predictions that are in files, by id; raises Unavailable, sqlite3.Error."""
+
+    def lost(self, ids: Sequence[str]) -> Mapping[str, str]:
+        """Why predictions can't be found, by id: those whose file is lost. Raises sqlite3.Error."""
+
+
 class Labels:
     """Joins labels with predictions; used by the loop thread.
 
-    `history_at`: the time (monotonic seconds) up to which the history holds every prediction. `old`: those of some
-    predictions that are in the history's files, by id.
+    `history_at`: the time (monotonic seconds) up to which the history holds every prediction.
     """
 
     def __init__(
@@ -75,7 +84,7 @@ class Labels:
         home: Home,
         journal: Journal,
         history_at: Callable[[], float] = time.monotonic,
-        old: Callable[[Sequence[str]], Mapping[str, Mapping[str, Any]]] | None = None,
+        old: OldPredictions | None = None,
     ) -> None:
         self._home, self._journal, self._history_at, self._old = home, journal, history_at, old
         self._schemas: dict[int, Schema] = {}
@@ -102,7 +111,8 @@ class Labels:
         labelled = self._journal.labels.truths(identities)
         labelled |= {identity: pending[identity] for identity in identities & pending.keys()} if pending else {}
         unlabelled = sorted(identities - labelled.keys())
-        work = _Work(schema, labelled, self._recorded(unlabelled), self._schema_of)
+        recorded = self._recorded(unlabelled)
+        work = _Work(schema, labelled, recorded, self._absent(set(unlabelled) - recorded.keys()), self._schema_of)
         for row, (identity, truth) in enumerate(zip(ids, truths, strict=True)):
             work.add(row, identity, truth)
         return work.joined()
@@ -111,10 +121,29 @@ class Labels:
         """Those of the predictions that the history has, in its database or in files; raises Unavailable."""
         recorded = dict(_predictions(self._home.history, ids))
         rest = [identity for identity in ids if identity not in recorded]
-        for identity, row in self._old(rest).items() if self._old is not None and rest else ():
+        for identity, row in self._old.by_ids(rest).items() if self._old is not None and rest else ():
             facts = row["model_version"], row["features"], row["prediction"], row["prediction_name"]
             recorded[identity] = Prediction(*facts)
         return recorded
+
+    def _absent(self, ids: Collection[str]) -> dict[str, str]:
+        """Why the history does not have these predictions, by id; raises Unavailable."""
+        if self._old is None:
+            limit = "which keeps the newest predictions.keep_rows. "
+            return dict.fromkeys(ids, f"is not in the prediction history, {limit}{INSTEAD}")
+        limit = "which keeps all of predictions.keep_days: look whether the id is whole."
+        absent = dict.fromkeys(ids, f"is not in the prediction history, {limit} {INSTEAD}")
+        try:
+            lost = self._old.lost(sorted(ids))
+        except sqlite3.Error as error:
+            raise Unavailable(
+                f"The index of old predictions can't be read: {error}.", hint="It is tried again."
+            ) from None
+        again = "Drop this row again once the file is back, or with its features instead."
+        return absent | {
+            identity: f"may be in a file of old predictions that is lost: {reason} {again}"
+            for identity, reason in lost.items()
+        }
 
     def _schema_of(self, version: int) -> Schema:
         """The schema that a version was trained with; raises BundleRefused."""
@@ -135,9 +164,11 @@ class _Work:
         schema: Schema,
         labelled: dict[str, str],
         predictions: Mapping[str, Prediction],
+        absent: Mapping[str, str],
         schema_of: Callable[[int], Schema],
     ) -> None:
-        self._schema, self._labelled, self._predictions, self._schema_of = schema, labelled, predictions, schema_of
+        self._schema, self._labelled, self._schema_of = schema, labelled, schema_of
+        self._predictions, self._absent = predictions, absent
         self._cells: list[list[str]] = []
         self._rows: list[int] = []
         self._bad: list[BadCell] = []
@@ -183,10 +214,7 @@ class _Work:
             raise InvalidDrop(reason, column=self._schema.target)
         if identity not in self._predictions:
             self._unknown += 1
-            reason = (
-                f"{identity!r:.80} is not in the prediction history, which keeps the newest predictions.keep_rows. "
-            )
-            raise InvalidDrop(reason + INSTEAD)
+            raise InvalidDrop(f"{identity!r:.80} {self._absent[identity]}")
         return self._predictions[identity]
 
     def _trained(self, prediction: Prediction) -> Schema:

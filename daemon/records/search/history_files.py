@@ -1,6 +1,7 @@
 """The index of files of old predictions: read-only, in any process."""
 
 import json
+import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -57,6 +58,13 @@ def names(journal: Path, name: str) -> bool:
     return bool(number(journal, "SELECT COUNT(*) FROM history_files WHERE object = ?", name))
 
 
+def totals(journal: Path) -> tuple[int, int]:
+    """The number of files, and of the predictions in them."""
+    files = "SELECT COUNT(*) FROM history_files"
+    rows = "SELECT COALESCE(SUM(rows), 0) FROM history_files"
+    return number(journal, files) or 0, number(journal, rows) or 0
+
+
 def logs(journal: Path) -> set[str]:
     """The names of all log files whose predictions are in files."""
     return set(texts(journal, "SELECT name FROM history_logs"))
@@ -65,6 +73,14 @@ def logs(journal: Path) -> set[str]:
 def last_seq(journal: Path) -> int:
     """The largest number of any prediction in the files; 0 without files."""
     return number(journal, "SELECT MAX(last_seq) FROM history_files") or 0
+
+
+def waiting_logs(history: Path) -> frozenset[str]:
+    """The names of log files with rows in the history's database that are to become files."""
+    try:
+        return frozenset(texts(history, "SELECT file FROM firsts"))
+    except sqlite3.Error:  # its writer reports it, or begins another one
+        return frozenset()
 
 
 def is_archived(journal: Path, log: str) -> bool:
