@@ -33,7 +33,7 @@ from retraind.daemon.schema.schema import Schema, load
 from retraind.daemon.service import bootstrap
 from retraind.daemon.storage.journal import Journal
 
-pytest_plugins = ["forked_workers", "journal_engines", "moto_server", "repeats"]
+pytest_plugins = ["forked_workers", "journal_engines", "moto_server"]
 
 LASTING = ("fsspecIO", "asyncio_", "ThreadPoolExecutor-", "tqdm_monitor", "Dummy-")
 """Threads that fsspec, DVC and MLflow start once per process and keep, and what Python thinks of a foreign one that has logged."""
