@@ -38,6 +38,7 @@ class Crew:
         self.unfit: dict[str, str] = {}
         """Why a worker is not used, by address."""
         self._greeted: set[str] = set()
+        self._present: set[str] = set()
         self.without_since: float | None = time.monotonic()
         """The moment (monotonic) since which there is no fit worker; None if there is one."""
 
@@ -49,12 +50,13 @@ class Crew:
 
     @property
     def hopeless(self) -> bool:
-        """Whether each worker has answered, and none is fit."""
-        return bool(self.unfit) and not self._threads and self._greeted == self.unfit.keys()
+        """Whether each worker has answered, and none is fit; one whose connection has broken is greeted again."""
+        return bool(self.unfit) and not self._threads and self._present == self.unfit.keys()
 
     def look(self) -> None:
         """Greet new workers, and forget those that have gone."""
         present = self._hub.workers()
+        self._present = set(present)
         for address in present.keys() - self._greeted:
             self._greeted.add(address)
             if present[address]:
