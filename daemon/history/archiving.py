@@ -207,8 +207,15 @@ def _built(home: Home, paths: Sequence[Path]) -> list[HistoryFile]:
     """Build the files of some logs in a process; raises BuildFailed."""
     order: Order = {"home": str(home.root), "logs": [path.name for path in paths]}
     command = python(BUILDING)
+    # In a session of its own, because niceness counts within a session.
     done = subprocess.run(
-        command, input=orjson.dumps(order), stdout=subprocess.PIPE, check=False, cwd=ELSEWHERE, env=environment()
+        command,
+        input=orjson.dumps(order),
+        stdout=subprocess.PIPE,
+        check=False,
+        cwd=ELSEWHERE,
+        env=environment(),
+        start_new_session=True,
     )
     if done.returncode:
         raise BuildFailed(

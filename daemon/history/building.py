@@ -14,6 +14,7 @@ import orjson
 import pyarrow as pa
 
 from retraind.daemon.artifacts.manifest import read_manifest
+from retraind.daemon.core import niceness
 from retraind.daemon.core.errors import BundleRefused
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.journal.history_files import FOLDER, HistoryFile
@@ -130,7 +131,7 @@ def _numbered(history: Path, some: Sequence[Entry]) -> list[Entry]:
 
 def main(source: IO[bytes], target: IO[bytes]) -> None:
     """Answer one order."""
-    os.nice(NICE)
+    niceness.yield_cores(NICE)
     pa.set_cpu_count(1)
     order: Order = orjson.loads(source.read())
     target.write(orjson.dumps(Built(files=build(Home(Path(order["home"])), order["logs"]))))
