@@ -34,6 +34,15 @@ TRAINING: dict[str, Any] = {"run": 2, "reason": "50 new rows", "stage": "cross-v
 
 DOCS = "/docs"
 
+DOCS_FORMS = [
+    (390, "dark"),
+    *(
+        pytest.param(*form, marks=pytest.mark.slow)
+        for form in itertools.product(WIDTHS, SCHEMES)
+        if form != (390, "dark")
+    ),
+]
+
 SHORT = {(1280, "light"), (390, "dark")}
 """Forms that each run examines: both widths, both schemes. Places follow from the width, colours from the scheme."""
 
@@ -101,8 +110,14 @@ def examined(browser: Browser, site: Site, path: str, width: int, scheme: str) -
 
 @pytest.mark.parametrize(("width", "scheme"), FORMS)
 def test_axe_finds_nothing_on_any_page(browser: Browser, full: Site, width: int, scheme: str) -> None:
-    by_page = [examined(browser, full, path, width, scheme) for path in (*PAGES, DOCS)]
+    by_page = [examined(browser, full, path, width, scheme) for path in PAGES]
     assert [item for items in by_page for item in items] == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), DOCS_FORMS)
+def test_axe_finds_nothing_in_the_description(browser: Browser, full: Site, width: int, scheme: str) -> None:
+    """It takes as long as all other pages."""
+    assert examined(browser, full, DOCS, width, scheme) == []
 
 
 def test_axe_finds_nothing_without_a_model(browser: Browser, empty: Site) -> None:
