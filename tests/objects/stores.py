@@ -182,7 +182,7 @@ class Bucket:
         self.client.put_bucket_versioning(Bucket=self.name, VersioningConfiguration={"Status": "Enabled"})
 
     def suspend_versions(self) -> None:
-        """Have the bucket keep no more versions: it answers with the version `null`, as AWS and Ceph do, and moto does not."""
+        """Have the bucket keep no more versions: it answers with the version `null`, as AWS does, and moto and Ceph do not."""
         self.client.put_bucket_versioning(Bucket=self.name, VersioningConfiguration={"Status": "Suspended"})
         self.link.header = b"x-amz-version-id: null\r\n" if isinstance(self.server, Moto) else b""
 

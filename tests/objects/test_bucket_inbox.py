@@ -80,8 +80,7 @@ def test_rejected_objects_lie_in_the_home_with_their_reports(parts: BucketParts)
 @pytest.mark.parametrize("kept", ["versions", "suspended", "none"])
 def test_object_that_is_overwritten_while_it_is_read_counts_twice(parts: BucketParts, kept: str) -> None:
     """Both contents, once each: the deletion spares the newer one, by its version or, without a lasting one, by its ETag."""
-    versioned = kept != "none"
-    if versioned:
+    if kept != "none":
         parts.bucket.keep_versions()
     if kept == "suspended":
         parts.bucket.suspend_versions()
@@ -91,7 +90,9 @@ def test_object_that_is_overwritten_while_it_is_read_counts_twice(parts: BucketP
     parts.take()
     parts.take()
     assert (parts.lengths, parts.keys, parts.leaving) == ([1.0, 2.0], [], [])
-    if versioned:
+    if (
+        kept == "versions"
+    ):  # a server that names no `null`, as Ceph, leaves a mark of the deletion while they are suspended
         assert [key for key in parts.bucket.versions() if "/.retraind/" not in key] == []
 
 

@@ -1,5 +1,7 @@
 """Origins of objects: which bytes of which key are deleted, whatever the key, and whatever versions the bucket keeps."""
 
+from io import BytesIO
+
 import bucket_inboxes
 import pytest
 import stores
@@ -63,7 +65,7 @@ def test_key_that_looks_like_an_origin_is_taken_once_and_no_other_with_it(
 
 
 def test_held_object_that_is_overwritten_while_versions_are_suspended_spares_the_new_one(parts: BucketParts) -> None:
-    """Its version was `null`, which is by now that of the new bytes."""
+    """Its version was `null`, which is by now that of the new bytes. Ceph does not say it, as for a bucket without versions."""
     parts.bucket.keep_versions()
     parts.bucket.suspend_versions()
     sha256 = hold(parts, "a.csv", text(1.0))
@@ -71,7 +73,8 @@ def test_held_object_that_is_overwritten_while_versions_are_suspended_spares_the
     parts.take()
     requests.submit(parts.home, "accept", drop=sha256)
     parts.run()
-    assert parts.leaving[0].startswith(f"{parts.url}/a.csv?versionId=null&etag=")
+    ending = "etag=" if parts.objects.fetch("a.csv", BytesIO()).id is None else "versionId=null&etag="
+    assert parts.leaving[0].startswith(f"{parts.url}/a.csv?{ending}")
     parts.put("a.csv", text(2.0))
     parts.take()
     parts.take()
