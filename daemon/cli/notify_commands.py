@@ -2,6 +2,7 @@
 
 import getpass
 import secrets
+from datetime import UTC, datetime
 from typing import Annotated, TypedDict
 
 import typer
@@ -15,6 +16,7 @@ from retraind.daemon.core.home import Home
 from retraind.daemon.core.status import utcnow
 from retraind.daemon.records import events
 from retraind.daemon.records.drops import decided
+from retraind.daemon.schema.score_names import counted
 
 app = typer.Typer(name="notify", invoke_without_command=True)
 
@@ -37,7 +39,7 @@ def show(
     home: HomeOption = HERE,
     json_: JsonOption = False,
 ) -> None:
-    """List the newest notices by target: due, sent or given up. With the command `test`, send a test to every target.
+    """List events that wait to be a notice, and the newest notices by target: due, sent or given up. With the command `test`, send a test to every target.
 
     Example: retraind notify
     """
@@ -46,15 +48,20 @@ def show(
         if source is not None and source.name == "COMMANDLINE":
             raise BadSettings("--home comes before the command.", hint="Put it after test.")
         return
-    place, _ = opened(home)
-    rows = events.deliveries(place.journal, limit)
+    from retraind.daemon.notify.waiting import waiting
+
+    place, settings = opened(home)
+    early = waiting(place.journal, settings.notify, datetime.now(UTC))
+    rows = [*early, *events.deliveries(place.journal, limit)]
     if json_:
         say.document(rows)
         return
-    cells = [list(NAMES), *(["-" if value is None else str(value) for value in _values(row)] for row in rows)]
+    cells = [list(NAMES), *([str(value or "-") for value in _values(row)] for row in rows)]
     widths = [max(len(line[index]) for line in cells) for index in range(len(NAMES))]
     for line in cells:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    for row in early:
+        typer.echo(f"{counted(row['count'], 'event')} of the kind {row['kind']}: {row['detail']}")
 
 
 @app.command("test")

@@ -1,12 +1,13 @@
 """The history for people: events, notices about them, and changes of the served version."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import TypedDict
 
-from retraind.daemon.core.journal.notices import DeliveryState
+from retraind.daemon.core.journal.notices import CURSORS, DeliveryState
 from retraind.daemon.core.journal_rows import EventRow, SwapRow
-from retraind.daemon.records.query import newest, texts, typed
+from retraind.daemon.records.query import listed, newest, texts, typed
 
 SALT = "notify_salt"
 """Key of the journal's random text that keeps the names of targets from revealing their addresses."""
@@ -56,14 +57,15 @@ class Delivery(TypedDict):
     """The delivery of a notice to a target."""
 
     id: int
-    """The number of the notice."""
+    """The number of the notice; 0 for events that wait to be one."""
     at: str
-    """When it fell due."""
+    """When it fell due; of events that wait, the time of the first one."""
     kind: str
     """One of `retraind.daemon.core.journal.notices.NoticeKind`, or one of a later release."""
     count: int
     """Events that it reports."""
     target: str
+    """Empty for events that wait, which go to every target."""
     state: DeliveryState
     detail: str | None
     ended_at: str | None
@@ -76,6 +78,18 @@ def deliveries(journal: Path, limit: int) -> list[Delivery]:
         deliveries.ended_at
     FROM deliveries JOIN notices ON notices.id = deliveries.notice ORDER BY deliveries.id DESC LIMIT ?"""
     return typed(Delivery, journal, query, limit)
+
+
+def cursors(journal: Path) -> dict[str, int]:
+    """By kind of notice, the number of the last event that needs no further notice; empty before the first start."""
+    values = texts(journal, "SELECT value FROM meta WHERE key = ?", CURSORS)
+    return json.loads(values[0]) if values else {}
+
+
+def unreported(journal: Path, after: int, kinds: Collection[str], limit: int) -> list[EventRow]:
+    """The events of these kinds with a larger number, oldest first."""
+    query = f"SELECT * FROM events WHERE id > ? AND kind IN ({listed(kinds)}) ORDER BY id LIMIT ?"
+    return typed(EventRow, journal, query, after, *kinds, limit)
 
 
 def salt(journal: Path) -> str:

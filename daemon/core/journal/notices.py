@@ -7,6 +7,9 @@ from retraind.daemon.core.states import EventKind
 REPORTED = "notify_unhealthy"
 """Key of the reported checks that have not recovered: by name, since when (UTC)."""
 
+CURSORS = "notify_cursors"
+"""Key of the numbers of the last events that need no further notice, by kind of notice."""
+
 
 class NoticeKind(StrEnum):
     """A kind of notice, as in the setting `notify.kinds`."""
@@ -58,6 +61,8 @@ BEGUN = "An attempt has begun."
 class DeliveryState(StrEnum):
     """How far the delivery of a notice to one target has progressed."""
 
+    WAITING = "waiting"
+    """Events that are no notice yet: they are grouped, or wait for the end of a quiet time. It is in no table."""
     DUE = "due"
     SENT = "sent"
     """The target has accepted it."""

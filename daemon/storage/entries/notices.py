@@ -9,15 +9,12 @@ from datetime import UTC, datetime
 
 from sqlalchemy import func, select
 
-from retraind.daemon.core.journal.notices import DeliveryState, NoticeKind
+from retraind.daemon.core.journal.notices import CURSORS, DeliveryState, NoticeKind
 from retraind.daemon.core.journal_rows import DeliveryRow, NoticeRow
 from retraind.daemon.core.status import utcnow
 from retraind.daemon.storage.database import Database
 from retraind.daemon.storage.entries.key_values import KeyValues
 from retraind.daemon.storage.journal_tables import deliveries, notices
-
-CURSORS = "notify_cursors"
-"""Key of the numbers of the last events that need no further notice, by kind of notice."""
 
 KEPT = 1000
 """Number of newest notices that are kept."""
