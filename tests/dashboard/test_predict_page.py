@@ -189,6 +189,16 @@ def test_answer_of_a_version_trained_on_rows_that_were_forgotten_says_so(explain
     assert drop
     story.journal.erasures.forget(drop, f"{batch - 1}.parquet", 50, None, "cli")
     assert f"Version 1 was trained on {forgotten}" in settled(explaining, path)[1]
+    status, _, body = explaining.ask("GET", f"/predictions/{identity}")
+    answer = json.loads(body)
+    assert (status, answer["prediction_name"], answer["label"], answer["features"]) == (
+        200,
+        "setosa",
+        None,
+        bundles.SETOSA,
+    )
+    assert answer["doubt"] == f"Version 1 was trained on {forgotten}"
+    assert explaining.ask("GET", "/predictions/none-1")[0] == 404
     story.journal.close()
 
 

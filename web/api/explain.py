@@ -96,7 +96,7 @@ def _logged(pages: Pages, worker: Worker, environ: WSGIEnvironment, key: str) ->
     row = prediction.find(worker.home, worker.records, key, worker.old_predictions)
     explained, problem = _explained_again(worker, environ, row)
     answer = {"moved": None if explained is None else moved.of(explained), "problem": problem}
-    page = Page("prediction.html", lambda request: {**prediction.content(request), **answer})
+    page = Page("prediction.html", lambda request: {**prediction.content(request), **answer}, "predictions/{key}")
     return pages.framed(environ, page, {}, key)
 
 

@@ -30,6 +30,7 @@ LEADERS = COMMANDS | frozenset(
     {
         "/queue",
         "/predictions/history",
+        "/predictions/<key>",
         "/versions",
         "/versions/<key>",
         "/versions/<key>/export",
@@ -38,6 +39,7 @@ LEADERS = COMMANDS | frozenset(
         "/drops/<key>",
         "/drops/<key>/columns",
         "/drops/<key>/bad.csv",
+        "/drops/<key>/rows",
         "/compare",
         "/drift",
         "/events",

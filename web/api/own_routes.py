@@ -61,12 +61,14 @@ def _records(worker: Worker) -> dict[str, Route]:
     views = Views(worker)
     return {
         "/predictions/history": lambda: send(views.history(request.query)),
+        "/predictions/<key>": lambda key: send(views.prediction(key)),
         "/versions": lambda: send(views.versions(request.query)),
         "/versions/<key>": lambda key: send(views.version(key, request.query)),
         "/versions/<key>/export": lambda key: send(views.export(key, request.query)),
         "/drops": lambda: send(views.drops(request.query)),
         "/drops/<key>": lambda key: send(views.drop(key)),
         "/drops/<key>/columns": lambda key: send(views.columns(key)),
+        "/drops/<key>/rows": lambda key: send(views.rows(key, request.query)),
         "/drops/<key>/bad.csv": lambda key: send(views.bad_rows(key)),
         "/compare": lambda: send(views.compare(request.query)),
         "/drift": lambda: _json(200, views.drift()),

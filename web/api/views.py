@@ -156,6 +156,20 @@ class Views:
             raise Problem(404, f"The dataset holds no rows of a drop {key!r:.100}.", hint="GET /drops lists the drops.")
         return json_object(made)
 
+    def rows(self, key: str, query: Query) -> Reply:
+        """Rows of an accepted drop as the dataset has them; see `retraind.web.pages.drop.rows`."""
+        from retraind.web.pages.drop import rows
+
+        return rows.reply(self._worker.home, self._worker.records, key, query)
+
+    def prediction(self, key: str) -> Reply:
+        """One logged prediction with its late label; raises Problem 404, Unavailable."""
+        from retraind.web.pages.predicting import prediction
+
+        return json_object(
+            prediction.record(self._worker.home, self._worker.records, key, self._worker.old_predictions)
+        )
+
     def bad_rows(self, key: str) -> Reply:
         """The rejected rows of a drop, as the file in inbox/rejected has them."""
         from retraind.web.pages.drop import bad_rows

@@ -212,9 +212,21 @@ def _drops() -> dict[str, Json]:
     either = {"anyOf": [ref("DropTold"), ref("HeldDrop"), ref("WaitingDrop")]}
     key = place("key", TEXT, "Its name, id or sha256.")
     rows = {200: answer("The file in inbox/rejected.", {payload.CSV: TEXT})}
+    some = {200: answer("Rows as JSON, or a CSV file.", {JSON: ref("DropRows"), payload.CSV: TEXT})}
+    which = [
+        key,
+        query("offset", {**NUMBER, "minimum": 0, "default": 0}, "Number of rows to leave out."),
+        query("limit", {**NUMBER, "minimum": 1, "maximum": 1000, "default": 100}, "Maximum number of rows."),
+        query("format", {"enum": ["json", "csv"], "default": "json"}, "The format."),
+    ]
     return {
         "/drops/{key}": _inspect("One drop and its outcome", either, [key]),
         "/drops/{key}/columns": _inspect("The columns of a drop beside the usual ones", ref("Distributions"), [key]),
+        "/drops/{key}/rows": {
+            "get": operation(
+                INSPECT, "Rows of an accepted drop as the dataset has them", some, (404, 413, 422, 503), which
+            )
+        },
         "/drops/{key}/bad.csv": {
             "get": operation(INSPECT, "The rejected rows of a drop as CSV", rows, (404, 413), [key])
         },
@@ -224,6 +236,9 @@ def _drops() -> dict[str, Json]:
 def _other_records() -> dict[str, Json]:
     compared = {200: answer("The requested data.", {JSON: ref("Comparison")})}
     return {
+        "/predictions/{key}": _inspect(
+            "One logged prediction, with its late label", ref("LoggedPrediction"), [place("key", TEXT, "Its id.")]
+        ),
         "/drift": _inspect("Drift of inputs and answers from the training data", ref("Drift")),
         "/compare": {
             "get": operation(INSPECT, "Two versions compared", compared, (404, *codes([VERSIONS])), [VERSIONS])

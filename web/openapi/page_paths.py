@@ -27,6 +27,7 @@ def paths() -> dict[str, Json]:
         "/dashboard/versions/{key}": _page("One version", place("key", schemas.VERSION, "Its number.")),
         "/dashboard/compare": _page("Two versions compared", VERSIONS, missing=True),
         "/dashboard/drops/{key}": _page("One drop", place("key", TEXT, "Its name, id or sha256.")),
+        "/dashboard/drops/{key}/rows": _rows(),
         "/dashboard/predict": {**_page("Type a row", VERSION, missing=True), **_typed_row()},
         "/dashboard/predictions/{key}": _page("A logged prediction, and what moved it", place("key", TEXT, "Its id.")),
     }
@@ -40,6 +41,17 @@ def _typed_row() -> Json:
     operation_ = operation(OPERATE, "Answer a typed row on the page", answers, (*WITH_BODY, 404))
     form: Json = {"type": "object", "properties": {"version": {"type": "string", "pattern": r"^[1-9]\d{0,8}$"}}}
     return {"post": {**operation_, "requestBody": {"required": True, "content": {FORM: {"schema": form}}}}}
+
+
+def _rows() -> Json:
+    """The page of the rows of a drop; they may be too large to be read, or be read by another request."""
+    key = place("key", TEXT, "Its name, id or sha256.")
+    places = [
+        query("offset", {**NUMBER, "minimum": 0, "default": 0}, "Number of rows to leave out."),
+        query("limit", {**NUMBER, "minimum": 1, "maximum": 1000, "default": 100}, "Maximum number of rows."),
+    ]
+    page = answer("A page.", {"text/html": TEXT})
+    return {"get": operation(OPERATE, "The rows of a drop", {200: page}, (404, 413, 422, 503), [key, *places])}
 
 
 def _trends() -> Json:

@@ -259,6 +259,16 @@ def _predictions_and_events() -> dict[str, Json]:
     event |= {"drop": maybe(TEXT), **dict.fromkeys(("batch", "run", "version"), maybe(COUNT))}
     return {
         "Answered": record("A prediction in the history.", _answered(), "caller"),
+        "LoggedPrediction": record("A prediction by its id.", {**_answered(), "doubt": TEXT}, "caller"),
+        "DropRows": record(
+            "Rows of a drop, of `total` ones.",
+            {
+                **dict.fromkeys(("id", "total", "offset", "limit"), COUNT),
+                "name": TEXT,
+                "columns": array(TEXT),
+                "rows": array({"type": "array"}),
+            },
+        ),
         "Event": record("An event.", {**event, "acknowledged_at": maybe(MOMENT), "acknowledged_by": maybe(TEXT)}),
         "Dashboard": record(
             "The data of the dashboard.", {"at": MOMENT, "verdict": OBJECT, "stopped": TEXT, "tiles": array(OBJECT)}

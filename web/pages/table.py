@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from retraind.web.pages import trends
-from retraind.web.pages.drop import drop
+from retraind.web.pages.drop import drop, rows
 from retraind.web.pages.frame import PageRequest
 from retraind.web.pages.lists import drops, events, predictions, queue, settings
 from retraind.web.pages.predicting import predict, prediction
@@ -23,7 +23,7 @@ class Page(NamedTuple):
 PAGES: Mapping[str, Page] = {
     "/dashboard/trends": Page("trends.html", trends.content, "trends"),
     "/dashboard/predict": Page("predict.html", predict.content),
-    "/dashboard/predictions/<key>": Page("prediction.html", prediction.content),
+    "/dashboard/predictions/<key>": Page("prediction.html", prediction.content, "predictions/{key}"),
     "/dashboard/drops": Page("drops.html", drops.content, "drops"),
     "/dashboard/events": Page("events.html", events.content),
     "/dashboard/predictions": Page("predictions.html", predictions.content, "predictions/history"),
@@ -33,6 +33,7 @@ PAGES: Mapping[str, Page] = {
     "/dashboard/versions/<key>": Page("version.html", version.content, "versions/{key}"),
     "/dashboard/compare": Page("compare.html", compare.content, "compare"),
     "/dashboard/drops/<key>": Page("drop.html", drop.content, "drops/{key}"),
+    "/dashboard/drops/<key>/rows": Page("drop-rows.html", rows.content, "drops/{key}/rows"),
 }
 """Each path of `retraind.web.auth.path_scopes.PAGES` with its page, except the overview, which also works without records.
 

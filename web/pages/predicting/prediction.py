@@ -64,6 +64,23 @@ def find(home: Home, records: Records, key: str, old: OldPredictions | None) -> 
     return row
 
 
+class Record(LoggedPrediction):
+    """A logged prediction for programs."""
+
+    label: str | None
+    """Its true value; None before it came."""
+    doubt: str
+    """That its version was trained on rows that have been forgotten since; empty if it was not."""
+
+
+def record(home: Home, records: Records, key: str, old: OldPredictions | None) -> Record:
+    """A prediction by its id, for programs; raises Problem 404, Unavailable."""
+    row = find(home, records, key, old)
+    label = late_labels.of(home.journal, row["prediction_id"])
+    doubt = open_faults.trained_on_forgotten(home.journal, row["model_version"])
+    return {**row, "label": label["truth"] if label else None, "doubt": doubt}
+
+
 def _names(request: PageRequest, row: Mapping[str, Any]) -> list[str]:
     """The columns of the version that answered; their numbers if it is not known any more."""
     judged = request.records.versions.get(row["model_version"])
