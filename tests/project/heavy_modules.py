@@ -159,7 +159,8 @@ HEAVY = {
         "retraind.daemon.predicting.sources",
         "retraind.daemon.predicting.parquet_source",
         "retraind.daemon.predicting.parquet_reader",  # a process of its own
-        "retraind.web.columnar.drop_profile",  # a process of its own
+        "retraind.web.columnar.drop_profile",
+        "retraind.web.columnar.drop_rows",  # a process of its own
         "retraind.web.columnar.reader",  # a process of its own
     },
     "apscheduler": {"retraind.daemon.retraining.schedule"},
