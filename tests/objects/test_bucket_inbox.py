@@ -90,9 +90,7 @@ def test_object_that_is_overwritten_while_it_is_read_counts_twice(parts: BucketP
     parts.take()
     parts.take()
     assert (parts.lengths, parts.keys, parts.leaving) == ([1.0, 2.0], [], [])
-    if (
-        kept == "versions"
-    ):  # a server that names no `null`, as Ceph, leaves a mark of the deletion while they are suspended
+    if kept == "versions":  # while they are suspended, a deletion leaves a mark on Ceph
         assert [key for key in parts.bucket.versions() if "/.retraind/" not in key] == []
 
 
