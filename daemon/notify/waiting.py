@@ -19,14 +19,14 @@ GROUPED = "It is grouped with others (notify.group_seconds, notify.every_seconds
 
 def waiting(journal: Path, settings: Notify, now: datetime) -> list[Delivery]:
     """An entry for each kind of notice with events that wait; empty without targets. Raises sqlite3.Error."""
-    cursors = events.cursors(journal) if settings.is_on else {}
-    wanted = {kind: cursors[kind.value] for kind in settings.kinds if kind.value in cursors}
-    if not wanted:
+    recorded = events.cursors(journal) if settings.is_on else {}
+    cursors = {kind: recorded[kind.value] for kind in settings.kinds if kind.value in recorded}
+    if not cursors:
         return []
-    kinds = [event for kind in wanted for event in EVENTS[kind]]
+    kinds = [event for kind in cursors for event in EVENTS[kind]]
     rules = Rules(settings)
-    rows = events.unreported(journal, min(wanted.values()), kinds, MOST)
-    groups = joined({}, (row for row in rows if not rules.is_stale(moment(row["at"]), now)), wanted)
+    rows = events.unreported(journal, min(cursors.values()), kinds, MOST)
+    groups = joined({}, (row for row in rows if not rules.is_stale(moment(row["at"]), now)), cursors)
     quiet = QuietTimes(settings.quiet, settings.timezone).cover(now)
     return [
         _entry(group, QUIET if quiet and group.kind not in settings.urgent else GROUPED) for group in groups.values()

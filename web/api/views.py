@@ -127,14 +127,14 @@ class Views:
 
         A file that has this name, lies in the inbox and is not decided is one in the state `waiting`.
         """
-        if told := self._recorded(key):
-            return json_object(told)
+        if drop := self._recorded(key):
+            return json_object(drop)
         from retraind.web.lists import unread_files
 
         if unread_files.has(self._worker.home, key):
             return json_object({"name": key, "state": unread_files.WAITING})
-        if told := self._recorded(key):  # decided between these two looks
-            return json_object(told)
+        if drop := self._recorded(key):  # decided between these two looks
+            return json_object(drop)
         hint = "GET /drops lists them; a file that waits in the inbox is known by its name only."
         raise Problem(404, f"There is no drop {key!r:.100}.", hint=hint)
 
