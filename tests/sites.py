@@ -8,7 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +105,23 @@ class Site:
         common: dict[str, Any] = {"pid": os.getpid(), "state": "ready", "heartbeat": time.monotonic()}
         publish(self.home.status, Status(**{**common, "at": utcnow(), "started_at": utcnow(), **fields}))
         time.sleep(0.2)
+
+    @contextmanager
+    def live(self, **fields: Any) -> Iterator[None]:
+        """Speak as the daemon would, again and again."""
+        ended = threading.Event()
+
+        def speak() -> None:
+            while not ended.is_set():
+                self.tell_status(**fields)
+
+        thread = threading.Thread(target=speak)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     def stop(self) -> int:
         if self.process.poll() is None:

@@ -73,8 +73,8 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         site.post("/predict", PREDICTION)
     training = Training(**TRAINING, since="2026-01-01T00:00:00Z", candidate=1, candidates=4, left=8.0)
     checks = {"disk": Check(ok=False, detail="Less than 100 MiB are free: free some space.")}
-    site.tell_status(training=training, checks=checks, backlog_files=1, threshold_rows=50, rows_pending=20)
-    yield site
+    with site.live(training=training, checks=checks, backlog_files=1, threshold_rows=50, rows_pending=20):
+        yield site
     site.close()
 
 
@@ -82,8 +82,8 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A home without a model, in which nothing has happened."""
     site = Site(tmp_path_factory.mktemp("empty"), version=None)
-    site.tell_status()
-    yield site
+    with site.live():
+        yield site
     site.close()
 
 

@@ -126,7 +126,7 @@ def label_a_prediction(lead: Service, node: Node) -> None:
     assert answer is not None
     name = wait_arrived(lead, answer)
     (lead.home.inbox / "label.csv").write_text(f"prediction_id,species\n{name},setosa\n")
-    wait_until(lambda: lead.ask("/drops/label.csv")[0] == 200, what=lead.log()[-1500:])
+    wait_until(lambda: lead.ask("/drops/label.csv")[1].get("state") not in (None, "waiting"), what=lead.log()[-1500:])
     drop = lead.ask("/drops/label.csv")[1]
     assert (drop["state"], drop["rows_accepted"]) == ("accepted", 1), drop
 
