@@ -43,9 +43,16 @@ def _found(
         with place.opened(file) as parquet:
             return [(entry["prediction_id"], entry) for rows in rows_with(parquet, ids) for entry in plain(rows)]
     except (FileGone, pa.ArrowException, OSError) as error:
-        if lost_files.examine(file):  # its predictions are lost, the others are not
+        if _is_lost(lost_files, file):  # its predictions are lost, the others are not
             return []
         raise Unavailable(f"{file['object']} can't be read: {error}.", hint="It is tried again.") from None
+
+
+def _is_lost(lost_files: LostFiles, file: HistoryFile) -> bool:
+    try:
+        return lost_files.examine(file)
+    except OSError:  # as unreadable as before: that may pass
+        return False
 
 
 def rows_with(parquet: pq.ParquetFile, ids: Sequence[str]) -> Iterator[pa.Table]:

@@ -28,15 +28,17 @@ class LostFiles:
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="old-files")
         self._looking: Future[None] | None = None
+        self._failure: str | None = None
+        """Why the last look at the files failed."""
         self._look_at, self._turn = 0.0, 0
 
     @property
     def problem(self) -> str | None:
-        """A sentence on the files that are lost; None if there are none."""
+        """A sentence on the files that are lost, or on why that is unknown; None if neither."""
         with self._lock:
             lost = list(self._lost.values())
         if not lost:
-            return None
+            return self._failure
         rows = counted(sum(file["rows"] for file, _ in lost), "old prediction")
         others = f" {counted(len(lost) - 1, 'other file')} too." if len(lost) > 1 else ""
         return f"{rows} can't be read: {lost[0][1]}{others} {ADVICE}"
@@ -45,14 +47,20 @@ class LostFiles:
         """Look at the files in a thread, once in a while; `now` is monotonic seconds. Whether a look began."""
         if self._looking is not None and not self._looking.done():
             return False
-        if self._looking is not None and (error := self._looking.exception()) is not None:
-            log.warning("old_predictions_not_examined", reason=str(error))
+        if self._looking is not None:
+            self._note_end(self._looking.exception())
         self._looking = None
         if now < self._look_at:
             return False
         self._look_at = now + (REMOTE_SECONDS if self._place.remote else HERE_SECONDS)
         self._looking = self._threads.submit(self.look)
         return True
+
+    def _note_end(self, error: BaseException | None) -> None:
+        failure = None if error is None else f"The files of old predictions can't be examined: {error}"
+        if failure is not None and failure != self._failure:
+            log.warning("old_predictions_not_examined", reason=str(error))
+        self._failure = failure
 
     def close(self) -> None:
         """End after the present look."""

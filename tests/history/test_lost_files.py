@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from archives import SCHEMA, Archives, build_here, entry, ids_in_files, opened, trained, write_log
 
+from retraind.daemon.core.errors import Unavailable
 from retraind.daemon.core.home import Home
 from retraind.daemon.core.settings import Predictions, Settings
 from retraind.daemon.history import archiving
@@ -95,6 +96,30 @@ def test_a_loss_is_noticed_before_its_predictions_are_asked_for(
     for _ in range(2):  # one file in turn is read whole
         archives.lost_files.look()
     assert "1 old prediction can't be read" in (archives.lost_files.problem or "")
+
+
+def test_files_that_cannot_be_examined_are_no_green_status(archives: Archives) -> None:
+    path = path_of(archives.home, FIRST)
+    kept = path.rename(path.with_suffix(".kept"))
+    path.mkdir()  # reading it fails, also for root
+    steps(archives, 0.0)
+    assert "can't be examined" in (archives.lost_files.problem or "")
+    with pytest.raises(Unavailable):
+        archives.by_ids([FIRST])
+    path.rmdir()
+    kept.rename(path)
+    steps(archives, 60.0)
+    assert archives.lost_files.problem is None
+
+
+def steps(archives: Archives, now: float) -> None:
+    """Begin a look, and wait for its end."""
+    assert archives.lost_files.step(now)
+    deadline = time.monotonic() + 10
+    while archives.lost_files._looking is not None:
+        assert time.monotonic() < deadline
+        archives.lost_files.step(now)
+        time.sleep(0.01)
 
 
 def test_a_look_begins_at_once_and_then_after_its_interval(archives: Archives) -> None:
