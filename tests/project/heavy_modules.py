@@ -161,6 +161,7 @@ HEAVY = {
         "retraind.daemon.predicting.parquet_reader",  # a process of its own
         "retraind.web.columnar.drop_profile",
         "retraind.web.columnar.drop_rows",  # a process of its own
+        "retraind.web.columnar.one_order",  # a process of its own
         "retraind.web.columnar.reader",  # a process of its own
     },
     "apscheduler": {"retraind.daemon.retraining.schedule"},

@@ -4,18 +4,14 @@ It reads an order from its standard input and writes a `DropProfile` to its stan
 worker that shows the page of a large drop does not grow.
 """
 
-import os
-import sys
 from collections.abc import Iterator
-from typing import IO
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from retraind.daemon.core import process_table
+from retraind.web.columnar import one_order
 from retraind.web.columnar.profiles import (
     MOST_COUNTS,
     QUANTILES,
@@ -24,7 +20,6 @@ from retraind.web.columnar.profiles import (
     ProfileOrder,
 )
 
-MEMORY_BYTES = 512 * 2**20
 """Memory that reading may take, besides the libraries."""
 
 MOST_ROWS = 200_000
@@ -90,16 +85,5 @@ def _numbers(values: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.floa
     return np.asarray(values.cast(pa.float64()).to_numpy(), dtype=np.float64)
 
 
-def main(source: IO[bytes], target: IO[bytes]) -> None:
-    """Answer one order."""
-    pa.set_memory_pool(pa.system_memory_pool())
-    pa.set_cpu_count(1)
-    pa.set_io_thread_count(1)
-    process_table.limit_memory(MEMORY_BYTES)
-    target.write(orjson.dumps(profile(orjson.loads(source.read()))))
-
-
 if __name__ == "__main__":
-    with os.fdopen(os.dup(1), "wb") as answers:
-        os.dup2(2, 1)  # a library's own output is not part of the answer
-        main(sys.stdin.buffer, answers)
+    one_order.answer(profile)

@@ -4,21 +4,17 @@ It reads an order from its standard input and writes a `RowsRead` to its standar
 of `drop_profile`.
 """
 
-import os
-import sys
 from collections.abc import Sequence
 from datetime import date
-from typing import IO, Any
+from typing import Any
 
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from retraind.daemon.core import process_table
+from retraind.web.columnar import one_order
 from retraind.web.columnar.row_orders import RowsOrder, RowsRead
 
-MEMORY_BYTES = 512 * 2**20
 """Memory that reading may take, besides the libraries."""
 
 LONGEST = 2_000
@@ -60,16 +56,5 @@ def _cell(value: Any) -> Any:
     return f"{value[:LONGEST]}…" if isinstance(value, str) and len(value) > LONGEST else value
 
 
-def main(source: IO[bytes], target: IO[bytes]) -> None:
-    """Answer one order."""
-    pa.set_memory_pool(pa.system_memory_pool())
-    pa.set_cpu_count(1)
-    pa.set_io_thread_count(1)
-    process_table.limit_memory(MEMORY_BYTES)
-    target.write(orjson.dumps(read(orjson.loads(source.read()))))
-
-
 if __name__ == "__main__":
-    with os.fdopen(os.dup(1), "wb") as answers:
-        os.dup2(2, 1)  # a library's own output is not part of the answer
-        main(sys.stdin.buffer, answers)
+    one_order.answer(read)

@@ -26,16 +26,16 @@ class Overview:
         self._listed = False
         self._ignored = Ignored(0, "")
         """As the last complete look at the bucket found them."""
-        self._found = self._ignored
+        self._so_far = self._ignored
         """As far as they are listed by now."""
 
     def note(self, listing: Listing) -> None:
         """Note a listing, whose beginning begins another look at the bucket."""
         names = [one.name for one in listing.objects if object_names.is_odd(one.name)]
-        earlier = self._found if listing.after else Ignored(0, "")
-        self._found = Ignored(earlier.number + len(names), earlier.first or next(iter(names), ""))
+        earlier = self._so_far if listing.after else Ignored(0, "")
+        self._so_far = Ignored(earlier.number + len(names), earlier.first or next(iter(names), ""))
         if listing.last is None or not self._listed:
-            self._ignored = self._found
+            self._ignored = self._so_far
         self._listed = True
 
     def objection(self) -> str | None:
